@@ -1,0 +1,1 @@
+"""geolrm: an exportable, real-time inference engine for GeoLRM."""
