@@ -1,0 +1,70 @@
+"""Self-attention of the geometry-aware transformer, in its two variants, and 3D RoPE."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geolrm.export.model.config import TransformerConfig
+
+
+def rope_table(index: Tensor, head_dim: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of 3D rotary position encoding (paper section 3.3).
+
+    Args:
+        index: [N, 3] voxel indices (x, y, z).
+        head_dim: Channels of one head, a multiple of 6.
+        base: Ratio between the slowest and the fastest wavelength.
+
+    Returns:
+        Two [N, 3, head_dim / 6] arrays; frequency i of an axis is ``base ** (-6 i / head_dim)``.
+    """
+    count = head_dim // 6
+    frequency = base ** (-torch.arange(count, dtype=torch.float64) / count)
+    angle = index.float()[:, :, None] * frequency.float().to(index.device)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Apply 3D RoPE to [N, h, e]: thirds for x, y, z; halves of a third form the pairs."""
+    pairs = x.unflatten(2, (3, 2, -1))  # [N, h, axis, pair member, e / 6]
+    u, v = pairs[:, :, :, 0], pairs[:, :, :, 1]
+    cos, sin = cos[:, None], sin[:, None]
+    rotated = torch.stack([u * cos - v * sin, v * cos + u * sin], dim=3)
+    return rotated.flatten(2)
+
+
+def attend_tokens(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Variant ``token``: softmax over all N tokens for each head, [N, h, e] to [N, h e]."""
+    q, k, v = (t.transpose(0, 1)[None] for t in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1).flatten(1)
+
+
+def attend_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Variant ``head``: softmax over the h heads of each token, then the released shuffle.
+
+    The released fp32 program leaves heads in place and re-reads [h, N, e] memory as [N, h e], so
+    tokens meet only through a fixed shuffle that depends on their order and number.
+    """
+    scores = (q @ k.transpose(1, 2)) * q.shape[-1] ** -0.5  # [N, h, h]
+    attended = scores.softmax(dim=-1) @ v
+    return attended.transpose(0, 1).reshape(q.shape[0], -1)
+
+
+class SelfAttention(nn.Module):
+    """Bias-free multi-head self-attention over anchors."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        for name in ("wq", "wk", "wv", "wo"):
+            setattr(self, name, nn.Linear(config.dim, config.dim, bias=False))
+
+    def forward(self, tokens: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
+        """[N, d] tokens and their :func:`rope_table` (None without RoPE) to [N, d]."""
+        heads = (self.config.num_heads, self.config.head_dim)
+        q, k, v = (layer(tokens).unflatten(1, heads) for layer in (self.wq, self.wk, self.wv))
+        if self.config.self_attention == "head":
+            return self.wo(attend_heads(q, k, v))  # RoPE would cancel: same rotation on q and k
+        if rope is not None:
+            q, k = rotate(q, *rope), rotate(k, *rope)
+        return self.wo(attend_tokens(q, k, v))

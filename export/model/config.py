@@ -1,0 +1,260 @@
+"""Hyper-parameters of GeoLRM as frozen dataclasses, with the presets ``released`` and ``mini``.
+
+Every default is the behaviour of the released model; a switch that departs from it is named.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+SelfAttention = Literal["token", "head"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Hierarchical image encoder: DINOv2 features upsampled once, beside a ray-aware convolution.
+
+    Paper section 3.2. ``rays``: ``raw`` un-normalised directions as released, ``unit`` normalised
+    directions, ``none`` without Pluecker rays. ``position_grid`` is the side of the stored
+    position-embedding grid in patches.
+    """
+
+    patch_size: int = 14
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    mlp_ratio: int = 4
+    position_grid: int = 37
+    feature_dim: int = 384
+    low_level_stride: int = 4
+    batch_norm: bool = True
+    rays: Literal["raw", "unit", "none"] = "raw"
+    use_low_level: bool = True
+    use_high_level: bool = True
+
+    def __post_init__(self) -> None:
+        _require(
+            self.hidden_size % self.num_heads == 0,
+            f"encoder hidden_size {self.hidden_size} must be a multiple of num_heads "
+            f"{self.num_heads}",
+        )
+        _require(
+            self.use_low_level or self.use_high_level,
+            "the encoder needs use_low_level or use_high_level; both are off",
+        )
+
+    @property
+    def num_levels(self) -> int:
+        """Feature levels seen by the deformable cross-attention."""
+        return int(self.use_low_level) + int(self.use_high_level)
+
+    def level_shapes(self, image_size: int) -> tuple[tuple[int, int], ...]:
+        """(H, W) of each level for square images: low level first."""
+        low = image_size // self.low_level_stride
+        high = 2 * (image_size // self.patch_size)
+        sides = [low] * self.use_low_level + [high] * self.use_high_level
+        return tuple((side, side) for side in sides)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerConfig:
+    """Geometry-aware transformer (paper section 3.3).
+
+    ``self_attention``: ``token`` attends over tokens with 3D RoPE (the paper); ``head`` is what
+    the released fp32 program computes, a softmax over the heads of each token.
+    ``cross_attention_residual``: ``normalised`` adds the cross-attention to its own normalised
+    input as released, ``stream`` to the residual stream as in the paper.
+    ``num_points`` 0 samples each level once at the projected anchor (an ablation of the paper).
+    """
+
+    dim: int
+    num_layers: int
+    num_heads: int = 16
+    num_points: int = 8
+    self_attention: SelfAttention = "head"
+    use_rope: bool = True
+    cross_attention_residual: Literal["normalised", "stream"] = "normalised"
+    rope_base: float = 10000.0
+    ffn_multiple_of: int = 256
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(
+            self.dim % self.num_heads == 0,
+            f"transformer dim {self.dim} must be a multiple of num_heads {self.num_heads}",
+        )
+        _require(
+            not self.use_rope or self.self_attention == "head" or self.head_dim % 6 == 0,
+            f"head width {self.head_dim} must be a multiple of 6 for 3D RoPE",
+        )
+        _require(
+            self.self_attention in ("token", "head"),
+            f"self_attention is {self.self_attention!r}; it must be 'token' or 'head'",
+        )
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.dim // self.num_heads
+
+    @property
+    def ffn_dim(self) -> int:
+        """Hidden width of the SwiGLU feed-forward: two thirds of 4 d, rounded up."""
+        wide = int(2 * 4 * self.dim / 3)
+        return self.ffn_multiple_of * -(-wide // self.ffn_multiple_of)
+
+    @property
+    def samples_per_level(self) -> int:
+        """Samples a head takes on one level; without offsets there is one, at the anchor."""
+        return max(self.num_points, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalConfig:
+    """Proposal transformer: dense low-resolution anchors to occupancy logits (stage 1)."""
+
+    transformer: TransformerConfig
+    grid_size: int = 128
+    token_res: int = 8
+    xyz_scale: float = 0.5
+    max_seq_len: int = 8192
+
+    def __post_init__(self) -> None:
+        _require(
+            self.grid_size % self.token_res == 0,
+            f"grid_size {self.grid_size} must be a multiple of token_res {self.token_res}",
+        )
+
+    @property
+    def tokens_per_axis(self) -> int:
+        """Anchors of the proposal along one axis."""
+        return self.grid_size // self.token_res
+
+
+@dataclass(frozen=True, slots=True)
+class ReconstructionConfig:
+    """Reconstruction transformer and Gaussian decoder (stage 2).
+
+    Offsets are ``anchor + sigmoid * offset_max`` as released (one-sided); ``centred_offsets``
+    shifts them by half their width. ``xyz_scale`` scales positions to RoPE indices: the released
+    inference scripts leave it at 1.0, training used 0.5.
+    """
+
+    transformer: TransformerConfig
+    grid_size: int = 128
+    xyz_scale: float = 1.0
+    gaussians_per_anchor: int = 32
+    use_sh: bool = False
+    centred_offsets: bool = False
+    offset_max: float = 0.2
+    scale_max: float = 0.02
+
+    @property
+    def channels_per_gaussian(self) -> int:
+        """Offset 3, opacity 1, scale 3, quaternion 4, then RGB 3 or SH of degree 2 (9 x 3)."""
+        return 11 + (27 if self.use_sh else 3)
+
+
+@dataclass(frozen=True, slots=True)
+class GeoLRMConfig:
+    """The whole model; ``shared_encoder`` lets both stages read one set of image features."""
+
+    proposal: ProposalConfig
+    reconstruction: ReconstructionConfig
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    shared_encoder: bool = False
+    image_size: int = 448
+    fov_degrees: float = 50.0
+
+    def __post_init__(self) -> None:
+        _require(
+            self.image_size > 0 and self.image_size % self.encoder.patch_size == 0,
+            f"image_size {self.image_size} must be a positive multiple of the patch size "
+            f"{self.encoder.patch_size}",
+        )
+        proposal, reconstruction = self.proposal.transformer, self.reconstruction.transformer
+        _require(
+            proposal.self_attention == reconstruction.self_attention,
+            "both transformers must use the same self_attention; they have "
+            f"{proposal.self_attention!r} and {reconstruction.self_attention!r}",
+        )
+
+    @property
+    def self_attention(self) -> SelfAttention:
+        """The self-attention variant of both transformers."""
+        return self.reconstruction.transformer.self_attention
+
+    @property
+    def padded_tokens(self) -> int | None:
+        """Length that anchors are zero-padded to: fixed for ``head``, none for ``token``."""
+        return self.proposal.max_seq_len if self.self_attention == "head" else None
+
+    def with_self_attention(
+        self, variant: SelfAttention, rope_scale: float | None = None
+    ) -> "GeoLRMConfig":
+        """The same weights run with the other self-attention (and generator RoPE scale)."""
+        scale = self.reconstruction.xyz_scale if rope_scale is None else rope_scale
+        return replace(
+            self,
+            proposal=replace(
+                self.proposal,
+                transformer=replace(self.proposal.transformer, self_attention=variant),
+            ),
+            reconstruction=replace(
+                self.reconstruction,
+                transformer=replace(self.reconstruction.transformer, self_attention=variant),
+                xyz_scale=scale,
+            ),
+        )
+
+
+def released(self_attention: SelfAttention = "head") -> GeoLRMConfig:
+    """The published configuration: 334.6 M parameters, 448 px, 128^3 voxels."""
+    return GeoLRMConfig(
+        proposal=ProposalConfig(
+            TransformerConfig(dim=384, num_layers=6, self_attention=self_attention)
+        ),
+        reconstruction=ReconstructionConfig(
+            TransformerConfig(dim=768, num_layers=16, self_attention=self_attention)
+        ),
+    )
+
+
+def mini() -> GeoLRMConfig:
+    """The small default model: one shared encoder, 224 px, 32^3 voxels, token attention."""
+    block = TransformerConfig(
+        dim=192,
+        num_layers=3,
+        num_heads=4,
+        num_points=4,
+        self_attention="token",
+        cross_attention_residual="stream",
+    )
+    return GeoLRMConfig(
+        encoder=EncoderConfig(
+            hidden_size=192,
+            num_layers=4,
+            num_heads=3,
+            position_grid=16,
+            feature_dim=128,
+            batch_norm=False,
+            rays="unit",
+        ),
+        proposal=ProposalConfig(block, grid_size=32, token_res=4, max_seq_len=4096),
+        reconstruction=ReconstructionConfig(
+            block,
+            grid_size=32,
+            xyz_scale=0.5,
+            gaussians_per_anchor=16,
+            centred_offsets=True,
+            offset_max=1 / 32,
+            scale_max=0.02,
+        ),
+        shared_encoder=True,
+        image_size=224,
+        fov_degrees=50.0,
+    )

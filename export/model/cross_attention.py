@@ -1,0 +1,140 @@
+"""Deformable cross-attention into the feature levels of all views (paper section 3.3)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geolrm.export.model.config import TransformerConfig
+from geolrm.export.onnx_operator import deformable_cross_attention
+
+LevelShapes = tuple[tuple[int, int], ...]
+
+
+def sample_and_weigh(
+    value: Tensor, level_shapes: LevelShapes, reference: Tensor, offsets: Tensor, logits: Tensor
+) -> Tensor:
+    """Deformable sampling of each view by grid_sample: the differentiable truth.
+
+    Args:
+        value: [V, L, h, e] projected features.
+        level_shapes: (H, W) of each level.
+        reference: [V, N, 2] projected anchors, (u, v) in [0, 1].
+        offsets: [N, h, levels, P, 2], in pixels of their level.
+        logits: [N, h, levels * P].
+
+    Returns:
+        [V, N, h * e], one per view.
+    """
+    views, _, heads, width = value.shape
+    count, points = offsets.shape[0], offsets.shape[3]
+    weights = logits.softmax(dim=-1).unflatten(2, (len(level_shapes), points))
+    output, start = 0, 0
+    for level, (height, breadth) in enumerate(level_shapes):
+        size = torch.tensor([breadth, height], dtype=value.dtype, device=value.device)
+        location = reference[:, :, None, None] + offsets[None, :, :, level] / size
+        grid = (2 * location - 1).permute(0, 2, 1, 3, 4).flatten(0, 1)  # [V h, N, P, 2]
+        plane = value[:, start : start + height * breadth].permute(0, 2, 3, 1)
+        plane = plane.reshape(views * heads, width, height, breadth)
+        sampled = F.grid_sample(plane, grid, padding_mode="zeros", align_corners=False)
+        sampled = sampled.view(views, heads, width, count, points)
+        output = output + torch.einsum("vhenp,nhp->vnhe", sampled, weights[:, :, level])
+        start += height * breadth
+    return output.flatten(2)
+
+
+class DeformableAttention(nn.Module):
+    """Offsets and weights from the query alone; values from the features of every view."""
+
+    def __init__(self, config: TransformerConfig, feature_dim: int, num_levels: int):
+        super().__init__()
+        self.config, self.num_levels = config, num_levels
+        samples = config.num_heads * num_levels * config.samples_per_level
+        if config.num_points > 0:
+            self.sampling_offsets = nn.Linear(config.dim, 2 * samples)
+        self.attention_weights = nn.Linear(config.dim, samples)
+        self.value_proj = nn.Linear(feature_dim, config.dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Offsets start as rings of directions per head; weights uniform; values Xavier."""
+        config = self.config
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        nn.init.xavier_uniform_(self.value_proj.weight)
+        nn.init.zeros_(self.value_proj.bias)
+        if config.num_points == 0:
+            return
+        angle = torch.arange(config.num_heads) * (2 * math.pi / config.num_heads)
+        ring = torch.stack([angle.cos(), angle.sin()], dim=-1)
+        ring = ring / ring.abs().amax(dim=-1, keepdim=True)
+        steps = torch.arange(1, config.num_points + 1)
+        bias = ring[:, None, None] * steps[None, None, :, None]
+        bias = bias.expand(-1, self.num_levels, -1, -1)
+        nn.init.zeros_(self.sampling_offsets.weight)
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(bias.flatten())
+
+    def offsets(self, query: Tensor) -> Tensor:
+        """[N, d] to [N, h * levels * P * 2] pixel offsets."""
+        if self.config.num_points == 0:
+            return query.new_zeros(query.shape[0], 2 * self.attention_weights.out_features)
+        return self.sampling_offsets(query)
+
+    def project_values(self, features: Tensor) -> Tensor:
+        """[V, L, C] to [V, L, d]."""
+        return self.value_proj(features)
+
+    def forward(
+        self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
+    ) -> Tensor:
+        """[N, d] queries to one output per view, [V, N, d]."""
+        config = self.config
+        shape = (config.num_heads, self.num_levels, config.samples_per_level)
+        return sample_and_weigh(
+            self.project_values(features).unflatten(2, (config.num_heads, -1)),
+            level_shapes,
+            reference,
+            self.offsets(query).unflatten(1, (*shape, 2)),
+            self.attention_weights(query).unflatten(1, (config.num_heads, -1)),
+        )
+
+
+class CrossAttention(nn.Module):
+    """Deformable attention into each view, fused over views by a learned softmax."""
+
+    def __init__(self, config: TransformerConfig, feature_dim: int, num_levels: int):
+        super().__init__()
+        self.deformable_attention = DeformableAttention(config, feature_dim, num_levels)
+        self.output_proj = nn.Linear(config.dim, config.dim)
+        self.cross_view_weight = nn.Linear(config.dim, 1)
+        nn.init.xavier_uniform_(self.output_proj.weight)
+        nn.init.zeros_(self.output_proj.bias)
+
+    def forward(
+        self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
+    ) -> Tensor:
+        """[N, d] queries to [N, d]; every view enters the softmax, visible or not."""
+        if torch.compiler.is_exporting():
+            return self.output_proj(self.fused(query, features, level_shapes, reference))
+        per_view = self.deformable_attention(query, features, level_shapes, reference)
+        weight = self.cross_view_weight(per_view).softmax(dim=0)  # [V, N, 1]
+        return self.output_proj((weight * per_view).sum(dim=0))
+
+    def fused(
+        self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
+    ) -> Tensor:
+        """The same up to the output projection, as the one operator that export emits."""
+        attention = self.deformable_attention
+        return deformable_cross_attention(
+            attention.project_values(features),
+            reference,
+            attention.offsets(query),
+            attention.attention_weights(query),
+            self.cross_view_weight.weight[0],
+            self.cross_view_weight.bias,
+            [side for shape in level_shapes for side in shape],
+            attention.config.num_heads,
+            attention.config.samples_per_level,
+        )

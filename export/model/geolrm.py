@@ -1,0 +1,79 @@
+"""The whole model: images and cameras to occupancy, anchors and Gaussians, in torch."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from geolrm.engine.selection import pad_anchors, select_anchors
+from geolrm.engine.voxel_grid import rope_indices
+from geolrm.export.model.config import GeoLRMConfig
+from geolrm.export.model.cross_attention import LevelShapes
+from geolrm.export.model.geometry import projection_matrices
+from geolrm.export.model.proposal import ProposalNetwork
+from geolrm.export.model.reconstruction import DecodedGaussians, ReconstructionNetwork
+
+
+class Reconstruction(NamedTuple):
+    """What one pass of the model yields."""
+
+    logits: Tensor  # [G, G, G] occupancy
+    anchors: Tensor  # [M, 3]
+    gaussians: DecodedGaussians
+
+
+class GeoLRM(nn.Module):
+    """GeoLRM for one scene of V views; attribute names are those of the released checkpoint."""
+
+    def __init__(self, config: GeoLRMConfig):
+        super().__init__()
+        self.config = config
+        self.serializer = ProposalNetwork(config.proposal, config.encoder)
+        self.lrm_generator = ReconstructionNetwork(
+            config.reconstruction, config.encoder, config.shared_encoder
+        )
+
+    @property
+    def level_shapes(self) -> LevelShapes:
+        """(H, W) of the feature levels at the configured image size."""
+        return self.config.encoder.level_shapes(self.config.image_size)
+
+    def encode(self, images: Tensor, c2w: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+        """Features for the proposal and for the reconstruction, each [V, L, C]."""
+        proposal = self.serializer.encoder(images, c2w, intrinsics)
+        if self.lrm_generator.encoder is None:
+            return proposal, proposal
+        return proposal, self.lrm_generator.encoder(images, c2w, intrinsics)
+
+    def propose(self, features: Tensor, projection: Tensor) -> Tensor:
+        """[V, L, C] features to [G, G, G] occupancy logits."""
+        return self.serializer(features, projection, self.level_shapes)
+
+    def reconstruct(
+        self, features: Tensor, projection: Tensor, anchors: Tensor
+    ) -> DecodedGaussians:
+        """[V, L, C] features and [M, 3] anchors to Gaussians."""
+        config = self.config.reconstruction
+        index = rope_indices(anchors.detach().cpu().numpy(), config.grid_size, config.xyz_scale)
+        rope_index = torch.from_numpy(index).to(anchors.device)
+        return self.lrm_generator(features, projection, anchors, rope_index, self.level_shapes)
+
+    def forward(
+        self, images: Tensor, c2w: Tensor, intrinsics: Tensor, seed: int = 0
+    ) -> Reconstruction:
+        """Reconstruct one scene.
+
+        Args:
+            images: [V, 3, S, S] in [0, 1] on white, S the configured image size.
+            c2w: [V, 4, 4] OpenGL camera-to-world.
+            intrinsics: [V, 3, 3], divided by the image size.
+            seed: Of the random subset, when more voxels are occupied than max_seq_len.
+        """
+        projection = projection_matrices(intrinsics, c2w)
+        proposal_features, features = self.encode(images, c2w, intrinsics)
+        logits = self.propose(proposal_features, projection)
+        limit = self.config.proposal.max_seq_len
+        selected = select_anchors(logits.detach().cpu().numpy(), limit, seed=seed)
+        anchors = pad_anchors(selected.positions, self.config.padded_tokens)
+        anchors = torch.from_numpy(anchors).to(features.device)
+        return Reconstruction(logits, anchors, self.reconstruct(features, projection, anchors))
