@@ -125,10 +125,10 @@ def _level(level: int) -> str:
     p, previous = f"l{level}", f"l{level - 1}_sum" if level else None
     total = f"{p}_sum = Add({previous}, {p}_out)" if previous else f"{p}_sum = Identity({p}_out)"
     return f"""
-      {p}_i = Constant <value_ints = [{level}]> ()
+      {p}_i = Constant <value_int = {level}> ()
       {p}_hw = Gather <axis = 0> (level_shapes, {p}_i)
-      {p}_h = Slice ({p}_hw, zero, one, one)
-      {p}_w = Slice ({p}_hw, one, two, one)
+      {p}_h = Slice ({p}_hw, zero, one, zero)
+      {p}_w = Slice ({p}_hw, one, two, zero)
       {p}_area = Mul ({p}_h, {p}_w)
       {p}_start = {"Identity (zero)" if level == 0 else f"Identity (l{level - 1}_end)"}
       {p}_end = Add ({p}_start, {p}_area)
@@ -137,10 +137,9 @@ def _level(level: int) -> str:
       {p}_nhwc = Reshape ({p}_rows, {p}_nhwc_shape)
       {p}_plane = Transpose <perm = [2, 3, 0, 1]> ({p}_nhwc)
       {p}_offset = Gather <axis = 2> (offsets, {p}_i)
-      {p}_offset_nhp = Squeeze ({p}_offset, two)
       {p}_wh = Concat <axis = 0> ({p}_w, {p}_h)
       {p}_wh_f = CastLike ({p}_wh, value)
-      {p}_offset_uv = Div ({p}_offset_nhp, {p}_wh_f)
+      {p}_offset_uv = Div ({p}_offset, {p}_wh_f)
       {p}_location = Add (reference, {p}_offset_uv)
       {p}_doubled = Mul ({p}_location, two_f)
       {p}_centred = Sub ({p}_doubled, one_f)
@@ -148,7 +147,8 @@ def _level(level: int) -> str:
       {p}_sampled = GridSample <mode = "linear", padding_mode = "zeros", align_corners = 0>
         ({p}_plane, {p}_grid)
       {p}_weight = Gather <axis = 2> (weights, {p}_i)
-      {p}_weight_h1np = Transpose <perm = [1, 2, 0, 3]> ({p}_weight)
+      {p}_weight_hnp = Transpose <perm = [1, 0, 2]> ({p}_weight)
+      {p}_weight_h1np = Unsqueeze ({p}_weight_hnp, one)
       {p}_weighted = Mul ({p}_sampled, {p}_weight_h1np)
       {p}_out = ReduceSum <keepdims = 0> ({p}_weighted, three)
       {total}"""
@@ -186,11 +186,9 @@ def fallback_function(num_levels: int):
       lowest_32 = Constant <value_float = -3e38> ()
       one_f = CastLike (one_32, value)
       two_f = CastLike (two_32, value)
-      keep = Constant <value_ints = [0]> ()
-      offsets_shape = Constant <value_ints = [0, 0, {num_levels}, -1, 2]> ()
+      level_count = Constant <value_ints = [{num_levels}]> ()
       count = Shape <start = 0, end = 1> (sampling_offsets)
       offset_shape = Concat <axis = 0> (count, heads, level_count, points, two)
-      level_count = Constant <value_ints = [{num_levels}]> ()
       offsets = Reshape (sampling_offsets, offset_shape)
       logit_shape = Concat <axis = 0> (count, heads, minus_one)
       logits = Reshape (attention_logits, logit_shape)

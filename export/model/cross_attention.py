@@ -84,7 +84,7 @@ class DeformableAttention(nn.Module):
 
     def project_values(self, features: Tensor) -> Tensor:
         """[V, L, C] to [V, L, d]."""
-        return self.value_proj(features)
+        return self.value_proj(features.flatten(0, 1)).unflatten(0, features.shape[:2])
 
     def forward(
         self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor

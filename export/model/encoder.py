@@ -85,15 +85,22 @@ class Embeddings(nn.Module):
         return tokens + resample_position_embedding(self.position_embeddings, grid)
 
 
+class Linear(nn.Linear):
+    """A linear layer over flattened leading axes: its exported graph keeps the weight as stored."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+
+
 class QueryKeyValue(nn.Module):
     """Multi-head attention core of DINOv2."""
 
     def __init__(self, width: int, num_heads: int):
         super().__init__()
         self.num_heads = num_heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
+        self.query = Linear(width, width)
+        self.key = Linear(width, width)
+        self.value = Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:  # [V, T, C] -> [V, T, C]
         views, count, width = tokens.shape
@@ -110,7 +117,7 @@ class AttentionOutput(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.dense(tokens)
@@ -144,8 +151,8 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(tokens)))

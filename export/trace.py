@@ -1,0 +1,148 @@
+"""Trace the stages of a model to ONNX: encoders, proposal and reconstruction, one graph each."""
+
+import copy
+import logging
+import warnings
+from dataclasses import dataclass
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from geolrm.export import onnx_operator
+from geolrm.export.model import GeoLRM
+from geolrm.export.model.reconstruction import DecodedGaussians
+
+OPSET = 23
+
+
+class EncoderStage(nn.Module):
+    """One image encoder; the owner's name is kept so that weights keep the checkpoint's names."""
+
+    def __init__(self, owner: str, network: nn.Module):
+        super().__init__()
+        self.owner = owner
+        holder = nn.Module()
+        holder.encoder = network.encoder
+        self.add_module(owner, holder)
+
+    def forward(self, images: Tensor, c2w: Tensor, intrinsics: Tensor) -> Tensor:
+        return getattr(self, self.owner).encoder(images, c2w, intrinsics)
+
+
+class ProposalStage(nn.Module):
+    """Features to occupancy logits."""
+
+    def __init__(self, model: GeoLRM):
+        super().__init__()
+        self.serializer, self.level_shapes = model.serializer, model.level_shapes
+
+    def forward(self, features: Tensor, projection: Tensor) -> Tensor:
+        return self.serializer(features, projection, self.level_shapes)
+
+
+class ReconstructionStage(nn.Module):
+    """Features and anchors to Gaussians."""
+
+    def __init__(self, model: GeoLRM):
+        super().__init__()
+        self.lrm_generator, self.level_shapes = model.lrm_generator, model.level_shapes
+
+    def forward(
+        self, features: Tensor, projection: Tensor, anchors: Tensor, rope_index: Tensor
+    ) -> DecodedGaussians:
+        return self.lrm_generator(features, projection, anchors, rope_index, self.level_shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A traced stage: its file stem and the model."""
+
+    name: str
+    model: onnx.ModelProto
+
+
+def prepare(model: GeoLRM) -> GeoLRM:
+    """A copy for tracing: evaluation mode, batch norm folded, position embeddings baked."""
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    grid = model.config.image_size // model.config.encoder.patch_size
+    for encoder in (model.serializer.encoder, model.lrm_generator.encoder):
+        if encoder is None:
+            continue
+        if model.config.encoder.use_high_level:
+            encoder.model.embeddings.bake(grid)
+        for branch, transposed in (("deconv", True), ("low_level_encoder", False)):
+            layers = getattr(encoder, branch, None)
+            if layers is not None and len(layers) == 2:
+                setattr(
+                    encoder,
+                    branch,
+                    nn.Sequential(fuse_conv_bn_eval(layers[0], layers[1], transposed)),
+                )
+    return model
+
+
+def trace(model: GeoLRM) -> list[Graph]:
+    """All graphs of a model, with dynamic numbers of views and tokens.
+
+    The graphs are ``encoder`` (or ``encoder_proposal`` and ``encoder_reconstruction``),
+    ``proposal`` and ``reconstruction``.
+    """
+    model = prepare(model)
+    config = model.config
+    size, channels = config.image_size, config.encoder.feature_dim
+    pixels = sum(height * width for height, width in model.level_shapes)
+    views, tokens = Dim("views", min=1, max=1024), Dim("tokens", min=1, max=1 << 20)
+    cameras = (torch.eye(4).expand(3, 4, 4), torch.eye(3).expand(3, 3, 3))
+    features = torch.zeros(3, pixels, channels)
+    projection = torch.ones(3, 3, 4)
+    graphs = []
+    owners = {"encoder_proposal": "serializer", "encoder_reconstruction": "lrm_generator"}
+    if config.shared_encoder:
+        owners = {"encoder": "serializer"}
+    for name, owner in owners.items():
+        stage = EncoderStage(owner, getattr(model, owner))
+        inputs = {"images": torch.zeros(3, 3, size, size)}
+        inputs |= {"c2w": cameras[0], "intrinsics": cameras[1]}
+        dynamic = {key: {0: views} for key in inputs}
+        graphs.append(_export(name, stage, inputs, dynamic, ["features"]))
+    inputs = {"features": features, "projection": projection}
+    dynamic = {key: {0: views} for key in inputs}
+    graphs.append(_export("proposal", ProposalStage(model), inputs, dynamic, ["logits"]))
+    inputs |= {"anchors": torch.zeros(5, 3), "rope_index": torch.zeros(5, 3, dtype=torch.int64)}
+    dynamic |= {"anchors": {0: tokens}, "rope_index": {0: tokens}}
+    outputs = list(DecodedGaussians._fields)
+    graphs.append(
+        _export("reconstruction", ReconstructionStage(model), inputs, dynamic, outputs)
+    )
+    return graphs
+
+
+def _export(
+    name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]
+) -> Graph:
+    """One stage through torch.onnx, with the fallback function of the operator appended."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            stage,
+            kwargs=inputs,
+            dynamic_shapes=dynamic,
+            input_names=list(inputs),
+            output_names=outputs,
+            opset_version=OPSET,
+            custom_translation_table=onnx_operator.translation_table(),
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    if any(node.op_type == onnx_operator.OPERATOR for node in model.graph.node):
+        levels = len(stage.level_shapes)
+        function = model.functions.add()
+        function.CopyFrom(onnx_operator.fallback_function(levels))
+        for entry in function.opset_import:  # ONNX Runtime inlines only functions of one opset
+            entry.version = OPSET
+    return Graph(name, model)
