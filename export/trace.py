@@ -145,4 +145,18 @@ def _export(
         function.CopyFrom(onnx_operator.fallback_function(levels))
         for entry in function.opset_import:  # ONNX Runtime inlines only functions of one opset
             entry.version = OPSET
+    _strip_provenance(model)
     return Graph(name, model)
+
+
+def _strip_provenance(model: onnx.ModelProto) -> None:
+    """Remove stack traces and paths of the machine that exported."""
+    graph = model.graph
+    for item in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output,
+                 *graph.initializer):  # fmt: skip
+        item.doc_string = ""
+        del item.metadata_props[:]
+    parameters = {tensor.name for tensor in graph.initializer}
+    kept = [value for value in graph.value_info if value.name not in parameters]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)

@@ -33,10 +33,19 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return rotated.flatten(2)
 
 
+def multi_head_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
+    """Softmax attention over [B, T, h e] tokens, heads in contiguous channel blocks."""
+    if torch.compiler.is_exporting():  # the three-dimensional form, which every backend can lower
+        return torch.onnx.ops.attention(
+            q, k, v, q_num_heads=num_heads, kv_num_heads=num_heads
+        )[0]
+    q, k, v = (t.unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
 def attend_tokens(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Variant ``token``: softmax over all N tokens for each head, [N, h, e] to [N, h e]."""
-    q, k, v = (t.transpose(0, 1)[None] for t in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1).flatten(1)
+    return multi_head_attention(*(t.flatten(1)[None] for t in (q, k, v)), q.shape[1])[0]
 
 
 def attend_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geolrm.export.model.attention import multi_head_attention
 from geolrm.export.model.config import EncoderConfig
 from geolrm.export.model.geometry import pluecker_rays
 
@@ -103,13 +104,8 @@ class QueryKeyValue(nn.Module):
         self.value = Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:  # [V, T, C] -> [V, T, C]
-        views, count, width = tokens.shape
-        heads = (views, count, self.num_heads, width // self.num_heads)
-        q, k, v = (
-            layer(tokens).view(heads).transpose(1, 2) for layer in (self.query, self.key, self.value)
-        )
-        attended = F.scaled_dot_product_attention(q, k, v)
-        return attended.transpose(1, 2).reshape(views, count, width)
+        q, k, v = (layer(tokens) for layer in (self.query, self.key, self.value))
+        return multi_head_attention(q, k, v, self.num_heads)
 
 
 class AttentionOutput(nn.Module):

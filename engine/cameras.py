@@ -1,0 +1,269 @@
+"""Cameras: one convention inside, conversions and checks at the edge."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geolrm.engine.errors import InputError
+
+Orbit = Literal["sv3d", "zero123plus"]
+
+ROTATION_TOLERANCE = 1e-3
+LARGEST_NORMALISED_FOCAL = 50.0  # a field of view of 1.1 degrees; pixels are beyond that
+CUBE_RADIUS = 3**0.5 / 2  # bounding sphere of the object cube
+FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL, and back
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cameras:
+    """V pinhole cameras in the object frame (z up, object in [-0.5, 0.5]^3).
+
+    ``c2w`` is OpenGL camera-to-world: columns x right, y up, z backward, position.
+    ``intrinsics`` are ``[[fx/W, 0, cx/W], [0, fy/H, cy/H], [0, 0, 1]]``.
+
+    Raises:
+        InputError: A value is not finite, a rotation is not orthonormal or is mirrored, or
+            intrinsics are not divided by the image size.
+    """
+
+    c2w: NDArray[np.float64]  # [V, 4, 4]
+    intrinsics: NDArray[np.float64]  # [V, 3, 3]
+
+    def __post_init__(self) -> None:
+        c2w = _float_array("poses", self.c2w)
+        if c2w.ndim == 2:
+            c2w = c2w[None]
+        if c2w.ndim != 3 or c2w.shape[1:] != (4, 4):
+            raise InputError(
+                f"poses have shape {c2w.shape}; they must be [V, 4, 4] camera-to-world matrices"
+            )
+        intrinsics = _float_array("intrinsics", self.intrinsics)
+        if intrinsics.shape == (3, 3):
+            intrinsics = np.broadcast_to(intrinsics, (len(c2w), 3, 3)).copy()
+        if intrinsics.shape != (len(c2w), 3, 3):
+            raise InputError(
+                f"intrinsics have shape {intrinsics.shape}; they must be [3, 3] or "
+                f"[{len(c2w)}, 3, 3] for {len(c2w)} poses"
+            )
+        _check_poses(c2w)
+        _check_intrinsics(intrinsics)
+        object.__setattr__(self, "c2w", c2w)
+        object.__setattr__(self, "intrinsics", intrinsics)
+
+    def __len__(self) -> int:
+        return len(self.c2w)
+
+    def __getitem__(self, index: slice | list[int] | NDArray) -> "Cameras":
+        return Cameras(self.c2w[index], self.intrinsics[index])
+
+    def __repr__(self) -> str:
+        return f"Cameras({len(self)})"
+
+    @staticmethod
+    def from_fov(c2w: ArrayLike, fov: float) -> "Cameras":
+        """Square images with a centred principal point; ``fov`` in degrees."""
+        return Cameras(np.asarray(c2w), intrinsics_from_fov(fov))
+
+    @staticmethod
+    def from_opencv(
+        *,
+        world_to_camera: ArrayLike | None = None,
+        camera_to_world: ArrayLike | None = None,
+        intrinsics: ArrayLike,
+        size: tuple[int, int],
+    ) -> "Cameras":
+        """From OpenCV extrinsics (x right, y down, z forward) and intrinsics in pixels.
+
+        Args:
+            world_to_camera: [V, 3|4, 4]; give this or ``camera_to_world``.
+            camera_to_world: [V, 3|4, 4].
+            intrinsics: [3, 3] or [V, 3, 3], in pixels.
+            size: (width, height) of the images in pixels.
+        """
+        if (world_to_camera is None) == (camera_to_world is None):
+            raise InputError("give either world_to_camera or camera_to_world, and not both")
+        given = world_to_camera if camera_to_world is None else camera_to_world
+        matrices = _float_array("extrinsics", given)
+        matrices = matrices[None] if matrices.ndim == 2 else matrices
+        if matrices.ndim != 3 or matrices.shape[1:] not in ((3, 4), (4, 4)):
+            raise InputError(
+                f"extrinsics have shape {matrices.shape}; they must be [V, 3, 4] or [V, 4, 4]"
+            )
+        if matrices.shape[1] == 3:
+            last = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (len(matrices), 1, 4))
+            matrices = np.concatenate([matrices, last], axis=1)
+        if camera_to_world is None:
+            _check_finite("extrinsics", matrices)
+            _check_poses(matrices, "extrinsics")
+            matrices = np.linalg.inv(matrices)
+        width, height = size
+        if width <= 0 or height <= 0:
+            raise InputError(f"size is {size}; it must be (width, height) in pixels")
+        pixels = _float_array("intrinsics", intrinsics)
+        if pixels.shape[-2:] == (3, 3) and pixels[..., 0, 0].max(initial=0) <= 10:
+            raise InputError(
+                f"intrinsics have fx = {pixels[..., 0, 0].max():g}, but from_opencv expects "
+                "pixels; pass normalised intrinsics to Cameras(c2w, intrinsics) instead"
+            )
+        scale = np.array([[1 / width], [1 / height], [1.0]])
+        return Cameras(matrices @ FLIP_YZ, pixels * scale)
+
+    @staticmethod
+    def from_orbit(
+        preset: Orbit, *, radius: float = 1.5, fov: float | None = None
+    ) -> "Cameras":
+        """Cameras of the image generators that GeoLRM is used with.
+
+        ``sv3d``: 21 views, azimuth i * 360 / 21, elevation 10, field of view 39.6 degrees.
+        ``zero123plus``: 6 views, azimuth 30 + 60 i, elevation 20 and -10, 30 degrees.
+        """
+        if preset == "sv3d":
+            azimuths, elevations = np.arange(21) * (360 / 21), np.full(21, 10.0)
+            default_fov = 39.6
+        elif preset == "zero123plus":
+            azimuths, elevations = 30 + 60.0 * np.arange(6), np.tile([20.0, -10.0], 3)
+            default_fov = 30.0
+        else:
+            raise InputError(f"orbit is {preset!r}; it must be 'sv3d' or 'zero123plus'")
+        return Cameras.orbit(azimuths, elevations, radius, fov or default_fov)
+
+    @staticmethod
+    def orbit(
+        azimuths: ArrayLike, elevations: ArrayLike, radius: float, fov: float
+    ) -> "Cameras":
+        """Cameras on a sphere that look at the origin, z up; all angles in degrees."""
+        azimuth, elevation = np.broadcast_arrays(
+            np.deg2rad(np.asarray(azimuths, float)), np.deg2rad(np.asarray(elevations, float))
+        )
+        ring = np.cos(elevation)
+        backward = np.stack(
+            [ring * np.cos(azimuth), ring * np.sin(azimuth), np.sin(elevation)], axis=-1
+        )
+        right = np.stack([-np.sin(azimuth), np.cos(azimuth), np.zeros_like(azimuth)], axis=-1)
+        c2w = np.tile(np.eye(4), (len(azimuth), 1, 1))
+        c2w[:, :3, 0] = right
+        c2w[:, :3, 1] = np.cross(backward, right)
+        c2w[:, :3, 2] = backward
+        c2w[:, :3, 3] = radius * backward
+        return Cameras.from_fov(c2w, fov)
+
+    @property
+    def world_to_camera(self) -> NDArray[np.float64]:
+        """[V, 4, 4] OpenCV extrinsics (x right, y down, z forward)."""
+        return np.linalg.inv(self.c2w @ FLIP_YZ)
+
+    def spread(self, count: int) -> list[int]:
+        """Indices of ``count`` cameras spread evenly over the viewing directions, ascending.
+
+        The first camera, then each time the one farthest in angle from those taken.
+        """
+        if count > len(self):
+            raise InputError(f"{count} views were asked for, but there are only {len(self)}")
+        directions = self.c2w[:, :3, 2]
+        taken = [0][:count]
+        nearest = directions @ directions[0]  # cosine to the closest camera taken so far
+        while len(taken) < count:
+            nearest[taken] = np.inf
+            taken.append(int(np.argmin(nearest)))
+            nearest = np.maximum(nearest, directions @ directions[taken[-1]])
+        return sorted(taken)
+
+    def check_facing(self) -> None:
+        """Every camera must stand outside the object cube and have it in view.
+
+        Raises:
+            InputError: Names the first camera that does not, and the likely mistake.
+        """
+        to_object = -np.einsum("vij,vi->vj", self.c2w[:, :3, :3], self.c2w[:, :3, 3])
+        for index, (x, y, z) in enumerate(to_object):
+            distance = float(np.hypot(np.hypot(x, y), z))
+            if np.abs(self.c2w[index, :3, 3]).max() < 0.5:
+                raise InputError(
+                    f"pose {index} stands at {_point(self.c2w[index, :3, 3])}, inside the object "
+                    "cube [-0.5, 0.5]^3; scale the scene so that the object fits the cube and the "
+                    "cameras stand outside"
+                )
+            depth = -z
+            half = 0.5 / self.intrinsics[index, [0, 1], [0, 1]].min()  # tan of half the wide side
+            beyond = np.hypot(x, y) - half * 2**0.5 * max(depth, 0)
+            if depth <= 0 or beyond > CUBE_RADIUS * np.hypot(1, half * 2**0.5):
+                raise InputError(
+                    f"pose {index} looks away from the object: the origin is {distance:.3g} away "
+                    f"and at {_point((x, y, z))} in camera axes (x right, y up, z backward), out "
+                    "of view; poses must be OpenGL camera-to-world looking along -z. If these are "
+                    "OpenCV poses, use Cameras.from_opencv"
+                )
+
+
+def intrinsics_from_fov(fov: float) -> NDArray[np.float64]:
+    """[3, 3] normalised intrinsics of a square image; ``fov`` in degrees."""
+    if not 1 <= fov < 179:
+        raise InputError(f"fov is {fov:g}; it must be in degrees, from 1 to 179")
+    focal = 0.5 / np.tan(np.deg2rad(fov) / 2)
+    return np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
+
+
+def _float_array(name: str, value: ArrayLike | None) -> NDArray[np.float64]:
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} are not an array of numbers: {error}") from error
+    return array
+
+
+def _check_finite(name: str, matrices: NDArray) -> None:
+    bad = np.flatnonzero(~np.isfinite(matrices).all(axis=tuple(range(1, matrices.ndim))))
+    if bad.size:
+        raise InputError(f"{name} {bad[0]} holds NaN or infinity; every entry must be finite")
+
+
+def _check_poses(c2w: NDArray, name: str = "pose") -> None:
+    _check_finite(name, c2w)
+    for index, matrix in enumerate(c2w):
+        if not np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6):
+            raise InputError(
+                f"{name} {index} has last row {_point(matrix[3])}; it must be (0, 0, 0, 1). "
+                "Transpose matrices that are stored column by column"
+            )
+        rotation = matrix[:3, :3]
+        error = np.abs(rotation.T @ rotation - np.eye(3)).max()
+        if error > ROTATION_TOLERANCE:
+            raise InputError(
+                f"{name} {index} is no rigid motion: its rotation is off orthonormal by "
+                f"{error:.3g} (at most {ROTATION_TOLERANCE}); remove scale or shear from the "
+                "3x3 part"
+            )
+        if np.linalg.det(rotation) < 0:
+            raise InputError(
+                f"{name} {index} is mirrored (determinant -1); the 3x3 part must be a rotation: "
+                "check which axes were flipped"
+            )
+
+
+def _check_intrinsics(intrinsics: NDArray) -> None:
+    _check_finite("intrinsics", intrinsics)
+    for index, matrix in enumerate(intrinsics):
+        fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
+        if max(fx, fy) > LARGEST_NORMALISED_FOCAL or max(abs(cx), abs(cy)) > 2:
+            raise InputError(
+                f"intrinsics {index} have fx = {fx:g}, cx = {cx:g}, which look like pixels; "
+                "divide the first row by the image width and the second by its height, or use "
+                "Cameras.from_opencv"
+            )
+        if min(fx, fy) < 0.005:
+            raise InputError(
+                f"intrinsics {index} have fx = {fx:g}, fy = {fy:g}; focal lengths divided by the "
+                "image size must be positive (0.5 / tan(fov / 2))"
+            )
+        if abs(matrix[0, 1]) > 1e-3 or not np.allclose(matrix[2], [0, 0, 1], atol=1e-6):
+            raise InputError(
+                f"intrinsics {index} have skew {matrix[0, 1]:g} and last row {_point(matrix[2])}; "
+                "only pinhole cameras without skew are supported: [[fx, 0, cx], [0, fy, cy], "
+                "[0, 0, 1]]"
+            )
+
+
+def _point(values: ArrayLike) -> str:
+    return "(" + ", ".join(f"{v:.3g}" for v in np.asarray(values, float)) + ")"

@@ -1,0 +1,262 @@
+"""``Engine``: posed images to 3D Gaussians through a bundle."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geolrm.engine.bundle import Bundle
+from geolrm.engine.cameras import Cameras, intrinsics_from_fov
+from geolrm.engine.errors import InputError
+from geolrm.engine.features import Features
+from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.live import LiveCapture
+from geolrm.engine.plan import PlanRunner, Workspace
+from geolrm.engine.preprocessing import Images, Views, prepare_views
+from geolrm.engine.scene import Scene
+from geolrm.engine.selection import Selection, pad_anchors, select_anchors
+from geolrm.engine.stopwatch import Stopwatch
+from geolrm.engine.voxel_grid import rope_indices
+
+BACKENDS = ("auto", "onnxruntime")
+
+
+class Engine:
+    """A loaded bundle, ready to reconstruct.
+
+    Args:
+        model: ``"mini"``, the bundled default, or a bundle folder of ``geolrm-export``.
+        backend: ``"auto"`` or ``"onnxruntime"`` (CPU).
+        threads: Threads of the CPU backend; None takes all cores this process may use.
+
+    Raises:
+        BundleError: The bundle is missing, damaged, or of another version.
+    """
+
+    def __init__(
+        self, model: str | Path = "mini", *, backend: str = "auto", threads: int | None = None
+    ):
+        if backend not in BACKENDS:
+            raise InputError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}; it must be at least 1, or None for all cores")
+        self.bundle = Bundle.open(model)
+        self.manifest = self.bundle.manifest
+        self.backend = "onnxruntime"
+        self.threads = threads or _usable_cores()
+        workspace = Workspace()
+        self._stages = {
+            name: PlanRunner(self.bundle, plan, workspace, self.threads)
+            for name, plan in self.manifest.plans.items()
+        }
+        self._warned_of_fov = False
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return (
+            f"Engine({manifest.model}, {self.backend} {manifest.precision}, {self.threads} "
+            f"threads, {manifest.image_size} px, {manifest.self_attention} attention)"
+        )
+
+    def run(
+        self,
+        images: Images,
+        poses: ArrayLike | Cameras,
+        *,
+        intrinsics: ArrayLike | None = None,
+        fov: float | None = None,
+        seed: int = 0,
+        max_tokens: int | None = None,
+        selection: Selection = "random",
+        anchors: ArrayLike | None = None,
+    ) -> Scene:
+        """Reconstruct one object.
+
+        Args:
+            images: [V, H, W, 3|4] uint8 or [V, 3|4, H, W] float in [0, 1]; or a sequence of such
+                images of different sizes. Images without alpha must be on white.
+            poses: [V, 4, 4] OpenGL camera-to-world in the object frame (z up, object in
+                [-0.5, 0.5]^3), or Cameras.
+            intrinsics: [3, 3] or [V, 3, 3], divided by the image size.
+            fov: Or the field of view in degrees of square images. With neither, and poses that are
+                no Cameras, the bundle's training field of view is assumed, with a warning.
+            seed: Of the random choice of anchors, where more voxels are occupied than max_tokens.
+            max_tokens: Largest number of anchors; None takes the bundle's preferred number.
+            selection: ``"random"``, or ``"confident"`` for the largest logits.
+            anchors: [M, 3] positions to use instead of the proposal's, in this order.
+
+        Returns:
+            The scene; with no occupied voxel it has no Gaussians, and a warning says so.
+
+        Raises:
+            InputError: An argument breaks its rule; the message says which and what to do.
+        """
+        clock = Stopwatch()
+        with clock("prepare"):
+            cameras = self._cameras(poses, intrinsics, fov)
+            self._check_view_count(len(images))
+            views = prepare_views(images, cameras, self.manifest.image_size)
+        with clock("encode"):
+            features = self.encode(views)
+        return self.finish(
+            views, features, clock, seed=seed, max_tokens=max_tokens, selection=selection,
+            anchors=anchors,
+        )  # fmt: skip
+
+    def live(self) -> LiveCapture:
+        """A capture that grows view by view; each view is encoded once, when it is added."""
+        return LiveCapture(self)
+
+    def encode(self, views: Views) -> Features:
+        """Image features, view by view, so that a view's features never depend on the others."""
+        names = [name for name in self._stages if name.startswith("encoder")]
+        shape = (len(views), *self._feature_shape)
+        features = {name: np.empty(shape, np.float32) for name in names}
+        for i in range(len(views)):
+            view = slice(i, i + 1)
+            inputs = {
+                "images": views.images[view],
+                "c2w": views.c2w[view],
+                "intrinsics": views.intrinsics[view],
+            }
+            for name in names:
+                self._stages[name].run(inputs, {"features": features[name][view]})
+        shared = features.get("encoder")
+        if shared is not None:
+            return Features(shared, shared)
+        return Features(features["encoder_proposal"], features["encoder_reconstruction"])
+
+    def propose(self, features: Features, views: Views) -> NDArray[np.float32]:
+        """Occupancy logits [G, G, G], x slowest."""
+        inputs = {"features": features.proposal, "projection": views.projection}
+        return self._stages["proposal"].run(inputs)["logits"]
+
+    def reconstruct(
+        self, features: Features, views: Views, anchors: NDArray[np.float32]
+    ) -> Gaussians:
+        """Gaussians of [M, 3] anchors, those of one anchor after another."""
+        rope = self.manifest.rope
+        inputs = {
+            "features": features.reconstruction,
+            "projection": views.projection,
+            "anchors": anchors,
+            "rope_index": rope_indices(anchors, rope.grid_size, rope.xyz_scale),
+        }
+        decoded = self._stages["reconstruction"].run(inputs)
+        if decoded["colors"].ndim == 3:
+            decoded["sh"] = decoded.pop("colors")
+        return Gaussians(**decoded)
+
+    def finish(
+        self,
+        views: Views,
+        features: Features,
+        clock: Stopwatch,
+        *,
+        seed: int,
+        max_tokens: int | None,
+        selection: Selection,
+        anchors: ArrayLike | None,
+    ) -> Scene:
+        """From features to the scene: propose, select, reconstruct."""
+        limit = self._token_limit(max_tokens)
+        logits, num_occupied = None, 0
+        if anchors is not None:
+            positions = self._given_anchors(anchors)
+        else:
+            with clock("propose"):
+                logits = self.propose(features, views)
+            with clock("select"):
+                chosen = select_anchors(logits, limit, seed=seed, selection=selection)
+                num_occupied = chosen.num_occupied
+                # The released head variant was trained with zero anchors up to a fixed number.
+                padded = limit if self.manifest.padded_tokens and num_occupied else None
+                positions = pad_anchors(chosen.positions, padded)
+        with clock("reconstruct"):
+            if len(positions):
+                gaussians = self.reconstruct(features, views, positions)
+            else:
+                warnings.warn(
+                    "no voxel is occupied, so the scene has no Gaussians; check that the object "
+                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white",
+                    stacklevel=3,
+                )
+                gaussians = _no_gaussians()
+        return Scene(gaussians, positions, logits, num_occupied, views, clock.timings())
+
+    @property
+    def _feature_shape(self) -> tuple[int, int]:
+        pixels = sum(height * width for height, width in self.manifest.level_shapes)
+        return pixels, self.manifest.feature_dim
+
+    def _cameras(
+        self, poses: ArrayLike | Cameras, intrinsics: ArrayLike | None, fov: float | None
+    ) -> Cameras:
+        if intrinsics is not None and fov is not None:
+            raise InputError("both intrinsics and fov were given; give one of them")
+        if isinstance(poses, Cameras):
+            if intrinsics is None and fov is None:
+                return poses
+            poses = poses.c2w
+        if intrinsics is None:
+            if fov is None:
+                fov = self.manifest.fov_degrees
+                if not self._warned_of_fov:
+                    self._warned_of_fov = True
+                    warnings.warn(
+                        f"neither intrinsics nor fov were given; assuming the training field of "
+                        f"view of this model, {fov:g} degrees",
+                        stacklevel=4,
+                    )
+            intrinsics = intrinsics_from_fov(fov)
+        return Cameras(np.asarray(poses), np.asarray(intrinsics))
+
+    def _check_view_count(self, count: int) -> None:
+        views = self.manifest.views
+        if count == 0:
+            raise InputError("no images were given; at least 1 view is needed")
+        if not views.min <= count <= views.max:
+            raise InputError(
+                f"{count} views were given; this bundle takes {views.min} to {views.max}. Choose "
+                f"fewer, or export it again with --views {views.min}:{views.opt}:{count}"
+            )
+
+    def _token_limit(self, max_tokens: int | None) -> int:
+        tokens = self.manifest.tokens
+        limit = tokens.opt if max_tokens is None else max_tokens
+        if not tokens.min <= limit <= tokens.max:
+            raise InputError(
+                f"max_tokens is {limit}; this bundle takes {tokens.min} to {tokens.max}. Export "
+                f"it again with --tokens {tokens.min}:{tokens.opt}:{max(limit, tokens.opt)}"
+            )
+        return limit
+
+    def _given_anchors(self, anchors: ArrayLike) -> NDArray[np.float32]:
+        positions = np.ascontiguousarray(anchors, dtype=np.float32)
+        tokens = self.manifest.tokens
+        if positions.ndim != 2 or positions.shape[1] != 3:
+            raise InputError(f"anchors have shape {positions.shape}; they must be [M, 3]")
+        if not np.isfinite(positions).all() or np.abs(positions).max(initial=0) > 0.5 + 1e-6:
+            raise InputError(
+                "anchors hold values outside the object cube; every coordinate must be finite and "
+                "in [-0.5, 0.5]"
+            )
+        if len(positions) and not tokens.min <= len(positions) <= tokens.max:
+            raise InputError(
+                f"{len(positions)} anchors were given; this bundle takes {tokens.min} to "
+                f"{tokens.max}"
+            )
+        return positions
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux: respects containers and taskset
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _no_gaussians() -> Gaussians:
+    shapes = ((0, 3), (0,), (0, 3), (0, 4), (0, 3))
+    return Gaussians(*(np.empty(shape, np.float32) for shape in shapes))

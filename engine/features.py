@@ -1,0 +1,24 @@
+"""Image features of the views, for both stages."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Features:
+    """Image features of V views for both stages; one array where the encoder is shared."""
+
+    __slots__ = ("proposal", "reconstruction")
+
+    def __init__(self, proposal: NDArray[np.float32], reconstruction: NDArray[np.float32]):
+        self.proposal = proposal  # [V, L, C]
+        self.reconstruction = reconstruction  # [V, L, C]
+
+    @staticmethod
+    def join(parts: "Sequence[Features]") -> "Features":
+        """Features of views one after another."""
+        proposal = np.concatenate([part.proposal for part in parts])
+        if all(part.proposal is part.reconstruction for part in parts):
+            return Features(proposal, proposal)
+        return Features(proposal, np.concatenate([part.reconstruction for part in parts]))

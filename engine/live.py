@@ -1,0 +1,81 @@
+"""Live capture: views arrive one by one, each is encoded once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.errors import InputError
+from geolrm.engine.features import Features
+from geolrm.engine.preprocessing import Views, join_views, prepare_views
+from geolrm.engine.selection import Selection
+from geolrm.engine.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from geolrm.engine.engine import Engine
+    from geolrm.engine.scene import Scene
+
+
+class LiveCapture:
+    """A growing capture of one object; made by :meth:`Engine.live`."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._views: list[Views] = []
+        self._features: list[Features] = []
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return f"LiveCapture({len(self)} views)"
+
+    def add(
+        self,
+        image: NDArray,
+        pose: ArrayLike | Cameras,
+        *,
+        intrinsics: ArrayLike | None = None,
+        fov: float | None = None,
+    ) -> None:
+        """Encode one more view.
+
+        Args:
+            image: [H, W, 3|4] uint8 or [3|4, H, W] float in [0, 1].
+            pose: [4, 4] OpenGL camera-to-world, or one camera.
+            intrinsics: [3, 3], divided by the image size.
+            fov: Or the field of view in degrees.
+        """
+        limit = self._engine.manifest.views.max
+        if len(self) >= limit:
+            raise InputError(
+                f"this capture has {len(self)} views, the most this bundle takes; start a new one "
+                f"or export the bundle again with --views 1:{limit}:{2 * limit}"
+            )
+        cameras = self._engine._cameras(pose, intrinsics, fov)
+        views = prepare_views(
+            [np.asarray(image)], cameras, self._engine.manifest.image_size
+        )
+        self._features.append(self._engine.encode(views))
+        self._views.append(views)
+
+    def run(
+        self,
+        *,
+        seed: int = 0,
+        max_tokens: int | None = None,
+        selection: Selection = "random",
+        anchors: ArrayLike | None = None,
+    ) -> Scene:
+        """Reconstruct from all views so far, bit-identical to :meth:`Engine.run` on them."""
+        if not self._views:
+            raise InputError("no images were given; add at least 1 view before run")
+        self._engine._check_view_count(len(self))
+        views, features = join_views(self._views), Features.join(self._features)
+        return self._engine.finish(
+            views, features, Stopwatch(), seed=seed, max_tokens=max_tokens, selection=selection,
+            anchors=anchors,
+        )  # fmt: skip

@@ -1,0 +1,153 @@
+"""The versioned description of a bundle: ``manifest.json``, read and written strictly."""
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+WEIGHTS_NAME = "weights.safetensors"
+
+WORLD_FRAME = "right-handed, z up, object inside the cube [-0.5, 0.5]^3"
+CAMERA_CONVENTION = (
+    "c2w: OpenGL camera-to-world (x right, y up, looks along -z); "
+    "intrinsics divided by the image size"
+)
+
+Dim = int | str  # a number, "views", "tokens", or a multiple such as "16*tokens"
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Smallest, preferred and largest number of something."""
+
+    min: int
+    opt: int
+    max: int
+
+
+class TensorSpec(msgspec.Struct, frozen=True):
+    """A tensor that passes between two steps of a plan."""
+
+    name: str
+    dtype: Literal["float32", "int64"]
+    shape: list[Dim]
+
+
+class SegmentStep(msgspec.Struct, frozen=True, tag="segment", tag_field="step"):
+    """Run a graph file."""
+
+    file: str
+    inputs: list[str]
+    outputs: list[TensorSpec]
+
+
+class SelfAttentionStep(msgspec.Struct, frozen=True, tag="self_attention", tag_field="step"):
+    """Softmax attention over tokens, by the native kernel."""
+
+    query: str
+    key: str
+    value: str
+    output: TensorSpec
+    num_heads: int
+
+
+class CrossAttentionStep(
+    msgspec.Struct, frozen=True, tag="deformable_cross_attention", tag_field="step"
+):
+    """Project features to values and sample them, by the native kernels.
+
+    ``value_*`` and ``view_*`` name tensors of the weights file; no bias means zeros.
+    """
+
+    features: str
+    value_weight: str
+    value_bias: str | None
+    reference_points: str
+    sampling_offsets: str
+    attention_logits: str
+    view_weight: str
+    view_bias: str
+    output: TensorSpec
+    num_heads: int
+    num_points: int
+
+
+Step = SegmentStep | SelfAttentionStep | CrossAttentionStep
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """One stage as steps in order."""
+
+    inputs: list[str]
+    outputs: list[str]
+    steps: list[Step]
+
+
+class RopeTable(msgspec.Struct, frozen=True):
+    """Voxel centres along one axis and the RoPE index of each (specimen of the exact rounding)."""
+
+    grid_size: int
+    xyz_scale: float
+    axis: list[float]
+    index: list[int]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What the bundle was made from."""
+
+    checkpoint: str
+    sha256: str
+    trained: bool
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """Size and hash of a file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Everything a run time needs to know about a bundle."""
+
+    schema_version: int
+    geolrm_version: str
+    model: str
+    backend: Literal["onnxruntime"]
+    precision: Literal["fp32", "fp16"]
+    self_attention: Literal["token", "head"]
+    image_size: int
+    fov_degrees: float
+    views: Range
+    tokens: Range
+    padded_tokens: int | None
+    level_shapes: list[tuple[int, int]]
+    feature_dim: int
+    gaussians_per_anchor: int
+    rope: RopeTable
+    source: Source
+    graphs: dict[str, str]
+    plans: dict[str, Plan]
+    files: dict[str, FileEntry]
+    world_frame: str = WORLD_FRAME
+    camera_convention: str = CAMERA_CONVENTION
+    versions: dict[str, str] = {}
+
+
+class _Header(msgspec.Struct):
+    schema_version: int
+
+
+def schema_version(raw: bytes) -> int:
+    """The schema version of a manifest, before the rest is read."""
+    return msgspec.json.decode(raw, type=_Header).schema_version
+
+
+def decode(raw: bytes) -> Manifest:
+    """Parse strictly; raises ``msgspec.ValidationError`` with the offending path."""
+    return msgspec.json.decode(raw, type=Manifest)
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

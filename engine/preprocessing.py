@@ -1,0 +1,165 @@
+"""Images and cameras of a user to what the model knows: square, centred views on white."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.errors import InputError
+
+Images = NDArray | Sequence[NDArray]
+LARGEST_IMAGE_SIDE = 16384
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """V posed square images of one size."""
+
+    images: NDArray[np.float32]  # [V, 3, S, S] RGB in [0, 1], on white
+    c2w: NDArray[np.float32]  # [V, 4, 4] OpenGL camera-to-world
+    intrinsics: NDArray[np.float32]  # [V, 3, 3] divided by S; fx = fy, principal point centred
+    projection: NDArray[np.float32]  # [V, 3, 4] intrinsics times world-to-camera
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def make_views(images: NDArray, c2w: NDArray, intrinsics: NDArray) -> Views:
+    """Views from arrays that already are what the model expects; nothing is checked."""
+    c2w, intrinsics = c2w.astype(np.float64), intrinsics.astype(np.float64)
+    projection = intrinsics @ np.linalg.inv(c2w)[:, :3]
+    arrays = (images, c2w, intrinsics, projection)
+    return Views(*(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
+
+
+def join_views(parts: Sequence[Views]) -> Views:
+    """Views one after another."""
+    names = ("images", "c2w", "intrinsics", "projection")
+    return Views(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
+    """Composite on white and resample each view to a square of ``size`` pixels.
+
+    The square is centred on the principal point, has fx = fy, and is as wide as the widest half of
+    the image; what lies outside the image is white. Nothing is cropped.
+
+    Args:
+        images: [V, H, W, 3|4] uint8 or [V, 3|4, H, W] float in [0, 1]; or a sequence of V such
+            images, which may differ in size.
+        cameras: V cameras with the intrinsics of the given images.
+        size: Side of the model's input.
+    """
+    count = len(images)
+    if count == 0:
+        raise InputError("no images were given; at least 1 view is needed")
+    if count != len(cameras):
+        raise InputError(
+            f"{count} images but {len(cameras)} poses were given; there must be one pose per image"
+        )
+    cameras.check_facing()
+    squares, intrinsics = [], np.tile(np.eye(3), (count, 1, 1))
+    for index in range(count):
+        rgb = composite_on_white(images[index], index)
+        square, focal = resample_to_square(rgb, cameras.intrinsics[index], size)
+        squares.append(square)
+        intrinsics[index] = [[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]]
+    return make_views(np.stack(squares), cameras.c2w, intrinsics)
+
+
+def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
+    """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 [H, W, 3] on white."""
+    image = np.asarray(image)
+    if image.ndim != 3:
+        raise InputError(
+            f"image {index} has shape {image.shape}; it must be [H, W, 3|4] uint8 or [3|4, H, W] "
+            "float"
+        )
+    if image.dtype == np.uint8:
+        pixels = image.astype(np.float32) / 255
+    elif image.dtype.kind == "f":
+        pixels = np.moveaxis(image, 0, -1).astype(np.float32)
+        if not np.isfinite(pixels).all():
+            raise InputError(f"image {index} holds NaN or infinity; every pixel must be finite")
+        if pixels.size and (pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3):
+            raise InputError(
+                f"image {index} ranges from {pixels.min():g} to {pixels.max():g}; float images "
+                "must be in [0, 1] (divide by 255)"
+            )
+        pixels = pixels.clip(0, 1)
+    else:
+        raise InputError(
+            f"image {index} has dtype {image.dtype}; it must be uint8 or a float in [0, 1]"
+        )
+    height, width, channels = pixels.shape
+    if channels not in (3, 4):
+        layout = "[H, W, 3|4]" if image.dtype == np.uint8 else "[3|4, H, W]"
+        raise InputError(
+            f"image {index} has shape {image.shape}; {image.dtype} images must be {layout}"
+        )
+    if height == 0 or width == 0 or max(height, width) > LARGEST_IMAGE_SIDE:
+        raise InputError(
+            f"image {index} is {width} x {height} pixels; sides must be 1 to {LARGEST_IMAGE_SIDE}"
+        )
+    if channels == 3:
+        return pixels
+    alpha = pixels[..., 3:]
+    return pixels[..., :3] * alpha + (1 - alpha)
+
+
+def resample_to_square(
+    rgb: NDArray[np.float32], intrinsics: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float32], float]:
+    """Resample one [H, W, 3] image on white to [3, size, size].
+
+    Returns:
+        The square and its focal length divided by ``size``.
+    """
+    height, width = rgb.shape[:2]
+    fx, fy = intrinsics[0, 0] * width, intrinsics[1, 1] * height
+    cx, cy = intrinsics[0, 2] * width, intrinsics[1, 2] * height
+    # Tangents of the view to each side of the principal point; the widest one sets the square.
+    tangents = np.array([cx / fx, (width - cx) / fx, cy / fy, (height - cy) / fy])
+    half = float(tangents.max())
+    left, right = cx - half * fx, cx + half * fx
+    top, bottom = cy - half * fy, cy + half * fy
+    exact = np.allclose([left, top, right, bottom], [0, 0, width, height], atol=1e-3)
+    if exact and height == width == size:
+        return np.ascontiguousarray(rgb.transpose(2, 0, 1)), 0.5 / half
+    pad_left, pad_top = max(0, int(np.ceil(-left - 1e-3))), max(0, int(np.ceil(-top - 1e-3)))
+    pad_right = max(0, int(np.ceil(right - width - 1e-3)))
+    pad_bottom = max(0, int(np.ceil(bottom - height - 1e-3)))
+    if max(pad_left + pad_right + width, pad_top + pad_bottom + height) > 4 * LARGEST_IMAGE_SIDE:
+        raise InputError(
+            f"an image of {width} x {height} pixels with principal point ({cx:g}, {cy:g}) and "
+            f"focal lengths ({fx:g}, {fy:g}) is too far off centre to be squared; check its "
+            "intrinsics"
+        )
+    padding = ((pad_top, pad_bottom), (pad_left, pad_right))
+    canvas_width, canvas_height = width + pad_left + pad_right, height + pad_top + pad_bottom
+    box = (
+        max(left + pad_left, 0.0),
+        max(top + pad_top, 0.0),
+        min(right + pad_left, canvas_width),
+        min(bottom + pad_top, canvas_height),
+    )
+    return _resize(rgb, padding, box, size), 0.5 / half
+
+
+def _resize(
+    rgb: NDArray[np.float32],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    box: tuple[float, float, float, float],
+    size: int,
+) -> NDArray[np.float32]:
+    """White padding, then Pillow's antialiased bicubic (Keys, a = -0.5) per channel in float32."""
+    from PIL import Image
+
+    square = np.empty((3, size, size), np.float32)
+    for channel in range(3):
+        plane = np.pad(rgb[..., channel], padding, constant_values=1)
+        resized = Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC, box=box)
+        square[channel] = np.asarray(resized)
+    return square.clip(0, 1)

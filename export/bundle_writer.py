@@ -1,0 +1,181 @@
+"""Export a model to a bundle folder: trace, lower, store, describe, verify."""
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnx
+import torch
+
+from geolrm.engine.atomic import atomic_folder
+from geolrm.engine.bundle import file_sha256
+from geolrm.engine.errors import InputError
+from geolrm.engine.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    FileEntry,
+    Manifest,
+    Plan,
+    Range,
+    RopeTable,
+    Source,
+    encode,
+)
+from geolrm.engine.voxel_grid import rope_indices, voxel_axis
+from geolrm.export import lowering, weights
+from geolrm.export.model import GeoLRM
+from geolrm.export.trace import Graph, trace
+
+CONFIG_KEY = "geolrm.config"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What a bundle is made for."""
+
+    precision: str = "fp32"
+    views: Range = Range(1, 6, 21)
+    tokens: Range = Range(1, 8192, 16384)
+
+
+def write_bundle(
+    model: GeoLRM,
+    folder: Path,
+    *,
+    name: str,
+    source: Source,
+    options: ExportOptions | None = None,
+    verify: Callable[[Path], dict] | None = None,
+    progress: Progress = lambda message: None,
+) -> Manifest:
+    """Export a model; the folder appears whole or not at all, and replaces an older bundle.
+
+    Args:
+        model: With its weights; left unchanged.
+        folder: Of the new bundle.
+        name: Of the model, for the manifest.
+        source: Checkpoint the weights came from.
+        options: Precision and ranges.
+        verify: Called with the finished temporary bundle; returns the report for
+            ``verify.json``, or raises to abandon the export.
+        progress: Called with a line for each step.
+    """
+    options = options or ExportOptions()
+    _check_ranges(options)
+    half = options.precision == "fp16"
+    progress("tracing")
+    graphs = trace(model)
+    parameters = set(model.state_dict()) | _folded_biases(graphs)
+    for graph in graphs:
+        weights.qualify_constants(graph, parameters)
+    progress("lowering for onnxruntime")
+    plans, models, stages = _lower(graphs)
+    if half:
+        for proto in models.values():
+            weights.store_half(proto, parameters)
+    with atomic_folder(folder) as temporary:
+        progress("writing weights and graphs")
+        complete = not model.config.encoder.batch_norm  # then nothing was folded: a checkpoint
+        extra = weights.parameter_arrays(model, half) if complete else {}
+        metadata = {CONFIG_KEY: json.dumps(asdict(model.config)), "format": "pt"}
+        weights.write_weights(temporary, models.values(), extra, metadata)
+        for file, proto in models.items():
+            (temporary / file).write_bytes(proto.SerializeToString())
+        manifest = describe(model, name, source, options, stages, plans, temporary)
+        (temporary / MANIFEST_NAME).write_bytes(encode(manifest))
+        if verify is not None:
+            progress("verifying against torch")
+            report = verify(temporary)
+        else:
+            report = {"status": "not run: switched off"}
+        (temporary / "verify.json").write_text(json.dumps(report, indent=1) + "\n")
+    return manifest
+
+
+def describe(
+    model: GeoLRM,
+    name: str,
+    source: Source,
+    options: ExportOptions,
+    stages: dict[str, str],
+    plans: dict[str, Plan],
+    folder: Path,
+) -> Manifest:
+    """The manifest of a bundle whose graphs and weights lie in ``folder``."""
+    config = model.config
+    grid, scale = config.reconstruction.grid_size, config.reconstruction.xyz_scale
+    axis = voxel_axis(grid)
+    packages = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        geolrm_version=importlib.metadata.version("geolrm"),
+        model=name,
+        backend="onnxruntime",
+        precision=options.precision,  # pyright: ignore[reportArgumentType]
+        self_attention=config.self_attention,
+        image_size=config.image_size,
+        fov_degrees=config.fov_degrees,
+        views=options.views,
+        tokens=options.tokens,
+        padded_tokens=config.padded_tokens,
+        level_shapes=list(model.level_shapes),
+        feature_dim=config.encoder.feature_dim,
+        gaussians_per_anchor=config.reconstruction.gaussians_per_anchor,
+        rope=RopeTable(grid, scale, axis.tolist(), rope_indices(axis, grid, scale).tolist()),
+        source=source,
+        graphs=stages,
+        plans=plans,
+        files={
+            path.name: FileEntry(path.stat().st_size, file_sha256(path))
+            for path in sorted(folder.iterdir())
+        },
+        versions={name: importlib.metadata.version(name) for name in packages},
+    )
+
+
+def _lower(
+    graphs: list[Graph],
+) -> tuple[dict[str, Plan], dict[str, onnx.ModelProto], dict[str, str]]:
+    """Plans by stage, models by file name, and the graph file of each stage."""
+    plans: dict[str, Plan] = {}
+    models: dict[str, onnx.ModelProto] = {}
+    stages: dict[str, str] = {}
+    for graph in graphs:
+        file = stages[graph.name] = f"{graph.name}.onnx"
+        models[file] = graph.model
+        lowered = lowering.lower(graph)
+        plans[graph.name] = lowered.plan
+        for segment_file, segment in lowered.segments.items():
+            # Each file gets initializers of its own: they are changed in place later.
+            models[segment_file] = onnx.ModelProto()
+            models[segment_file].CopyFrom(segment)
+    return plans, models, stages
+
+
+def _folded_biases(graphs: list[Graph]) -> set[str]:
+    """Biases that folding batch norm created; they are parameters in all but the checkpoint."""
+    names = (tensor.name for graph in graphs for tensor in graph.model.graph.initializer)
+    return {name for name in names if ".encoder." in name and name.endswith(".bias")}
+
+
+def _check_ranges(options: ExportOptions) -> None:
+    for what, limits in (("views", options.views), ("tokens", options.tokens)):
+        if not 1 <= limits.min <= limits.opt <= limits.max:
+            raise InputError(
+                f"--{what} is {limits.min}:{limits.opt}:{limits.max}; it must be MIN:OPT:MAX with "
+                "1 <= MIN <= OPT <= MAX"
+            )
+
+
+def tensors_sha256(model: torch.nn.Module) -> str:
+    """Hash of a model's weights, for models that came from no file."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
