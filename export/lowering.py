@@ -70,15 +70,37 @@ class _Splitter:
     def __init__(self, graph: Graph):
         self.name, self.model = graph.name, graph.model
         onnx_graph = graph.model.graph
-        self.nodes = list(onnx_graph.node)
         self.initializers = {tensor.name: tensor for tensor in onnx_graph.initializer}
+        self.values: dict[str, onnx.ValueInfoProto] = {}
+        self.nodes = self.produce_constants(list(onnx_graph.node))
         self.producer = {name: node for node in self.nodes for name in node.output if name}
         self.graph_inputs = [value.name for value in onnx_graph.input]
         self.graph_outputs = [value.name for value in onnx_graph.output]
         values = [*onnx_graph.value_info, *onnx_graph.input, *onnx_graph.output]
-        self.values = {value.name: value for value in values}
+        self.values |= {value.name: value for value in values}
         self.cuts = [node for node in self.nodes if is_cut(node)]
         self.cut_index = {id(node): index for index, node in enumerate(self.cuts)}
+
+    def produce_constants(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """Let an Identity yield what a native step reads, where constants were folded that far."""
+        produced: list[onnx.NodeProto] = []
+        for node in nodes:
+            cut = onnx.NodeProto()
+            cut.CopyFrom(node)
+            if is_cut(node):
+                first, last = (2, 5) if node.op_type == OPERATOR else (0, 3)
+                for index in range(first, last):
+                    name = node.input[index]
+                    if name not in self.initializers:
+                        continue
+                    tensor, cut.input[index] = self.initializers[name], f"{name}.produced"
+                    if cut.input[index] not in self.values:
+                        produced.append(helper.make_node("Identity", [name], [cut.input[index]]))
+                        self.values[cut.input[index]] = helper.make_tensor_value_info(
+                            cut.input[index], tensor.data_type, list(tensor.dims)
+                        )
+            produced.append(cut)
+        return produced
 
     def lower(self) -> Lowered:
         native: list[Step] = [self.native_step(node) for node in self.cuts]

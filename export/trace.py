@@ -124,7 +124,8 @@ def _export(
     name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]
 ) -> Graph:
     """One stage through torch.onnx, with the fallback function of the operator appended."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -1,1 +1,35 @@
-"""geolrm: an exportable, real-time inference engine for GeoLRM."""
+"""geolrm: an exportable, real-time inference engine for GeoLRM.
+
+    engine = Engine("mini")
+    scene = engine.run(images, poses)
+    scene.gaussians.save("object.ply")
+"""
+
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.captures import Capture, load_capture
+from geolrm.engine.engine import Engine
+from geolrm.engine.errors import (
+    BundleError,
+    CheckpointError,
+    GeoLRMError,
+    InputError,
+    VerificationError,
+)
+from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.live import LiveCapture
+from geolrm.engine.scene import Scene
+
+__all__ = [
+    "BundleError",
+    "Cameras",
+    "Capture",
+    "CheckpointError",
+    "Engine",
+    "Gaussians",
+    "GeoLRMError",
+    "InputError",
+    "LiveCapture",
+    "Scene",
+    "VerificationError",
+    "load_capture",
+]

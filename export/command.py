@@ -1,0 +1,131 @@
+"""What ``geolrm-export`` does, step by step, as one function."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from geolrm.engine.captures import load_capture
+from geolrm.engine.errors import InputError
+from geolrm.engine.manifest import Range
+from geolrm.examples import capture_path
+from geolrm.export import verification
+from geolrm.export.bundle_writer import ExportOptions, write_bundle
+from geolrm.export.checkpoint import load_checkpoint
+from geolrm.export.model import GeoLRM, GeoLRMConfig
+from geolrm.export.variant import choose_variant
+
+VERIFICATION_CAPTURE = "dragon"
+
+
+def export_checkpoint(
+    checkpoint: str,
+    folder: Path,
+    *,
+    name: str,
+    precision: str,
+    views: Range,
+    tokens: Range | None,
+    image_size: int | None,
+    self_attention: str | None,
+    rope_scale: float | None,
+    verify: bool,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Load, choose the variant, export, verify; returns a summary for printing.
+
+    Args:
+        checkpoint: A file, or ``"mini"``.
+        folder: Of the bundle.
+        name: Of the model, for the manifest.
+        precision: ``fp32`` or ``fp16`` storage.
+        views: Range of the number of views.
+        tokens: Range of the number of anchors; None derives it from the model.
+        image_size: Input side; None keeps the model's.
+        self_attention: ``token``, ``head``, ``auto``, or None: ``auto`` for a checkpoint that does
+            not state its variant, else the stated one.
+        rope_scale: xyz_scale of the reconstruction; None keeps the model's.
+        verify: Compare the bundle with torch before it is put in place.
+        progress: Called with a line for each step.
+    """
+    progress("loading the checkpoint")
+    model, source, states_variant = load_checkpoint(checkpoint)
+    config = resize(model.config, image_size)
+    if rope_scale is not None:
+        config = config.with_self_attention(config.self_attention, rope_scale)
+    capture = load_capture(capture_path(VERIFICATION_CAPTURE))
+    comparison = None
+    if self_attention == "auto" or (self_attention is None and not states_variant):
+        progress("comparing self-attention variants on the bundled capture")
+        choice = choose_variant(_with_config(model, config), capture)
+        config, comparison = choice.config, choice.scores
+    elif self_attention is not None:
+        config = config.with_self_attention(self_attention)  # pyright: ignore
+    model = _with_config(model, config)
+    options = ExportOptions(precision, views, tokens or default_tokens(config))
+    check_padding(config, options.tokens)
+    report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}
+
+    def run_verification(bundle: Path) -> dict:
+        report.clear()
+        report.update(verification.report(verification.verify(bundle, model, capture)))
+        return report
+
+    manifest = write_bundle(
+        model,
+        folder,
+        name=name,
+        source=source,
+        options=options,
+        verify=run_verification if verify else None,
+        progress=progress,
+    )
+    summary: dict[str, Any] = {
+        "model": name,
+        "folder": str(folder),
+        "self_attention": manifest.self_attention,
+        "precision": manifest.precision,
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "verify": report,
+    }
+    if comparison is not None:
+        summary["comparison"] = comparison
+    return summary
+
+
+def resize(config: GeoLRMConfig, image_size: int | None) -> GeoLRMConfig:
+    """The configuration at another input size."""
+    if image_size is None:
+        return config
+    patch = config.encoder.patch_size
+    if image_size < patch or image_size % patch:
+        near = max(patch, round(image_size / patch) * patch)
+        raise InputError(
+            f"--image-size is {image_size}; it must be a multiple of the patch size {patch}, "
+            f"such as {near}"
+        )
+    return replace(config, image_size=image_size)
+
+
+def default_tokens(config: GeoLRMConfig) -> Range:
+    """One to twice the model's number of anchors, which is preferred."""
+    preferred = config.proposal.max_seq_len
+    return Range(1, preferred, 2 * preferred)
+
+
+def check_padding(config: GeoLRMConfig, tokens: Range) -> None:
+    """The ``head`` variant pads anchors to a fixed number, which must lie in the range."""
+    if config.padded_tokens is not None and tokens.max < config.padded_tokens:
+        raise InputError(
+            f"--tokens allows at most {tokens.max} anchors, but the head variant of this model "
+            f"pads them to {config.padded_tokens}; raise MAX to at least that"
+        )
+
+
+def _with_config(model: GeoLRM, config: GeoLRMConfig) -> GeoLRM:
+    """The same weights under another configuration that does not change their shapes."""
+    if config == model.config:
+        return model
+    other = GeoLRM(config)
+    other.load_state_dict(model.state_dict())
+    return other.eval()

@@ -1,0 +1,67 @@
+"""Which self-attention a checkpoint was made for, decided by what it reconstructs.
+
+The released weights do not say whether they expect attention over tokens or over the heads of one
+token. The wrong program yields noise, so both are run on a real capture and compared with its
+images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geolrm.engine.captures import Capture
+from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.pictures import draw_centres
+from geolrm.engine.preprocessing import Views, prepare_views
+from geolrm.export.model import GeoLRM, GeoLRMConfig
+
+NUM_VIEWS = 4
+VISIBLE_OPACITY = 0.1
+POOL = 8  # pixels; centres are sparse, so pictures are compared at a coarse scale
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The better variant and both scores in dB."""
+
+    config: GeoLRMConfig
+    scores: dict[str, float]
+
+
+def choose_variant(model: GeoLRM, capture: Capture) -> Choice:
+    """Reconstruct a capture with both variants; keep the one closer to its images."""
+    scores: dict[str, float] = {}
+    configs: dict[str, GeoLRMConfig] = {}
+    chosen = capture.subset(capture.cameras.spread(min(NUM_VIEWS, len(capture))))
+    views = prepare_views(chosen.images, chosen.cameras, model.config.image_size)
+    for variant in ("token", "head"):
+        configs[variant] = model.config.with_self_attention(variant)  # pyright: ignore
+        candidate = GeoLRM(configs[variant])
+        candidate.load_state_dict(model.state_dict())
+        scores[variant] = score(candidate.eval(), views)
+    return Choice(configs[max(scores, key=lambda variant: scores[variant])], scores)
+
+
+def score(model: GeoLRM, views: Views) -> float:
+    """PSNR in dB between drawn Gaussians and the input images, both pooled."""
+    with torch.inference_mode():
+        arrays = (views.images, views.c2w, views.intrinsics)
+        decoded = model(*(torch.from_numpy(array) for array in arrays)).gaussians
+    fields = {name: tensor.numpy() for name, tensor in decoded._asdict().items()}
+    visible = fields["opacities"] >= VISIBLE_OPACITY
+    fields = {name: array[visible] for name, array in fields.items()}
+    if model.config.reconstruction.use_sh:
+        fields["sh"] = fields.pop("colors")
+    drawn = draw_centres(Gaussians(**fields), views) / 255.0
+    truth = views.images.transpose(0, 2, 3, 1)
+    error = float(np.mean((_pool(drawn) - _pool(truth)) ** 2))
+    return -10 * np.log10(max(error, 1e-10))
+
+
+def _pool(images: NDArray) -> NDArray[np.float64]:
+    """Mean over POOL x POOL blocks of [V, S, S, 3]; S is cut to a multiple."""
+    count, size = images.shape[0], images.shape[1] // POOL * POOL
+    blocks = images[:, :size, :size].reshape(count, size // POOL, POOL, size // POOL, POOL, 3)
+    return blocks.mean(axis=(2, 4), dtype=np.float64)

@@ -1,0 +1,117 @@
+"""Verify a bundle against the torch model on real images, stage by stage."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geolrm.engine.captures import Capture
+from geolrm.engine.engine import Engine
+from geolrm.engine.errors import VerificationError
+from geolrm.engine.preprocessing import prepare_views
+from geolrm.engine.selection import select_anchors
+from geolrm.export.model import GeoLRM
+
+MAX_ANCHORS = 1024
+NUM_VIEWS = 3
+GAUSSIAN_GATE = 1e-4  # fp32, max abs
+COSINE_GATE = {"fp32": 0.99999, "fp16": 0.999}
+IOU_GATE = {"fp32": 0.999, "fp16": 0.995}
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """One array of the engine against torch."""
+
+    stage: str
+    cosine: float
+    norm_ratio: float
+    max_abs: float
+    gate: str
+    passed: bool
+
+
+def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> list[StageResult]:
+    """Run both sides on the same views and the same anchors.
+
+    Args:
+        folder: The bundle.
+        model: The torch model it was exported from.
+        capture: Real images.
+        seed: Of the subset of anchors.
+
+    Raises:
+        VerificationError: A gate is missed; the message names the worst stage.
+    """
+    engine = Engine(folder)
+    manifest = engine.manifest
+    count = max(manifest.views.min, min(NUM_VIEWS, manifest.views.max, len(capture)))
+    chosen = capture.subset(capture.cameras.spread(min(count, len(capture))))
+    views = prepare_views(chosen.images, chosen.cameras, manifest.image_size)
+    features = engine.encode(views)
+    logits = engine.propose(features, views)
+    limit = max(min(MAX_ANCHORS, manifest.tokens.max), manifest.tokens.min)
+    anchors = select_anchors(logits, limit, seed=seed).positions
+    if len(anchors) < manifest.tokens.min or len(anchors) == 0:  # an empty proposal hides nothing
+        anchors = select_anchors(np.ones_like(logits), limit, seed=seed).positions
+    gaussians = engine.reconstruct(features, views, anchors)
+    arrays = (views.images, views.c2w, views.intrinsics, views.projection, anchors)
+    images, c2w, intrinsics, projection, positions = (torch.from_numpy(a) for a in arrays)
+    with torch.inference_mode():
+        truth_proposal, truth_features = model.encode(images, c2w, intrinsics)
+        truth_logits = model.propose(truth_proposal, projection)
+        truth = model.reconstruct(truth_features, projection, positions)
+    pairs = {"features (proposal)": (features.proposal, truth_proposal)}
+    if features.reconstruction is not features.proposal:
+        pairs["features (reconstruction)"] = (features.reconstruction, truth_features)
+    pairs["occupancy logits"] = (logits, truth_logits)
+    colors = gaussians.sh if gaussians.colors is None else gaussians.colors
+    for name in truth._fields:
+        array = colors if name == "colors" else getattr(gaussians, name)
+        pairs[name] = (array, getattr(truth, name))
+    results = [
+        _compare(name, engine_array, expected.numpy(), manifest.precision)
+        for name, (engine_array, expected) in pairs.items()
+    ]
+    results.append(_compare_occupancy(logits, truth_logits.numpy(), manifest.precision))
+    failed = [result for result in results if not result.passed]
+    if failed:
+        worst = failed[0]
+        raise VerificationError(
+            f"the exported graphs differ from the torch model in {len(failed)} of {len(results)} "
+            f"stages, first in {worst.stage}: cosine {worst.cosine:.6f}, max abs "
+            f"{worst.max_abs:.2e}; the gate is {worst.gate}. Nothing was written"
+        )
+    return results
+
+
+def report(results: list[StageResult]) -> dict:
+    """Content of ``verify.json``."""
+    return {"status": "passed", "stages": [asdict(result) for result in results]}
+
+
+def _compare(stage: str, array: NDArray, expected: NDArray, precision: str) -> StageResult:
+    a, b = array.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    norms = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    cosine = float(a @ b / max(norms[0] * norms[1], 1e-300))
+    max_abs = float(np.abs(a - b).max(initial=0))
+    is_gaussian = stage in ("means", "opacities", "scales", "quats", "colors")
+    if precision == "fp32" and is_gaussian:
+        gate, passed = f"max abs <= {GAUSSIAN_GATE:g}", max_abs <= GAUSSIAN_GATE
+    else:
+        limit = COSINE_GATE[precision]
+        gate, passed = f"cosine >= {limit:g}", cosine >= limit
+    return StageResult(stage, cosine, norms[0] / max(norms[1], 1e-300), max_abs, gate, passed)
+
+
+def _compare_occupancy(logits: NDArray, expected: NDArray, precision: str) -> StageResult:
+    a, b = logits > 0, expected > 0
+    union = np.count_nonzero(a | b)
+    iou = np.count_nonzero(a & b) / union if union else 1.0
+    ratio = np.count_nonzero(a) / max(np.count_nonzero(b), 1)
+    limit = IOU_GATE[precision]
+    gate = f"IoU >= {limit:g}"
+    flipped = float(np.count_nonzero(a != b))
+    return StageResult("occupancy", float(iou), float(ratio), flipped, gate, iou >= limit)

@@ -1,0 +1,84 @@
+"""What every command shares: exit codes, errors in one sentence, tables and progress."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from geolrm.engine.errors import BundleError, GeoLRMError, InputError
+
+FAILED, BAD_INPUT = 1, 2
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one sentence to standard error and leave."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def one_sentence_errors() -> Iterator[None]:
+    """Turn what goes wrong into one sentence and an exit code: 2 for input, 1 for the rest."""
+    from geolrm.engine.errors import CheckpointError
+
+    try:
+        yield
+    except (InputError, BundleError, CheckpointError) as error:
+        fail(str(error), BAD_INPUT)
+    except GeoLRMError as error:
+        fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing was written", 130)
+    except MemoryError:
+        fail("out of memory; use fewer views or a smaller --max-tokens", FAILED)
+
+
+@contextlib.contextmanager
+def show_warnings() -> Iterator[None]:
+    """Warnings as plain lines on standard error."""
+    import warnings
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def steps(enabled: bool = True) -> Iterator[Callable[[str], None]]:
+    """A spinner with the current step on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not enabled:
+        yield lambda message: None
+    elif console.is_terminal:
+        with console.status("starting") as status:
+            yield lambda message: status.update(message)
+    else:
+        yield lambda message: print(f"{message} ...", file=sys.stderr, flush=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table on standard output; the first column is text, the others are numbers or words."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=100)
+    console.print(table)
+
+
+def print_json(content: Any) -> None:
+    """Machine-readable output on standard output."""
+    print(json.dumps(content, indent=1))

@@ -1,0 +1,165 @@
+"""``geolrm-export``: a checkpoint to a bundle. Needs the extra ``[export]``."""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geolrm.commands.console import (
+    fail,
+    one_sentence_errors,
+    print_json,
+    print_table,
+    show_warnings,
+    steps,
+)
+from geolrm.engine.errors import InputError
+from geolrm.engine.manifest import MANIFEST_NAME, Range
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point of the ``geolrm-export`` command."""
+    with one_sentence_errors(), show_warnings():
+        app()
+
+
+def parse_range(option: str, text: str) -> Range:
+    """``MIN:OPT:MAX`` to a range."""
+    try:
+        low, preferred, high = (int(part) for part in text.split(":"))
+    except ValueError as error:
+        raise InputError(
+            f"{option} is {text!r}; it must be MIN:OPT:MAX, three whole numbers such as 1:6:21"
+        ) from error
+    if not 1 <= low <= preferred <= high:
+        raise InputError(f"{option} is {text!r}; it must satisfy 1 <= MIN <= OPT <= MAX")
+    return Range(low, preferred, high)
+
+
+def require_packages() -> None:
+    """Refuse in one sentence when the extra is not installed."""
+    for package in ("torch", "onnx", "onnxscript"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            fail(
+                f"geolrm-export needs {package}, which is not installed; run: "
+                "pip install 'geolrm[export]'",
+                1,
+            )
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A .ckpt or .safetensors file, or 'mini'.")
+    ] = "mini",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Bundle folder; default: <name>-bundle.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="'onnxruntime'.")] = "onnxruntime",
+    fp32: Annotated[bool, typer.Option("--fp32", help="Store weights as float32.")] = False,
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="Store weights as float16; arithmetic stays float32.")
+    ] = False,
+    views: Annotated[str, typer.Option(help="Numbers of views, MIN:OPT:MAX.")] = "1:6:21",
+    tokens: Annotated[
+        str | None, typer.Option(help="Numbers of anchors, MIN:OPT:MAX; default: the model's.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the model's input in pixels.")
+    ] = None,
+    self_attention: Annotated[
+        str | None,
+        typer.Option(help="'token', 'head' or 'auto' (default where the variant is unknown)."),
+    ] = None,
+    rope_scale: Annotated[
+        str | None, typer.Option(help="xyz_scale of the reconstruction, 0.5 or 1.0.")
+    ] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the comparison with torch.")]
+    = False,  # fmt: skip
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Export a checkpoint to a bundle of ONNX graphs, and verify it against torch.
+
+    Example: geolrm-export mini -o mini-bundle --fp16
+    """
+    if fp32 and fp16:
+        raise InputError("--fp32 and --fp16 were both given; choose one")
+    if backend != "onnxruntime":
+        raise InputError(f"--backend is {backend!r}; it must be 'onnxruntime'")
+    if self_attention not in (None, "token", "head", "auto"):
+        raise InputError(
+            f"--self-attention is {self_attention!r}; it must be 'token', 'head' or 'auto'"
+        )
+    if rope_scale not in (None, "0.5", "1.0", "1"):
+        raise InputError(f"--rope-scale is {rope_scale!r}; it must be 0.5 or 1.0")
+    view_range = parse_range("--views", views)
+    token_range = parse_range("--tokens", tokens) if tokens else None
+    name = checkpoint if checkpoint == "mini" else Path(checkpoint).stem
+    folder = output or Path(f"{name}-bundle")
+    check_output(folder, force)
+    require_packages()
+
+    from geolrm.export.command import export_checkpoint
+
+    with steps(not as_json) as step:
+        result: dict[str, Any] = export_checkpoint(
+            checkpoint,
+            folder,
+            name=name,
+            precision="fp16" if fp16 else "fp32",
+            views=view_range,
+            tokens=token_range,
+            image_size=image_size,
+            self_attention=self_attention,
+            rope_scale=float(rope_scale) if rope_scale else None,
+            verify=not no_verify,
+            progress=step,
+        )
+    if as_json:
+        print_json(result)
+        return
+    if "comparison" in result:
+        print_table(
+            "Self-attention by comparison with the input images",
+            ["variant", "score"],
+            [[variant, f"{score:.4f}"] for variant, score in result["comparison"].items()],
+        )
+    if result["verify"]["status"] == "passed":
+        rows = [
+            [s["stage"], f"{s['cosine']:.7f}", f"{s['norm_ratio']:.6f}", f"{s['max_abs']:.2e}",
+             s["gate"]]
+            for s in result["verify"]["stages"]
+        ]  # fmt: skip
+        print_table(
+            "Engine against torch", ["stage", "cosine", "norm ratio", "max abs", "gate"], rows
+        )
+    else:
+        print(f"verification: {result['verify']['status']}")
+    print(
+        f"{result['model']}: {result['self_attention']} attention, {result['precision']}, "
+        f"{result['bytes'] / 1e6:.1f} MB -> {folder}"
+    )
+
+
+def check_output(folder: Path, force: bool) -> None:
+    """Refuse to replace what is not a bundle, or a bundle without ``--force``."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file; name a folder with -o")
+    if (folder / MANIFEST_NAME).is_file():
+        if not force:
+            raise InputError(f"{str(folder)!r} already holds a bundle; replace it with --force")
+    elif any(folder.iterdir()):
+        raise InputError(
+            f"{str(folder)!r} is a folder that holds other files; name a new one with -o"
+        )

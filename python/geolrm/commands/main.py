@@ -1,0 +1,24 @@
+"""``geolrm``: the commands that need no torch."""
+
+import typer
+
+from geolrm.commands.console import one_sentence_errors, show_warnings
+
+app = typer.Typer(
+    name="geolrm",
+    help="Posed images of an object to 3D Gaussians.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point of the ``geolrm`` command."""
+    from geolrm.commands import demo, info, run
+
+    app.command("run")(run.run)
+    app.command("demo")(demo.demo)
+    app.command("info")(info.info)
+    with one_sentence_errors(), show_warnings():
+        app()

@@ -1,0 +1,116 @@
+"""``geolrm run``: reconstruct a capture."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geolrm.commands.console import fail, print_json, print_table, steps
+from geolrm.engine.errors import InputError
+
+
+def parse_views(text: str, count: int) -> int | list[int]:
+    """``6`` is a number of views; ``0,4,8`` (or ``3,``) are frame indices."""
+    try:
+        if "," in text:
+            chosen: int | list[int] = [int(part) for part in text.split(",") if part.strip()]
+        else:
+            chosen = int(text)
+    except ValueError as error:
+        raise InputError(
+            f"--views is {text!r}; give a number of views such as 6, or frame indices such as 0,4,8"
+        ) from error
+    if isinstance(chosen, list):
+        repeated = [index for index in chosen if chosen.count(index) > 1]
+        if not chosen or repeated:
+            raise InputError(f"--views is {text!r}; give frame indices, each once")
+    elif not 1 <= chosen <= count:
+        raise InputError(f"--views is {chosen}; this capture has {count} frames, so give 1 to "
+                         f"{count}")  # fmt: skip
+    return chosen
+
+
+def run(
+    capture: Annotated[
+        Path, typer.Argument(help="Folder with transforms.json, or the file itself.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Splat file to write (.ply).")],
+    views: Annotated[
+        str | None,
+        typer.Option(help="How many views, or frame indices i,j,...; default: the model's choice."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
+    max_tokens: Annotated[int | None, typer.Option(help="Largest number of anchors.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random choice of anchors.")] = 0,
+    selection: Annotated[str, typer.Option(help="'random' or 'confident' anchors.")] = "random",
+    threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Reconstruct a capture into 3D Gaussians.
+
+    Example: geolrm run examples/captures/dragon -o dragon.ply --views 8
+    """
+    from geolrm.engine.captures import load_capture
+    from geolrm.engine.engine import Engine
+
+    if output.suffix.lower() != ".ply":
+        fail(f"output is {str(output)!r}; the file name must end in .ply", 2)
+    if output.is_dir():
+        fail(f"output {str(output)!r} is a folder; name a .ply file in it", 2)
+    with steps(not as_json) as step:
+        step("reading the capture")
+        content = load_capture(capture)
+        step("loading the model")
+        engine = Engine(model, threads=threads)
+        wanted = views or str(min(engine.manifest.views.opt, len(content)))
+        parsed = parse_views(wanted, len(content))
+        chosen = content.cameras.spread(parsed) if isinstance(parsed, int) else parsed
+        used = content.subset(chosen)
+        step(f"reconstructing from views {', '.join(map(str, chosen))}")
+        scene = engine.run(
+            used.images,
+            used.cameras,
+            seed=seed,
+            max_tokens=max_tokens,
+            selection=selection,  # pyright: ignore[reportArgumentType]
+        )
+        step("writing")
+        scene.gaussians.save(output)
+    summary: dict[str, Any] = {
+        "capture": str(capture),
+        "views": chosen,
+        "model": engine.manifest.model,
+        "trained": engine.manifest.source.trained,
+        "backend": engine.backend,
+        "threads": engine.threads,
+        "occupied_voxels": scene.num_occupied,
+        "anchors": len(scene.anchors),
+        "gaussians": len(scene.gaussians),
+        "output": str(output),
+        "seconds": scene.timings,
+    }
+    if as_json:
+        print_json(summary)
+        return
+    print(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
+          if isinstance(parsed, int) else f"views: {', '.join(map(str, chosen))}")  # fmt: skip
+    print_timings(scene.timings)
+    print(
+        f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "
+        f"({scene.num_occupied:,} occupied voxels) -> {output}"
+    )
+    warn_if_untrained(engine.manifest.source.trained)
+
+
+def print_timings(timings: dict[str, float]) -> None:
+    """Seconds per stage."""
+    print_table("Stages", ["stage", "seconds"], [[k, f"{v:.3f}"] for k, v in timings.items()])
+
+
+def warn_if_untrained(trained: bool) -> None:
+    """One plain line when the weights are random."""
+    if not trained:
+        print(
+            "note: the bundled model holds random, untrained weights: the Gaussians do not look "
+            "like the object yet"
+        )
