@@ -149,6 +149,7 @@ their view keeps its place in the softmax. The result does not depend on `thread
 The arguments are those of deformable_cross_attention. A pixel next to an image's edge may be marked
 although its weight is zero.)");
   bind_value_projection(module);
+  bind_self_attention(module);
 }
 
 }  // namespace geolrm

@@ -1,37 +1,10 @@
 // The projection kernel: a register-blocked product of packed panels; included after one simd_*.h.
 // Uses nothing of the standard library: a shared inline function must not be compiled here.
+#include "product.h"
 #include "projection.h"
 
 namespace geolrm::GEOLRM_ISA {
 namespace {
-
-// kRows x kVectors accumulators, and as many registers left as one column's operands need.
-constexpr int kVectors = kRegisters == 32 ? 3 : 2;
-constexpr int kRows = kRegisters == 32 ? 8 : kWidth == 8 ? 6 : 4;
-constexpr int64_t kColumns = kVectors * kWidth;
-
-// tile [kRows, kColumns] = bias + a [C, kRows]^T b [C, kColumns], in the order of C.
-inline void multiply(const float* a, const float* b, const float* bias, int64_t channels,
-                     float* tile) {
-  Vec sums[kRows][kVectors];
-  for (int i = 0; i < kRows; ++i) {
-    for (int j = 0; j < kVectors; ++j) sums[i][j] = load(bias + j * kWidth);
-  }
-  for (int64_t k = 0; k < channels; ++k) {
-    Vec right[kVectors];
-    for (int j = 0; j < kVectors; ++j) right[j] = load(b + j * kWidth);
-    prefetch(b + 8 * kColumns);
-    for (int i = 0; i < kRows; ++i) {
-      const Vec left = set1(a[i]);
-      for (int j = 0; j < kVectors; ++j) sums[i][j] = fma(left, right[j], sums[i][j]);
-    }
-    a += kRows;
-    b += kColumns;
-  }
-  for (int i = 0; i < kRows; ++i) {
-    for (int j = 0; j < kVectors; ++j) store(tile + i * kColumns + j * kWidth, sums[i][j]);
-  }
-}
 
 template <class T>
 inline void copy_out(const float* from, T* to, int64_t n) {
@@ -75,8 +48,10 @@ void run(const ProjectionBlock& block) {
   float tile[kRows * kColumns];
   for (int64_t column = 0, panel = 0; column < d; column += kColumns, ++panel) {
     for (int64_t first = 0; first < block.count; first += kRows) {
-      multiply(block.packed + first * channels, block.panels + panel * channels * kColumns,
-               block.bias + panel * kColumns, channels, tile);
+      const float* bias = block.bias + panel * kColumns;
+      product<true>(
+          block.packed + first * channels, kRows, block.panels + panel * channels * kColumns,
+          channels, [&](int, int j) { return load(bias + j * kWidth); }, tile);
       const int64_t count = block.count - first < kRows ? block.count - first : kRows;
       for (int64_t i = 0; i < count; ++i) {
         if (block.out != nullptr) {

@@ -68,6 +68,7 @@ inline int bits(Mask m) { return _mm256_movemask_ps(m.m); }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
+inline float square_root(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 inline float sum(Vec a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -119,8 +120,8 @@ inline void load_pairs(const float* p, Vec& x, Vec& y) {
 
 // 2^f * 2^n for f in [-0.5, 0.5] and whole n in [-126, 127].
 inline Vec exp2_split(Vec f, Vec n) {
-  Vec y = set1(kExp2Poly[6]);
-  for (int i = 5; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
+  Vec y = set1(kExp2Poly[5]);
+  for (int i = 4; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
   const __m256i shift = _mm256_slli_epi32(_mm256_cvtps_epi32(n.v), 23);
   return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y.v), shift))};
 }

@@ -61,6 +61,7 @@ inline int count(Mask m) { return _mm_popcnt_u32(m.m); }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
+inline float square_root(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
@@ -81,8 +82,8 @@ inline void load_pairs(const float* p, Vec& x, Vec& y) {
 
 // 2^f * 2^n for f in [-0.5, 0.5] and whole n; 0 and infinity where float32 ends.
 inline Vec exp2_split(Vec f, Vec n) {
-  Vec y = set1(kExp2Poly[6]);
-  for (int i = 5; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
+  Vec y = set1(kExp2Poly[5]);
+  for (int i = 4; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
   return {_mm512_scalef_ps(y.v, n.v)};
 }
 inline Vec exp2(Vec x) {

@@ -139,6 +139,7 @@ inline int count(Mask m) { return m.m[0] + m.m[1] + m.m[2] + m.m[3]; }
 
 inline void prefetch(const void*) {}
 
+inline float square_root(float x) { return std::sqrt(x); }
 inline float sum(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 inline float largest(Vec a) {
   const Vec b = max(a, Vec{{a.v[2], a.v[3], a.v[0], a.v[1]}});
