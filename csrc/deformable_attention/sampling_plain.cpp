@@ -1,0 +1,3 @@
+#include "simd_plain.h"
+
+#include "sampling_kernel.h"

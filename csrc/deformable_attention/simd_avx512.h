@@ -1,0 +1,100 @@
+// Vectors of 16 floats: AVX-512 F, BW, DQ, VL.
+#pragma once
+
+#include <immintrin.h>
+
+#include "simd.h"
+
+#define GEOLRM_ISA avx512
+
+namespace geolrm::avx512 {
+
+constexpr int kWidth = 16;
+constexpr int kRegisters = 32;
+
+struct Vec {
+  __m512 v;
+};
+struct Mask {
+  __mmask16 m;
+};
+struct Tail {
+  __mmask16 m;
+  explicit Tail(int n) : m(static_cast<__mmask16>((1u << n) - 1u)) {}
+};
+
+inline Vec set1(float x) { return {_mm512_set1_ps(x)}; }
+inline Vec zero() { return {_mm512_setzero_ps()}; }
+inline Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline Vec load(const float* p, Tail t) { return {_mm512_maskz_loadu_ps(t.m, p)}; }
+inline Vec load(const Half* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline Vec load(const Half* p, Tail t) {
+  return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(t.m, p))};
+}
+inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+inline void store(float* p, Vec a, Tail t) { _mm512_mask_storeu_ps(p, t.m, a.v); }
+inline __m256i to_half(Vec a) {
+  return _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline void store(Half* p, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_half(a));
+}
+inline void store(Half* p, Vec a, Tail t) { _mm256_mask_storeu_epi16(p, t.m, to_half(a)); }
+
+inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+inline Vec floor(Vec a) { return {_mm512_roundscale_ps(a.v, 0x09)}; }
+inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, 0x08)}; }
+
+inline Mask less(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
+inline Mask operator&(Mask a, Mask b) { return {static_cast<__mmask16>(a.m & b.m)}; }
+inline Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
+inline int bits(Mask m) { return m.m; }
+inline int count(Mask m) { return _mm_popcnt_u32(m.m); }
+
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+inline float square_root(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
+inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
+inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
+
+// Lanes truncated to int32, kept as bits.
+inline Vec int_bits(Vec a) { return {_mm512_castsi512_ps(_mm512_cvttps_epi32(a.v))}; }
+inline void store_bits(int32_t* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+// Writes the lanes of m side by side, and then up to kWidth lanes of anything.
+inline void compress(void* p, Mask m, Vec a) {
+  _mm512_storeu_ps(p, _mm512_maskz_compress_ps(m.m, a.v));
+}
+// p = x0 y0 x1 y1 ...
+inline void load_pairs(const float* p, Vec& x, Vec& y) {
+  const __m512 a = _mm512_loadu_ps(p), b = _mm512_loadu_ps(p + 16);
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  x.v = _mm512_permutex2var_ps(a, even, b);
+  y.v = _mm512_permutex2var_ps(a, _mm512_or_si512(even, _mm512_set1_epi32(1)), b);
+}
+
+// 2^f * 2^n for f in [-0.5, 0.5] and whole n; 0 and infinity where float32 ends.
+inline Vec exp2_split(Vec f, Vec n) {
+  Vec y = set1(kExp2Poly[5]);
+  for (int i = 4; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
+  return {_mm512_scalef_ps(y.v, n.v)};
+}
+inline Vec exp2(Vec x) {
+  const Vec n = round(x);
+  return exp2_split(x - n, n);
+}
+inline Vec exp(Vec x) {
+  const Vec y = max(set1(-200.0f), x);  // keeps -inf finite; NaN stays
+  const Vec n = round(y * set1(kLog2EHigh));
+  const Vec f = fma(y, set1(kLog2ELow), fma(y, set1(kLog2EHigh), zero() - n));
+  return exp2_split(f, n);
+}
+
+}  // namespace geolrm::avx512
