@@ -124,8 +124,8 @@ def _export(
     name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]
 ) -> Graph:
     """One stage through torch.onnx, with the fallback function of the operator appended."""
-    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for logger in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

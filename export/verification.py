@@ -103,7 +103,7 @@ def _compare(stage: str, array: NDArray, expected: NDArray, precision: str) -> S
     else:
         limit = COSINE_GATE[precision]
         gate, passed = f"cosine >= {limit:g}", cosine >= limit
-    return StageResult(stage, cosine, norms[0] / max(norms[1], 1e-300), max_abs, gate, passed)
+    return StageResult(stage, cosine, norms[0] / max(norms[1], 1e-300), max_abs, gate, bool(passed))
 
 
 def _compare_occupancy(logits: NDArray, expected: NDArray, precision: str) -> StageResult:
@@ -114,4 +114,4 @@ def _compare_occupancy(logits: NDArray, expected: NDArray, precision: str) -> St
     limit = IOU_GATE[precision]
     gate = f"IoU >= {limit:g}"
     flipped = float(np.count_nonzero(a != b))
-    return StageResult("occupancy", float(iou), float(ratio), flipped, gate, iou >= limit)
+    return StageResult("occupancy", float(iou), float(ratio), flipped, gate, bool(iou >= limit))
