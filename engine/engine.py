@@ -149,6 +149,19 @@ class Engine:
             decoded["sh"] = decoded.pop("colors")
         return Gaussians(**decoded)
 
+    def step_seconds(self) -> dict[str, float]:
+        """Seconds by stage and kind of step since the last :meth:`reset_step_seconds`."""
+        return {
+            f"{stage}: {kind}": seconds
+            for stage, runner in self._stages.items()
+            for kind, seconds in runner.seconds.items()
+        }
+
+    def reset_step_seconds(self) -> None:
+        """Start :meth:`step_seconds` at zero."""
+        for runner in self._stages.values():
+            runner.seconds.clear()
+
     def finish(
         self,
         views: Views,

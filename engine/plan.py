@@ -1,6 +1,7 @@
 """Run a plan: graph segments and native kernels in order, over reused buffers."""
 
 import math
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ class PlanRunner:
         self._level_shapes = np.array(bundle.manifest.level_shapes, dtype=np.int64)
         self._slots = _buffer_slots(plan)
         self._given: dict[str, NDArray] = {}
+        self.seconds: dict[str, float] = {}  # by kind of step, summed until cleared
         names = set()
         for step in plan.steps:
             if isinstance(step, CrossAttentionStep):
@@ -85,6 +87,7 @@ class PlanRunner:
         symbols = {"c2w": "views", "projection": "views", "anchors": "tokens"}
         dims = {symbols[name]: len(inputs[name]) for name in inputs if name in symbols}
         for index, step in enumerate(self._plan.steps):
+            start = time.perf_counter()
             if isinstance(step, SegmentStep):
                 feeds = {name: tensors[name] for name in step.inputs}
                 results = {spec.name: self._allocate(spec, dims) for spec in step.outputs}
@@ -94,7 +97,11 @@ class PlanRunner:
                 tensors[step.output.name] = self._attend(step, tensors, dims)
             else:
                 tensors[step.output.name] = self._sample(index, step, tensors, dims)
+            self._add_seconds(_kind(step), time.perf_counter() - start)
         return {name: tensors[name] for name in self._plan.outputs}
+
+    def _add_seconds(self, kind: str, seconds: float) -> None:
+        self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
 
     def _allocate(self, spec: TensorSpec, dims: dict[str, int]) -> NDArray:
         shape = tuple(_size(dim, dims) for dim in spec.shape)
@@ -133,8 +140,12 @@ class PlanRunner:
             self._level_shapes, reference, offsets, step.num_heads, step.num_points, touched,
             threads=self._threads,
         )  # fmt: skip
+        start = time.perf_counter()
         values = self._workspace.array("values", (views, step.num_heads, pixels, width), "float32")
         self._projections[index](features, touched, values, threads=self._threads)
+        projected = time.perf_counter() - start
+        self._add_seconds("value projection", projected)
+        self._add_seconds("sampling", -projected)  # the whole step is added as sampling
         view_weight, view_bias = self._view_logits[index]
         _C.deformable_cross_attention(
             values, self._level_shapes, reference, offsets, tensors[step.attention_logits],
@@ -149,6 +160,12 @@ def _size(dim: Dim, dims: dict[str, int]) -> int:
         return dim
     *factor, symbol = dim.split("*")
     return math.prod(int(f) for f in factor) * dims[symbol]
+
+
+def _kind(step: SegmentStep | SelfAttentionStep | CrossAttentionStep) -> str:
+    if isinstance(step, SegmentStep):
+        return "graphs"
+    return "self-attention" if isinstance(step, SelfAttentionStep) else "sampling"
 
 
 def _buffer_slots(plan: Plan) -> dict[str, str]:

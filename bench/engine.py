@@ -1,0 +1,230 @@
+"""Whole ``Engine.run`` against the released formulation in eager torch.
+
+``python -m geolrm.bench.engine [--model released|mini] [--variant head|token] [--views 6]
+[--tokens 8192] [--threads 2] [--no-torch] [--json]``
+
+Each side runs in a process of its own, so that peak memory is its own; both on the same cores, with
+the same seeded random weights and the same real images.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from geolrm.bench import machine
+
+
+def make_model(name: str, variant: str) -> Any:
+    """The model with seeded random weights."""
+    import torch
+
+    from geolrm.export.model import GeoLRM, mini, released
+
+    torch.manual_seed(0)
+    config = released(variant) if name == "released" else mini()  # pyright: ignore
+    return GeoLRM(config).eval().requires_grad_(False)
+
+
+def make_views(size: int, count: int) -> Any:
+    """Real images, prepared for the model."""
+    from geolrm.engine.captures import load_capture
+    from geolrm.engine.preprocessing import prepare_views
+    from geolrm.examples import capture_path
+
+    capture = load_capture(capture_path("dragon"))
+    chosen = capture.subset(capture.cameras.spread(count))
+    return chosen, prepare_views(chosen.images, chosen.cameras, size)
+
+
+def write(options: argparse.Namespace) -> dict[str, Any]:
+    """Export the model; reports the time of the whole export without verification."""
+    from geolrm.engine.manifest import Range, Source
+    from geolrm.export.bundle_writer import ExportOptions, write_bundle
+
+    model = make_model(options.model, options.variant)
+    tokens = Range(1, options.tokens, max(options.tokens, 16384))
+    start = time.perf_counter()
+    write_bundle(
+        model,
+        options.bundle,
+        name=options.model,
+        source=Source("random", "", trained=False),
+        options=ExportOptions("fp32", Range(1, 6, 21), tokens),
+    )
+    return {"export_seconds": time.perf_counter() - start}
+
+
+def run_engine(options: argparse.Namespace) -> dict[str, Any]:
+    """Timings of repeated warm runs, and of live updates."""
+    from geolrm import Engine
+
+    engine = Engine(options.bundle, threads=options.threads)
+    chosen, _ = make_views(engine.manifest.image_size, options.views)
+
+    def run() -> Any:
+        return engine.run(chosen.images, chosen.cameras, max_tokens=options.tokens)
+
+    scene = run()
+    timings: dict[str, list[float]] = {}
+    for _ in range(options.repeats):
+        engine.reset_step_seconds()
+        for stage, seconds in run().timings.items():
+            timings.setdefault(stage, []).append(seconds)
+    result = {
+        "seconds": {stage: statistics.median(values) for stage, values in timings.items()},
+        "steps": engine.step_seconds(),
+        "anchors": len(scene.anchors),
+        "gaussians": len(scene.gaussians),
+    }
+    if options.model == "mini" and options.views > 1:
+        result["live_update_seconds"] = live_update(engine, chosen, options.repeats)
+    result["peak_bytes"] = peak_bytes()
+    return result
+
+
+def live_update(engine: Any, chosen: Any, repeats: int) -> float:
+    """Median time of adding the last view and reconstructing."""
+    times = []
+    for _ in range(repeats):
+        live = engine.live()
+        for index in range(len(chosen) - 1):
+            live.add(chosen.images[index], chosen.cameras[[index]])
+        start = time.perf_counter()
+        live.add(chosen.images[-1], chosen.cameras[[len(chosen) - 1]])
+        live.run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def run_torch(options: argparse.Namespace) -> dict[str, Any]:
+    """The released formulation, same weights, same views, same number of tokens."""
+    import torch
+
+    from geolrm.bench.released_formulation import use_released_formulation
+    from geolrm.engine.selection import select_anchors
+
+    torch.set_num_threads(options.threads)
+    model = use_released_formulation(make_model(options.model, options.variant))
+    _, views = make_views(model.config.image_size, options.views)
+    arrays = (views.images, views.c2w, views.intrinsics, views.projection)
+    images, c2w, intrinsics, projection = (torch.from_numpy(array) for array in arrays)
+    times = []
+    with torch.inference_mode():
+        for _ in range(options.torch_repeats):
+            start = time.perf_counter()
+            proposal_features, features = model.encode(images, c2w, intrinsics)
+            logits = model.propose(proposal_features, projection).numpy()
+            anchors = select_anchors(logits, options.tokens).positions
+            model.reconstruct(features, projection, torch.from_numpy(anchors))
+            times.append(time.perf_counter() - start)
+    return {
+        "seconds": {"total": statistics.median(times)},
+        "anchors": len(anchors),
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this process (kilobytes on Linux, bytes on macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+SIDES = {"export": write, "engine": run_engine, "torch": run_torch}
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Both sides, each in its own process."""
+    result: dict[str, Any] = {"machine": machine.describe(), "settings": settings(options)}
+    with tempfile.TemporaryDirectory(prefix="geolrm-bench-") as folder:
+        bundle = options.bundle or Path(folder) / "bundle"
+        sides = [] if (bundle / "manifest.json").is_file() else ["export"]
+        sides += ["engine"] if options.no_torch else ["engine", "torch"]
+        for side in sides:
+            result[side] = call(side, bundle, options)
+    from geolrm.bench.flops import reconstruction_flops
+
+    config = make_model_config(options)
+    flops = reconstruction_flops(config, options.views, result["engine"]["anchors"])
+    result["tflop"] = {name: value / 1e12 for name, value in flops.items()}
+    rate = result["machine"]["numpy_sgemm_gflops"] * 1e9
+    result["floor_seconds"] = sum(flops.values()) / rate
+    if "torch" in result:
+        ratio = result["torch"]["seconds"]["total"] / result["engine"]["seconds"]["total"]
+        result["speedup"] = ratio
+    return result
+
+
+def make_model_config(options: argparse.Namespace) -> Any:
+    """The configuration that is measured."""
+    from geolrm.export.model import mini, released
+
+    return released(options.variant) if options.model == "released" else mini()
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that define a measurement."""
+    names = ("model", "variant", "views", "tokens", "threads", "repeats", "torch_repeats")
+    return {name: getattr(options, name) for name in names}
+
+
+def call(side: str, bundle: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one side in a fresh process and read its JSON."""
+    command = [sys.executable, "-m", "geolrm.bench.engine", "--side", side, "--bundle", str(bundle)]
+    for name, value in settings(options).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{side} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m geolrm.bench.engine")
+    parser.add_argument("--model", choices=("released", "mini"), default="mini")
+    parser.add_argument("--variant", choices=("head", "token"), default="head")
+    parser.add_argument("--views", type=int, default=6)
+    parser.add_argument("--tokens", type=int)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--torch-repeats", type=int, default=1)
+    parser.add_argument("--no-torch", action="store_true", help="leave the peer out")
+    parser.add_argument("--bundle", type=Path, help="reuse this bundle instead of a temporary one")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    options.tokens = options.tokens or (8192 if options.model == "released" else 4096)
+    if options.side:
+        print(json.dumps(SIDES[options.side](options)))
+        return
+    result = measure(options)
+    if options.json:
+        print(json.dumps(result, indent=1))
+        return
+    engine, peer = result["engine"], result.get("torch")
+    print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))
+    print(" | ".join(f"{key} {value}" for key, value in result["settings"].items()))
+    total = engine["seconds"]["total"]
+    print(f"engine  {total:8.2f} s  peak {engine['peak_bytes'] / 1e9:5.2f} GB")
+    if peer:
+        print(f"torch   {peer['seconds']['total']:8.2f} s  peak {peer['peak_bytes'] / 1e9:5.2f} GB")
+        print(f"speedup {result['speedup']:8.2f}")
+    print("stages  " + ", ".join(f"{k} {v:.3f}" for k, v in engine["seconds"].items()))
+    print("steps   " + ", ".join(f"{k} {v:.3f}" for k, v in engine["steps"].items()))
+    print("TFLOP   " + ", ".join(f"{k} {v:.3f}" for k, v in result["tflop"].items()))
+    floor = result["floor_seconds"]
+    print(f"floor   {floor:8.2f} s at NumPy's sgemm rate; the engine takes {total / floor:.2f}x")
+    if "live_update_seconds" in engine:
+        print(f"live update {engine['live_update_seconds']:.3f} s")
+
+
+if __name__ == "__main__":
+    main()

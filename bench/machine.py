@@ -1,0 +1,64 @@
+"""What a figure was measured on, and how fast it was at that moment."""
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+PACKAGES = ("geolrm", "numpy", "onnxruntime", "torch")
+
+
+def cpu_name() -> str:
+    """Model name of the processor."""
+    info = Path("/proc/cpuinfo")  # Linux only; elsewhere Python's own, coarser name
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that take part, where installed."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def best_seconds(function: Callable[[], object], repeats: int = 5) -> float:
+    """Fastest of several runs, after one to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def matmul_gflops(size: int = 2048) -> float:
+    """NumPy's float32 matrix product, best of several: how quiet the machine is."""
+    a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
+    return 2 * size**3 / best_seconds(lambda: a @ a) / 1e9
+
+
+def describe() -> dict[str, object]:
+    """Machine, versions and present speed."""
+    from geolrm import _C
+
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "isa": _C.best_isa(),
+        "numpy_sgemm_gflops": round(matmul_gflops(), 1),
+        "python": platform.python_version(),
+        **versions(),
+    }
