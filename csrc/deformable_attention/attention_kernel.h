@@ -1,6 +1,8 @@
 // The self-attention kernel: streaming softmax with one query in each lane, so that maxima and sums
-// need no work across lanes; included after one simd_*.h.
+// need no work across lanes. GEOLRM_SIMD names the vectors.
 // Uses nothing of the standard library: a shared inline function must not be compiled here.
+#include GEOLRM_SIMD
+
 #include "attention.h"
 #include "product.h"
 
