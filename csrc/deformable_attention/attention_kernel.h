@@ -101,8 +101,7 @@ void attend(const SelfAttention& call, int64_t head, int64_t first, const float*
       if (changed) {
         product<false>(
             right, padded, scores, count,
-            [&](int i, int j) { return load(tile + i * kColumns + j * kWidth) * shrink[j]; },
-            tile);
+            [&](int i, int j) { return load(tile + i * kColumns + j * kWidth) * shrink[j]; }, tile);
       } else {
         product<false>(
             right, padded, scores, count,

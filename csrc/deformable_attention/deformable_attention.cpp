@@ -35,9 +35,13 @@ SamplingCall prepare(const DeformableAttention& op, std::vector<float>& storage)
   for (int64_t level = 0; level < op.levels; ++level) {
     const int64_t height = op.level_shapes[2 * level], width = op.level_shapes[2 * level + 1];
     call.narrow = call.narrow || width == 1;
-    const int64_t constants[kLaneArrays] = {width,     height,     std::max<int64_t>(width - 2, 0),
+    const int64_t constants[kLaneArrays] = {width,
+                                            height,
+                                            std::max<int64_t>(width - 2, 0),
                                             std::max<int64_t>(height - 2, 0),
-                                            width > 1, height > 1, start,
+                                            width > 1,
+                                            height > 1,
+                                            start,
                                             height > 1 ? width : 0};
     for (int64_t p = 0; p < op.points; ++p, ++i) {
       for (size_t k = 0; k < kLaneArrays; ++k) {

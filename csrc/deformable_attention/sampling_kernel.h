@@ -79,12 +79,24 @@ void sample_head(PlaneCall& p, const T* values) {
   for (p.first = 0; p.first < width; p.first = p.last) {
     p.last = p.first + kMaxVectors * kWidth < width ? p.first + kMaxVectors * kWidth : width;
     switch ((p.last - p.first + kWidth - 1) / kWidth) {
-      case 1: choose_shape<1>(p, values); break;
-      case 2: choose_shape<2>(p, values); break;
-      case 3: choose_shape<3>(p, values); break;
-      case 4: choose_shape<4>(p, values); break;
-      case 5: choose_shape<5>(p, values); break;
-      default: choose_shape<kMaxVectors>(p, values); break;
+      case 1:
+        choose_shape<1>(p, values);
+        break;
+      case 2:
+        choose_shape<2>(p, values);
+        break;
+      case 3:
+        choose_shape<3>(p, values);
+        break;
+      case 4:
+        choose_shape<4>(p, values);
+        break;
+      case 5:
+        choose_shape<5>(p, values);
+        break;
+      default:
+        choose_shape<kMaxVectors>(p, values);
+        break;
     }
   }
 }
@@ -129,7 +141,8 @@ inline int cell(const float* reference) {
   return code;
 }
 
-// Orders the chunk's slots by where they fall in this view (a counting sort): neighbours share taps.
+// Orders the chunk's slots by where they fall in this view (a counting sort): neighbours share
+// taps.
 inline void sequence_tokens(const SamplingCall& call, int64_t view, const int32_t* order,
                             int64_t count, const SamplingScratch& scratch) {
   const float* reference = call.op.reference_points + view * call.op.tokens * 2;

@@ -9,7 +9,7 @@ namespace geolrm::GEOLRM_ISA {
 // A pair of taps over an edge is moved inside; the tents then give the outer tap's weight to none.
 struct Location {
   Mask inside;
-  Vec pixel;               // index of the upper left tap in its plane
+  Vec pixel;                      // index of the upper left tap in its plane
   Vec left, right, upper, lower;  // weights along x and y
 };
 
