@@ -6,7 +6,8 @@
 
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Native kernels of geolrm.";
-  module.def("best_isa", [] { return std::string(geolrm::isa_name(geolrm::best_isa())); },
-             "The instruction set the kernels use on this CPU: plain, avx2 or avx512.");
+  module.def(
+      "best_isa", [] { return std::string(geolrm::isa_name(geolrm::best_isa())); },
+      "The instruction set the kernels use on this CPU: plain, avx2 or avx512.");
   geolrm::bind_deformable_attention(module);
 }

@@ -30,9 +30,11 @@ py::array check_array(const py::object& value, const char* name,
                       Access access) {
   const std::string subject(name);
   std::string accepted;
-  for (const char* dtype : dtypes) accepted += (accepted.empty() ? "" : " or ") + std::string(dtype);
+  for (const char* dtype : dtypes)
+    accepted += (accepted.empty() ? "" : " or ") + std::string(dtype);
   if (!py::isinstance<py::array>(value)) {
-    throw py::type_error(subject + " is a " + py::str(py::type::of(value).attr("__name__")).cast<std::string>() +
+    throw py::type_error(subject + " is a " +
+                         py::str(py::type::of(value).attr("__name__")).cast<std::string>() +
                          "; it must be a NumPy array of " + accepted + ": pass np.asarray(" +
                          subject + ", np." + *dtypes.begin() + ")");
   }
@@ -68,8 +70,8 @@ void check_shape(const py::array& array, const char* name, std::initializer_list
 
 void check_at_least(int64_t value, int64_t least, const char* name) {
   if (value >= least) return;
-  throw py::value_error(std::string(name) + " is " + std::to_string(value) + "; it must be at least " +
-                        std::to_string(least));
+  throw py::value_error(std::string(name) + " is " + std::to_string(value) +
+                        "; it must be at least " + std::to_string(least));
 }
 
 }  // namespace geolrm

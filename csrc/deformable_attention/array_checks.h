@@ -13,8 +13,8 @@ enum class Access { kRead, kWrite };
 // An argument that must be a C-contiguous array; `dtypes` are accepted. TypeError for another kind
 // or dtype, ValueError for another number of axes, layout, or a read-only array to be written.
 pybind11::array check_array(const pybind11::object& value, const char* name,
-                            std::initializer_list<const char*> dtypes, int axes,
-                            const char* layout, Access access = Access::kRead);
+                            std::initializer_list<const char*> dtypes, int axes, const char* layout,
+                            Access access = Access::kRead);
 
 // ValueError unless the shape is exactly this.
 void check_shape(const pybind11::array& array, const char* name,

@@ -1,3 +1,2 @@
-#include "simd_avx512.h"
-
+#define GEOLRM_SIMD "simd_avx512.h"
 #include "attention_kernel.h"

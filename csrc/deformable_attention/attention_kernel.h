@@ -1,6 +1,8 @@
 // The self-attention kernel: streaming softmax with one query in each lane, so that maxima and sums
-// need no work across lanes; included after one simd_*.h.
+// need no work across lanes. GEOLRM_SIMD names the vectors.
 // Uses nothing of the standard library: a shared inline function must not be compiled here.
+#include GEOLRM_SIMD
+
 #include "attention.h"
 #include "product.h"
 
@@ -99,8 +101,7 @@ void attend(const SelfAttention& call, int64_t head, int64_t first, const float*
       if (changed) {
         product<false>(
             right, padded, scores, count,
-            [&](int i, int j) { return load(tile + i * kColumns + j * kWidth) * shrink[j]; },
-            tile);
+            [&](int i, int j) { return load(tile + i * kColumns + j * kWidth) * shrink[j]; }, tile);
       } else {
         product<false>(
             right, padded, scores, count,

@@ -29,8 +29,7 @@ void set_levels(DeformableAttention& op, const py::array& level_shapes) {
       throw py::value_error("level " + std::to_string(l) + " of level_shapes is " + size +
                             "; it must be at least 1 x 1");
     }
-    if (height > kMaxPixels || width > kMaxPixels ||
-        (op.pixels += height * width) > kMaxPixels) {
+    if (height > kMaxPixels || width > kMaxPixels || (op.pixels += height * width) > kMaxPixels) {
       throw py::value_error("level_shapes exceed 2^24 pixels a view at level " + std::to_string(l) +
                             " (" + size + "); pass smaller feature maps");
     }
@@ -57,14 +56,12 @@ void attend(const py::object& values, const py::object& level_shapes,
             const py::object& reference_points, const py::object& sampling_offsets,
             const py::object& attention_logits, const py::object& view_weight, float view_bias,
             const py::object& out, int threads, const std::string& isa) {
-  const py::array val =
-      check_array(values, "values", {"float32", "float16"}, 4, "[V, h, L, e]");
-  const py::array shapes =
-      check_array(level_shapes, "level_shapes", {"int64"}, 2, "[levels, 2]");
+  const py::array val = check_array(values, "values", {"float32", "float16"}, 4, "[V, h, L, e]");
+  const py::array shapes = check_array(level_shapes, "level_shapes", {"int64"}, 2, "[levels, 2]");
   const py::array refs =
       check_array(reference_points, "reference_points", {"float32"}, 3, "[V, N, 2]");
-  const py::array offsets = check_array(sampling_offsets, "sampling_offsets", {"float32"}, 2,
-                                        "[N, h*levels*P*2]");
+  const py::array offsets =
+      check_array(sampling_offsets, "sampling_offsets", {"float32"}, 2, "[N, h*levels*P*2]");
   const py::array logits =
       check_array(attention_logits, "attention_logits", {"float32"}, 2, "[N, h*levels*P]");
   const py::array weight = check_array(view_weight, "view_weight", {"float32"}, 1, "[h*e]");
@@ -106,12 +103,11 @@ void attend(const py::object& values, const py::object& level_shapes,
 void mark(const py::object& level_shapes, const py::object& reference_points,
           const py::object& sampling_offsets, int64_t num_heads, int64_t num_points,
           const py::object& touched, int threads, const std::string& isa) {
-  const py::array shapes =
-      check_array(level_shapes, "level_shapes", {"int64"}, 2, "[levels, 2]");
+  const py::array shapes = check_array(level_shapes, "level_shapes", {"int64"}, 2, "[levels, 2]");
   const py::array refs =
       check_array(reference_points, "reference_points", {"float32"}, 3, "[V, N, 2]");
-  const py::array offsets = check_array(sampling_offsets, "sampling_offsets", {"float32"}, 2,
-                                        "[N, h*levels*P*2]");
+  const py::array offsets =
+      check_array(sampling_offsets, "sampling_offsets", {"float32"}, 2, "[N, h*levels*P*2]");
   py::array map = check_array(touched, "touched", {"uint8"}, 2, "[V, L]", Access::kWrite);
   check_at_least(num_heads, 1, "num_heads");
   check_at_least(num_points, 1, "num_points");
@@ -141,10 +137,11 @@ sampling_offsets [N, h*levels*P*2] float32, (x, y) in pixels of the level; atten
 [N, h*levels*P] float32; view_weight [h*e] float32 and view_bias give a view's logit; out [N, h*e]
 float32. Samples outside an image count as zero, as do those of a NaN or infinite reference point;
 their view keeps its place in the softmax. The result does not depend on `threads`.)");
-  module.def("mark_touched", mark, py::arg("level_shapes"), py::arg("reference_points"),
-             py::arg("sampling_offsets"), py::arg("num_heads"), py::arg("num_points"),
-             py::arg("touched"), py::arg("threads") = 0, py::arg("isa") = "",
-             R"(Sets touched [V, L] uint8 to 1 at the pixels deformable_cross_attention reads, else 0.
+  module.def(
+      "mark_touched", mark, py::arg("level_shapes"), py::arg("reference_points"),
+      py::arg("sampling_offsets"), py::arg("num_heads"), py::arg("num_points"), py::arg("touched"),
+      py::arg("threads") = 0, py::arg("isa") = "",
+      R"(Sets touched [V, L] uint8 to 1 at the pixels deformable_cross_attention reads, else 0.
 
 The arguments are those of deformable_cross_attention. A pixel next to an image's edge may be marked
 although its weight is zero.)");

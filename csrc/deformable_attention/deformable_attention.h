@@ -13,13 +13,13 @@ namespace geolrm {
 // L = sum of H * W over the levels. Everything is C-contiguous and belongs to the caller.
 struct DeformableAttention {
   int64_t views, tokens, heads, width, levels, points, pixels;  // V, N, h, e, levels, P, L
-  const int64_t* level_shapes;                                   // [levels, 2]: H, W
-  const float* values;                                           // [V, h, L, e], or null
-  const Half* values_half;                                       // the same in float16, or null
-  const float* reference_points;                                 // [V, N, 2]: u, v
-  const float* sampling_offsets;                                 // [N, h, levels, P, 2]: x, y
-  const float* attention_logits;                                 // [N, h, levels, P]
-  const float* view_weight;                                      // [d]
+  const int64_t* level_shapes;                                  // [levels, 2]: H, W
+  const float* values;                                          // [V, h, L, e], or null
+  const Half* values_half;                                      // the same in float16, or null
+  const float* reference_points;                                // [V, N, 2]: u, v
+  const float* sampling_offsets;                                // [N, h, levels, P, 2]: x, y
+  const float* attention_logits;                                // [N, h, levels, P]
+  const float* view_weight;                                     // [d]
   float view_bias;
   float* out;  // [N, d]
 };

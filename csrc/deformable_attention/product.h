@@ -1,5 +1,5 @@
-// The register-blocked product that projection and self-attention share; included after one
-// simd_*.h.
+// The register-blocked product that projection and self-attention share; included after
+// GEOLRM_SIMD.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,2 @@
-#include "simd_avx2.h"
-
+#define GEOLRM_SIMD "simd_avx2.h"
 #include "projection_kernel.h"

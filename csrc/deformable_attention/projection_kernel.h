@@ -1,5 +1,8 @@
-// The projection kernel: a register-blocked product of packed panels; included after one simd_*.h.
-// Uses nothing of the standard library: a shared inline function must not be compiled here.
+// The projection kernel: a register-blocked product of packed panels. GEOLRM_SIMD names the
+// vectors. Uses nothing of the standard library: a shared inline function must not be compiled
+// here.
+#include GEOLRM_SIMD
+
 #include "product.h"
 #include "projection.h"
 

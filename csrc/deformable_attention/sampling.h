@@ -23,7 +23,7 @@ constexpr int kLaneMultiple = 16;
 constexpr int kLaneArrays = 8;
 // Tokens sampled together, one (view, head) plane at a time: many enough to reuse a plane's lines,
 // few enough that their sums stay in cache.
-constexpr int64_t kChunkTokens = 2048;
+constexpr int64_t kChunkTokens = 1024;
 // Pixel indices are computed in float32, exact below this.
 constexpr int64_t kMaxPixels = int64_t{1} << 24;
 
@@ -52,8 +52,7 @@ struct SamplingKernel {
                  const SamplingScratch& scratch);
   // Sets base[v * stride + p] for the upper left tap p of every sample of tokens [begin, end)
   // inside its image; base[v * stride + L] takes the others.
-  void (*mark)(const SamplingCall& call, int64_t begin, int64_t end, uint8_t* base,
-               int64_t stride);
+  void (*mark)(const SamplingCall& call, int64_t begin, int64_t end, uint8_t* base, int64_t stride);
 };
 
 namespace plain {

@@ -1,3 +1,2 @@
-#include "simd_plain.h"
-
+#define GEOLRM_SIMD "simd_plain.h"
 #include "sampling_kernel.h"

@@ -26,7 +26,8 @@ void self_attention(const SelfAttention& call, int threads, const std::string& i
   if (call.tokens == 0) return;
   const int64_t panels = (call.tokens + run.rows - 1) / run.rows;
   const int64_t padded = (call.width + run.rows - 1) / run.rows * run.rows;
-  const int64_t keys_size = panels * run.rows * call.width, values_size = panels * run.rows * padded;
+  const int64_t keys_size = panels * run.rows * call.width,
+                values_size = panels * run.rows * padded;
   std::vector<float> keys(static_cast<size_t>(call.heads * keys_size));
   std::vector<float> values(static_cast<size_t>(call.heads * values_size));
   parallel_for(call.heads * panels, 64, threads, [&](int64_t begin, int64_t end, int) {

@@ -6,7 +6,8 @@
 
 namespace geolrm {
 
-// q, k, v, out [N, h * e], heads in contiguous blocks of e channels. out may not overlap the others.
+// q, k, v, out [N, h * e], heads in contiguous blocks of e channels. out may not overlap the
+// others.
 struct SelfAttention {
   int64_t tokens, heads, width;  // N, h, e
   const float *q, *k, *v;

@@ -32,7 +32,8 @@ std::vector<int32_t> order_tokens(const float* reference_points, int64_t views, 
     std::array<std::size_t, 2049> starts{};
     for (const uint32_t key : keys) ++starts[(key >> shift & 2047u) + 1];
     for (std::size_t i = 0; i < 2048; ++i) starts[i + 1] += starts[i];
-    for (const int32_t i : order) next[starts[keys[static_cast<std::size_t>(i)] >> shift & 2047u]++] = i;
+    for (const int32_t i : order)
+      next[starts[keys[static_cast<std::size_t>(i)] >> shift & 2047u]++] = i;
     order.swap(next);
   }
   return order;

@@ -1,5 +1,5 @@
-// The value projection, fused with the choice of rows: values = features W^T + b, written head-major
-// and only where some sample will read.
+// The value projection, fused with the choice of rows: values = features W^T + b, written
+// head-major and only where some sample will read.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ class ValueProjection {
   // not touched are left as they are. A row depends on its own features alone, bit for bit.
   // Calls may run at the same time.
   template <class T>
-  void project(const float* features, const uint8_t* touched, T* out, int64_t views,
-               int64_t pixels, int threads, const std::string& isa) const;
+  void project(const float* features, const uint8_t* touched, T* out, int64_t views, int64_t pixels,
+               int threads, const std::string& isa) const;
 
  private:
   struct Packed {

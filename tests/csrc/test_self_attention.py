@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
+from geolrm import _C
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from geolrm import _C
 
 ISAS = ["plain", "avx2", "avx512"][: ["plain", "avx2", "avx512"].index(_C.best_isa()) + 1]
 
@@ -11,7 +10,9 @@ ISAS = ["plain", "avx2", "avx512"][: ["plain", "avx2", "avx512"].index(_C.best_i
 def truth(q, k, v, heads):
     """Attention in float64."""
     tokens, d = q.shape
-    q, k, v = (x.astype(np.float64).reshape(tokens, heads, -1).transpose(1, 0, 2) for x in (q, k, v))
+    q, k, v = (
+        x.astype(np.float64).reshape(tokens, heads, -1).transpose(1, 0, 2) for x in (q, k, v)
+    )
     scores = q @ k.transpose(0, 2, 1) / np.sqrt(d / heads)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
@@ -78,7 +79,9 @@ def test_refusals_name_value_rule_and_remedy():
     out = np.empty_like(q)
     with pytest.raises(ValueError, match="num_heads is 3; it must divide the width of q, 8"):
         _C.self_attention(q, k, v, 3, out)
-    with pytest.raises(ValueError, match=r"k has shape \[4, 8\]; it must be \[N, h\*e\] = \[5, 8\]"):
+    with pytest.raises(
+        ValueError, match=r"k has shape \[4, 8\]; it must be \[N, h\*e\] = \[5, 8\]"
+    ):
         _C.self_attention(q, k[:4], v, 2, out)
     with pytest.raises(TypeError, match="v has dtype float64; it must be float32"):
         _C.self_attention(q, k, v.astype(float), 2, out)

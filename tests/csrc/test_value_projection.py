@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
+from geolrm import _C
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from geolrm import _C
 
 ISAS = ["plain", "avx2", "avx512"][: ["plain", "avx2", "avx512"].index(_C.best_isa()) + 1]
 
@@ -73,7 +72,25 @@ def test_a_row_depends_on_nothing_but_itself(isa, dtype):
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_float16_rounds_to_nearest_even(isa):
-    values = np.array([1e-9, 3e-8, 6e-8, 1e-6, 6.1e-5, 0.1, 1 + 2**-11, 1 + 3 * 2**-11, 2049, 65519, 65520, -1e9, np.nan, np.inf], np.float32)
+    values = np.array(
+        [
+            1e-9,
+            3e-8,
+            6e-8,
+            1e-6,
+            6.1e-5,
+            0.1,
+            1 + 2**-11,
+            1 + 3 * 2**-11,
+            2049,
+            65519,
+            65520,
+            -1e9,
+            np.nan,
+            np.inf,
+        ],
+        np.float32,
+    )
     project = _C.ValueProjection(np.ones((1, 1), np.float32), np.zeros(1, np.float32), 1)
     out = np.empty((1, 1, len(values), 1), np.float16)
     project(values.reshape(1, -1, 1), None, out, 1, isa)

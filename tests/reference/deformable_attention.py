@@ -30,7 +30,13 @@ def taps(x: float, y: float, height: int, width: int):
 
 
 def deformable_cross_attention(
-    values, level_shapes, reference_points, sampling_offsets, attention_logits, view_weight, view_bias
+    values,
+    level_shapes,
+    reference_points,
+    sampling_offsets,
+    attention_logits,
+    view_weight,
+    view_bias,
 ) -> np.ndarray:
     """The truth in float64: out [N, h*e]."""
     views, heads, _, width = values.shape
@@ -78,7 +84,13 @@ def touched_pixels(level_shapes, reference_points, sampling_offsets, heads) -> t
 
 
 def with_grid_sample(
-    values, level_shapes, reference_points, sampling_offsets, attention_logits, view_weight, view_bias
+    values,
+    level_shapes,
+    reference_points,
+    sampling_offsets,
+    attention_logits,
+    view_weight,
+    view_bias,
 ):
     """The formulation of the released model on torch tensors: one grid_sample a view and level."""
     import torch

@@ -1,0 +1,75 @@
+"""Native kernels of geolrm."""
+
+from numpy.typing import NDArray
+
+def best_isa() -> str:
+    """The instruction set the kernels use on this CPU: plain, avx2 or avx512."""
+
+def deformable_cross_attention(
+    values: NDArray,
+    level_shapes: NDArray,
+    reference_points: NDArray,
+    sampling_offsets: NDArray,
+    attention_logits: NDArray,
+    view_weight: NDArray,
+    view_bias: float,
+    out: NDArray,
+    threads: int = 0,
+    isa: str = "",
+) -> None:
+    """Samples every view around each token and fuses the views by a softmax, into `out`.
+
+    Args:
+        values: [V, h, L, e] float32 or float16, head-major; L is the sum of H*W over the levels.
+        level_shapes: [levels, 2] int64, (H, W).
+        reference_points: [V, N, 2] float32, (u, v) in each view, [0, 1] inside.
+        sampling_offsets: [N, h*levels*P*2] float32, (x, y) in pixels of the level.
+        attention_logits: [N, h*levels*P] float32, softmax over levels*P.
+        view_weight: [h*e] float32, the linear map to a view's logit.
+        view_bias: Its bias.
+        out: [N, h*e] float32.
+        threads: 0 for all cores; the result does not depend on it.
+        isa: plain, avx2, avx512, or empty for the best.
+    """
+
+def mark_touched(
+    level_shapes: NDArray,
+    reference_points: NDArray,
+    sampling_offsets: NDArray,
+    num_heads: int,
+    num_points: int,
+    touched: NDArray,
+    threads: int = 0,
+    isa: str = "",
+) -> None:
+    """Sets touched [V, L] uint8 to 1 at the pixels deformable_cross_attention reads, else 0."""
+
+class ValueProjection:
+    """values = features W^T + b, head-major, at the rows that are read."""
+
+    def __init__(self, weight: NDArray, bias: NDArray, num_heads: int) -> None:
+        """Packs weight [h*e, C] float32 or float16 and bias [h*e] float32."""
+
+    def __call__(
+        self,
+        features: NDArray,
+        touched: NDArray | None,
+        out: NDArray,
+        threads: int = 0,
+        isa: str = "",
+    ) -> None:
+        """Projects features [V, L, C] float32 into out [V, h, L, e], float32 or float16.
+
+        touched [V, L] uint8 chooses the rows, None all of them; the others are left as they are.
+        """
+
+def self_attention(
+    q: NDArray,
+    k: NDArray,
+    v: NDArray,
+    num_heads: int,
+    out: NDArray,
+    threads: int = 0,
+    isa: str = "",
+) -> None:
+    """softmax(q k^T / sqrt(e)) v for each head, into `out`; q, k, v, out [N, h*e] float32."""
