@@ -27,9 +27,7 @@ class ReleasedDeformableAttention(DeformableAttention):
             offsets = self.sampling_offsets(query).unflatten(1, (heads, -1, points, 2))
             weights = self.attention_weights(query).unflatten(1, (heads, -1)).softmax(dim=-1)
             weights = weights.unflatten(2, (-1, points))
-            outputs.append(
-                sample_view(value, level_shapes, reference[view], offsets, weights)
-            )
+            outputs.append(sample_view(value, level_shapes, reference[view], offsets, weights))
         return torch.stack(outputs)
 
 
@@ -48,7 +46,9 @@ def sample_view(
         sampled.append(F.grid_sample(plane, grid, padding_mode="zeros", align_corners=False))
         start += height * breadth
     stacked = torch.stack(sampled, dim=-2)  # [h, e, N, levels, P]
-    return (stacked * weights.transpose(0, 1)[:, None]).sum(dim=(-2, -1)).permute(2, 0, 1).flatten(1)
+    return (
+        (stacked * weights.transpose(0, 1)[:, None]).sum(dim=(-2, -1)).permute(2, 0, 1).flatten(1)
+    )
 
 
 def use_released_formulation(model: GeoLRM) -> GeoLRM:

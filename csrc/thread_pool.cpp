@@ -8,6 +8,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+
 namespace geolrm {
 namespace {
 
@@ -36,15 +40,6 @@ struct Job {
 
 class Pool {
  public:
-  ~Pool() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
   void run(Job& job, int workers) {
     std::lock_guard<std::mutex> one_job_at_a_time(call_mutex_);
     {
@@ -70,8 +65,7 @@ class Pool {
     uint64_t seen = 0;
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [&] { return stopping_ || (generation_ != seen && worker < workers_); });
-      if (stopping_) return;
+      wake_.wait(lock, [&] { return generation_ != seen && worker < workers_; });
       seen = generation_;
       if (job_ == nullptr) continue;
       Job* job = job_;
@@ -90,12 +84,19 @@ class Pool {
   int workers_ = 0;
   int running_ = 0;
   uint64_t generation_ = 0;
-  bool stopping_ = false;
 };
 
 Pool& pool() {
   // Never destroyed: joining threads from a static destructor deadlocks on some platforms.
   static Pool* instance = new Pool;
+#if defined(__unix__) || defined(__APPLE__)
+  // POSIX only: a forked child has the pool's memory but none of its threads, so it gets its own.
+  static pid_t owner = getpid();
+  if (owner != getpid()) {
+    owner = getpid();
+    instance = new Pool;
+  }
+#endif
   return *instance;
 }
 

@@ -111,9 +111,7 @@ class Cameras:
         return Cameras(matrices @ FLIP_YZ, pixels * scale)
 
     @staticmethod
-    def from_orbit(
-        preset: Orbit, *, radius: float = 1.5, fov: float | None = None
-    ) -> "Cameras":
+    def from_orbit(preset: Orbit, *, radius: float = 1.5, fov: float | None = None) -> "Cameras":
         """Cameras of the image generators that GeoLRM is used with.
 
         ``sv3d``: 21 views, azimuth i * 360 / 21, elevation 10, field of view 39.6 degrees.
@@ -130,9 +128,7 @@ class Cameras:
         return Cameras.orbit(azimuths, elevations, radius, fov or default_fov)
 
     @staticmethod
-    def orbit(
-        azimuths: ArrayLike, elevations: ArrayLike, radius: float, fov: float
-    ) -> "Cameras":
+    def orbit(azimuths: ArrayLike, elevations: ArrayLike, radius: float, fov: float) -> "Cameras":
         """Cameras on a sphere that look at the origin, z up; all angles in degrees."""
         azimuth, elevation = np.broadcast_arrays(
             np.deg2rad(np.asarray(azimuths, float)), np.deg2rad(np.asarray(elevations, float))

@@ -177,9 +177,7 @@ def _with_mask(
     return np.dstack([image[..., :3], mask])
 
 
-def _intrinsics(
-    fields: dict[str, Any], shape: tuple[int, ...], where: str
-) -> NDArray[np.float64]:
+def _intrinsics(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> NDArray[np.float64]:
     """[3, 3], divided by the image size, from pixels or from the field of view."""
     height, width = shape[:2]
     listed_width = _number(fields, "w", where) or width

@@ -56,9 +56,7 @@ class LiveCapture:
                 f"or export the bundle again with --views 1:{limit}:{2 * limit}"
             )
         cameras = self._engine._cameras(pose, intrinsics, fov)
-        views = prepare_views(
-            [np.asarray(image)], cameras, self._engine.manifest.image_size
-        )
+        views = prepare_views([np.asarray(image)], cameras, self._engine.manifest.image_size)
         self._features.append(self._engine.encode(views))
         self._views.append(views)
 

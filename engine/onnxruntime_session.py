@@ -51,9 +51,7 @@ class Session:
         binding = self._session.io_binding()
         for name, array in inputs.items():
             if name in self._inputs:
-                binding.bind_input(
-                    name, "cpu", 0, array.dtype, array.shape, _pointer(array)
-                )
+                binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
         self._session.run_with_iobinding(binding)

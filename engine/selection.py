@@ -63,10 +63,7 @@ def select_anchors(
     voxels = np.flatnonzero(flat > 0)
     num_occupied = len(voxels)
     if num_occupied > max_tokens:
-        if selection == "random":
-            rank = voxel_hash(seed, voxels)
-        else:
-            rank = -flat[voxels]
+        rank = voxel_hash(seed, voxels) if selection == "random" else -flat[voxels]
         keep = np.argsort(rank, kind="stable")[:max_tokens]
         voxels = voxels[np.sort(keep)]
     size = logits.shape[0]

@@ -29,6 +29,7 @@ from geolrm.export.model import GeoLRM
 from geolrm.export.trace import Graph, trace
 
 CONFIG_KEY = "geolrm.config"
+DEFAULT_VIEWS, DEFAULT_TOKENS = Range(1, 6, 21), Range(1, 8192, 16384)
 Progress = Callable[[str], None]
 
 
@@ -37,8 +38,8 @@ class ExportOptions:
     """What a bundle is made for."""
 
     precision: str = "fp32"
-    views: Range = Range(1, 6, 21)
-    tokens: Range = Range(1, 8192, 16384)
+    views: Range = DEFAULT_VIEWS
+    tokens: Range = DEFAULT_TOKENS
 
 
 def write_bundle(

@@ -1,6 +1,8 @@
 """Compare torch model and engine with recorded arrays of the released model.
 
-``python -m geolrm.export.conformance CASE_DIR [--variant head|token.scale1|token.scale05] [--json]``
+::
+
+    python -m geolrm.export.conformance CASE_DIR [--variant head|token.scale1|token.scale05] [--json]
 
 A case is a folder with ``config.json``, ``weights.safetensors`` (the checkpoint's key names) and
 ``io.npz`` (inputs and every intermediate array).
@@ -23,7 +25,6 @@ from torch import Tensor, nn
 
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import CheckpointError, GeoLRMError, InputError
-from geolrm.engine.features import Features
 from geolrm.engine.manifest import Range, Source
 from geolrm.engine.preprocessing import make_views
 from geolrm.engine.voxel_grid import rope_indices, voxel_axis
@@ -115,9 +116,7 @@ class Case:
                 ffn_multiple_of=self.config.get("ffn_multiple_of", 256),
             )
 
-        hidden = self.weights[
-            "serializer.encoder.model.encoder.layer.0.mlp.fc1.weight"
-        ].shape[0]
+        hidden = self.weights["serializer.encoder.model.encoder.layer.0.mlp.fc1.weight"].shape[0]
         return GeoLRMConfig(
             encoder=EncoderConfig(
                 patch_size=dino["patch_size"],
@@ -212,9 +211,7 @@ def select_recorded(
             chosen = flat[permutation[:limit]]
     xyz = np.zeros((limit, 3), np.float32)
     chosen = chosen[:limit]
-    xyz[: len(chosen)] = voxel_axis(size)[
-        np.stack(np.unravel_index(chosen, (size,) * 3), axis=-1)
-    ]
+    xyz[: len(chosen)] = voxel_axis(size)[np.stack(np.unravel_index(chosen, (size,) * 3), axis=-1)]
     return flat, xyz, np.arange(limit) < len(chosen)
 
 
@@ -269,7 +266,7 @@ def _check_rope(
     collected[f"gen.rope_idx.{variant.split('.')[1]}"].append(index[None])
 
 
-class _recording:  # noqa: N801 - used as a context manager
+class _recording:
     """Hooks that record intermediate arrays under the names of the case."""
 
     def __init__(self, model: GeoLRM, proposal: str, generator: str, record: dict[str, Tensor]):

@@ -114,15 +114,11 @@ def trace(model: GeoLRM) -> list[Graph]:
     inputs |= {"anchors": torch.zeros(5, 3), "rope_index": torch.zeros(5, 3, dtype=torch.int64)}
     dynamic |= {"anchors": {0: tokens}, "rope_index": {0: tokens}}
     outputs = list(DecodedGaussians._fields)
-    graphs.append(
-        _export("reconstruction", ReconstructionStage(model), inputs, dynamic, outputs)
-    )
+    graphs.append(_export("reconstruction", ReconstructionStage(model), inputs, dynamic, outputs))
     return graphs
 
 
-def _export(
-    name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]
-) -> Graph:
+def _export(name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]) -> Graph:
     """One stage through torch.onnx, with the fallback function of the operator appended."""
     for logger in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(logger).setLevel(logging.ERROR)

@@ -1,4 +1,6 @@
-"""Seeded random weights for ``mini``, until trained ones ship: ``python -m geolrm.export.untrained``.
+"""Seeded random weights for ``mini``, until trained ones ship.
+
+``python -m geolrm.export.untrained FOLDER`` writes the bundle.
 
 The bias of the occupancy is set so that a tenth of the voxels of the bundled captures is proposed.
 """

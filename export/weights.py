@@ -81,9 +81,9 @@ def write_weights(
     for model in models:
         for tensor in model.graph.initializer:
             array = numpy_helper.to_array(tensor)
-            if array.nbytes <= INLINE_BYTES and tensor.name not in extra:
-                if tensor.data_type == TensorProto.INT64 or array.ndim == 0:
-                    continue
+            shape_like = tensor.data_type == TensorProto.INT64 or array.ndim == 0
+            if array.nbytes <= INLINE_BYTES and shape_like and tensor.name not in extra:
+                continue
             known = arrays.setdefault(tensor.name, array)
             if known.dtype != array.dtype or not np.array_equal(known, array):
                 raise ValueError(f"two graphs hold different tensors under {tensor.name!r}")

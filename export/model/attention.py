@@ -36,9 +36,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def multi_head_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
     """Softmax attention over [B, T, h e] tokens, heads in contiguous channel blocks."""
     if torch.compiler.is_exporting():  # the three-dimensional form, which every backend can lower
-        return torch.onnx.ops.attention(
-            q, k, v, q_num_heads=num_heads, kv_num_heads=num_heads
-        )[0]
+        return torch.onnx.ops.attention(q, k, v, q_num_heads=num_heads, kv_num_heads=num_heads)[0]
     q, k, v = (t.unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 

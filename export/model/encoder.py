@@ -64,9 +64,7 @@ class Embeddings(nn.Module):
         width = config.hidden_size
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.mask_token = nn.Parameter(torch.zeros(1, width), requires_grad=False)  # never read
-        self.position_embeddings = nn.Parameter(
-            torch.zeros(1, 1 + config.position_grid**2, width)
-        )
+        self.position_embeddings = nn.Parameter(torch.zeros(1, 1 + config.position_grid**2, width))
         self.patch_embeddings = PatchEmbeddings(config)
         self.baked: Tensor | None = None  # set by `bake`, so that export sees a constant
 

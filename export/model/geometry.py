@@ -56,7 +56,5 @@ def pluecker_rays(intrinsics: Tensor, c2w: Tensor, size: int, normalise: bool) -
     direction = axes[:, 0] * x[:, None] + axes[:, 1] * y[:, None] - axes[:, 2]
     if normalise:
         direction = direction / direction.norm(dim=1, keepdim=True)
-    moment = torch.linalg.cross(
-        origin[:, :, None, None].expand_as(direction), direction, dim=1
-    )
+    moment = torch.linalg.cross(origin[:, :, None, None].expand_as(direction), direction, dim=1)
     return torch.cat([direction, moment], dim=1)

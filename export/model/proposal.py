@@ -40,9 +40,7 @@ class ProposalNetwork(nn.Module):
             [G, G, G], x slowest; a voxel is proposed where its logit is positive.
         """
         reference = project(self.anchors, projection)
-        latents = self.transformer(
-            self.anchors, self.rope_index, features, level_shapes, reference
-        )
+        latents = self.transformer(self.anchors, self.rope_index, features, level_shapes, reference)
         side, res = self.config.tokens_per_axis, self.config.token_res
         logits = self.upsample(latents).view(side, side, side, res, res, res)
         return logits.permute(0, 3, 1, 4, 2, 5).reshape([side * res] * 3)

@@ -1,5 +1,7 @@
 """geolrm: an exportable, real-time inference engine for GeoLRM.
 
+Example::
+
     engine = Engine("mini")
     scene = engine.run(images, poses)
     scene.gaussians.save("object.ply")

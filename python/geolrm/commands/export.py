@@ -82,8 +82,9 @@ def export(
     rope_scale: Annotated[
         str | None, typer.Option(help="xyz_scale of the reconstruction, 0.5 or 1.0.")
     ] = None,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the comparison with torch.")]
-    = False,  # fmt: skip
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Skip the comparison with torch.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:

@@ -1,0 +1,46 @@
+# make demo   install the base package into .venv, reconstruct a bundled capture into out/
+# make test   add the export and test packages, run the tests
+# make lint   style and types
+# make bench  print the figures of docs/benchmarks.md for this machine
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type f)
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/base.stamp
+	$(BIN)/geolrm demo -o out
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+lint: .venv/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+
+bench: .venv/test.stamp
+	$(BIN)/python -m geolrm.bench.kernels
+	$(BIN)/python -m geolrm.bench.engine --model mini
+
+clean:
+	rm -rf build out .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/base.stamp: $(SOURCES) | .venv/bin/python
+	$(PIP) -c constraints.txt -e .
+	touch $@
+
+.venv/test.stamp: $(SOURCES) | .venv/bin/python
+	$(PIP) -c constraints.txt torch==2.13.0
+	$(PIP) -c constraints.txt -e '.[export,test]'
+	touch $@ .venv/base.stamp
+
+.venv/lint.stamp: .venv/test.stamp
+	$(PIP) -c constraints.txt -e '.[export,test,dev]'
+	touch $@
