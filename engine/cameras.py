@@ -97,7 +97,7 @@ class Cameras:
         if camera_to_world is None:
             _check_finite("extrinsics", matrices)
             _check_poses(matrices, "extrinsics")
-            matrices = np.linalg.inv(matrices)
+            matrices = np.linalg.inv(matrices).astype(np.float64)
         width, height = size
         if width <= 0 or height <= 0:
             raise InputError(f"size is {size}; it must be (width, height) in pixels")
@@ -148,7 +148,7 @@ class Cameras:
     @property
     def world_to_camera(self) -> NDArray[np.float64]:
         """[V, 4, 4] OpenCV extrinsics (x right, y down, z forward)."""
-        return np.linalg.inv(self.c2w @ FLIP_YZ)
+        return np.linalg.inv(self.c2w @ FLIP_YZ).astype(np.float64)
 
     def spread(self, count: int) -> list[int]:
         """Indices of ``count`` cameras spread evenly over the viewing directions, ascending.

@@ -143,9 +143,8 @@ class PlanRunner:
             threads=self._threads,
         )  # fmt: skip
         start = time.perf_counter()
-        values = self._workspace.array(
-            "values", (views, step.num_heads, pixels, width), self._value_dtype
-        )
+        shape = (views, step.num_heads, pixels, width)
+        values = self._workspace.array("values", shape, self._value_dtype)
         self._projections[index](features, touched, values, threads=self._threads)
         projected = time.perf_counter() - start
         self._add_seconds("value projection", projected)

@@ -72,13 +72,14 @@ def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
 def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
     """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 [H, W, 3] on white."""
     image = np.asarray(image)
+    pixels: NDArray[np.float32]
     if image.ndim != 3:
         raise InputError(
             f"image {index} has shape {image.shape}; it must be [H, W, 3|4] uint8 or [3|4, H, W] "
             "float"
         )
     if image.dtype == np.uint8:
-        pixels = image.astype(np.float32) / 255
+        pixels = image.astype(np.float32) / np.float32(255)
     elif image.dtype.kind == "f":
         pixels = np.moveaxis(image, 0, -1).astype(np.float32)
         if not np.isfinite(pixels).all():
@@ -88,7 +89,7 @@ def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
                 f"image {index} ranges from {pixels.min():g} to {pixels.max():g}; float images "
                 "must be in [0, 1] (divide by 255)"
             )
-        pixels = pixels.clip(0, 1)
+        pixels = pixels.clip(0, 1).astype(np.float32)
     else:
         raise InputError(
             f"image {index} has dtype {image.dtype}; it must be uint8 or a float in [0, 1]"
@@ -106,7 +107,7 @@ def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
     if channels == 3:
         return pixels
     alpha = pixels[..., 3:]
-    return pixels[..., :3] * alpha + (1 - alpha)
+    return (pixels[..., :3] * alpha + (1 - alpha)).astype(np.float32)
 
 
 def resample_to_square(

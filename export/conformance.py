@@ -1,11 +1,9 @@
 """Compare torch model and engine with recorded arrays of the released model.
 
-::
-
-    python -m geolrm.export.conformance CASE_DIR [--variant head|token.scale1|token.scale05] [--json]
-
-A case is a folder with ``config.json``, ``weights.safetensors`` (the checkpoint's key names) and
-``io.npz`` (inputs and every intermediate array).
+``python -m geolrm.export.conformance CASE_DIR [--variant VARIANT] [--json]``, where the variant is
+``head``, ``token.scale1`` or ``token.scale05``. A case is a folder with ``config.json``,
+``weights.safetensors`` (the checkpoint's key names) and ``io.npz`` (inputs and every intermediate
+array).
 """
 
 import argparse
