@@ -16,7 +16,13 @@ from geolrm.engine.live import LiveCapture
 from geolrm.engine.plan import PlanRunner, Workspace
 from geolrm.engine.preprocessing import Images, Views, prepare_views
 from geolrm.engine.scene import Scene
-from geolrm.engine.selection import Selection, pad_anchors, select_anchors
+from geolrm.engine.selection import (
+    AnchorChoice,
+    Selection,
+    check_selection,
+    pad_anchors,
+    select_anchors,
+)
 from geolrm.engine.stopwatch import Stopwatch
 from geolrm.engine.voxel_grid import rope_indices
 
@@ -93,6 +99,7 @@ class Engine:
         Raises:
             InputError: An argument breaks its rule; the message says which and what to do.
         """
+        choice = self.choose(seed, max_tokens, selection, anchors)
         clock = Stopwatch()
         with clock("prepare"):
             cameras = self._cameras(poses, intrinsics, fov)
@@ -100,10 +107,7 @@ class Engine:
             views = prepare_views(images, cameras, self.manifest.image_size)
         with clock("encode"):
             features = self.encode(views)
-        return self.finish(
-            views, features, clock, seed=seed, max_tokens=max_tokens, selection=selection,
-            anchors=anchors,
-        )  # fmt: skip
+        return self.finish(views, features, choice, clock)
 
     def live(self) -> LiveCapture:
         """A capture that grows view by view; each view is encoded once, when it is added."""
@@ -163,29 +167,21 @@ class Engine:
             runner.seconds.clear()
 
     def finish(
-        self,
-        views: Views,
-        features: Features,
-        clock: Stopwatch,
-        *,
-        seed: int,
-        max_tokens: int | None,
-        selection: Selection,
-        anchors: ArrayLike | None,
+        self, views: Views, features: Features, choice: AnchorChoice, clock: Stopwatch
     ) -> Scene:
         """From features to the scene: propose, select, reconstruct."""
-        limit = self._token_limit(max_tokens)
         logits, num_occupied = None, 0
-        if anchors is not None:
-            positions = self._given_anchors(anchors)
-        else:
+        positions = choice.given
+        if positions is None:
             with clock("propose"):
                 logits = self.propose(features, views)
             with clock("select"):
-                chosen = select_anchors(logits, limit, seed=seed, selection=selection)
+                chosen = select_anchors(
+                    logits, choice.limit, seed=choice.seed, selection=choice.selection
+                )
                 num_occupied = chosen.num_occupied
                 # The released head variant was trained with zero anchors up to a fixed number.
-                padded = limit if self.manifest.padded_tokens and num_occupied else None
+                padded = choice.limit if self.manifest.padded_tokens and num_occupied else None
                 positions = pad_anchors(chosen.positions, padded)
         with clock("reconstruct"):
             if len(positions):
@@ -198,6 +194,16 @@ class Engine:
                 )
                 gaussians = _no_gaussians()
         return Scene(gaussians, positions, logits, num_occupied, views, clock.timings())
+
+    def choose(
+        self, seed: int, max_tokens: int | None, selection: Selection, anchors: ArrayLike | None
+    ) -> AnchorChoice:
+        """Check how anchors are to be chosen, before any work is done."""
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise InputError(f"seed is {seed!r}; it must be a whole number of at least 0")
+        check_selection(selection)
+        given = None if anchors is None else self._given_anchors(anchors)
+        return AnchorChoice(int(seed), self._token_limit(max_tokens), selection, given)
 
     @property
     def _feature_shape(self) -> tuple[int, int]:

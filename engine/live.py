@@ -72,8 +72,6 @@ class LiveCapture:
         if not self._views:
             raise InputError("no images were given; add at least 1 view before run")
         self._engine._check_view_count(len(self))
+        choice = self._engine.choose(seed, max_tokens, selection, anchors)
         views, features = join_views(self._views), Features.join(self._features)
-        return self._engine.finish(
-            views, features, Stopwatch(), seed=seed, max_tokens=max_tokens, selection=selection,
-            anchors=anchors,
-        )  # fmt: skip
+        return self._engine.finish(views, features, choice, Stopwatch())

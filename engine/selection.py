@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.errors import InputError
 from geolrm.engine.voxel_grid import voxel_axis
 
 Selection = Literal["random", "confident"]
@@ -21,6 +22,22 @@ class Anchors:
 
     def __repr__(self) -> str:
         return f"Anchors({len(self.voxels)} of {self.num_occupied} occupied voxels)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnchorChoice:
+    """How a run chooses its anchors, checked."""
+
+    seed: int
+    limit: int  # largest number of anchors
+    selection: Selection
+    given: NDArray[np.float32] | None  # [M, 3] anchors that replace the proposal's
+
+
+def check_selection(selection: str) -> None:
+    """Refuse an unknown rule."""
+    if selection not in ("random", "confident"):
+        raise InputError(f"selection is {selection!r}; it must be 'random' or 'confident'")
 
 
 def _mix(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -57,8 +74,7 @@ def select_anchors(
         seed: Of the random subset; see :func:`voxel_hash`.
         selection: ``random`` keeps the smallest hashes, ``confident`` the largest logits.
     """
-    if selection not in ("random", "confident"):
-        raise ValueError(f"selection is {selection!r}; it must be 'random' or 'confident'")
+    check_selection(selection)
     flat = logits.reshape(-1)
     voxels = np.flatnonzero(flat > 0)
     num_occupied = len(voxels)

@@ -1,0 +1,96 @@
+"""Models and captures that many tests share."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from geolrm import Engine
+from geolrm.engine.captures import load_capture
+from geolrm.engine.manifest import Range, Source
+from geolrm.examples import capture_path
+from geolrm.export.bundle_writer import ExportOptions, write_bundle
+from geolrm.export.model import (
+    EncoderConfig,
+    GeoLRM,
+    GeoLRMConfig,
+    ProposalConfig,
+    ReconstructionConfig,
+    TransformerConfig,
+)
+
+DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2] / "shared"  # the full data set, where a checkout has it beside
+
+
+def tiny_config(variant: str = "token", **encoder) -> GeoLRMConfig:
+    block = TransformerConfig(24, 2, num_heads=2, num_points=2, self_attention=variant)
+    return GeoLRMConfig(
+        encoder=EncoderConfig(
+            hidden_size=24, num_layers=1, num_heads=2, position_grid=5, feature_dim=12, **encoder
+        ),
+        proposal=ProposalConfig(block, grid_size=8, token_res=4, max_seq_len=64),
+        reconstruction=ReconstructionConfig(block, grid_size=8, gaussians_per_anchor=4),
+        image_size=56,
+    )
+
+
+def tiny_model(config: GeoLRMConfig, seed: int = 0) -> GeoLRM:
+    """Random weights that leave nothing at a symmetric value, batch statistics included."""
+    torch.manual_seed(seed)
+    model = GeoLRM(config).eval().requires_grad_(False)
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+        elif tensor.is_floating_point():
+            tensor.add_(torch.randn_like(tensor) * 0.1)
+    return model
+
+
+def write_tiny(model: GeoLRM, folder: Path, precision: str = "fp32") -> Path:
+    options = ExportOptions(precision, Range(1, 3, 21), Range(1, 64, 512))
+    source = Source("random", "", trained=False)
+    write_bundle(model, folder, name="tiny", source=source, options=options)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models() -> dict[str, GeoLRM]:
+    return {variant: tiny_model(tiny_config(variant)) for variant in ("token", "head")}
+
+
+@pytest.fixture(scope="session")
+def bundles(models, tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("bundles")
+    return {name: write_tiny(model, root / name) for name, model in models.items()}
+
+
+@pytest.fixture(scope="session")
+def engine(bundles) -> Engine:
+    return Engine(bundles["token"], threads=2)
+
+
+@pytest.fixture
+def bundle_copy(bundles, tmp_path) -> Path:
+    return Path(shutil.copytree(bundles["token"], tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def dragon():
+    return load_capture(capture_path("dragon"))
+
+
+@pytest.fixture(scope="session")
+def dragon_views(dragon):
+    chosen = dragon.subset(dragon.cameras.spread(4))
+    return np.stack(chosen.images), chosen.cameras
+
+
+@pytest.fixture
+def capture_copy(tmp_path) -> Path:
+    return Path(shutil.copytree(capture_path("banana"), tmp_path / "banana"))
+
+
+__all__ = ["DATA", "SHARED", "tiny_config", "tiny_model", "write_tiny"]

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from conftest import DATA
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geolrm import Cameras, InputError
+
+VECTORS = np.load(DATA / "conformance" / "unit_vectors.npz")
+K = np.array([[1.1, 0, 0.5], [0, 1.1, 0.5], [0, 0, 1]])
+
+
+def poses(count=3, radius=1.7):
+    return Cameras.orbit(np.arange(count) * 360 / count, 15.0, radius, 50.0).c2w
+
+
+def test_sv3d_orbit_equals_the_reference():
+    cameras = Cameras.from_orbit("sv3d")
+    np.testing.assert_allclose(cameras.c2w, VECTORS["sv3d_c2ws"], atol=2e-6)
+    np.testing.assert_allclose(cameras.intrinsics, VECTORS["sv3d_Ks"], atol=2e-6)
+
+
+def test_sv3d_orbit_with_radius_and_fov():
+    cameras = Cameras.from_orbit("sv3d", radius=1.8, fov=50)
+    np.testing.assert_allclose(cameras.c2w, VECTORS["sv3d_r1.8_fov50_c2ws"], atol=2e-6)
+    np.testing.assert_allclose(cameras.intrinsics, VECTORS["sv3d_r1.8_fov50_Ks"], atol=2e-6)
+
+
+def test_zero123plus_orbit_equals_the_reference():
+    cameras = Cameras.from_orbit("zero123plus")
+    np.testing.assert_allclose(cameras.c2w, VECTORS["zero123plus_r1.5_c2ws"], atol=2e-6)
+    np.testing.assert_allclose(cameras.intrinsics, VECTORS["zero123plus_r1.5_Ks"], atol=2e-6)
+
+
+def test_render_circle_equals_the_reference():
+    cameras = Cameras.orbit(np.arange(12) * 30.0, 20.0, 1.5, 39.6)
+    np.testing.assert_allclose(cameras.c2w, VECTORS["render_circle_M12_r1.5_e20"], atol=2e-6)
+
+
+@given(st.floats(0, 360), st.floats(-80, 80), st.floats(1.2, 4))
+def test_opencv_conversion_projects_alike(azimuth, elevation, radius):
+    cameras = Cameras.orbit([azimuth], [elevation], radius, 45.0)
+    pixels = cameras.intrinsics * np.array([[640], [480], [1.0]])
+    again = Cameras.from_opencv(
+        world_to_camera=cameras.world_to_camera, intrinsics=pixels, size=(640, 480)
+    )
+    np.testing.assert_allclose(again.c2w, cameras.c2w, atol=1e-9)
+    np.testing.assert_allclose(again.intrinsics, cameras.intrinsics, atol=1e-12)
+    point = np.array([0.1, -0.2, 0.3, 1.0])
+    x, y, z, _ = cameras.world_to_camera[0] @ point
+    assert z > 0  # OpenCV looks along +z
+    gx, gy, gz, _ = np.linalg.inv(cameras.c2w[0]) @ point
+    np.testing.assert_allclose([gx, gy, gz], [x, -y, -z], atol=1e-12)
+
+
+def test_spread_takes_opposite_views_first():
+    cameras = Cameras.orbit(np.arange(8) * 45.0, 0.0, 1.7, 50.0)
+    assert cameras.spread(2) == [0, 4]
+    assert cameras.spread(4) == [0, 2, 4, 6]
+    assert cameras.spread(8) == list(range(8))
+    with pytest.raises(InputError, match="9 views were asked for, but there are only 8"):
+        cameras.spread(9)
+
+
+def broken(change):
+    matrices = poses()
+    change(matrices)
+    return matrices
+
+
+def set_nan(m):
+    m[1, 0, 0] = np.nan
+
+
+def scale_rotation(m):
+    m[2, :3, :3] *= 1.1
+
+
+def mirror(m):
+    m[0, :3, 0] *= -1
+
+
+def transpose(m):
+    m[0] = m[0].T.copy()
+
+
+@pytest.mark.parametrize(
+    ("matrices", "message"),
+    [
+        (broken(set_nan), "pose 1 holds NaN or infinity; every entry must be finite"),
+        (broken(scale_rotation), r"pose 2 is no rigid motion: .* off orthonormal by 0.21"),
+        (broken(mirror), r"pose 0 is mirrored \(determinant -1\)"),
+        (broken(transpose), r"pose 0 has last row .* it must be \(0, 0, 0, 1\)\. Transpose"),
+        (np.eye(3), r"shape \(1, 3, 3\); they must be \[V, 4, 4\]"),
+        (np.full((2, 4, 4), "a"), "poses are not an array of numbers"),
+    ],
+)
+def test_broken_poses_are_named(matrices, message):
+    with pytest.raises(InputError, match=message):
+        Cameras(matrices, K)
+
+
+@pytest.mark.parametrize(
+    ("intrinsics", "message"),
+    [
+        (K * [[256], [256], [1]], "fx = 281.6, cx = 128, which look like pixels; divide"),
+        (-K, "focal lengths divided by the image size must be positive"),
+        (np.full((3, 3), np.inf), "intrinsics 0 holds NaN or infinity"),
+        (K[:2], r"shape \(2, 3\); they must be \[3, 3\] or \[3, 3, 3\] for 3 poses"),
+        (K + [[0, 0.2, 0], [0, 0, 0], [0, 0, 0]], "skew 0.2"),
+    ],
+)
+def test_broken_intrinsics_are_named(intrinsics, message):
+    with pytest.raises(InputError, match=message):
+        Cameras(poses(), intrinsics)
+
+
+def test_from_opencv_refuses_normalised_intrinsics():
+    with pytest.raises(InputError, match="fx = 1.1, but from_opencv expects pixels"):
+        Cameras.from_opencv(world_to_camera=poses(), intrinsics=K, size=(256, 256))
+
+
+def test_opencv_poses_are_recognised_as_looking_away():
+    flipped = poses() @ np.diag([1.0, -1, -1, 1])
+    with pytest.raises(InputError, match=r"pose 0 looks away .* use Cameras.from_opencv"):
+        Cameras(flipped, K).check_facing()
+
+
+def test_camera_turned_aside_is_refused():
+    matrices = poses(radius=3.0)
+    turn = np.eye(4)
+    turn[:3, :3] = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
+    matrices[1] = matrices[1] @ turn
+    with pytest.raises(InputError, match="pose 1 looks away"):
+        Cameras(matrices, K).check_facing()
+
+
+def test_camera_inside_the_cube_is_refused():
+    with pytest.raises(InputError, match="pose 0 stands at .* inside the object cube"):
+        Cameras(poses(radius=0.3), K).check_facing()
+
+
+def test_all_bundled_captures_face_the_object(dragon):
+    dragon.cameras.check_facing()
+
+
+@pytest.mark.parametrize("fov", [0, -5, 179, 400])
+def test_fov_out_of_range(fov):
+    with pytest.raises(InputError, match="it must be in degrees, from 1 to 179"):
+        Cameras.from_fov(poses(), fov)

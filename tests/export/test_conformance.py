@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import DATA, SHARED
+
+from geolrm.export.conformance import Case, compare, main
+
+FULL = SHARED / "conformance"
+ROOT = FULL if FULL.is_dir() else DATA / "conformance"
+
+
+@pytest.mark.parametrize("variant", ["head", "token.scale1", "token.scale05"])
+@pytest.mark.parametrize("case", ["case_A", "case_B"])
+def test_torch_and_engine_agree_with_the_recorded_arrays(case, variant):
+    results = compare(Case.load(ROOT / case), variant)
+    failed = [result for result in results if not result.passed]
+    assert not failed
+    names = {(r.side, r.array.rsplit(".", 1)[-1]) for r in results}
+    for side in ("torch", "engine"):
+        for array in ("feats", "occ_logits", "gs_xyz", "gs_opacity", "gs_scale", "gs_rotation"):
+            assert (side, array) in names
+    assert len(results) > 30
+
+
+@pytest.fixture
+def altered(tmp_path):
+    """Case A with one recorded array changed."""
+    source = DATA / "conformance" / "case_A"
+
+    def make(name, change):
+        for file in ("config.json", "weights.safetensors"):
+            (tmp_path / file).write_bytes((source / file).read_bytes())
+        arrays = dict(np.load(source / "io.npz"))
+        change(arrays)
+        np.savez(tmp_path / "io.npz", **arrays)
+        return tmp_path
+
+    return make
+
+
+def test_command_fails_on_a_deviation_and_names_it(altered, capsys):
+    folder = altered("x", lambda arrays: arrays["gen.head.gs_xyz"].__iadd__(1e-4))
+    assert main([str(folder), "--variant", "head", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    failed = {(c["side"], c["array"]) for c in report["comparisons"] if not c["passed"]}
+    assert failed == {("torch", "gen.head.gs_xyz"), ("engine", "gen.head.gs_xyz")}
+
+
+def test_a_batch_of_two_scenes_and_an_unanswered_array(altered, capsys):
+    def double(arrays):
+        for name in list(arrays):
+            if arrays[name].shape[:1] == (1,):
+                arrays[name] = np.concatenate([arrays[name]] * 2)
+            elif arrays[name].shape[:1] == (3,):  # one entry a view
+                arrays[name] = np.concatenate([arrays[name]] * 2)
+            elif name.startswith("sel.") and name.endswith(".0"):
+                arrays[name[:-1] + "1"] = arrays[name]
+        arrays["gen.head.unknown"] = np.zeros(3)
+
+    assert main([str(altered("x", double)), "--variant", "head", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    failed = [c["array"] for c in report["comparisons"] if not c["passed"]]
+    assert failed == ["gen.head.unknown"]
+
+
+def test_command_refuses_what_is_no_case(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "is no conformance case: it lacks config.json" in capsys.readouterr().err

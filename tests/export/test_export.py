@@ -1,0 +1,121 @@
+"""Verification, choice of the variant, and whole exports."""
+
+import json
+
+import pytest
+import torch
+from conftest import tiny_config, tiny_model
+
+from geolrm import Engine, InputError, VerificationError
+from geolrm.engine.manifest import Range, Source
+from geolrm.export import verification
+from geolrm.export.bundle_writer import ExportOptions, write_bundle
+from geolrm.export.command import check_padding, export_checkpoint, resize
+from geolrm.export.model import released
+from geolrm.export.variant import choose_variant
+
+
+@pytest.mark.parametrize("variant", ["token", "head"])
+def test_verification_passes_on_the_same_weights(bundles, models, dragon, variant):
+    results = verification.verify(bundles[variant], models[variant], dragon)
+    assert {r.stage for r in results} == {
+        "features (proposal)", "features (reconstruction)", "occupancy logits", "means",
+        "opacities", "scales", "quats", "colors", "occupancy",
+    }  # fmt: skip
+    by_stage = {r.stage: r for r in results}
+    assert by_stage["means"].gate == "max abs <= 0.0001"
+    assert by_stage["means"].max_abs <= 1e-4
+    assert by_stage["colors"].cosine > 0.999999
+    assert by_stage["occupancy"].gate == "IoU >= 0.999"
+
+
+def test_verification_fails_on_other_weights(bundles, models, dragon):
+    other = tiny_model(tiny_config())
+    other.lrm_generator.renderer.latent_decoder[2].bias += 0.01
+    with pytest.raises(VerificationError, match=r"differ from the torch model in \d of 9 stages"):
+        verification.verify(bundles["token"], other, dragon)
+
+
+def test_failed_verification_leaves_no_bundle_and_keeps_the_old_one(models, tmp_path):
+    def refuse(folder):
+        assert (folder / "manifest.json").is_file()
+        raise VerificationError("no")
+
+    source = Source("random", "", trained=False)
+    with pytest.raises(VerificationError):
+        write_bundle(models["token"], tmp_path / "b", name="t", source=source, verify=refuse)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_export_leaves_nothing(models, tmp_path, monkeypatch):
+    from geolrm.export import weights
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(weights, "write_weights", interrupt)
+    source = Source("random", "", trained=False)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(models["token"], tmp_path / "b", name="t", source=source)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exporting_leaves_the_model_unchanged(models):
+    from geolrm.export.trace import prepare
+
+    before = {k: v.clone() for k, v in models["token"].state_dict().items()}
+    prepared = prepare(models["token"])
+    assert len(prepared.serializer.encoder.deconv) == 1  # batch norm is gone in the copy
+    for key, tensor in models["token"].state_dict().items():
+        assert torch.equal(tensor, before[key])
+
+
+def test_ranges_are_checked(models, tmp_path):
+    source = Source("random", "", trained=False)
+    options = ExportOptions("fp32", Range(2, 1, 3))
+    with pytest.raises(InputError, match=r"--views is 2:1:3; it must be MIN:OPT:MAX"):
+        write_bundle(models["token"], tmp_path / "b", name="t", source=source, options=options)
+
+
+def test_auto_reconstructs_with_both_variants(dragon):
+    choice = choose_variant(tiny_model(tiny_config()), dragon)
+    assert set(choice.scores) == {"token", "head"}
+    assert choice.scores["token"] != choice.scores["head"]
+    assert choice.config.self_attention == max(choice.scores, key=choice.scores.get)
+
+
+def test_export_of_the_bundled_model_at_another_size(tmp_path):
+    """The bundle's weights file is a checkpoint: a bundle can be exported again from it."""
+    lines = []
+    summary = export_checkpoint(
+        "mini",
+        tmp_path / "b",
+        name="mini",
+        precision="fp16",
+        views=Range(1, 2, 4),
+        tokens=Range(1, 128, 256),
+        image_size=112,
+        self_attention=None,
+        rope_scale=1.0,
+        verify=True,
+        progress=lines.append,
+    )
+    assert lines[-1] == "verifying against torch"
+    assert summary["verify"]["status"] == "passed" and summary["self_attention"] == "token"
+    manifest = Engine(tmp_path / "b").manifest
+    assert (manifest.image_size, manifest.rope.xyz_scale, manifest.views.max) == (112, 1.0, 4)
+    assert not manifest.source.trained
+    report = json.loads((tmp_path / "b" / "verify.json").read_text())
+    assert report["status"] == "passed" and len(report["stages"]) == 8
+
+
+def test_image_size_must_be_a_multiple_of_the_patch():
+    with pytest.raises(InputError, match="--image-size is 450; .* patch size 14, such as 448"):
+        resize(released(), 450)
+    assert resize(released(), 560).image_size == 560
+
+
+def test_head_needs_room_for_its_padding():
+    with pytest.raises(InputError, match="at most 100 anchors, but the head variant .* 8192"):
+        check_padding(released("head"), Range(1, 50, 100))
+    check_padding(released("token"), Range(1, 50, 100))
