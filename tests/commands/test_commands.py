@@ -133,7 +133,9 @@ def test_export_writes_a_verified_bundle_and_refuses_to_replace_it(tmp_path):
     assert done.returncode == 0, done.stderr
     for word in ("cosine", "norm ratio", "max abs", "occupancy logits", "fp16"):
         assert word in done.stdout
-    assert_refused(call(*arguments, cwd=tmp_path), "already holds a bundle; replace it with --force")
+    assert_refused(
+        call(*arguments, cwd=tmp_path), "already holds a bundle; replace it with --force"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 

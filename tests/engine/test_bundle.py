@@ -85,7 +85,9 @@ def test_missing_file(bundle_copy):
 
 def test_files_outside_the_bundle_are_refused(bundle_copy, tmp_path):
     shutil.copy(bundle_copy / "proposal.onnx", tmp_path / "proposal.onnx")
-    edit(bundle_copy, lambda c: c["files"].update({"../proposal.onnx": c["files"]["proposal.onnx"]}))
+    edit(
+        bundle_copy, lambda c: c["files"].update({"../proposal.onnx": c["files"]["proposal.onnx"]})
+    )
     with pytest.raises(BundleError, match="is not a plain file name"):
         Engine(bundle_copy)
 

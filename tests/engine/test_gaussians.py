@@ -35,10 +35,13 @@ def test_ply_has_the_standard_layout(tmp_path):
     gaussians = random_gaussians()
     gaussians.save(tmp_path / "a.ply")
     names, table = read_ply(tmp_path / "a.ply")
-    assert names == (
-        "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 "
-        "rot_3"
-    ).split()
+    assert (
+        names
+        == (
+            "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 "
+            "rot_3"
+        ).split()
+    )
     column = {name: table[:, i].astype(float) for i, name in enumerate(names)}
     np.testing.assert_array_equal(table[:, :3], gaussians.means)
     np.testing.assert_allclose(1 / (1 + np.exp(-column["opacity"])), gaussians.opacities, rtol=1e-5)
@@ -73,7 +76,9 @@ def test_no_gaussians_make_a_valid_file(tmp_path):
 
 def test_shapes_are_checked():
     with pytest.raises(InputError, match=r"scales has shape \(2, 3\); with 1 means"):
-        Gaussians(np.zeros((1, 3)), np.zeros(1), np.zeros((2, 3)), np.zeros((1, 4)), np.ones((1, 3)))
+        Gaussians(
+            np.zeros((1, 3)), np.zeros(1), np.zeros((2, 3)), np.zeros((1, 4)), np.ones((1, 3))
+        )
     with pytest.raises(InputError, match="either colors .* or sh"):
         Gaussians(np.zeros((1, 3)), np.zeros(1), np.zeros((1, 3)), np.zeros((1, 4)))
 

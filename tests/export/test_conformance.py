@@ -50,9 +50,7 @@ def test_command_fails_on_a_deviation_and_names_it(altered, capsys):
 def test_a_batch_of_two_scenes_and_an_unanswered_array(altered, capsys):
     def double(arrays):
         for name in list(arrays):
-            if arrays[name].shape[:1] == (1,):
-                arrays[name] = np.concatenate([arrays[name]] * 2)
-            elif arrays[name].shape[:1] == (3,):  # one entry a view
+            if arrays[name].shape[:1] == (1,) or arrays[name].shape[:1] == (3,):
                 arrays[name] = np.concatenate([arrays[name]] * 2)
             elif name.startswith("sel.") and name.endswith(".0"):
                 arrays[name[:-1] + "1"] = arrays[name]

@@ -66,9 +66,7 @@ def test_plain_onnx_runtime_runs_the_files_without_this_project(
 
 
 @pytest.mark.parametrize(("views", "tokens"), [(1, 1), (4, 100), (21, 333)])
-def test_engine_equals_torch_for_any_number_of_views_and_tokens(
-    bundles, models, views, tokens
-):
+def test_engine_equals_torch_for_any_number_of_views_and_tokens(bundles, models, views, tokens):
     engine, model, posed = Engine(bundles["token"]), models["token"], random_views(views)
     anchors = np.random.default_rng(0).uniform(-0.5, 0.5, (tokens, 3)).astype(np.float32)
     features = engine.encode(posed)

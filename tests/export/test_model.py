@@ -100,7 +100,11 @@ def config_views(config):
     cameras = Cameras.orbit([0, 120, 240], [10, 20, 30], 1.7, 50)
     torch.manual_seed(1)
     images = torch.rand(3, 3, config.image_size, config.image_size)
-    return [images, torch.from_numpy(cameras.c2w).float(), torch.from_numpy(cameras.intrinsics).float()]
+    return [
+        images,
+        torch.from_numpy(cameras.c2w).float(),
+        torch.from_numpy(cameras.intrinsics).float(),
+    ]
 
 
 def with_block(config, **fields):
