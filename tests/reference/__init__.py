@@ -1,0 +1,1 @@
+"""Slow truths that the fast code is held against."""
