@@ -2,9 +2,11 @@
 #include <pybind11/pybind11.h>
 
 #include "cpu_features.h"
+#include "rasterizer/bindings.h"
 
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Native kernels of geolrm.";
   module.def("best_isa", [] { return std::string(geolrm::isa_name(geolrm::best_isa())); },
              "The instruction set the kernels use on this CPU: plain, avx2 or avx512.");
+  geolrm::raster::bind(module);
 }

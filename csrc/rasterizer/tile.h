@@ -1,0 +1,187 @@
+// One tile from its entries to its pixels: order, drop what is hidden, project, bin, blend.
+#pragma once
+
+#include <chrono>
+
+#include "blend.h"
+#include "coverage.h"
+#include "depth_order.h"
+#include "pixels.h"
+
+namespace geolrm::raster {
+
+struct TileScratch {
+  virtual ~TileScratch() = default;
+};
+
+namespace GEOLRM_RASTER_ISA {
+namespace {
+
+constexpr int kTileArea = kMaxTileBlocks * kMaxTileBlocks;
+constexpr int kBatch = 128;
+static_assert(kBatch <= kMaxBatch, "an index within a batch is one byte");
+
+// A batch's splats listed for each block they touch.
+struct BlockLists {
+  uint16_t counts[kTileArea];
+  uint8_t items[kTileArea][kBatch];
+};
+
+struct alignas(64) Scratch : TileScratch {
+  BlockState states[kTileArea];
+  Record records[kBatch];
+  BlockLists lists;
+  Buckets buckets;
+  AliveSums sums;
+  BlockRows alive;
+  uint32_t pending[kBatch];
+};
+
+class StageTimer {
+ public:
+  explicit StageTimer(bool on) : on_(on) {
+    if (on_) last_ = std::chrono::steady_clock::now();
+  }
+  void lap(double& total) {
+    if (!on_) return;
+    const auto now = std::chrono::steady_clock::now();
+    total += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+  }
+
+ private:
+  bool on_;
+  std::chrono::steady_clock::time_point last_;
+};
+
+inline int lowest_bit(uint64_t bits) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  unsigned long index;  // MSVC has no __builtin_ctzll
+  _BitScanForward64(&index, bits);
+  return static_cast<int>(index);
+#else
+  return __builtin_ctzll(bits);
+#endif
+}
+
+// Projects the pending splats and lists them for the unfinished blocks they touch; `touched` gets
+// the blocks with a list.
+inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
+                      StageClock& clock, StageTimer& timer) {
+  const View& view = *task.view;
+  const float tile_x = static_cast<float>(task.tile_x * view.tile_blocks * kBlock);
+  const float tile_y = static_cast<float>(task.tile_y * view.tile_blocks * kBlock);
+  uint64_t alive[4];
+  std::memcpy(alive, s.alive.rows, sizeof(alive));
+  for (int w = 0; w < 4; ++w) touched[w] = 0;
+  std::memset(s.lists.counts, 0, sizeof(s.lists.counts));
+  for (int begin = 0; begin < count; begin += kLanes) {
+    const int lanes = std::min(kLanes, count - begin);
+    Projection p;
+    project(task.model->packed(), s.pending + begin, lanes, view, *task.parameters, p);
+    timer.lap(clock.project);
+    for (int lane = 0; lane < lanes; ++lane) {
+      if (!(p.reach[lane] >= 0)) continue;
+      const BlockRows rows = blocks_touched(p, lane, tile_x, tile_y, view.tile_blocks);
+      uint64_t words[4];
+      std::memcpy(words, rows.rows, sizeof(words));
+      for (int w = 0; w < 4; ++w) words[w] &= alive[w];
+      if (!(words[0] | words[1] | words[2] | words[3])) continue;
+      const int item = begin + lane;
+      s.records[item] = record_of(p, lane, *task.model, s.pending[item], view);
+      for (int w = 0; w < 4; ++w) {
+        touched[w] |= words[w];
+        for (uint64_t bits = words[w]; bits; bits &= bits - 1) {
+          const int block = 64 * w + lowest_bit(bits);
+          s.lists.items[block][s.lists.counts[block]++] = static_cast<uint8_t>(item);
+        }
+      }
+    }
+    timer.lap(clock.bin);
+  }
+  clock.splats += count;
+}
+
+template <bool kCull>
+inline void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touched,
+                        const BlendLimits& limits, StageClock& clock) {
+  const View& view = *task.view;
+  const int first_x = task.tile_x * view.tile_blocks, first_y = task.tile_y * view.tile_blocks;
+  bool changed = false;
+  for (int w = 0; w < 4; ++w) {
+    for (uint64_t bits = touched[w]; bits; bits &= bits - 1) {
+      const int block = 64 * w + lowest_bit(bits);
+      const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
+      const int count = s.lists.counts[block];
+      clock.block_pairs += count;
+      if (!blend_block<kCull>(s.states[block], s.records, s.lists.items[block], count,
+                              static_cast<float>((first_x + column) * kBlock),
+                              static_cast<float>((first_y + row) * kBlock), limits) &&
+          kCull) {
+        s.alive.rows[row] = static_cast<uint16_t>(s.alive.rows[row] & ~(1u << column));
+        changed = true;
+      }
+    }
+  }
+  if (changed) s.sums.rebuild(s.alive);
+}
+
+inline bool stopped(const TileTask& task) {
+  Interrupt* const interrupt = task.interrupt;
+  if (!interrupt) return false;
+  if (task.worker == 0 && interrupt->check && interrupt->check(interrupt->context)) {
+    interrupt->stop.store(true, std::memory_order_relaxed);
+  }
+  return interrupt->stop.load(std::memory_order_relaxed);
+}
+
+template <bool kCull>
+inline bool draw_tile(const TileTask& task, Scratch& s, uint64_t* keys, uint16_t* boxes,
+                      StageClock& clock) {
+  const Parameters& parameters = *task.parameters;
+  StageTimer timer(task.timed);
+  load_tile(task, s.states, s.alive);
+  s.sums.rebuild(s.alive);
+  timer.lap(clock.write);
+  const BlendLimits limits = {-task.view->log2_inv_alpha_min,
+                              static_cast<float>(parameters.alpha_max),
+                              static_cast<float>(parameters.transmittance_min)};
+  int pending = 0;
+  const auto flush = [&] {
+    timer.lap(clock.sort);
+    uint64_t touched[4];
+    bin_batch(task, s, pending, touched, clock, timer);
+    blend_batch<kCull>(task, s, touched, limits, clock);
+    timer.lap(clock.blend);
+    pending = 0;
+  };
+  if (task.entries.count > 0) {
+    fill_buckets(task.entries, keys, boxes, s.buckets);
+    for (int b = 0; b < s.buckets.count && s.sums.any(); ++b) {
+      const int64_t begin = s.buckets.begin[b], end = s.buckets.begin[b + 1];
+      int64_t kept = begin;
+      for (int64_t i = begin; i < end; ++i) {
+        keys[kept] = keys[i];
+        kept += !kCull || s.sums.any(boxes[i]);
+      }
+      sort_keys(keys + begin, kept - begin);
+      for (int64_t i = begin; i < kept; ++i) {
+        s.pending[pending++] = static_cast<uint32_t>(keys[i]);
+        if (pending == kBatch) {
+          flush();
+          if (!s.sums.any() || stopped(task)) break;
+        }
+      }
+      if (task.interrupt && task.interrupt->stop.load(std::memory_order_relaxed)) return false;
+    }
+    if (pending > 0 && s.sums.any()) flush();
+    timer.lap(clock.sort);
+  }
+  store_tile(task, s.states);
+  timer.lap(clock.write);
+  return !s.sums.any();
+}
+
+}  // namespace
+}  // namespace GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster
