@@ -70,10 +70,10 @@ void rotation_of(const float* quat, double* r) {
 SplatModel::SplatModel(const SplatArrays& arrays, int threads) : arrays_(arrays) {
   const int64_t n = arrays.count;
   padded_ = (n + kPadding - 1) / kPadding * kPadding;
-  planes_.reserve(5 * padded_);
+  planes_.reserve(kPlanes * padded_);
   packed_.reserve(n);
-  float* plane[5];
-  for (int k = 0; k < 5; ++k) plane[k] = planes_.data() + k * padded_;
+  float* plane[kPlanes];
+  for (int k = 0; k < kPlanes; ++k) plane[k] = planes_.data() + k * padded_;
   parallel_for(n, 16384, threads, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       check(arrays, i);
@@ -81,19 +81,27 @@ SplatModel::SplatModel(const SplatArrays& arrays, int threads) : arrays_(arrays)
       const float* scale = arrays.scales + 3 * i;
       double r[9];
       rotation_of(arrays.quats + 4 * i, r);
+      for (int k = 0; k < 9; ++k) r[k] *= scale[k % 3];
       PackedSplat& s = packed_[i];
       for (int k = 0; k < 3; ++k) s.mean[k] = mean[k];
-      for (int k = 0; k < 9; ++k) s.axes[k] = static_cast<float>(r[k] * scale[k % 3]);
+      for (int k = 0; k < 9; ++k) s.axes[k] = static_cast<float>(r[k]);
       s.log2_opacity = std::log2(arrays.opacities[i]);
       for (int k = 0; k < 3; ++k) s.color[k] = arrays.colors ? arrays.colors[3 * i + k] : 0.0f;
       for (int k = 0; k < 3; ++k) plane[k][i] = mean[k];
-      plane[3][i] = std::max(scale[0], std::max(scale[1], scale[2]));
-      plane[4][i] = s.log2_opacity;
+      int next = kXX;
+      for (int row = 0; row < 3; ++row) {
+        for (int column = row; column < 3; ++column) {
+          double dot = 0;
+          for (int k = 0; k < 3; ++k) dot += r[3 * row + k] * r[3 * column + k];
+          plane[next++][i] = static_cast<float>(dot);
+        }
+      }
+      plane[kLog2Opacity][i] = s.log2_opacity;
     }
   });
   for (int64_t i = n; i < padded_; ++i) {
-    for (int k = 0; k < 4; ++k) plane[k][i] = 0;
-    plane[4][i] = -std::numeric_limits<float>::infinity();
+    for (int k = 0; k < kPlanes; ++k) plane[k][i] = 0;
+    plane[kLog2Opacity][i] = -std::numeric_limits<float>::infinity();
   }
 }
 

@@ -36,13 +36,11 @@ class SplatModel {
   int64_t count() const { return arrays_.count; }
   const SplatArrays& arrays() const { return arrays_; }
   const PackedSplat* packed() const { return packed_.data(); }
-  // Padded with invisible splats to a multiple of kPadding, as separate arrays for the first test.
+  // Means, covariances and opacities as separate arrays for the first look at every splat, padded
+  // with invisible splats to a multiple of kPadding.
   static constexpr int64_t kPadding = 64;
-  const float* x() const { return planes_.data(); }
-  const float* y() const { return planes_.data() + padded_; }
-  const float* z() const { return planes_.data() + 2 * padded_; }
-  const float* largest_scale() const { return planes_.data() + 3 * padded_; }
-  const float* log2_opacity() const { return planes_.data() + 4 * padded_; }
+  enum Plane { kX, kY, kZ, kXX, kXY, kXZ, kYY, kYZ, kZZ, kLog2Opacity, kPlanes };
+  const float* plane(Plane which) const { return planes_.data() + which * padded_; }
 
  private:
   SplatArrays arrays_;

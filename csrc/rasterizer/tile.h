@@ -64,6 +64,14 @@ inline int lowest_bit(uint64_t bits) {
 #endif
 }
 
+inline void prefetch(const void* address) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(address);
+#else
+  (void)address;
+#endif
+}
+
 // Projects the pending splats and lists them for the unfinished blocks they touch; `touched` gets
 // the blocks with a list.
 inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
@@ -80,11 +88,11 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* tou
     Projection p;
     project(task.model->packed(), s.pending + begin, lanes, view, *task.parameters, p);
     timer.lap(clock.project);
+    BlockRows touched_rows[kLanes];
+    blocks_touched(p, tile_x, tile_y, view.tile_blocks, touched_rows);
     for (int lane = 0; lane < lanes; ++lane) {
-      if (!(p.reach[lane] >= 0)) continue;
-      const BlockRows rows = blocks_touched(p, lane, tile_x, tile_y, view.tile_blocks);
       uint64_t words[4];
-      std::memcpy(words, rows.rows, sizeof(words));
+      std::memcpy(words, touched_rows[lane].rows, sizeof(words));
       for (int w = 0; w < 4; ++w) words[w] &= alive[w];
       if (!(words[0] | words[1] | words[2] | words[3])) continue;
       const int item = begin + lane;
@@ -166,7 +174,9 @@ inline bool draw_tile(const TileTask& task, Scratch& s, uint64_t* keys, uint16_t
       }
       sort_keys(keys + begin, kept - begin);
       for (int64_t i = begin; i < kept; ++i) {
-        s.pending[pending++] = static_cast<uint32_t>(keys[i]);
+        const uint32_t id = static_cast<uint32_t>(keys[i]);
+        prefetch(task.model->packed() + id);
+        s.pending[pending++] = id;
         if (pending == kBatch) {
           flush();
           if (!s.sums.any() || stopped(task)) break;

@@ -7,6 +7,8 @@
 namespace geolrm::raster {
 namespace {
 
+constexpr int64_t kSpare = 64;  // elements apart, so that chunks do not share cache lines
+
 struct TileRange {
   int x0, x1, y0, y1;
 };
@@ -23,6 +25,21 @@ inline uint16_t box_within(const Candidate& c, int tile_x, int tile_y, int shift
   const int x0 = std::max(c.block_x0 - base_x, 0), x1 = std::min(c.block_x1 - base_x, last);
   const int y0 = std::max(c.block_y0 - base_y, 0), y1 = std::min(c.block_y1 - base_y, last);
   return static_cast<uint16_t>(x0 | x1 << 4 | y0 << 8 | y1 << 12);
+}
+
+// Calls visit(tile, x, y) for each tile of the range. Most ranges are one or two tiles wide.
+template <class Visit>
+inline void for_tiles(const TileRange& range, int tiles_x, const Visit& visit) {
+  for (int y = range.y0; y <= range.y1; ++y) {
+    for (int x = range.x0; x <= range.x1; ++x) {
+      visit(static_cast<int64_t>(y) * tiles_x + x, x, y);
+    }
+  }
+}
+
+// At most two tiles a side, as all but large splats are: then four visits with a flag, no branch.
+inline bool is_small(const TileRange& range) {
+  return (range.x1 - range.x0 <= 1) & (range.y1 - range.y0 <= 1);
 }
 
 inline uint64_t order_key(const Candidate& c) { return static_cast<uint64_t>(c.key) << 32 | c.id; }
@@ -56,8 +73,16 @@ void TileLists::find(const SplatModel& model, const View& view, const Parameters
       std::fill(counts, counts + tiles_, 0u);
       for (int64_t i = 0; i < found; ++i) {
         const TileRange range = tiles_of(out[i], shift);
-        for (int y = range.y0; y <= range.y1; ++y) {
-          for (int x = range.x0; x <= range.x1; ++x) ++counts[y * view.tiles_x + x];
+        if (is_small(range)) {
+          const uint32_t wide = range.x1 - range.x0, high = range.y1 - range.y0;
+          uint32_t* const top = counts + static_cast<int64_t>(range.y0) * view.tiles_x;
+          uint32_t* const bottom = counts + static_cast<int64_t>(range.y1) * view.tiles_x;
+          ++top[range.x0];
+          top[range.x1] += wide;
+          bottom[range.x0] += high;
+          bottom[range.x1] += wide & high;
+        } else {
+          for_tiles(range, view.tiles_x, [&](int64_t tile, int, int) { ++counts[tile]; });
         }
       }
     }
@@ -80,23 +105,33 @@ void TileLists::find(const SplatModel& model, const View& view, const Parameters
 
 void TileLists::scatter_all(const View& view, int threads) {
   next_ = total_candidates_;
-  keys_.reserve(total_pairs_ + 1);
-  boxes_.reserve(total_pairs_ + 1);
+  keys_.reserve(total_pairs_ + kSpare * chunks_);
+  boxes_.reserve(total_pairs_ + kSpare * chunks_);
   const int shift = tile_shift(view);
   parallel_for(chunks_, 1, threads, [&](int64_t first, int64_t last, int) {
     for (int64_t chunk = first; chunk < last; ++chunk) {
       const Candidate* const found = candidates_.data() + chunk * chunk_;
       uint32_t* const next = counts_.data() + chunk * tiles_;
+      const int64_t spare = total_pairs_ + kSpare * chunk;
       for (int64_t i = 0; i < found_[chunk]; ++i) {
         const Candidate& c = found[i];
         const TileRange range = tiles_of(c, shift);
-        for (int y = range.y0; y <= range.y1; ++y) {
-          for (int x = range.x0; x <= range.x1; ++x) {
-            const int64_t tile = static_cast<int64_t>(y) * view.tiles_x + x;
-            const int64_t at = offsets_[tile] + next[tile]++;
-            keys_[at] = order_key(c);
-            boxes_[at] = box_within(c, x, y, shift);
-          }
+        const auto write = [&](int x, int y, uint32_t wanted) {
+          // Unwanted visits write to the chunk's spare entry, which nobody reads.
+          const int64_t tile = static_cast<int64_t>(y) * view.tiles_x + x;
+          const int64_t at = wanted ? offsets_[tile] + next[tile] : spare;
+          keys_[at] = order_key(c);
+          boxes_[at] = box_within(c, x, y, shift);
+          next[tile] += wanted;
+        };
+        if (is_small(range)) {
+          const uint32_t wide = range.x1 - range.x0, high = range.y1 - range.y0;
+          write(range.x0, range.y0, 1);
+          write(range.x1, range.y0, wide);
+          write(range.x0, range.y1, high);
+          write(range.x1, range.y1, wide & high);
+        } else {
+          for_tiles(range, view.tiles_x, [&](int64_t, int x, int y) { write(x, y, 1); });
         }
       }
     }
@@ -136,14 +171,11 @@ bool TileLists::scatter_next(const View& view, int64_t budget, const std::vector
     const int64_t most =
         static_cast<int64_t>(range.x1 - range.x0 + 1) * (range.y1 - range.y0 + 1);
     if (end > next_ && pairs + most > budget) break;
-    for (int y = range.y0; y <= range.y1; ++y) {
-      for (int x = range.x0; x <= range.x1; ++x) {
-        const int64_t tile = static_cast<int64_t>(y) * view.tiles_x + x;
-        if (done[tile]) continue;
-        ++offsets_[tile + 1];
-        ++pairs;
-      }
-    }
+    for_tiles(range, view.tiles_x, [&](int64_t tile, int, int) {
+      if (done[tile]) return;
+      ++offsets_[tile + 1];
+      ++pairs;
+    });
   }
   for (int64_t tile = 0; tile < tiles_; ++tile) offsets_[tile + 1] += offsets_[tile];
   keys_.reserve(std::max(pairs, budget));
@@ -152,15 +184,12 @@ bool TileLists::scatter_next(const View& view, int64_t budget, const std::vector
   for (int64_t i = next_; i < end; ++i) {
     const Candidate& c = sorted_[i];
     const TileRange range = tiles_of(c, shift);
-    for (int y = range.y0; y <= range.y1; ++y) {
-      for (int x = range.x0; x <= range.x1; ++x) {
-        const int64_t tile = static_cast<int64_t>(y) * view.tiles_x + x;
-        if (done[tile]) continue;
-        const int64_t at = next[tile]++;
-        keys_[at] = order_key(c);
-        boxes_[at] = box_within(c, x, y, shift);
-      }
-    }
+    for_tiles(range, view.tiles_x, [&](int64_t tile, int x, int y) {
+      if (done[tile]) return;
+      const int64_t at = next[tile]++;
+      keys_[at] = order_key(c);
+      boxes_[at] = box_within(c, x, y, shift);
+    });
   }
   next_ = end;
   return true;
