@@ -4,6 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace geolrm::raster {
 
@@ -20,8 +25,13 @@ class AlignedBuffer {
     if (count > capacity_) {
       release();
       const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-      data_ = static_cast<T*>(::operator new(bytes, std::align_val_t(kAlignment)));
+      alignment_ = bytes >= kHugePage ? kHugePage : kAlignment;
+      data_ = static_cast<T*>(::operator new(bytes, std::align_val_t(alignment_)));
       capacity_ = count;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+      // Splats are read in order of depth, all over memory: small pages would miss in the TLB.
+      if (alignment_ == kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);
+#endif
     }
     return data_;
   }
@@ -32,12 +42,9 @@ class AlignedBuffer {
       AlignedBuffer larger;
       larger.reserve(count > 2 * capacity_ ? count : 2 * capacity_);
       for (int64_t i = 0; i < used; ++i) larger.data_[i] = data_[i];
-      T* const data = data_;
-      const int64_t capacity = capacity_;
-      data_ = larger.data_;
-      capacity_ = larger.capacity_;
-      larger.data_ = data;
-      larger.capacity_ = capacity;
+      std::swap(data_, larger.data_);
+      std::swap(capacity_, larger.capacity_);
+      std::swap(alignment_, larger.alignment_);
     }
     return data_;
   }
@@ -49,16 +56,17 @@ class AlignedBuffer {
   const T& operator[](int64_t i) const { return data_[i]; }
 
  private:
-  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kAlignment = 64, kHugePage = std::size_t{2} << 20;
 
   void release() {
-    if (data_) ::operator delete(data_, std::align_val_t(kAlignment));
+    if (data_) ::operator delete(data_, std::align_val_t(alignment_));
     data_ = nullptr;
     capacity_ = 0;
   }
 
   T* data_ = nullptr;
   int64_t capacity_ = 0;
+  std::size_t alignment_ = kAlignment;
 };
 
 }  // namespace geolrm::raster

@@ -105,33 +105,47 @@ void TileLists::find(const SplatModel& model, const View& view, const Parameters
 
 void TileLists::scatter_all(const View& view, int threads) {
   next_ = total_candidates_;
-  keys_.reserve(total_pairs_ + kSpare * chunks_);
-  boxes_.reserve(total_pairs_ + kSpare * chunks_);
-  const int shift = tile_shift(view);
-  parallel_for(chunks_, 1, threads, [&](int64_t first, int64_t last, int) {
-    for (int64_t chunk = first; chunk < last; ++chunk) {
+  uint64_t* const keys = keys_.reserve(total_pairs_ + kSpare * chunks_);
+  uint16_t* const boxes = boxes_.reserve(total_pairs_ + kSpare * chunks_);
+  const int shift = tile_shift(view), last = (1 << shift) - 1, tiles_x = view.tiles_x;
+  parallel_for(chunks_, 1, threads, [&](int64_t first_chunk, int64_t last_chunk, int) {
+    for (int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
       const Candidate* const found = candidates_.data() + chunk * chunk_;
+      const int64_t count = found_[chunk];
       uint32_t* const next = counts_.data() + chunk * tiles_;
-      const int64_t spare = total_pairs_ + kSpare * chunk;
-      for (int64_t i = 0; i < found_[chunk]; ++i) {
-        const Candidate& c = found[i];
+      for (int64_t tile = 0; tile < tiles_; ++tile) {
+        next[tile] += static_cast<uint32_t>(offsets_[tile]);
+      }
+      // Unwanted visits write to the chunk's spare entry, which nobody reads.
+      const uint32_t spare = static_cast<uint32_t>(total_pairs_ + kSpare * chunk);
+      for (int64_t i = 0; i < count; ++i) {
+        const Candidate c = found[i];
+        const uint64_t key = order_key(c);
         const TileRange range = tiles_of(c, shift);
-        const auto write = [&](int x, int y, uint32_t wanted) {
-          // Unwanted visits write to the chunk's spare entry, which nobody reads.
-          const int64_t tile = static_cast<int64_t>(y) * view.tiles_x + x;
-          const int64_t at = wanted ? offsets_[tile] + next[tile] : spare;
-          keys_[at] = order_key(c);
-          boxes_[at] = box_within(c, x, y, shift);
-          next[tile] += wanted;
-        };
         if (is_small(range)) {
           const uint32_t wide = range.x1 - range.x0, high = range.y1 - range.y0;
-          write(range.x0, range.y0, 1);
-          write(range.x1, range.y0, wide);
-          write(range.x0, range.y1, high);
-          write(range.x1, range.y1, wide & high);
+          const uint32_t x0 = c.block_x0 & last, x1 = c.block_x1 & last;
+          const uint32_t y0 = c.block_y0 & last, y1 = c.block_y1 & last;
+          const uint32_t left = x0 | (wide ? last : x1) << 4, right = x1 << 4;
+          const uint32_t top = y0 << 8 | (high ? last : y1) << 12, bottom = y1 << 12;
+          uint32_t* const corner = next + static_cast<int64_t>(range.y0) * tiles_x + range.x0;
+          const auto write = [=](uint32_t* position, uint32_t box, uint32_t wanted) {
+            const uint32_t at = wanted ? *position : spare;
+            keys[at] = key;
+            boxes[at] = static_cast<uint16_t>(box);
+            *position += wanted;
+          };
+          const int64_t below = high ? tiles_x : 0;
+          write(corner, left | top, 1);
+          write(corner + wide, right | top, wide);
+          write(corner + below, left | bottom, high);
+          write(corner + below + wide, right | bottom, wide & high);
         } else {
-          for_tiles(range, view.tiles_x, [&](int64_t, int x, int y) { write(x, y, 1); });
+          for_tiles(range, tiles_x, [&](int64_t tile, int x, int y) {
+            const uint32_t at = next[tile]++;
+            keys[at] = key;
+            boxes[at] = box_within(c, x, y, shift);
+          });
         }
       }
     }
