@@ -56,7 +56,9 @@ def project(means, opacities, scales, quats, w2c, k, size, p: Parameters) -> Pro
     index = np.flatnonzero(camera[:, 2] >= p.near)
     x, y, z = camera[index].T
     tan_x, tan_y = 0.5 * width / fx, 0.5 * height / fy
-    u = np.clip(x / z, -(cx / fx + p.clip_margin * tan_x), (width - cx) / fx + p.clip_margin * tan_x)
+    u = np.clip(
+        x / z, -(cx / fx + p.clip_margin * tan_x), (width - cx) / fx + p.clip_margin * tan_x
+    )
     v = np.clip(
         y / z, -(cy / fy + p.clip_margin * tan_y), (height - cy) / fy + p.clip_margin * tan_y
     )
@@ -81,9 +83,7 @@ def project(means, opacities, scales, quats, w2c, k, size, p: Parameters) -> Pro
     )
     mean = np.stack([fx * x / z + cx, fy * y / z + cy], -1)
     keep = ok & (opacity >= p.alpha_min)
-    return Projected(
-        index[keep], mean[keep], conic[keep], covariance[keep], opacity[keep], z[keep]
-    )
+    return Projected(index[keep], mean[keep], conic[keep], covariance[keep], opacity[keep], z[keep])
 
 
 def sh_basis(directions: np.ndarray, count: int) -> np.ndarray:
@@ -120,7 +120,17 @@ def sh_colors(means: np.ndarray, sh: np.ndarray, w2c: np.ndarray) -> np.ndarray:
 
 
 def render(
-    means, opacities, scales, quats, w2c, k, size, *, colors=None, sh=None, p: Parameters | None = None
+    means,
+    opacities,
+    scales,
+    quats,
+    w2c,
+    k,
+    size,
+    *,
+    colors=None,
+    sh=None,
+    p: Parameters | None = None,
 ) -> dict[str, np.ndarray]:
     """Render one camera: rgb [H, W, 3], alpha [H, W], depth [H, W], all float64."""
     p = p or Parameters()
