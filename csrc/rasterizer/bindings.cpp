@@ -225,6 +225,52 @@ py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics
   return stats_dict(stats);
 }
 
+// Adds the gradients of all views, one view after the other.
+py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics, int width,
+                  int height, const Parameters& parameters, const py::array& g_rgb,
+                  const py::array& g_alpha, const py::array& g_depth, py::array means,
+                  py::array opacities, py::array scales, py::array quats, py::array color,
+                  int threads, const std::string& isa, int tile_size, int64_t pair_budget) {
+  check_parameters(parameters);
+  Options options = options_of(threads, isa, tile_size, pair_budget, true, false);
+  const std::vector<Camera> cameras = cameras_of(w2c, intrinsics);
+  std::vector<View> views;
+  for (const Camera& camera : cameras) {
+    views.push_back(make_view(camera, {width, height}, parameters, tile_size));
+  }
+  const py::ssize_t count = static_cast<py::ssize_t>(views.size());
+  const float* rgb = require(g_rgb, "the gradient of rgb", {count, height, width, 3});
+  const float* alpha = require(g_alpha, "the gradient of alpha", {count, height, width});
+  const float* depth = require(g_depth, "the gradient of depth", {count, height, width});
+  const SplatArrays& arrays = bound.model.arrays();
+  const py::ssize_t n = bound.model.count();
+  SplatGradients out;
+  out.means = require_output(means, "means", {n, 3});
+  out.opacities = require_output(opacities, "opacities", {n});
+  out.scales = require_output(scales, "scales", {n, 3});
+  out.quats = require_output(quats, "quats", {n, 4});
+  out.colors = arrays.sh ? nullptr : require_output(color, "colors", {n, 3});
+  out.sh = arrays.sh ? require_output(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
+  Cancel cancel;
+  Interrupt interrupt;
+  interrupt.check = interrupted;
+  interrupt.context = &cancel;
+  options.interrupt = &interrupt;
+  FrameStats stats;
+  {
+    py::gil_scoped_release release;
+    std::lock_guard<std::mutex> lock(bound.workspace.mutex);
+    const int64_t pixels = static_cast<int64_t>(width) * height;
+    for (py::ssize_t v = 0; v < count && !interrupt.stop.load(); ++v) {
+      const ImageGradients image = {rgb + 3 * pixels * v, alpha + pixels * v, depth + pixels * v};
+      render_view_backward(bound.model, views[v], parameters, options, image, out, bound.workspace,
+                           stats);
+    }
+  }
+  if (interrupt.stop.load()) throw py::error_already_set();
+  return stats_dict(stats);
+}
+
 }  // namespace
 
 void bind(py::module_& module) {
@@ -261,7 +307,14 @@ void bind(py::module_& module) {
            py::arg("depth"), py::kw_only(), py::arg("threads") = 0, py::arg("isa") = "",
            py::arg("tile_size") = 64, py::arg("pair_budget") = int64_t{8} << 20,
            py::arg("cull") = true, py::arg("timed") = false,
-           "Draws V views into the given arrays; returns seconds and counts.");
+           "Draws V views into the given arrays; returns seconds and counts.")
+      .def("backward", &backward, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
+           py::arg("height"), py::arg("parameters"), py::arg("g_rgb"), py::arg("g_alpha"),
+           py::arg("g_depth"), py::arg("means"), py::arg("opacities"), py::arg("scales"),
+           py::arg("quats"), py::arg("color"), py::kw_only(), py::arg("threads") = 0,
+           py::arg("isa") = "", py::arg("tile_size") = 64,
+           py::arg("pair_budget") = int64_t{2} << 20,
+           "Adds dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.");
 }
 
 }  // namespace geolrm::raster

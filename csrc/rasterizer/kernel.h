@@ -76,6 +76,14 @@ struct TileTask {
   Interrupt* interrupt = nullptr;
 };
 
+// dL/d(image) of one view.
+struct ImageGradients {
+  const float* rgb;    // [H, W, 3]
+  const float* alpha;  // [H, W]
+  const float* depth;  // [H, W]
+};
+
+struct Recording;
 struct TileScratch;  // opaque to the caller, one per worker
 
 struct Kernel {
@@ -84,6 +92,8 @@ struct Kernel {
                              int64_t end, Candidate* out);
   // Draws one tile; returns true when every pixel of it is finished.
   bool (*render_tile)(const TileTask&, TileScratch&, StageClock&);
+  // Walks one tile to the back and again to the front; hands rows of gradients to the recording.
+  void (*trace_tile)(const TileTask&, const ImageGradients&, TileScratch&, Recording&, StageClock&);
   TileScratch* (*new_scratch)();
   void (*delete_scratch)(TileScratch*);
 };

@@ -39,7 +39,6 @@ inline Floats scale_by_power(Floats a, Floats shifted) {
   return _mm512_castsi512_ps(_mm512_add_epi32(
       _mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
 }
-inline float sum(Floats a) { return _mm512_reduce_add_ps(a); }
 
 #elif defined(__AVX2__)
 
@@ -92,12 +91,6 @@ inline __m256 scale_by_power(__m256 v, __m256 shifted) {
 inline Floats scale_by_power(Floats v, Floats shifted) {
   return {scale_by_power(v.a, shifted.a), scale_by_power(v.b, shifted.b)};
 }
-inline float sum(Floats v) {
-  alignas(32) float t[8];
-  _mm256_store_ps(t, _mm256_add_ps(v.a, v.b));
-  return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
-}
-
 #else
 
 struct Floats {
@@ -195,6 +188,46 @@ inline float sum(const Floats& a) {
 #undef GEOLRM_EACH
 
 #endif
+
+// out[k] += the sum of v[k]'s lanes, for the first 10 (16 places are read and written).
+inline void add_sums(const Floats* v, float* out) {
+#if defined(__AVX512F__)
+  // Four vectors to one of partial sums, then across its quarters.
+  const auto two = [](Floats a, Floats b) {
+    return add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  };
+  const auto four = [](Floats ab, Floats cd) {
+    return add(_mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))),
+               _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))));
+  };
+  const Floats zero = _mm512_setzero_ps();
+  const Floats a = four(two(v[0], v[1]), two(v[2], v[3]));
+  const Floats b = four(two(v[4], v[5]), two(v[6], v[7]));
+  const Floats c = four(two(v[8], v[9]), zero);
+  const Floats ab = add(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  const Floats cd = add(_mm512_shuffle_f32x4(c, zero, 0x44), _mm512_shuffle_f32x4(c, zero, 0xee));
+  const Floats all =
+      add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+  store(out, add(load(out), all));
+#elif defined(__AVX2__)
+  const auto half = [](const Floats& x) { return _mm256_add_ps(x.a, x.b); };
+  const auto two = [](__m256 a, __m256 b) {
+    return _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+  };
+  const auto four = [](__m256 ab, __m256 cd) {
+    const __m256d x = _mm256_castps_pd(ab), y = _mm256_castps_pd(cd);
+    const __m256 s = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)),
+                                   _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+  };
+  const auto put = [&](int k, __m128 s) { _mm_store_ps(out + k, _mm_add_ps(_mm_load_ps(out + k), s)); };
+  put(0, four(two(half(v[0]), half(v[1])), two(half(v[2]), half(v[3]))));
+  put(4, four(two(half(v[4]), half(v[5])), two(half(v[6]), half(v[7]))));
+  put(8, four(two(half(v[8]), half(v[9])), _mm256_setzero_ps()));
+#else
+  for (int k = 0; k < 10; ++k) out[k] += sum(v[k]);
+#endif
+}
 
 // 1.5 * 2^23: adding it rounds a small float to an integer. Needs strict floating point: under
 // -ffast-math the compiler folds (x + magic) - magic away.

@@ -6,22 +6,10 @@
 #include "harmonics.h"
 #include "kernel.h"
 #include "lanes.h"
+#include "recording.h"
 
 namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
-
-// What blending reads: log2 alpha = log2_opacity - (a dx + b dy)^2 - (c dy)^2, with (a, b; 0, c)
-// the Cholesky factor of the conic over 2 ln 2. The factor never goes negative, and its rounding
-// error grows with a needle's aspect ratio, not with the square of it.
-struct Record {
-  float mean_x, mean_y;
-  float a, b, c;
-  float log2_opacity;
-  float depth;
-  float color[3];
-  float pad[2];
-};
-static_assert(sizeof(Record) == 48, "records are read by broadcast");
 
 struct alignas(64) Projection {
   float mean_x[kLanes], mean_y[kLanes], a[kLanes], b[kLanes], c[kLanes];

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "kernel.h"
+#include "recording.h"
+#include "splat_gradient.h"
 #include "tile_lists.h"
 
 namespace geolrm::raster {
@@ -39,8 +41,11 @@ class Workspace {
     AlignedBuffer<uint64_t> keys;
     AlignedBuffer<uint16_t> boxes;
     StageClock clock;
+    Recording recording;
   };
   std::vector<std::unique_ptr<Worker>> workers;
+  AlignedBuffer<const GradientRow*> rows;  // of a group of tiles, ordered by range of splats
+  AlignedBuffer<uint32_t> row_ids;
 
  private:
   void release();
@@ -49,5 +54,10 @@ class Workspace {
 
 void render_view(const SplatModel& model, const View& view, const Parameters& parameters,
                  const Options& options, Image image, Workspace& workspace, FrameStats& stats);
+
+// Adds dL/d(splats) of one view, given dL/d(image). The same bits for any number of threads.
+void render_view_backward(const SplatModel& model, const View& view, const Parameters& parameters,
+                          const Options& options, const ImageGradients& image,
+                          const SplatGradients& out, Workspace& workspace, FrameStats& stats);
 
 }  // namespace geolrm::raster

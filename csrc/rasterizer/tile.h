@@ -143,50 +143,61 @@ inline bool stopped(const TileTask& task) {
   return interrupt->stop.load(std::memory_order_relaxed);
 }
 
-template <bool kCull>
-inline bool draw_tile(const TileTask& task, Scratch& s, uint64_t* keys, uint16_t* boxes,
-                      StageClock& clock) {
-  const Parameters& parameters = *task.parameters;
-  StageTimer timer(task.timed);
-  load_tile(task, s.states, s.alive);
-  s.sums.rebuild(s.alive);
-  timer.lap(clock.write);
-  const BlendLimits limits = {-task.view->log2_inv_alpha_min,
-                              static_cast<float>(parameters.alpha_max),
-                              static_cast<float>(parameters.transmittance_min)};
+inline BlendLimits limits_of(const TileTask& task) {
+  return {-task.view->log2_inv_alpha_min, static_cast<float>(task.parameters->alpha_max),
+          static_cast<float>(task.parameters->transmittance_min)};
+}
+
+// Takes a loaded tile's splats from front to back, a batch at a time, until all is finished.
+// blend(count, touched) gets each batch once it is listed by blocks.
+template <bool kCull, class Blend>
+inline void walk_tile(const TileTask& task, Scratch& s, StageClock& clock, StageTimer& timer,
+                      const Blend& blend) {
+  if (task.entries.count == 0) return;
+  uint64_t* const keys = task.keys;
   int pending = 0;
   const auto flush = [&] {
     timer.lap(clock.sort);
     uint64_t touched[4];
     bin_batch(task, s, pending, touched, clock, timer);
-    blend_batch<kCull>(task, s, touched, limits, clock);
+    blend(pending, touched);
     timer.lap(clock.blend);
     pending = 0;
   };
-  if (task.entries.count > 0) {
-    fill_buckets(task.entries, keys, boxes, s.buckets);
-    for (int b = 0; b < s.buckets.count && s.sums.any(); ++b) {
-      const int64_t begin = s.buckets.begin[b], end = s.buckets.begin[b + 1];
-      int64_t kept = begin;
-      for (int64_t i = begin; i < end; ++i) {
-        keys[kept] = keys[i];
-        kept += !kCull || s.sums.any(boxes[i]);
-      }
-      sort_keys(keys + begin, kept - begin);
-      for (int64_t i = begin; i < kept; ++i) {
-        const uint32_t id = static_cast<uint32_t>(keys[i]);
-        prefetch(task.model->packed() + id);
-        s.pending[pending++] = id;
-        if (pending == kBatch) {
-          flush();
-          if (!s.sums.any() || stopped(task)) break;
-        }
-      }
-      if (task.interrupt && task.interrupt->stop.load(std::memory_order_relaxed)) return false;
+  fill_buckets(task.entries, keys, task.boxes, s.buckets);
+  for (int b = 0; b < s.buckets.count && s.sums.any(); ++b) {
+    const int64_t begin = s.buckets.begin[b], end = s.buckets.begin[b + 1];
+    int64_t kept = begin;
+    for (int64_t i = begin; i < end; ++i) {
+      keys[kept] = keys[i];
+      kept += !kCull || s.sums.any(task.boxes[i]);
     }
-    if (pending > 0 && s.sums.any()) flush();
-    timer.lap(clock.sort);
+    sort_keys(keys + begin, kept - begin);
+    for (int64_t i = begin; i < kept; ++i) {
+      const uint32_t id = static_cast<uint32_t>(keys[i]);
+      prefetch(task.model->packed() + id);
+      s.pending[pending++] = id;
+      if (pending == kBatch) {
+        flush();
+        if (stopped(task)) return;
+        if (!s.sums.any()) break;
+      }
+    }
   }
+  if (pending > 0 && s.sums.any()) flush();
+  timer.lap(clock.sort);
+}
+
+template <bool kCull>
+inline bool draw_tile(const TileTask& task, Scratch& s, StageClock& clock) {
+  StageTimer timer(task.timed);
+  load_tile(task, s.states, s.alive);
+  s.sums.rebuild(s.alive);
+  timer.lap(clock.write);
+  const BlendLimits limits = limits_of(task);
+  walk_tile<kCull>(task, s, clock, timer, [&](int, const uint64_t* touched) {
+    blend_batch<kCull>(task, s, touched, limits, clock);
+  });
   store_tile(task, s.states);
   timer.lap(clock.write);
   return !s.sums.any();

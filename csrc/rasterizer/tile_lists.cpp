@@ -192,8 +192,8 @@ bool TileLists::scatter_next(const View& view, int64_t budget, const std::vector
     });
   }
   for (int64_t tile = 0; tile < tiles_; ++tile) offsets_[tile + 1] += offsets_[tile];
-  keys_.reserve(std::max(pairs, budget));
-  boxes_.reserve(std::max(pairs, budget));
+  keys_.reserve(pairs + 1);
+  boxes_.reserve(pairs + 1);
   std::vector<int64_t> next(offsets_.begin(), offsets_.end() - 1);
   for (int64_t i = next_; i < end; ++i) {
     const Candidate& c = sorted_[i];

@@ -28,6 +28,7 @@ class TileLists {
   // (one splat's at least), leaving out tiles that are done. Returns false when none are left.
   void sort_by_depth();
   bool scatter_next(const View& view, int64_t budget, const std::vector<uint8_t>& done);
+  void rewind() { next_ = 0; }
   bool exhausted() const { return next_ >= total_candidates_; }
 
   int64_t tile_count(int64_t tile) const { return offsets_[tile + 1] - offsets_[tile]; }

@@ -58,5 +58,26 @@ class SplatModel:
         cull: bool = True,
         timed: bool = False,
     ) -> dict[str, float | int]: ...
+    def backward(
+        self,
+        w2c: NDArray[np.float64],
+        intrinsics: NDArray[np.float64],
+        width: int,
+        height: int,
+        parameters: RasterParameters,
+        g_rgb: NDArray[np.float32],
+        g_alpha: NDArray[np.float32],
+        g_depth: NDArray[np.float32],
+        means: NDArray[np.float32],
+        opacities: NDArray[np.float32],
+        scales: NDArray[np.float32],
+        quats: NDArray[np.float32],
+        color: NDArray[np.float32],
+        *,
+        threads: int = 0,
+        isa: str = "",
+        tile_size: int = 64,
+        pair_budget: int = 2097152,
+    ) -> dict[str, float | int]: ...
 
 # --- end of rasterizer ---
