@@ -133,7 +133,7 @@ print(read("VmHWM") - start)
 
 
 def peak_memory(count: int, size: int) -> float:
-    """MB above the scene of packing and drawing it, images included, in a process of its own (Linux)."""
+    """MB that packing and drawing need above the scene, images included (Linux)."""
     command = [sys.executable, "-c", PEAK, str(count), str(size)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1024
 

@@ -34,11 +34,11 @@ inline Floats alpha_at(const Record& s, const Floats& x, const Floats& y, const 
   return keep(inside, min(exp2(e), splat(limits.alpha_max)));
 }
 
-// Returns whether any pixel is unfinished. A finished pixel's running product stays at or below
+// Composites the records in `mask`. Returns whether any pixel is unfinished. A finished pixel's running product stays at or below
 // the limit, as it only falls: that alone keeps later splats out, with no mask to carry along.
 template <bool kCull>
-inline bool blend_block(BlockState& state, const Record* records, const uint8_t* list, int count,
-                        float x0, float y0, const BlendLimits& limits) {
+inline bool blend_block(BlockState& state, const Record* records, uint64_t mask, float x0,
+                        float y0, const BlendLimits& limits) {
   const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
   const Floats zero = splat(0.0f), one = splat(1.0f);
   const Floats least = splat(limits.transmittance_min);
@@ -48,8 +48,8 @@ inline bool blend_block(BlockState& state, const Record* records, const uint8_t*
   Floats red = load(state.color[0]), green = load(state.color[1]), blue = load(state.color[2]);
   Floats depth = load(state.depth);
   bool alive = true;
-  for (int i = 0; i < count; ++i) {
-    const Record& s = records[list[i]];
+  for (; mask; mask &= mask - 1) {
+    const Record& s = records[lowest_bit(mask)];
     const Floats alpha = alpha_at(s, x, y, limits);
     const Floats next = mul(running, sub(one, alpha));
     const Mask counts = greater(next, least);

@@ -13,6 +13,22 @@ namespace {
 
 constexpr int kLanes = 16;
 
+inline int lowest_bit(uint64_t bits) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  unsigned long index;  // MSVC has no __builtin_ctzll
+  _BitScanForward64(&index, bits);
+  return static_cast<int>(index);
+#else
+  return __builtin_ctzll(bits);
+#endif
+}
+
+inline int count_bits(uint64_t bits) {
+  int count = 0;
+  for (; bits; bits &= bits - 1) ++count;
+  return count;
+}
+
 #if defined(__AVX512F__)
 
 using Floats = __m512;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "bit_transpose.h"
 #include "blend.h"
 #include "coverage.h"
 #include "depth_order.h"
@@ -17,20 +18,11 @@ struct TileScratch {
 namespace GEOLRM_RASTER_ISA {
 namespace {
 
-constexpr int kTileArea = kMaxTileBlocks * kMaxTileBlocks;
-constexpr int kBatch = 128;
-static_assert(kBatch <= kMaxBatch, "an index within a batch is one byte");
-
-// A batch's splats listed for each block they touch.
-struct BlockLists {
-  uint16_t counts[kTileArea];
-  uint8_t items[kTileArea][kBatch];
-};
-
 struct alignas(64) Scratch : TileScratch {
   BlockState states[kTileArea];
   Record records[kBatch];
-  BlockLists lists;
+  BlockRows rows[kBatch];
+  uint64_t masks[kTileArea];  // which of the batch touch a block
   Buckets buckets;
   AliveSums sums;
   BlockRows alive;
@@ -54,16 +46,6 @@ class StageTimer {
   std::chrono::steady_clock::time_point last_;
 };
 
-inline int lowest_bit(uint64_t bits) {
-#if defined(_MSC_VER) && !defined(__clang__)
-  unsigned long index;  // MSVC has no __builtin_ctzll
-  _BitScanForward64(&index, bits);
-  return static_cast<int>(index);
-#else
-  return __builtin_ctzll(bits);
-#endif
-}
-
 inline void prefetch(const void* address) {
 #if defined(__GNUC__) || defined(__clang__)
   __builtin_prefetch(address);
@@ -72,8 +54,8 @@ inline void prefetch(const void* address) {
 #endif
 }
 
-// Projects the pending splats and lists them for the unfinished blocks they touch; `touched` gets
-// the blocks with a list.
+// Projects the pending splats and finds which of them touch each unfinished block; `touched` gets
+// the blocks with any.
 inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
                       StageClock& clock, StageTimer& timer) {
   const View& view = *task.view;
@@ -82,31 +64,27 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* tou
   uint64_t alive[4];
   std::memcpy(alive, s.alive.rows, sizeof(alive));
   for (int w = 0; w < 4; ++w) touched[w] = 0;
-  std::memset(s.lists.counts, 0, sizeof(s.lists.counts));
+  std::memset(s.rows + count, 0, (kBatch - count) * sizeof(BlockRows));
   for (int begin = 0; begin < count; begin += kLanes) {
     const int lanes = std::min(kLanes, count - begin);
     Projection p;
     project(task.model->packed(), s.pending + begin, lanes, view, *task.parameters, p);
     timer.lap(clock.project);
-    BlockRows touched_rows[kLanes];
-    blocks_touched(p, tile_x, tile_y, view.tile_blocks, touched_rows);
+    blocks_touched(p, tile_x, tile_y, view.tile_blocks, s.rows + begin);
     for (int lane = 0; lane < lanes; ++lane) {
-      uint64_t words[4];
-      std::memcpy(words, touched_rows[lane].rows, sizeof(words));
-      for (int w = 0; w < 4; ++w) words[w] &= alive[w];
-      if (!(words[0] | words[1] | words[2] | words[3])) continue;
       const int item = begin + lane;
+      uint64_t words[4];
+      std::memcpy(words, s.rows[item].rows, sizeof(words));
+      for (int w = 0; w < 4; ++w) words[w] &= alive[w];
+      std::memcpy(s.rows[item].rows, words, sizeof(words));
+      if (!(words[0] | words[1] | words[2] | words[3])) continue;
+      for (int w = 0; w < 4; ++w) touched[w] |= words[w];
       s.records[item] = record_of(p, lane, *task.model, s.pending[item], view);
-      for (int w = 0; w < 4; ++w) {
-        touched[w] |= words[w];
-        for (uint64_t bits = words[w]; bits; bits &= bits - 1) {
-          const int block = 64 * w + lowest_bit(bits);
-          s.lists.items[block][s.lists.counts[block]++] = static_cast<uint8_t>(item);
-        }
-      }
     }
     timer.lap(clock.bin);
   }
+  transpose_bits(s.rows, s.masks);
+  timer.lap(clock.bin);
   clock.splats += count;
 }
 
@@ -120,9 +98,8 @@ inline void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touche
     for (uint64_t bits = touched[w]; bits; bits &= bits - 1) {
       const int block = 64 * w + lowest_bit(bits);
       const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
-      const int count = s.lists.counts[block];
-      clock.block_pairs += count;
-      if (!blend_block<kCull>(s.states[block], s.records, s.lists.items[block], count,
+      if (task.timed) clock.block_pairs += count_bits(s.masks[block]);
+      if (!blend_block<kCull>(s.states[block], s.records, s.masks[block],
                               static_cast<float>((first_x + column) * kBlock),
                               static_cast<float>((first_y + row) * kBlock), limits) &&
           kCull) {

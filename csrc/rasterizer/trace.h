@@ -9,7 +9,7 @@ namespace {
 
 // During the walk a block's state holds T, and in color[0] how many of the block's entries, in
 // order, each pixel has seen up to the last that counted. Returns whether any is unfinished.
-inline bool trace_block(BlockState& state, const Record* records, const uint8_t* list, int count,
+inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
                         float position, float x0, float y0, const BlendLimits& limits) {
   const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
   const Floats zero = splat(0.0f), one = splat(1.0f), least = splat(limits.transmittance_min);
@@ -17,8 +17,8 @@ inline bool trace_block(BlockState& state, const Record* records, const uint8_t*
   Floats running = keep(greater(stored, zero), stored), last = stored;
   Floats seen = load(state.color[0]), at = splat(position);
   bool alive = true;
-  for (int i = 0; i < count; ++i) {
-    const Floats alpha = alpha_at(records[list[i]], x, y, limits);
+  for (; mask; mask &= mask - 1) {
+    const Floats alpha = alpha_at(records[lowest_bit(mask)], x, y, limits);
     running = mul(running, sub(one, alpha));
     const Mask counts = greater(running, least);
     last = select(counts, running, last);
@@ -52,17 +52,15 @@ inline void trace_batch(const TileTask& task, Scratch& s, int count, const uint6
     for (uint64_t bits = touched[w]; bits; bits &= bits - 1) {
       const int block = 64 * w + lowest_bit(bits);
       const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
-      const int entries = s.lists.counts[block];
-      const uint8_t* const list = s.lists.items[block];
       const int64_t first = recording.item_count;
-      for (int i = 0; i < entries; ++i) {
-        recording.items[first + i] = static_cast<uint32_t>(base + list[i]);
+      for (uint64_t mask = s.masks[block]; mask; mask &= mask - 1) {
+        recording.items[recording.item_count++] = static_cast<uint32_t>(base + lowest_bit(mask));
       }
-      recording.item_count += entries;
+      const int entries = static_cast<int>(recording.item_count - first);
       const int64_t segment = recording.segment_count++;
       recording.segments[segment] = {first, entries, last_segment[block]};
       last_segment[block] = static_cast<int32_t>(segment);
-      const bool alive = trace_block(s.states[block], s.records, list, entries, seen[block],
+      const bool alive = trace_block(s.states[block], s.records, s.masks[block], seen[block],
                                      static_cast<float>((first_x + column) * kBlock),
                                      static_cast<float>((first_y + row) * kBlock), limits);
       seen[block] += static_cast<float>(entries);
