@@ -10,7 +10,7 @@
 namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
 
-constexpr int kMaxBuckets = 2048;
+constexpr int kMaxBuckets = 4096;
 
 struct Buckets {
   int count;
@@ -26,7 +26,7 @@ inline void fill_buckets(const TileEntries& entries, uint64_t* keys, uint16_t* b
     high = std::max(high, entries.keys[i]);
   }
   int count = 1;
-  while (count < kMaxBuckets && count * 16 < n) count *= 2;
+  while (count < kMaxBuckets && count * 8 < n) count *= 2;
   int shift = 32;
   while ((high >> shift) - (low >> shift) >= static_cast<uint64_t>(count)) ++shift;
   const uint64_t first = low >> shift;

@@ -116,8 +116,9 @@ void TileLists::scatter_all(const View& view, int threads) {
       for (int64_t tile = 0; tile < tiles_; ++tile) {
         next[tile] += static_cast<uint32_t>(offsets_[tile]);
       }
-      // Unwanted visits write to the chunk's spare entry, which nobody reads.
+      // Unwanted visits write to the chunk's spare entries, which nobody reads.
       const uint32_t spare = static_cast<uint32_t>(total_pairs_ + kSpare * chunk);
+      uint32_t nowhere[3] = {spare, spare + 1, spare + 2};
       for (int64_t i = 0; i < count; ++i) {
         const Candidate c = found[i];
         const uint64_t key = order_key(c);
@@ -129,17 +130,16 @@ void TileLists::scatter_all(const View& view, int threads) {
           const uint32_t left = x0 | (wide ? last : x1) << 4, right = x1 << 4;
           const uint32_t top = y0 << 8 | (high ? last : y1) << 12, bottom = y1 << 12;
           uint32_t* const corner = next + static_cast<int64_t>(range.y0) * tiles_x + range.x0;
-          const auto write = [=](uint32_t* position, uint32_t box, uint32_t wanted) {
-            const uint32_t at = wanted ? *position : spare;
+          const auto write = [&](uint32_t* position, uint32_t box, uint32_t wanted) {
+            const uint32_t at = *position;
             keys[at] = key;
             boxes[at] = static_cast<uint16_t>(box);
-            *position += wanted;
+            *position = at + wanted;
           };
-          const int64_t below = high ? tiles_x : 0;
           write(corner, left | top, 1);
-          write(corner + wide, right | top, wide);
-          write(corner + below, left | bottom, high);
-          write(corner + below + wide, right | bottom, wide & high);
+          write(wide ? corner + 1 : &nowhere[0], right | top, wide);
+          write(high ? corner + tiles_x : &nowhere[1], left | bottom, high);
+          write(wide & high ? corner + tiles_x + 1 : &nowhere[2], right | bottom, wide & high);
         } else {
           for_tiles(range, tiles_x, [&](int64_t tile, int x, int y) {
             const uint32_t at = next[tile]++;
