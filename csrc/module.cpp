@@ -3,6 +3,7 @@
 
 #include "cpu_features.h"
 #include "deformable_attention/bindings.h"
+#include "rasterizer/bindings.h"
 
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Native kernels of geolrm.";
@@ -10,4 +11,5 @@ PYBIND11_MODULE(_C, module) {
       "best_isa", [] { return std::string(geolrm::isa_name(geolrm::best_isa())); },
       "The instruction set the kernels use on this CPU: plain, avx2 or avx512.");
   geolrm::bind_deformable_attention(module);
+  geolrm::raster::bind(module);
 }

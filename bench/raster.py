@@ -1,0 +1,190 @@
+"""Times of the CPU rasterizer: `python -m geolrm.bench.raster`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from geolrm import _C
+from geolrm.bench import splat_scenes
+from geolrm.engine.rendering import Renders
+
+QUIET_RATE = 245.0  # GFLOP/s of the machine that the targets below are for
+TARGETS = {  # ms on 2 quiet cores: must, aim
+    (65536, 512): (5.0, 4.0),
+    (65536, 1024): (13.0, 10.0),
+    (524288, 512): (16.0, 12.0),
+    (524288, 1024): (36.0, 28.0),
+}
+
+
+def matmul_rate(repeats: int = 5) -> float:
+    """GFLOP/s of NumPy's float32 2048 x 2048 product now, best of several."""
+    a = np.random.default_rng(0).random((2048, 2048), np.float32)
+    return 2 * 2048**3 / min(clock(lambda: a @ a, repeats)) / 1e9
+
+
+def clock(call: Callable[[], object], repeats: int) -> list[float]:
+    """Seconds of each call."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+class Frame:
+    """One scene and image size, with the covariances computed and the buffers in place."""
+
+    def __init__(self, scene: splat_scenes.Scene, size: int):
+        self.scene, self.size = scene, size
+        self.model = _C.SplatModel(**scene.splats())
+        self.parameters = _C.RasterParameters(alpha_max=0.999)
+        self.camera = (scene.w2c[None], scene.intrinsics(size, size)[None], size, size)
+        self.out = Renders.empty(1, (size, size))
+
+    def draw(self, **options) -> dict:
+        """Render into the frame's own images."""
+        images = (self.out.rgb, self.out.alpha, self.out.depth)
+        return self.model.render(*self.camera, self.parameters, *images, **options)
+
+    def backward(self, **options) -> None:
+        """Gradients with the images as dL/d(image)."""
+        images = (self.out.rgb, self.out.alpha, self.out.depth)
+        out = [np.zeros_like(a) for a in self.scene.splats().values()]
+        self.model.backward(*self.camera, self.parameters, *images, *out, **options)
+
+
+def milliseconds(times: list[float]) -> str:
+    return f"{1e3 * min(times):7.1f} {1e3 * float(np.median(times)):7.1f}"
+
+
+def table(scenes: list[splat_scenes.Scene], args: argparse.Namespace) -> None:
+    print("splats    px  threads    best  median  (ms)   target at this rate: must / aim")
+    for scene in scenes:
+        for size in args.sizes:
+            frame = Frame(scene, size)
+            for threads in (1, 2):
+                frame.draw(threads=threads)
+                rate = matmul_rate(3)
+                times = clock(lambda f=frame, t=threads: f.draw(threads=t), args.repeats)
+                target = TARGETS.get((len(scene.means), size)) if threads == 2 else None
+                scaled = [QUIET_RATE / rate * t for t in target] if target else []
+                goal = " / ".join(f"{t:.1f}" for t in scaled)
+                row = f"{len(scene.means):7d} {size:5d} {threads:6d}   {milliseconds(times)}"
+                print(f"{row}   {goal:14s} matmul {rate:.0f} GFLOP/s")
+            details(frame, args)
+
+
+def details(frame: Frame, args: argparse.Namespace) -> None:
+    best = min(clock(lambda: frame.draw(threads=2), 5))
+    stats = frame.draw(threads=1, timed=True)
+    stages = {
+        "project": stats["candidates"] + stats["tile_project"],
+        "sort": stats["tile_sort"],
+        "bin": stats["scatter"] + stats["tile_bin"],
+        "blend": stats["tile_blend"],
+        "clear and output": stats["tile_write"],
+    }
+    print("    1 thread: " + ", ".join(f"{k} {1e3 * v:.1f}" for k, v in stages.items()) + " ms")
+    print(f"    {stats['pixel_pairs'] / best / 1e9:.2f} G splat-pixel pairs/s on 2 threads")
+    plain = min(clock(lambda: frame.draw(threads=2, cull=False), 2))
+    print(f"    without occlusion culling: {plain / best:.1f} times as long")
+    if _C.best_isa() == "avx512":
+        avx2 = min(clock(lambda: frame.draw(threads=2, isa="avx2"), 5))
+        print(f"    AVX2: {avx2 / best:.2f} times as long")
+    back = min(clock(lambda: frame.backward(threads=2), 3))
+    print(f"    backward: {back / best:.2f} times as long as forward")
+    if args.torch:
+        print(f"    torch projection and compositing: {torch_seconds(frame) / best:.0f} times")
+
+
+def torch_seconds(frame: Frame) -> float:
+    import torch
+    from geolrm.bench.torch_compositing import render
+
+    torch.set_num_threads(2)
+    splats = [torch.from_numpy(a) for a in frame.scene.splats().values()]
+    camera = [torch.from_numpy(a[0].astype(np.float32)) for a in frame.camera[:2]]
+    size = (frame.size, frame.size)
+    return min(clock(lambda: render(*splats, *camera, size, alpha_max=0.999), 1))
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from geolrm.bench import raster, splat_scenes
+def read(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+scene = splat_scenes.ring_and_ball(int(sys.argv[1]))
+Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making the scene
+start = read("VmRSS")
+frame = raster.Frame(scene, int(sys.argv[2]))
+frame.draw(threads=2)
+print(read("VmHWM") - start)
+"""
+
+
+def peak_memory(count: int, size: int) -> float:
+    """MB that packing and drawing need above the scene, images included (Linux)."""
+    command = [sys.executable, "-c", PEAK, str(count), str(size)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1024
+
+
+def curves(args: argparse.Namespace) -> None:
+    """How time grows with splats and with pixels; --plot draws it."""
+    counts = [65536 * 4**i for i in range(4)]
+    sides = [256, 512, 1024, 2048, 4096]
+    by_count = [best_of(Frame(splat_scenes.ring_and_ball(n), 512)) for n in counts]
+    scene = splat_scenes.ring_and_ball(524288)
+    by_side = [best_of(Frame(scene, side)) for side in sides]
+    for name, xs, ys in (("splats", counts, by_count), ("px", sides, by_side)):
+        print(
+            f"{name}: " + ", ".join(f"{x}: {1e3 * y:.1f} ms" for x, y in zip(xs, ys, strict=True))
+        )
+    if args.plot:
+        import matplotlib.pyplot as plt
+
+        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
+        left.loglog(counts, [1e3 * t for t in by_count], "o-")
+        left.set(xlabel="splats, at 512 px", ylabel="ms, 2 threads")
+        right.loglog([s * s for s in sides], [1e3 * t for t in by_side], "o-")
+        right.set(xlabel="pixels, 524288 splats")
+        figure.tight_layout()
+        figure.savefig(args.plot, dpi=150)
+
+
+def best_of(frame: Frame, repeats: int = 7) -> float:
+    frame.draw(threads=2)
+    return min(clock(lambda: frame.draw(threads=2), repeats))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scene", type=Path, nargs="*", help=".npz files instead of seeded scenes")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024])
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--torch", action="store_true", help="compare with torch (takes minutes)")
+    parser.add_argument("--curves", action="store_true", help="times over splats and pixels")
+    parser.add_argument("--plot", type=Path, help="draw the curves into this file (matplotlib)")
+    args = parser.parse_args()
+    if args.scene:
+        scenes = [splat_scenes.read(path) for path in args.scene]
+    else:
+        scenes = [splat_scenes.ring_and_ball(count) for count in (65536, 524288)]
+    print(f"{_C.best_isa()}, matmul {matmul_rate():.0f} GFLOP/s (quiet target: {QUIET_RATE:.0f})")
+    table(scenes, args)
+    print(f"peak memory, 524288 splats at 1024 px: {peak_memory(524288, 1024):.0f} MB")
+    if args.curves or args.plot:
+        curves(args)
+
+
+if __name__ == "__main__":
+    main()

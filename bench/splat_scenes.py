@@ -1,0 +1,76 @@
+"""Seeded splat scenes for the rasterizer's bench, and scenes from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Splats and one camera that sees them whole."""
+
+    means: np.ndarray  # [N, 3]
+    opacities: np.ndarray  # [N]
+    scales: np.ndarray  # [N, 3]
+    quats: np.ndarray  # [N, 4] wxyz
+    colors: np.ndarray  # [N, 3]
+    w2c: np.ndarray  # [4, 4], OpenCV axes
+    tan_half: float  # of the field of view
+
+    def splats(self) -> dict[str, np.ndarray]:
+        """The arrays that a SplatModel takes."""
+        names = ("means", "opacities", "scales", "quats", "colors")
+        return {name: getattr(self, name) for name in names}
+
+    def intrinsics(self, width: int, height: int) -> np.ndarray:
+        """[3, 3] in pixels."""
+        focal = 0.5 * max(width, height) / self.tan_half
+        return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+
+
+W2C = np.array(
+    [
+        [0.8660254, 0.0, -0.5, 0.0],
+        [0.28678823, -0.81915206, 0.49673176, 0.0],
+        [-0.40957603, -0.57357645, -0.7094065, 1.5],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+TAN_HALF = 256 / 711.0674
+
+
+def ring_and_ball(count: int, seed: int = 0) -> Scene:
+    """A thick ring around a ball: scales of 0.002 to 0.02, evenly in the logarithm; any opacity."""
+    rng = np.random.default_rng(seed)
+    on_ball = rng.uniform(size=count) < 0.25
+    around, about = rng.uniform(0, 2 * np.pi, (2, count))
+    tube = rng.normal(0.15, 0.003, count)
+    radius = 0.305 + tube * np.cos(about)
+    ring = np.stack([radius * np.cos(around), tube * np.sin(about), radius * np.sin(around)], 1)
+    ball = rng.normal(size=(count, 3))
+    ball *= rng.normal(0.155, 0.003, (count, 1)) / np.linalg.norm(ball, axis=1, keepdims=True)
+    means = np.where(on_ball[:, None], ball, ring)
+    colors = 0.5 + 0.45 * np.sin(means @ rng.normal(size=(3, 3)) * 6 + rng.uniform(0, 6, 3))
+    arrays = (
+        means,
+        rng.uniform(size=count),
+        np.exp(rng.uniform(np.log(0.002), np.log(0.02), (count, 3))),
+        rng.normal(size=(count, 4)),
+        colors,
+    )
+    return Scene(*(np.ascontiguousarray(a, np.float32) for a in arrays), W2C, TAN_HALF)
+
+
+def read(path: Path) -> Scene:
+    """A scene from an .npz with means, scales, quats, opacities, colors, and perhaps a camera."""
+    with np.load(path) as file:
+        arrays = [
+            np.ascontiguousarray(file[name], np.float32)
+            for name in ("means", "opacities", "scales", "quats", "colors")
+        ]
+        w2c = file["viewmat_512"].astype(np.float64) if "viewmat_512" in file else W2C
+        tan_half = 256 / float(file["K_512"][0, 0]) if "K_512" in file else TAN_HALF
+    return Scene(*arrays, w2c, tan_half)

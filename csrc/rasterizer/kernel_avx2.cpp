@@ -1,0 +1,2 @@
+#define GEOLRM_RASTER_ISA avx2
+#include "kernel.inl"

@@ -1,0 +1,2 @@
+#define GEOLRM_RASTER_ISA avx512
+#include "kernel.inl"

@@ -1,0 +1,2 @@
+#define GEOLRM_RASTER_ISA plain
+#include "kernel.inl"

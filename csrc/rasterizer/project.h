@@ -1,0 +1,129 @@
+// Projection of sixteen splats at a time: double inside, so needles keep their width, float out.
+#pragma once
+
+#include <cmath>
+
+#include "harmonics.h"
+#include "kernel.h"
+#include "lanes.h"
+#include "recording.h"
+
+namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace {
+
+struct alignas(64) Projection {
+  float mean_x[kLanes], mean_y[kLanes], a[kLanes], b[kLanes], c[kLanes];
+  float log2_opacity[kLanes], depth[kLanes];
+  float reach[kLanes];  // largest (a dx + b dy)^2 + (c dy)^2 of the support; negative: not drawn
+};
+
+// Steps 1 to 3 of the mathematics for `count` <= 16 splats.
+inline void project(const PackedSplat* packed, const uint32_t* ids, int count, const View& view,
+                    const Parameters& parameters, Projection& out) {
+  alignas(64) float mean[3][kLanes], axes[9][kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    const PackedSplat& s = packed[ids[i < count ? i : 0]];
+    for (int k = 0; k < 3; ++k) mean[k][i] = s.mean[k];
+    for (int k = 0; k < 9; ++k) axes[k][i] = s.axes[k];
+    out.log2_opacity[i] = s.log2_opacity;
+  }
+  alignas(64) double before[kLanes], after[kLanes];
+  const double* r = view.camera.rotation;
+  const double* t = view.camera.translation;
+  const double fx = view.camera.fx, fy = view.camera.fy;
+  const double cx = view.camera.cx, cy = view.camera.cy;
+  const double low_x = view.clip_low[0], high_x = view.clip_high[0];
+  const double low_y = view.clip_low[1], high_y = view.clip_high[1];
+  const double eps = parameters.eps2d;
+  constexpr double kRoot = 0.84932180028801904;  // sqrt(1 / (2 ln 2)): sigma to powers of two
+  for (int i = 0; i < kLanes; ++i) {
+    const double x = mean[0][i], y = mean[1][i], z = mean[2][i];
+    const double cam_x = r[0] * x + r[1] * y + r[2] * z + t[0];
+    const double cam_y = r[3] * x + r[4] * y + r[5] * z + t[1];
+    const double cam_z = r[6] * x + r[7] * y + r[8] * z + t[2];
+    const double inverse_z = 1.0 / cam_z;
+    const double u = cam_x * inverse_z, v = cam_y * inverse_z;
+    const double tx = u < low_x ? low_x : u > high_x ? high_x : u;
+    const double ty = v < low_y ? low_y : v > high_y ? high_y : v;
+    // Rows of J W: the image plane's axes in the world.
+    const double gx = fx * inverse_z, gy = fy * inverse_z;
+    const double jx0 = gx * (r[0] - tx * r[6]), jx1 = gx * (r[1] - tx * r[7]),
+                 jx2 = gx * (r[2] - tx * r[8]);
+    const double jy0 = gy * (r[3] - ty * r[6]), jy1 = gy * (r[4] - ty * r[7]),
+                 jy2 = gy * (r[5] - ty * r[8]);
+    const double p0 = jx0 * axes[0][i] + jx1 * axes[3][i] + jx2 * axes[6][i];
+    const double p1 = jx0 * axes[1][i] + jx1 * axes[4][i] + jx2 * axes[7][i];
+    const double p2 = jx0 * axes[2][i] + jx1 * axes[5][i] + jx2 * axes[8][i];
+    const double q0 = jy0 * axes[0][i] + jy1 * axes[3][i] + jy2 * axes[6][i];
+    const double q1 = jy0 * axes[1][i] + jy1 * axes[4][i] + jy2 * axes[7][i];
+    const double q2 = jy0 * axes[2][i] + jy1 * axes[5][i] + jy2 * axes[8][i];
+    const double xx = p0 * p0 + p1 * p1 + p2 * p2;
+    const double xy = p0 * q0 + p1 * q1 + p2 * q2;
+    const double yy = q0 * q0 + q1 * q1 + q2 * q2;
+    // Cauchy-Binet: the determinant as a sum of squares, which cannot cancel.
+    const double m0 = p1 * q2 - p2 * q1, m1 = p2 * q0 - p0 * q2, m2 = p0 * q1 - p1 * q0;
+    before[i] = m0 * m0 + m1 * m1 + m2 * m2;
+    after[i] = before[i] + eps * (xx + yy) + eps * eps;
+    const double var_y = yy + eps;
+    const double a = kRoot * std::sqrt(var_y / after[i]);
+    out.mean_x[i] = static_cast<float>(fx * u + cx);
+    out.mean_y[i] = static_cast<float>(fy * v + cy);
+    out.a[i] = static_cast<float>(a);
+    out.b[i] = static_cast<float>(-a * xy / var_y);
+    out.c[i] = static_cast<float>(kRoot / std::sqrt(var_y));
+    out.depth[i] = static_cast<float>(cam_z);
+  }
+  if (parameters.antialiased) {
+    for (int i = 0; i < count; ++i) {
+      out.log2_opacity[i] += static_cast<float>(0.5 * std::log2(before[i] / after[i]));
+    }
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    const float reach = out.log2_opacity[i] + view.log2_inv_alpha_min;
+    // A covariance without area, or too large for float, is not drawn.
+    const bool drawn = (i < count) & (after[i] > 0) & (out.a[i] > 0) & (out.a[i] < 1e30f) &
+                       (out.c[i] > 0) & (out.c[i] < 1e30f) & (std::fabs(out.b[i]) < 1e30f) &
+                       (std::fabs(out.mean_x[i]) < 1e30f) & (std::fabs(out.mean_y[i]) < 1e30f);
+    out.reach[i] = drawn ? reach : -1.0f;
+  }
+}
+
+// The colour seen from the camera: max(0, SH + 0.5).
+inline void sh_color(const SplatArrays& arrays, uint32_t id, const View& view, float* color) {
+  double d[3], length = 0;
+  for (int k = 0; k < 3; ++k) {
+    d[k] = arrays.means[3 * static_cast<int64_t>(id) + k] - view.centre[k];
+    length += d[k] * d[k];
+  }
+  const double scale = length > 0 ? 1.0 / std::sqrt(length) : 0.0;
+  float basis[16];
+  sh_basis<float>(static_cast<float>(d[0] * scale), static_cast<float>(d[1] * scale),
+                  static_cast<float>(d[2] * scale), arrays.sh_count, basis);
+  const float* sh = arrays.sh + 3 * arrays.sh_count * static_cast<int64_t>(id);
+  float sum[3] = {0.5f, 0.5f, 0.5f};
+  for (int k = 0; k < arrays.sh_count; ++k) {
+    for (int j = 0; j < 3; ++j) sum[j] += basis[k] * sh[3 * k + j];
+  }
+  for (int j = 0; j < 3; ++j) color[j] = sum[j] > 0.0f ? sum[j] : 0.0f;
+}
+
+inline Record record_of(const Projection& p, int lane, const SplatModel& model, uint32_t id,
+                        const View& view) {
+  Record record;
+  record.mean_x = p.mean_x[lane];
+  record.mean_y = p.mean_y[lane];
+  record.a = p.a[lane];
+  record.b = p.b[lane];
+  record.c = p.c[lane];
+  record.log2_opacity = p.log2_opacity[lane];
+  record.depth = p.depth[lane];
+  if (model.arrays().sh) {
+    sh_color(model.arrays(), id, view, record.color);
+  } else {
+    for (int k = 0; k < 3; ++k) record.color[k] = model.packed()[id].color[k];
+  }
+  return record;
+}
+
+}  // namespace
+}  // namespace geolrm::raster::GEOLRM_RASTER_ISA

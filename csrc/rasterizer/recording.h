@@ -1,0 +1,54 @@
+// A tile's way from front to back, written down so that the backward pass can go it in reverse.
+#pragma once
+
+#include <cstdint>
+
+#include "aligned_buffer.h"
+
+namespace geolrm::raster {
+
+// What blending reads: log2 alpha = log2_opacity - (a dx + b dy)^2 - (c dy)^2, with (a, b; 0, c)
+// the Cholesky factor of the conic over 2 ln 2. The factor never goes negative, and its rounding
+// error grows with a needle's aspect ratio, not with the square of it.
+struct Record {
+  float mean_x, mean_y;
+  float a, b, c;
+  float log2_opacity;
+  float depth;
+  float color[3];
+  float pad[2];
+};
+static_assert(sizeof(Record) == 48, "records are read by broadcast");
+
+// Sums over a splat's pixels in one tile. With h = dL/dalpha * alpha, where alpha is not clamped:
+// h, h dx, h dy, h dx^2, h dx dy, h dy^2, then weight times dL/d(r, g, b, depth); the rest unused.
+struct alignas(64) GradientRow {
+  float values[16];
+};
+constexpr int kGradients = 10;
+
+// One batch's list of a block, chained to the block's previous one.
+struct Segment {
+  int64_t first_item;
+  int32_t count;
+  int32_t previous;  // -1: none
+};
+
+struct Recording {
+  AlignedBuffer<Record> records;
+  AlignedBuffer<uint32_t> ids;
+  AlignedBuffer<GradientRow> rows;
+  AlignedBuffer<uint32_t> items;  // into records
+  AlignedBuffer<Segment> segments;
+  int64_t record_count = 0, item_count = 0, segment_count = 0;
+  // What the worker's tiles have handed over so far: rows of splats with a gradient.
+  AlignedBuffer<uint32_t> out_ids;
+  AlignedBuffer<GradientRow> out_rows;
+  int64_t out_count = 0;
+
+  // Not inline: the kernels must not compile their own copies of what allocates.
+  void reserve_batch();  // room for one more batch in a tile
+  void reserve_out();    // room for all of the tile's rows
+};
+
+}  // namespace geolrm::raster

@@ -1,0 +1,185 @@
+// One tile from its entries to its pixels: order, drop what is hidden, project, bin, blend.
+#pragma once
+
+#include <chrono>
+
+#include "bit_transpose.h"
+#include "blend.h"
+#include "coverage.h"
+#include "depth_order.h"
+#include "pixels.h"
+
+namespace geolrm::raster {
+
+struct TileScratch {
+  virtual ~TileScratch() = default;
+};
+
+namespace GEOLRM_RASTER_ISA {
+namespace {
+
+struct alignas(64) Scratch : TileScratch {
+  BlockState states[kTileArea];
+  Record records[kBatch];
+  BlockRows rows[kBatch];
+  uint64_t masks[kTileArea];  // which of the batch touch a block
+  Buckets buckets;
+  AliveSums sums;
+  BlockRows alive;
+  uint32_t pending[kBatch];
+};
+
+class StageTimer {
+ public:
+  explicit StageTimer(bool on) : on_(on) {
+    if (on_) last_ = std::chrono::steady_clock::now();
+  }
+  void lap(double& total) {
+    if (!on_) return;
+    const auto now = std::chrono::steady_clock::now();
+    total += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+  }
+
+ private:
+  bool on_;
+  std::chrono::steady_clock::time_point last_;
+};
+
+inline void prefetch(const void* address) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(address);
+#else
+  (void)address;
+#endif
+}
+
+// Projects the pending splats and finds which of them touch each unfinished block; `touched` gets
+// the blocks with any.
+inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
+                      StageClock& clock, StageTimer& timer) {
+  const View& view = *task.view;
+  const float tile_x = static_cast<float>(task.tile_x * view.tile_blocks * kBlock);
+  const float tile_y = static_cast<float>(task.tile_y * view.tile_blocks * kBlock);
+  uint64_t alive[4];
+  std::memcpy(alive, s.alive.rows, sizeof(alive));
+  for (int w = 0; w < 4; ++w) touched[w] = 0;
+  std::memset(s.rows + count, 0, (kBatch - count) * sizeof(BlockRows));
+  for (int begin = 0; begin < count; begin += kLanes) {
+    const int lanes = std::min(kLanes, count - begin);
+    Projection p;
+    project(task.model->packed(), s.pending + begin, lanes, view, *task.parameters, p);
+    timer.lap(clock.project);
+    blocks_touched(p, tile_x, tile_y, view.tile_blocks, s.rows + begin);
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int item = begin + lane;
+      uint64_t words[4];
+      std::memcpy(words, s.rows[item].rows, sizeof(words));
+      for (int w = 0; w < 4; ++w) words[w] &= alive[w];
+      std::memcpy(s.rows[item].rows, words, sizeof(words));
+      if (!(words[0] | words[1] | words[2] | words[3])) continue;
+      for (int w = 0; w < 4; ++w) touched[w] |= words[w];
+      s.records[item] = record_of(p, lane, *task.model, s.pending[item], view);
+    }
+    timer.lap(clock.bin);
+  }
+  transpose_bits(s.rows, s.masks);
+  timer.lap(clock.bin);
+  clock.splats += count;
+}
+
+template <bool kCull>
+inline void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touched,
+                        const BlendLimits& limits, StageClock& clock) {
+  const View& view = *task.view;
+  const int first_x = task.tile_x * view.tile_blocks, first_y = task.tile_y * view.tile_blocks;
+  bool changed = false;
+  for (int w = 0; w < 4; ++w) {
+    for (uint64_t bits = touched[w]; bits; bits &= bits - 1) {
+      const int block = 64 * w + lowest_bit(bits);
+      const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
+      if (task.timed) clock.block_pairs += count_bits(s.masks[block]);
+      if (!blend_block<kCull>(s.states[block], s.records, s.masks[block],
+                              static_cast<float>((first_x + column) * kBlock),
+                              static_cast<float>((first_y + row) * kBlock), limits) &&
+          kCull) {
+        s.alive.rows[row] = static_cast<uint16_t>(s.alive.rows[row] & ~(1u << column));
+        changed = true;
+      }
+    }
+  }
+  if (changed) s.sums.rebuild(s.alive);
+}
+
+inline bool stopped(const TileTask& task) {
+  Interrupt* const interrupt = task.interrupt;
+  if (!interrupt) return false;
+  if (task.worker == 0 && interrupt->check && interrupt->check(interrupt->context)) {
+    interrupt->stop.store(true, std::memory_order_relaxed);
+  }
+  return interrupt->stop.load(std::memory_order_relaxed);
+}
+
+inline BlendLimits limits_of(const TileTask& task) {
+  return {-task.view->log2_inv_alpha_min, static_cast<float>(task.parameters->alpha_max),
+          static_cast<float>(task.parameters->transmittance_min)};
+}
+
+// Takes a loaded tile's splats from front to back, a batch at a time, until all is finished.
+// blend(count, touched) gets each batch once it is listed by blocks.
+template <bool kCull, class Blend>
+inline void walk_tile(const TileTask& task, Scratch& s, StageClock& clock, StageTimer& timer,
+                      const Blend& blend) {
+  if (task.entries.count == 0) return;
+  uint64_t* const keys = task.keys;
+  int pending = 0;
+  const auto flush = [&] {
+    timer.lap(clock.sort);
+    uint64_t touched[4];
+    bin_batch(task, s, pending, touched, clock, timer);
+    blend(pending, touched);
+    timer.lap(clock.blend);
+    pending = 0;
+  };
+  fill_buckets(task.entries, keys, task.boxes, s.buckets);
+  for (int b = 0; b < s.buckets.count && s.sums.any(); ++b) {
+    const int64_t begin = s.buckets.begin[b], end = s.buckets.begin[b + 1];
+    int64_t kept = begin;
+    for (int64_t i = begin; i < end; ++i) {
+      keys[kept] = keys[i];
+      kept += !kCull || s.sums.any(task.boxes[i]);
+    }
+    sort_keys(keys + begin, kept - begin);
+    for (int64_t i = begin; i < kept; ++i) {
+      const uint32_t id = static_cast<uint32_t>(keys[i]);
+      prefetch(task.model->packed() + id);
+      s.pending[pending++] = id;
+      if (pending == kBatch) {
+        flush();
+        if (stopped(task)) return;
+        if (!s.sums.any()) break;
+      }
+    }
+  }
+  if (pending > 0 && s.sums.any()) flush();
+  timer.lap(clock.sort);
+}
+
+template <bool kCull>
+inline bool draw_tile(const TileTask& task, Scratch& s, StageClock& clock) {
+  StageTimer timer(task.timed);
+  load_tile(task, s.states, s.alive);
+  s.sums.rebuild(s.alive);
+  timer.lap(clock.write);
+  const BlendLimits limits = limits_of(task);
+  walk_tile<kCull>(task, s, clock, timer, [&](int, const uint64_t* touched) {
+    blend_batch<kCull>(task, s, touched, limits, clock);
+  });
+  store_tile(task, s.states);
+  timer.lap(clock.write);
+  return !s.sums.any();
+}
+
+}  // namespace
+}  // namespace GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster

@@ -1,0 +1,125 @@
+"""The C++ rasterizer against the double-precision reference."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geolrm import _C
+from geolrm.engine.rendering import render_opencv
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference.rasterizer import Parameters, render
+
+from csrc.scenes import assert_close, camera, cloud, draw, truth
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "raster"
+ISAS = ["plain", "avx2", "avx512"]
+ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="shared test scenes are not here")
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["64k", "512k"])
+def test_shared_references(name):
+    scene = np.load(SHARED / f"scene_{name}.npz")
+    reference = np.load(SHARED / f"scene_ref_{name}_512.npz")
+    model = _C.SplatModel(*(scene[k] for k in ("means", "opacities", "scales", "quats", "colors")))
+    image = render_opencv(
+        model,
+        scene["viewmat_512"][None],
+        scene["K_512"][None],
+        (512, 512),
+        _C.RasterParameters(alpha_max=0.999),
+    )
+    expected = {
+        "rgb": reference["rgb"],
+        "alpha": 1 - reference["T"],
+        "depth": reference["depth"],
+    }
+    assert_close(image, expected, least=98)
+
+
+@needs_shared
+def test_the_reference_reproduces_the_shared_image():
+    scene = np.load(SHARED / "scene_64k.npz")
+    reference = np.load(SHARED / "scene_ref_64k_512.npz")
+    ours = render(
+        *(scene[k] for k in ("means", "opacities", "scales", "quats")),
+        scene["viewmat_512"],
+        scene["K_512"],
+        (512, 512),
+        colors=scene["colors"],
+        p=Parameters(alpha_max=0.999),
+    )
+    assert np.abs(ours["rgb"] - reference["rgb"]).max() < 1e-6
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("tile_size", [32, 64])
+def test_small_cloud(isa, tile_size):
+    scene, size = cloud(800, 1), (150, 97)
+    cam = camera(size, aspect=1.1, shift=(11.3, -7.7))
+    assert_close(draw(scene, cam, size, isa=isa, tile_size=tile_size), truth(scene, cam, size))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(0, 300),
+    seed=st.integers(0, 2**31),
+    width=st.integers(1, 90),
+    height=st.integers(1, 90),
+    low=st.floats(0.0005, 0.05),
+    ratio=st.floats(1, 200),
+    radius=st.floats(0.0, 3.0),
+    fov=st.floats(0.2, 2.5),
+    antialiased=st.booleans(),
+    sh_count=st.sampled_from([0, 1, 4, 9, 16]),
+    isa=st.sampled_from(ISAS),
+)
+def test_random_scenes(
+    count, seed, width, height, low, ratio, radius, fov, antialiased, sh_count, isa
+):
+    scene, size = cloud(count, seed, low=low, high=low * ratio, sh_count=sh_count), (width, height)
+    rng = np.random.default_rng(seed)
+    cam = camera(
+        size,
+        azimuth=rng.uniform(0, 6.28),
+        elevation=rng.uniform(-1.5, 1.5),
+        radius=radius,
+        fov=fov,
+        aspect=rng.uniform(0.5, 2),
+        shift=rng.uniform(-0.6, 0.6, 2) * size,
+    )
+    p = Parameters(
+        antialiased=antialiased,
+        background=tuple(float(v) for v in rng.uniform(0, 1, 3).astype(np.float32)),
+        near=float(rng.choice([0.01, 0.2])),
+        eps2d=float(rng.choice([0.3, 0.0, 0.1])),
+        alpha_max=float(rng.choice([0.99, 0.999])),
+    )
+    # One borderline alpha of 1/255 in a handful of pixels costs more than 90 dB.
+    least = 90 if width * height > 2000 else 60
+    assert_close(draw(scene, cam, size, p=p, isa=isa), truth(scene, cam, size, p=p), least=least)
+
+
+def test_camera_inside_the_cloud():
+    scene, size = cloud(2000, 5, low=0.005, high=0.05), (160, 120)
+    cam = camera(size, radius=0.05, fov=1.5)
+    assert_close(draw(scene, cam, size), truth(scene, cam, size))
+
+
+def test_a_batch_equals_its_views():
+    scene, size = cloud(500, 2), (64, 48)
+    cams = [camera(size, azimuth=a) for a in (0.0, 1.0, 2.5)]
+    w2c, k = (np.stack([c[i] for c in cams]) for i in (0, 1))
+    model = scene.model()
+    batch = render_opencv(model, w2c, k, size)
+    for v in range(3):
+        single = render_opencv(model, w2c[v : v + 1], k[v : v + 1], size)
+        for name in ("rgb", "alpha", "depth"):
+            np.testing.assert_array_equal(getattr(batch, name)[v], getattr(single, name)[0])
+
+
+def test_no_views():
+    image = render_opencv(cloud(5, 0).model(), np.zeros((0, 4, 4)), np.zeros((0, 3, 3)), (8, 8))
+    assert image.rgb.shape == (0, 8, 8, 3)

@@ -1,0 +1,106 @@
+"""Extreme splats and cameras: a documented result, never a crash."""
+
+import numpy as np
+import pytest
+from reference.rasterizer import Parameters
+
+from csrc.scenes import Scene, assert_close, camera, cloud, draw, truth
+
+SIZE = (96, 80)
+
+
+def one(mean=(0, 0, 0), opacity=0.9, scale=(0.1, 0.1, 0.1), quat=(1, 0, 0, 0)) -> Scene:
+    f = lambda a: np.asarray([a], np.float32)  # noqa: E731
+    return Scene(f(mean), f(opacity), f(scale), f(quat), f((0.2, 0.5, 0.9)))
+
+
+def test_empty_scene_is_background():
+    scene = cloud(0, 0)
+    image = draw(scene, camera(SIZE), SIZE, p=Parameters(background=(0.25, 0.5, 0.75)))
+    assert (image.rgb == np.float32([0.25, 0.5, 0.75])).all()
+    assert not image.alpha.any()
+    assert not image.depth.any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (3, 3), (64, 64), (65, 63)])
+def test_small_images(size):
+    scene, cam = cloud(50, 1, low=0.05, high=0.5), camera(size)
+    assert_close(draw(scene, cam, size), truth(scene, cam, size), least=80)
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        one(opacity=0.0),
+        one(opacity=1 / 255),
+        one(opacity=0.0039),
+        one(opacity=1.0),
+        one(scale=(0, 0, 0)),
+        one(scale=(1, 0, 0), quat=(0.3, -0.2, 0.7, 0.1)),
+        one(scale=(10, 1e-6, 1e-6), quat=(0.3, -0.2, 0.7, 0.1)),
+        one(scale=(1000, 1e-5, 1e-3), quat=(0.9, 0.2, 0.1, -0.4)),
+        one(scale=(1000, 1000, 1000)),
+        one(scale=(1e8, 1e8, 1e8)),
+        one(scale=(1e-20, 1e-20, 1e-20)),
+        one(quat=(100, 3, 2, 1), scale=(0.3, 0.1, 0.05)),
+        one(quat=(1e-20, 3e-20, 2e-20, 1e-20), scale=(0.3, 0.1, 0.05)),
+        one(mean=(1e6, -1e6, 1e6)),
+        one(mean=(1.5, 0.6, 0.5), scale=(0.5, 0.5, 0.5)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("eps2d", [0.3, 0.0])
+def test_one_extreme_splat(scene, eps2d):
+    cam, p = camera(SIZE), Parameters(eps2d=eps2d)
+    if eps2d == 0 and (scene.scales < 1e-9).any():
+        draw(scene, cam, SIZE, p=p)  # an ellipse without area is not drawn, or a hair line
+        return
+    assert_close(draw(scene, cam, SIZE, p=p), truth(scene, cam, SIZE, p=p), least=80)
+
+
+def test_needles():
+    scene = cloud(300, 8, extent=1.0)
+    scene.scales[:] = np.float32([3.0, 1e-4, 1e-4])
+    for size in (SIZE, (400, 300)):
+        assert_close(draw(scene, camera(size), size), truth(scene, camera(size), size))
+
+
+def test_across_the_near_plane():
+    scene = cloud(3000, 9, low=0.001, high=0.3)
+    for near in (0.01, 0.001, 0.3):
+        cam, p = camera(SIZE, radius=0.2, fov=1.2), Parameters(near=near, alpha_max=0.999)
+        assert_close(draw(scene, cam, SIZE, p=p), truth(scene, cam, SIZE, p=p))
+
+
+def test_all_behind():
+    scene = cloud(100, 1)
+    scene.means += np.float32([10, 4, 3])
+    image = draw(scene, camera(SIZE, radius=1.0), SIZE)
+    assert (image.rgb == 1).all()
+
+
+def test_equal_depths_keep_the_order_of_index():
+    scene = cloud(400, 2, low=0.05, high=0.3)
+    scene.means[:] = 0
+    cam = camera(SIZE)
+    image = draw(scene, cam, SIZE)
+    assert_close(image, truth(scene, cam, SIZE))
+    for name, array in scene.arrays().items():
+        setattr(scene, name, np.ascontiguousarray(array[::-1]))
+    assert_close(draw(scene, cam, SIZE), truth(scene, cam, SIZE))
+    assert np.abs(draw(scene, cam, SIZE).rgb - image.rgb).max() > 0.01
+
+
+def test_far_from_the_origin():
+    scene, cam = cloud(200, 3), camera(SIZE)
+    offset = np.float32([4096, -2048, 1024])
+    scene.means += offset
+    w2c = cam[0].copy()
+    w2c[:3, 3] -= w2c[:3, :3] @ offset
+    assert_close(draw(scene, (w2c, cam[1]), SIZE), truth(scene, (w2c, cam[1]), SIZE))
+
+
+def test_large_image():
+    scene, size = cloud(20, 4, low=0.001, high=0.01), (8192, 70)
+    cam = camera(size, shift=(1000.5, 3.25))
+    assert_close(draw(scene, cam, size), truth(scene, cam, size))

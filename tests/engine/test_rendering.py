@@ -1,0 +1,66 @@
+"""The Python face: duck-typed scenes and cameras, caching, conventions."""
+
+import gc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from csrc.scenes import assert_close, camera, cloud, truth
+from geolrm.engine import rendering
+from geolrm.engine.rendering import Renders, render
+from reference.rasterizer import Parameters
+
+
+class Bag(SimpleNamespace):
+    __hash__ = object.__hash__
+
+
+def opengl(cam, size):
+    """The same camera in the project's own convention."""
+    w2c, k = cam
+    c2w = np.linalg.inv(w2c) @ np.diag([1.0, -1, -1, 1])
+    return Bag(c2w=c2w[None], intrinsics=(k / np.array([[size[0]], [size[1]], [1]]))[None])
+
+
+@pytest.mark.parametrize("sh_count", [0, 9])
+def test_conventions(sh_count):
+    scene, size = cloud(300, 1, sh_count=sh_count), (90, 60)
+    cam = camera(size, shift=(5, -3), aspect=1.2)
+    image = render(Bag(**scene.arrays()), opengl(cam, size), size, background=(0, 0, 0))
+    assert_close(image, truth(scene, cam, size, p=Parameters(background=(0, 0, 0))))
+    assert repr(image) == "Renders(1 views, 90x60)"
+
+
+def test_a_scene_is_packed_once_and_let_go():
+    scene, size = Bag(**cloud(50, 2).arrays()), (20, 20)
+    cameras = opengl(camera(size), size)
+    held = len(rendering._models)
+    out = Renders.empty(1, size)
+    first = render(scene, cameras, size, out=out)
+    assert first is out
+    model = rendering.splat_model(scene)
+    render(scene, cameras, size)
+    assert rendering.splat_model(scene) is model
+    assert len(rendering._models) == held + 1
+    del scene
+    gc.collect()
+    assert len(rendering._models) == held
+
+
+def test_float64_is_rounded_and_integers_are_refused():
+    arrays, size = cloud(50, 2).arrays(), (20, 20)
+    cameras = opengl(camera(size), size)
+    expected = render(Bag(**arrays), cameras, size)
+    wide = Bag(**{name: array.astype(np.float64) for name, array in arrays.items()})
+    np.testing.assert_array_equal(render(wide, cameras, size).rgb, expected.rgb)
+    arrays["means"] = np.zeros((50, 3), np.int64)
+    with pytest.raises(TypeError, match="means has dtype int64; it must be float32"):
+        render(Bag(**arrays), cameras, size)
+
+
+def test_wrong_cameras():
+    scene, size = Bag(**cloud(5, 2).arrays()), (20, 20)
+    with pytest.raises(ValueError, match=r"cameras.c2w has shape \[4, 4\]; it must be \[V, 4, 4\]"):
+        render(scene, Bag(c2w=np.eye(4), intrinsics=np.eye(3)), size)
+    with pytest.raises(ValueError, match=r"cameras.intrinsics has shape \[3, 3\]"):
+        render(scene, Bag(c2w=np.eye(4)[None], intrinsics=np.eye(3)), size)
