@@ -38,7 +38,7 @@ def make_views(size: int, count: int) -> Any:
     from geolrm.engine.preprocessing import prepare_views
     from geolrm.examples import capture_path
 
-    capture = load_capture(capture_path("dragon"))
+    capture = load_capture(capture_path("shoe"))
     chosen = capture.subset(capture.cameras.spread(count))
     return chosen, prepare_views(chosen.images, chosen.cameras, size)
 

@@ -1,12 +1,18 @@
 """3D Gaussians: what a reconstruction yields."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
+
+if TYPE_CHECKING:
+    from geolrm.engine.rendering import Posed, Renders
 
 Array = NDArray[np.float32]
 
@@ -58,6 +64,19 @@ class Gaussians:
     def __repr__(self) -> str:
         color = "colors" if self.sh is None else f"sh of {self.sh.shape[1]} coefficients"
         return f"Gaussians({len(self):,}, {color})"
+
+    @staticmethod
+    def load(path: str | Path) -> Gaussians:
+        """Read a 3D Gaussian splatting PLY; the file is not trusted for its sizes."""
+        from geolrm.engine.ply import read_ply
+
+        return read_ply(path)
+
+    def render(self, cameras: Posed, size: tuple[int, int], **options: Any) -> Renders:
+        """Draw [V, H, W] images; arguments as :func:`geolrm.render`."""
+        from geolrm.engine.rendering import render
+
+        return render(self, cameras, size, **options)
 
     def save(self, path: str | Path) -> None:
         """Write a 3D Gaussian splatting PLY that common viewers open."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
 from geolrm import _C
 
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])

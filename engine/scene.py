@@ -1,12 +1,14 @@
 """The result of a reconstruction."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.preprocessing import Views
+from geolrm.engine.rendering import Posed, Renders, render
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +21,19 @@ class Scene:
     num_occupied: int  # voxels with a positive logit, before the subset was taken
     views: Views  # what the model saw
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
+
+    def render(
+        self, cameras: Posed | None = None, size: tuple[int, int] | None = None, **options: Any
+    ) -> Renders:
+        """Draw the scene; without cameras, as the model's input views see it.
+
+        Args:
+            cameras: V cameras; None takes the input views.
+            size: (width, height); None takes the size of the input views.
+            options: As :func:`geolrm.render`.
+        """
+        side = self.views.images.shape[-1]
+        return render(self.gaussians, cameras or self.views, size or (side, side), **options)
 
     def __repr__(self) -> str:
         return (

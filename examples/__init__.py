@@ -6,5 +6,5 @@ CAPTURES = Path(__file__).parent / "captures"
 
 
 def capture_path(name: str) -> Path:
-    """Folder of a bundled capture: ``dragon``, ``banana`` or ``lion``."""
+    """Folder of a bundled capture: ``shoe``, ``banana`` or ``lion``."""
     return CAPTURES / name

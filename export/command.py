@@ -15,7 +15,7 @@ from geolrm.export.checkpoint import load_checkpoint
 from geolrm.export.model import GeoLRM, GeoLRMConfig
 from geolrm.export.variant import choose_variant
 
-VERIFICATION_CAPTURE = "dragon"
+VERIFICATION_CAPTURE = "shoe"
 
 
 def export_checkpoint(

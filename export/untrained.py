@@ -49,7 +49,7 @@ def main() -> None:
     folder = parser.parse_args().output
     model = untrained_mini()
     source = Source(f"random, seed {SEED}", tensors_sha256(model), trained=False)
-    capture = load_capture(CAPTURES / "dragon")
+    capture = load_capture(CAPTURES / "shoe")
     write_bundle(
         model,
         folder,

@@ -9,17 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from geolrm.engine.captures import Capture
 from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.pictures import draw_centres
 from geolrm.engine.preprocessing import Views, prepare_views
+from geolrm.engine.rendering import render
 from geolrm.export.model import GeoLRM, GeoLRMConfig
 
 NUM_VIEWS = 4
-VISIBLE_OPACITY = 0.1
-POOL = 8  # pixels; centres are sparse, so pictures are compared at a coarse scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +42,14 @@ def choose_variant(model: GeoLRM, capture: Capture) -> Choice:
 
 
 def score(model: GeoLRM, views: Views) -> float:
-    """PSNR in dB between drawn Gaussians and the input images, both pooled."""
+    """PSNR in dB between renders on white and the input images."""
     with torch.inference_mode():
         arrays = (views.images, views.c2w, views.intrinsics)
         decoded = model(*(torch.from_numpy(array) for array in arrays)).gaussians
     fields = {name: tensor.numpy() for name, tensor in decoded._asdict().items()}
-    visible = fields["opacities"] >= VISIBLE_OPACITY
-    fields = {name: array[visible] for name, array in fields.items()}
     if model.config.reconstruction.use_sh:
         fields["sh"] = fields.pop("colors")
-    drawn = draw_centres(Gaussians(**fields), views) / 255.0
-    truth = views.images.transpose(0, 2, 3, 1)
-    error = float(np.mean((_pool(drawn) - _pool(truth)) ** 2))
+    side = views.images.shape[-1]
+    drawn = render(Gaussians(**fields), views, (side, side)).rgb
+    error = float(np.mean((drawn - views.images.transpose(0, 2, 3, 1)) ** 2, dtype=np.float64))
     return -10 * np.log10(max(error, 1e-10))
-
-
-def _pool(images: NDArray) -> NDArray[np.float64]:
-    """Mean over POOL x POOL blocks of [V, S, S, 3]; S is cut to a multiple."""
-    count, size = images.shape[0], images.shape[1] // POOL * POOL
-    blocks = images[:, :size, :size].reshape(count, size // POOL, POOL, size // POOL, POOL, 3)
-    return blocks.mean(axis=(2, 4), dtype=np.float64)

@@ -78,13 +78,13 @@ def bundle_copy(bundles, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dragon():
-    return load_capture(capture_path("dragon"))
+def shoe():
+    return load_capture(capture_path("shoe"))
 
 
 @pytest.fixture(scope="session")
-def dragon_views(dragon):
-    chosen = dragon.subset(dragon.cameras.spread(4))
+def shoe_views(shoe):
+    chosen = shoe.subset(shoe.cameras.spread(4))
     return np.stack(chosen.images), chosen.cameras
 
 

@@ -19,6 +19,7 @@ from geolrm.engine.errors import (
 )
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
+from geolrm.engine.rendering import Renders, render
 from geolrm.engine.scene import Scene
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
     "GeoLRMError",
     "InputError",
     "LiveCapture",
+    "Renders",
     "Scene",
     "VerificationError",
     "load_capture",
+    "render",
 ]

@@ -140,8 +140,8 @@ def test_camera_inside_the_cube_is_refused():
         Cameras(poses(radius=0.3), K).check_facing()
 
 
-def test_all_bundled_captures_face_the_object(dragon):
-    dragon.cameras.check_facing()
+def test_all_bundled_captures_face_the_object(shoe):
+    shoe.cameras.check_facing()
 
 
 @pytest.mark.parametrize("fov", [0, -5, 179, 400])

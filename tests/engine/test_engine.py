@@ -17,8 +17,8 @@ def assert_identical(a, b):
     np.testing.assert_array_equal(a.anchors, b.anchors)
 
 
-def test_run_equals_torch(engine, models, dragon_views):
-    images, cameras = dragon_views
+def test_run_equals_torch(engine, models, shoe_views):
+    images, cameras = shoe_views
     scene = engine.run(images, cameras)
     model = models["token"]
     views = prepare_views(images, cameras, model.config.image_size)
@@ -31,8 +31,8 @@ def test_run_equals_torch(engine, models, dragon_views):
         np.testing.assert_allclose(getattr(scene.gaussians, field), expected, atol=1e-4)
 
 
-def test_scene_is_described(engine, dragon_views):
-    scene = engine.run(*dragon_views)
+def test_scene_is_described(engine, shoe_views):
+    scene = engine.run(*shoe_views)
     assert set(scene.timings) == {"prepare", "encode", "propose", "select", "reconstruct", "total"}
     assert len(scene.gaussians) == 4 * len(scene.anchors)
     assert "Gaussians from" in repr(scene)
@@ -40,22 +40,22 @@ def test_scene_is_described(engine, dragon_views):
 
 
 @pytest.mark.parametrize("variant", ["token", "head"])
-def test_bit_identical_for_one_and_two_threads_and_repeats(bundles, dragon_views, variant):
+def test_bit_identical_for_one_and_two_threads_and_repeats(bundles, shoe_views, variant):
     one, two = (Engine(bundles[variant], threads=n) for n in (1, 2))
-    first = one.run(*dragon_views)
-    assert_identical(first, two.run(*dragon_views))
-    assert_identical(first, one.run(*dragon_views))
+    first = one.run(*shoe_views)
+    assert_identical(first, two.run(*shoe_views))
+    assert_identical(first, one.run(*shoe_views))
 
 
-def test_mini_is_bit_identical_for_one_and_two_threads(dragon):
-    chosen = dragon.subset(dragon.cameras.spread(6))
+def test_mini_is_bit_identical_for_one_and_two_threads(shoe):
+    chosen = shoe.subset(shoe.cameras.spread(6))
     scenes = [Engine("mini", threads=n).run(chosen.images, chosen.cameras) for n in (1, 2)]
     assert_identical(*scenes)
     assert len(scenes[0].gaussians) > 500
 
 
-def test_live_capture_is_bit_identical_to_run(engine, dragon_views):
-    images, cameras = dragon_views
+def test_live_capture_is_bit_identical_to_run(engine, shoe_views):
+    images, cameras = shoe_views
     live = engine.live()
     for count in range(1, len(images) + 1):
         live.add(images[count - 1], cameras[[count - 1]])
@@ -63,8 +63,8 @@ def test_live_capture_is_bit_identical_to_run(engine, dragon_views):
     assert len(live) == 4
 
 
-def test_live_add_takes_a_matrix_and_intrinsics(engine, dragon_views):
-    images, cameras = dragon_views
+def test_live_add_takes_a_matrix_and_intrinsics(engine, shoe_views):
+    images, cameras = shoe_views
     live = engine.live()
     live.add(images[0], cameras.c2w[0], intrinsics=cameras.intrinsics[0])
     assert_identical(live.run(), engine.run(images[:1], cameras[:1]))
@@ -75,8 +75,8 @@ def test_live_without_views(engine):
         engine.live().run()
 
 
-def test_results_survive_the_next_run(engine, dragon_views):
-    images, cameras = dragon_views
+def test_results_survive_the_next_run(engine, shoe_views):
+    images, cameras = shoe_views
     first = engine.run(images, cameras)
     kept = first.gaussians.means.copy(), first.logits.copy()
     engine.run(images[::-1].copy(), Cameras(cameras.c2w, cameras.intrinsics), max_tokens=30)
@@ -84,42 +84,42 @@ def test_results_survive_the_next_run(engine, dragon_views):
     np.testing.assert_array_equal(first.logits, kept[1])
 
 
-def test_given_anchors_skip_selection_and_keep_their_order(engine, dragon_views):
+def test_given_anchors_skip_selection_and_keep_their_order(engine, shoe_views):
     anchors = np.array([[0.5, -0.5, 0.1], [-0.25, 0, 0], [0.5, -0.5, 0.1]], np.float32)
-    scene = engine.run(*dragon_views, anchors=anchors)
+    scene = engine.run(*shoe_views, anchors=anchors)
     np.testing.assert_array_equal(scene.anchors, anchors)
     assert scene.logits is None
     np.testing.assert_array_equal(scene.gaussians.means[:4], scene.gaussians.means[8:])
 
 
-def test_seed_and_max_tokens_choose_the_subset(engine, dragon_views):
-    a, b, c = (engine.run(*dragon_views, seed=s, max_tokens=20) for s in (0, 0, 1))
+def test_seed_and_max_tokens_choose_the_subset(engine, shoe_views):
+    a, b, c = (engine.run(*shoe_views, seed=s, max_tokens=20) for s in (0, 0, 1))
     assert len(a.anchors) == 20
     assert_identical(a, b)
     assert not np.array_equal(a.anchors, c.anchors)
-    confident = engine.run(*dragon_views, max_tokens=20, selection="confident")
+    confident = engine.run(*shoe_views, max_tokens=20, selection="confident")
     logits = confident.logits[tuple(np.searchsorted(voxel_axis(8), confident.anchors).T)]
     assert logits.min() >= np.sort(confident.logits.ravel())[-20]
 
 
-def test_head_variant_pads_to_its_fixed_length(bundles, dragon_views):
+def test_head_variant_pads_to_its_fixed_length(bundles, shoe_views):
     engine = Engine(bundles["head"])
-    assert len(engine.run(*dragon_views).anchors) == engine.manifest.padded_tokens == 64
-    scene = engine.run(*dragon_views, max_tokens=300)  # more than are occupied
+    assert len(engine.run(*shoe_views).anchors) == engine.manifest.padded_tokens == 64
+    scene = engine.run(*shoe_views, max_tokens=300)  # more than are occupied
     assert len(scene.anchors) == 300 > scene.num_occupied
     assert not scene.anchors[scene.num_occupied :].any()
 
 
-def test_images_of_different_sizes_as_a_list(engine, dragon):
-    chosen = dragon.subset([0, 12])
+def test_images_of_different_sizes_as_a_list(engine, shoe):
+    chosen = shoe.subset([0, 12])
     smaller = chosen.images[1][::2, ::2]
     scene = engine.run([chosen.images[0], smaller], chosen.cameras)
     assert len(scene.views) == 2
 
 
-def test_without_intrinsics_the_training_fov_is_taken_with_one_warning(bundles, dragon_views):
+def test_without_intrinsics_the_training_fov_is_taken_with_one_warning(bundles, shoe_views):
     engine = Engine(bundles["token"])
-    images, cameras = dragon_views
+    images, cameras = shoe_views
     with pytest.warns(UserWarning, match="assuming the training field of view .* 50 degrees"):
         assumed = engine.run(images, cameras.c2w)
     with warnings.catch_warnings():
@@ -138,9 +138,9 @@ def empty_engine(tmp_path_factory):
     return Engine(write_tiny(model, tmp_path_factory.mktemp("empty") / "bundle"))
 
 
-def test_empty_occupancy_gives_no_gaussians_and_a_warning(empty_engine, dragon_views, tmp_path):
+def test_empty_occupancy_gives_no_gaussians_and_a_warning(empty_engine, shoe_views, tmp_path):
     with pytest.warns(UserWarning, match="no voxel is occupied, so the scene has no Gaussians"):
-        scene = empty_engine.run(*dragon_views)
+        scene = empty_engine.run(*shoe_views)
     assert len(scene.gaussians) == 0
     scene.gaussians.save(tmp_path / "empty.ply")
 
@@ -162,18 +162,18 @@ def test_empty_occupancy_gives_no_gaussians_and_a_warning(empty_engine, dragon_v
         ({"seed": -1}, "seed is -1"),
     ],
 )
-def test_broken_arguments_are_named(engine, dragon_views, change, message):
+def test_broken_arguments_are_named(engine, shoe_views, change, message):
     with pytest.raises(InputError, match=message):
-        engine.run(*dragon_views, **change)
+        engine.run(*shoe_views, **change)
 
 
-def test_too_many_views(engine, dragon):
+def test_too_many_views(engine, shoe):
     with pytest.raises(InputError, match="38 views were given; this bundle takes 1 to 21"):
-        engine.run(dragon.images, dragon.cameras)
+        engine.run(shoe.images, shoe.cameras)
 
 
-def test_views_and_poses_must_agree(engine, dragon_views):
-    images, cameras = dragon_views
+def test_views_and_poses_must_agree(engine, shoe_views):
+    images, cameras = shoe_views
     with pytest.raises(InputError, match="3 images but 4 poses"):
         engine.run(images[:3], cameras)
 

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from csrc.scenes import assert_close, camera, cloud, truth
+from reference.rasterizer import Parameters
+
 from geolrm.engine import rendering
 from geolrm.engine.rendering import Renders, render
-from reference.rasterizer import Parameters
 
 
 class Bag(SimpleNamespace):

@@ -16,8 +16,8 @@ from geolrm.export.variant import choose_variant
 
 
 @pytest.mark.parametrize("variant", ["token", "head"])
-def test_verification_passes_on_the_same_weights(bundles, models, dragon, variant):
-    results = verification.verify(bundles[variant], models[variant], dragon)
+def test_verification_passes_on_the_same_weights(bundles, models, shoe, variant):
+    results = verification.verify(bundles[variant], models[variant], shoe)
     assert {r.stage for r in results} == {
         "features (proposal)", "features (reconstruction)", "occupancy logits", "means",
         "opacities", "scales", "quats", "colors", "occupancy",
@@ -29,11 +29,11 @@ def test_verification_passes_on_the_same_weights(bundles, models, dragon, varian
     assert by_stage["occupancy"].gate == "IoU >= 0.999"
 
 
-def test_verification_fails_on_other_weights(bundles, models, dragon):
+def test_verification_fails_on_other_weights(bundles, models, shoe):
     other = tiny_model(tiny_config())
     other.lrm_generator.renderer.latent_decoder[2].bias += 0.01
     with pytest.raises(VerificationError, match=r"differ from the torch model in \d of 9 stages"):
-        verification.verify(bundles["token"], other, dragon)
+        verification.verify(bundles["token"], other, shoe)
 
 
 def test_failed_verification_leaves_no_bundle_and_keeps_the_old_one(models, tmp_path):
@@ -77,8 +77,8 @@ def test_ranges_are_checked(models, tmp_path):
         write_bundle(models["token"], tmp_path / "b", name="t", source=source, options=options)
 
 
-def test_auto_reconstructs_with_both_variants(dragon):
-    choice = choose_variant(tiny_model(tiny_config()), dragon)
+def test_auto_reconstructs_with_both_variants(shoe):
+    choice = choose_variant(tiny_model(tiny_config()), shoe)
     assert set(choice.scores) == {"token", "head"}
     assert choice.scores["token"] != choice.scores["head"]
     assert choice.config.self_attention == max(choice.scores, key=choice.scores.get)

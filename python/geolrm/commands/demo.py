@@ -8,7 +8,7 @@ import typer
 from geolrm.commands.console import steps
 from geolrm.commands.run import print_timings, warn_if_untrained
 
-DEMO_CAPTURE = "dragon"
+DEMO_CAPTURE = "shoe"
 
 
 def demo(
@@ -20,7 +20,7 @@ def demo(
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.engine import Engine
-    from geolrm.engine.pictures import contact_sheet, draw_centres, input_pictures, save_picture
+    from geolrm.engine.pictures import contact_sheet, input_pictures, save_picture, to_bytes
     from geolrm.examples import capture_path
 
     with steps() as step:
@@ -34,13 +34,11 @@ def demo(
         step("writing")
         splats = output / f"{DEMO_CAPTURE}.ply"
         scene.gaussians.save(splats)
-        inputs, points = input_pictures(scene.views), draw_centres(scene.gaussians, scene.views)
-        save_picture(contact_sheet([inputs]), output / "inputs.png")
-        save_picture(contact_sheet([inputs, points]), output / "gaussians.png")
+        step("rendering")
+        inputs, renders = input_pictures(scene.views), to_bytes(scene.render().rgb)
+        sheet = output / "inputs_and_renders.png"
+        save_picture(contact_sheet([inputs, renders]), sheet)
     print_timings(scene.timings)
     print(f"{len(scene.gaussians):,} Gaussians from {len(scene.views)} views -> {splats}")
-    print(
-        f"pictures: {output / 'inputs.png'} (what the model saw), {output / 'gaussians.png'} "
-        "(Gaussian centres in the same cameras)"
-    )
+    print(f"input views above, renders of the Gaussians below -> {sheet}")
     warn_if_untrained(engine.manifest.source.trained)

@@ -15,9 +15,10 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the ``geolrm`` command."""
-    from geolrm.commands import demo, info, run
+    from geolrm.commands import demo, info, render, run
 
     app.command("run")(run.run)
+    app.command("render")(render.render)
     app.command("demo")(demo.demo)
     app.command("info")(info.info)
     with one_sentence_errors(), show_warnings():

@@ -48,7 +48,7 @@ def run(
 ) -> None:
     """Reconstruct a capture into 3D Gaussians.
 
-    Example: geolrm run examples/captures/dragon -o dragon.ply --views 8
+    Example: geolrm run examples/captures/shoe -o shoe.ply --views 8
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.engine import Engine
