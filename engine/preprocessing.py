@@ -11,6 +11,8 @@ from geolrm.engine.errors import InputError
 
 Images = NDArray | Sequence[NDArray]
 LARGEST_IMAGE_SIDE = 16384
+LARGEST_CANVAS = 1 << 28  # pixels of a padded image
+LARGEST_PADDING = 4  # times the longer side of the image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,14 +134,15 @@ def resample_to_square(
     pad_left, pad_top = max(0, int(np.ceil(-left - 1e-3))), max(0, int(np.ceil(-top - 1e-3)))
     pad_right = max(0, int(np.ceil(right - width - 1e-3)))
     pad_bottom = max(0, int(np.ceil(bottom - height - 1e-3)))
-    if max(pad_left + pad_right + width, pad_top + pad_bottom + height) > 4 * LARGEST_IMAGE_SIDE:
+    canvas_width, canvas_height = width + pad_left + pad_right, height + pad_top + pad_bottom
+    wide = max(canvas_width, canvas_height) > LARGEST_PADDING * max(width, height)
+    if wide or canvas_width * canvas_height > LARGEST_CANVAS:
         raise InputError(
             f"an image of {width} x {height} pixels with principal point ({cx:g}, {cy:g}) and "
-            f"focal lengths ({fx:g}, {fy:g}) is too far off centre to be squared; check its "
-            "intrinsics"
+            f"focal lengths ({fx:g}, {fy:g}) would become a square of {canvas_width} x "
+            f"{canvas_height} pixels, mostly padding; check its intrinsics, or crop it"
         )
     padding = ((pad_top, pad_bottom), (pad_left, pad_right))
-    canvas_width, canvas_height = width + pad_left + pad_right, height + pad_top + pad_bottom
     box = (
         max(left + pad_left, 0.0),
         max(top + pad_top, 0.0),

@@ -106,6 +106,12 @@ def test_broken_images_are_named(image, message):
         prepare_views([image], camera(), 28)
 
 
+@pytest.mark.parametrize("k", [intrinsics(1, 1, -1.6, 0.5), intrinsics(30, 1, 0.5, 0.5)])
+def test_absurd_padding_is_refused_before_it_is_allocated(k):
+    with pytest.raises(InputError, match="mostly padding; check its intrinsics"):
+        resample_to_square(np.zeros((10_000, 10_000, 3), np.float32), k, 28)
+
+
 def test_no_images():
     with pytest.raises(InputError, match="no images were given"):
         prepare_views([], camera(), 28)
