@@ -24,6 +24,7 @@ struct View {
   double clip_low[2], clip_high[2];  // limits of x/z, y/z in the Jacobian
   double centre[3];                  // camera position in the world
   float log2_inv_alpha_min;
+  float transmittance_limit;  // transmittance_min, moved off what clamped splats can reach
 };
 
 // A splat that may touch the image: its depth key and a box of blocks that bounds its support.

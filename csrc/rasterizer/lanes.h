@@ -250,7 +250,7 @@ inline void add_sums(const Floats* v, float* out) {
 constexpr float kRoundingMagic = 12582912.0f;
 
 // 2^x for x in [-126, 1]; anything else gives garbage but no trap. Relative error 1e-7.
-inline Floats exp2(Floats x) {
+inline Floats exp2(const Floats& x) {
   const Floats magic = splat(kRoundingMagic);
   const Floats shifted = add(x, magic);
   const Floats f = sub(x, sub(shifted, magic));  // in [-0.5, 0.5]

@@ -81,9 +81,10 @@ inline void project(const PackedSplat* packed, const uint32_t* ids, int count, c
   for (int i = 0; i < kLanes; ++i) {
     const float reach = out.log2_opacity[i] + view.log2_inv_alpha_min;
     // A covariance without area, or too large for float, is not drawn.
-    const bool drawn = (i < count) & (after[i] > 0) & (out.a[i] > 0) & (out.a[i] < 1e30f) &
-                       (out.c[i] > 0) & (out.c[i] < 1e30f) & (std::fabs(out.b[i]) < 1e30f) &
-                       (std::fabs(out.mean_x[i]) < 1e30f) & (std::fabs(out.mean_y[i]) < 1e30f);
+    const int drawn = int(i < count) & int(after[i] > 0) & int(out.a[i] > 0) &
+                      int(out.a[i] < 1e30f) & int(out.c[i] > 0) & int(out.c[i] < 1e30f) &
+                      int(std::fabs(out.b[i]) < 1e30f) & int(std::fabs(out.mean_x[i]) < 1e30f) &
+                      int(std::fabs(out.mean_y[i]) < 1e30f);
     out.reach[i] = drawn ? reach : -1.0f;
   }
 }

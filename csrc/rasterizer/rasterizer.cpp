@@ -110,7 +110,8 @@ void render_view(const SplatModel& model, const View& view, const Parameters& pa
       lists.scatter_all(view, options.threads);
     } else {
       if (first) lists.sort_by_depth();
-      lists.scatter_next(view, options.pair_budget, done);
+      const bool all_done = std::find(done.begin(), done.end(), 0) == done.end();
+      all_done ? lists.skip_rest() : void(lists.scatter_next(view, options.pair_budget, done));
     }
     stats.scatter += seconds_since(start);
     start = Clock::now();

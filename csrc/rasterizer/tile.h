@@ -122,7 +122,7 @@ inline bool stopped(const TileTask& task) {
 
 inline BlendLimits limits_of(const TileTask& task) {
   return {-task.view->log2_inv_alpha_min, static_cast<float>(task.parameters->alpha_max),
-          static_cast<float>(task.parameters->transmittance_min)};
+          task.view->transmittance_limit};
 }
 
 // Takes a loaded tile's splats from front to back, a batch at a time, until all is finished.

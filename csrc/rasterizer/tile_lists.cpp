@@ -209,6 +209,11 @@ bool TileLists::scatter_next(const View& view, int64_t budget, const std::vector
   return true;
 }
 
+void TileLists::skip_rest() {
+  std::fill(offsets_.begin(), offsets_.end(), 0);
+  next_ = total_candidates_;
+}
+
 int64_t TileLists::largest_tile() const {
   int64_t largest = 0;
   for (int64_t tile = 0; tile < tiles_; ++tile) largest = std::max(largest, tile_count(tile));

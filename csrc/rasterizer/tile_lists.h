@@ -29,6 +29,7 @@ class TileLists {
   void sort_by_depth();
   bool scatter_next(const View& view, int64_t budget, const std::vector<uint8_t>& done);
   void rewind() { next_ = 0; }
+  void skip_rest();  // empty lists, and nothing left
   bool exhausted() const { return next_ >= total_candidates_; }
 
   int64_t tile_count(int64_t tile) const { return offsets_[tile + 1] - offsets_[tile]; }

@@ -40,6 +40,22 @@ void check_camera(const Camera& c) {
   }
 }
 
+// A run of splats clamped to alpha_max can land on the limit itself, as two of 0.99 do on 1e-4:
+// float would decide by its rounding there, so the limit gives way to the side double is on.
+float transmittance_limit(const Parameters& p) {
+  constexpr double kMargin = 1e-5;
+  const double pass = 1.0 - p.alpha_max;
+  double t = 1.0;
+  for (int i = 0; i < 10000 && t > p.transmittance_min * (1 - kMargin); ++i) {
+    if (std::fabs(t / p.transmittance_min - 1) < kMargin) {
+      const double side = t > p.transmittance_min ? 1 - kMargin : 1 + kMargin;
+      return static_cast<float>(p.transmittance_min * side);
+    }
+    t *= pass;
+  }
+  return static_cast<float>(p.transmittance_min);
+}
+
 }  // namespace
 
 void check_parameters(const Parameters& p) {
@@ -95,6 +111,7 @@ View make_view(const Camera& camera, ImageSize size, const Parameters& parameter
     }
   }
   view.log2_inv_alpha_min = static_cast<float>(-std::log2(parameters.alpha_min));
+  view.transmittance_limit = transmittance_limit(parameters);
   return view;
 }
 

@@ -104,3 +104,12 @@ def test_large_image():
     scene, size = cloud(20, 4, low=0.001, high=0.01), (8192, 70)
     cam = camera(size, shift=(1000.5, 3.25))
     assert_close(draw(scene, cam, size), truth(scene, cam, size))
+
+
+@pytest.mark.parametrize("alpha_max", [0.99, 0.9, 0.999])
+def test_opaque_splats_that_land_on_the_transmittance_limit(alpha_max):
+    # Two of 0.99 leave 1e-4, four of 0.9 likewise: rounding must not decide who is last.
+    scene, p = cloud(40, 6, low=0.2, high=0.6), Parameters(alpha_max=alpha_max)
+    scene.opacities[:] = 1
+    cam = camera(SIZE)
+    assert_close(draw(scene, cam, SIZE, p=p), truth(scene, cam, SIZE, p=p))
