@@ -1,6 +1,7 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
 # make test   add the export and test packages, run the tests
 # make lint   style and types
+# make sanitize  run the native core under sanitizers
 # make bench  print the figures of docs/benchmarks.md for this machine
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type f)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint sanitize bench clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -20,11 +21,16 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inl')
+
+# The native rasterizer under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
+sanitize:
+	$(MAKE) -C tests/csrc sanitize
 
 bench: .venv/test.stamp
 	$(BIN)/python -m geolrm.bench.kernels
 	$(BIN)/python -m geolrm.bench.engine --model mini
+	$(BIN)/python -m geolrm.bench.raster
 
 clean:
 	rm -rf build out .venv

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import numpy as np
+
 from geolrm import _C
 
 VIEWS, HEADS, WIDTH, POINTS, CHANNELS = 6, 16, 48, 8, 384

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.engine.rendering import Renders
@@ -107,6 +108,7 @@ def details(frame: Frame, args: argparse.Namespace) -> None:
 
 def torch_seconds(frame: Frame) -> float:
     import torch
+
     from geolrm.bench.torch_compositing import render
 
     torch.set_num_threads(2)

@@ -222,7 +222,8 @@ def pack(gaussians: Splats) -> _C.SplatModel:
     color = {"colors": gaussians.colors} if sh is None else {"sh": sh}  # type: ignore[attr-defined]
     names = ("means", "opacities", "scales", "quats")
     arrays = {name: getattr(gaussians, name) for name in names} | color
-    return _C.SplatModel(**{name: _float32(name, array) for name, array in arrays.items()})
+    packed: dict[str, Any] = {name: _float32(name, array) for name, array in arrays.items()}
+    return _C.SplatModel(**packed)
 
 
 def _float32(name: str, array: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+
 from geolrm import _C
 from geolrm.engine.rendering import check_size, check_threads
 

@@ -179,7 +179,8 @@ Options options_of(int threads, const std::string& isa, int tile_size, int64_t p
                           "; it must be 0 (all cores) or more");
   }
   if (pair_budget < 1) {
-    throw py::value_error("pair_budget is " + std::to_string(pair_budget) + "; it must be positive");
+    throw py::value_error("pair_budget is " + std::to_string(pair_budget) +
+                          "; it must be positive");
   }
   options.threads = threads;
   options.isa = parse_isa(isa);
@@ -274,8 +275,7 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
 }  // namespace
 
 void bind(py::module_& module) {
-  py::class_<Parameters>(module, "RasterParameters",
-                         "Every number of the splatting mathematics.")
+  py::class_<Parameters>(module, "RasterParameters", "Every number of the splatting mathematics.")
       .def(py::init([](std::array<float, 3> background, double near_plane, double eps2d,
                        double alpha_max, bool antialiased, double alpha_min,
                        double transmittance_min, double clip_margin) {
@@ -308,13 +308,13 @@ void bind(py::module_& module) {
            py::arg("tile_size") = 64, py::arg("pair_budget") = int64_t{8} << 20,
            py::arg("cull") = true, py::arg("timed") = false,
            "Draws V views into the given arrays; returns seconds and counts.")
-      .def("backward", &backward, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
-           py::arg("height"), py::arg("parameters"), py::arg("g_rgb"), py::arg("g_alpha"),
-           py::arg("g_depth"), py::arg("means"), py::arg("opacities"), py::arg("scales"),
-           py::arg("quats"), py::arg("color"), py::kw_only(), py::arg("threads") = 0,
-           py::arg("isa") = "", py::arg("tile_size") = 64,
-           py::arg("pair_budget") = int64_t{2} << 20,
-           "Adds dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.");
+      .def(
+          "backward", &backward, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
+          py::arg("height"), py::arg("parameters"), py::arg("g_rgb"), py::arg("g_alpha"),
+          py::arg("g_depth"), py::arg("means"), py::arg("opacities"), py::arg("scales"),
+          py::arg("quats"), py::arg("color"), py::kw_only(), py::arg("threads") = 0,
+          py::arg("isa") = "", py::arg("tile_size") = 64, py::arg("pair_budget") = int64_t{2} << 20,
+          "Adds dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.");
 }
 
 }  // namespace geolrm::raster

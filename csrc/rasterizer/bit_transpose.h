@@ -54,8 +54,7 @@ inline void transpose_bits(const BlockRows* rows, uint64_t* masks) {
   constexpr int kStride = sizeof(BlockRows), kSplats = 16 * Bytes::kGroups;
   for (int first = 0; first < kBatch; first += kSplats) {
     for (int half = 0; half < 2; ++half) {
-      const uint8_t* const source =
-          reinterpret_cast<const uint8_t*>(rows + first) + 16 * half;
+      const uint8_t* const source = reinterpret_cast<const uint8_t*>(rows + first) + 16 * half;
       Bytes::Vector a[16], b[16];
       for (int i = 0; i < 16; ++i) a[i] = Bytes::load(source + i * kStride, kStride);
       // Interleaving rows i and i + 8 four times over turns a 16 x 16 byte matrix.

@@ -25,7 +25,8 @@ alignas(64) constexpr float kLaneY[kLanes] = {0.5f, 0.5f, 0.5f, 0.5f, 1.5f, 1.5f
                                               2.5f, 2.5f, 2.5f, 2.5f, 3.5f, 3.5f, 3.5f, 3.5f};
 
 // Alpha of a record at the block's pixels, 0 where it is below the minimum.
-inline Floats alpha_at(const Record& s, const Floats& x, const Floats& y, const BlendLimits& limits) {
+inline Floats alpha_at(const Record& s, const Floats& x, const Floats& y,
+                       const BlendLimits& limits) {
   const Floats dx = sub(x, splat(s.mean_x)), dy = sub(y, splat(s.mean_y));
   const Floats u = fma(splat(s.a), dx, mul(splat(s.b), dy));
   const Floats v = mul(splat(s.c), dy);
@@ -34,11 +35,12 @@ inline Floats alpha_at(const Record& s, const Floats& x, const Floats& y, const 
   return keep(inside, min(exp2(e), splat(limits.alpha_max)));
 }
 
-// Composites the records in `mask`. Returns whether any pixel is unfinished. A finished pixel's running product stays at or below
-// the limit, as it only falls: that alone keeps later splats out, with no mask to carry along.
+// Composites the records in `mask`. Returns whether any pixel is unfinished. A finished pixel's
+// running product stays at or below the limit, as it only falls: that alone keeps later splats out,
+// with no mask to carry along.
 template <bool kCull>
-inline bool blend_block(BlockState& state, const Record* records, uint64_t mask, float x0,
-                        float y0, const BlendLimits& limits) {
+inline bool blend_block(BlockState& state, const Record* records, uint64_t mask, float x0, float y0,
+                        const BlendLimits& limits) {
   const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
   const Floats zero = splat(0.0f), one = splat(1.0f);
   const Floats least = splat(limits.transmittance_min);

@@ -63,19 +63,17 @@ int64_t find_candidates(const SplatModel& model, const View& view, const Paramet
       const float xz = plane[SplatModel::kXZ][i], yy = plane[SplatModel::kYY][i];
       const float yz = plane[SplatModel::kYZ][i], zz = plane[SplatModel::kZZ][i];
       const float gx = fx * inverse_z, gy = fy * inverse_z;
-      const float var_x =
-          variance_along(gx * (w[0] - tx * w[6]), gx * (w[1] - tx * w[7]), gx * (w[2] - tx * w[8]),
-                         xx, xy, xz, yy, yz, zz);
-      const float var_y =
-          variance_along(gy * (w[3] - ty * w[6]), gy * (w[4] - ty * w[7]), gy * (w[5] - ty * w[8]),
-                         xx, xy, xz, yy, yz, zz);
+      const float var_x = variance_along(gx * (w[0] - tx * w[6]), gx * (w[1] - tx * w[7]),
+                                         gx * (w[2] - tx * w[8]), xx, xy, xz, yy, yz, zz);
+      const float var_y = variance_along(gy * (w[3] - ty * w[6]), gy * (w[4] - ty * w[7]),
+                                         gy * (w[5] - ty * w[8]), xx, xy, xz, yy, yz, zz);
       const float mean_x = fx * u + cx, mean_y = fy * v + cy;
       const float reach2 = two_ln2 * (plane[SplatModel::kLog2Opacity][i] + offset);
       // The relative slack covers the rounding here, of means far outside the image above all.
-      const float half_x = std::sqrt(reach2 * (var_x + eps)) * 1.0001f + kSlackPixels +
-                           1e-6f * std::fabs(mean_x);
-      const float half_y = std::sqrt(reach2 * (var_y + eps)) * 1.0001f + kSlackPixels +
-                           1e-6f * std::fabs(mean_y);
+      const float half_x =
+          std::sqrt(reach2 * (var_x + eps)) * 1.0001f + kSlackPixels + 1e-6f * std::fabs(mean_x);
+      const float half_y =
+          std::sqrt(reach2 * (var_y + eps)) * 1.0001f + kSlackPixels + 1e-6f * std::fabs(mean_y);
       const float left = (mean_x - half_x - 0.5f) * 0.25f;
       const float right = (mean_x + half_x - 0.5f) * 0.25f;
       const float top = (mean_y - half_y - 0.5f) * 0.25f;

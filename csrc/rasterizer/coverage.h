@@ -30,8 +30,9 @@ inline void blocks_touched(const Projection& p, float tile_x, float tile_y, int 
     slope[i] = b * inverse_a[i];
     const float half_height = root / c;
     const float x = p.mean_x[i] - tile_x, y = p.mean_y[i] - tile_y;
-    const float margin_x = 0.01f + 4e-6f * (root * inverse_a[i] + std::fabs(slope[i]) * half_height +
-                                            std::fabs(p.mean_x[i]) + std::fabs(x));
+    const float margin_x =
+        0.01f + 4e-6f * (root * inverse_a[i] + std::fabs(slope[i]) * half_height +
+                         std::fabs(p.mean_x[i]) + std::fabs(x));
     const float margin_y = 0.01f + 4e-6f * (half_height + std::fabs(p.mean_y[i]) + std::fabs(y));
     bound[i] = half_height + margin_y;
     // dy of the rightmost point; the leftmost is its mirror image.

@@ -18,7 +18,8 @@ struct Buckets {
 };
 
 // Scatters the entries into `keys` and `boxes` by buckets of ascending depth.
-inline void fill_buckets(const TileEntries& entries, uint64_t* keys, uint16_t* boxes, Buckets& out) {
+inline void fill_buckets(const TileEntries& entries, uint64_t* keys, uint16_t* boxes,
+                         Buckets& out) {
   const int64_t n = entries.count;
   uint64_t low = ~0ull, high = 0;
   for (int64_t i = 0; i < n; ++i) {

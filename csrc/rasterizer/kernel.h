@@ -10,9 +10,9 @@
 
 namespace geolrm::raster {
 
-constexpr int kBlock = 4;            // pixels along a block's side: one vector of 16 pixels
-constexpr int kMaxTileBlocks = 16;   // blocks along a tile's side at most
-constexpr int kMaxBatch = 64;        // splats blended at a time
+constexpr int kBlock = 4;           // pixels along a block's side: one vector of 16 pixels
+constexpr int kMaxTileBlocks = 16;  // blocks along a tile's side at most
+constexpr int kMaxBatch = 64;       // splats blended at a time
 
 // A camera with what follows from it and the parameters.
 struct View {

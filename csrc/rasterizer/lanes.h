@@ -52,8 +52,8 @@ inline Floats select(Mask m, Floats a, Floats b) { return _mm512_mask_mov_ps(b, 
 inline bool any(Mask m) { return m != 0; }
 // 2^(whole part of `shifted`, which holds integer + kRoundingMagic) * a
 inline Floats scale_by_power(Floats a, Floats shifted) {
-  return _mm512_castsi512_ps(_mm512_add_epi32(
-      _mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a),
+                                              _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
 }
 
 #elif defined(__AVX2__)
@@ -101,8 +101,8 @@ inline Floats select(Mask m, Floats x, Floats y) {
 }
 inline bool any(Mask m) { return _mm256_movemask_ps(_mm256_or_ps(m.a, m.b)) != 0; }
 inline __m256 scale_by_power(__m256 v, __m256 shifted) {
-  return _mm256_castsi256_ps(_mm256_add_epi32(
-      _mm256_castps_si256(v), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v),
+                                              _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
 }
 inline Floats scale_by_power(Floats v, Floats shifted) {
   return {scale_by_power(v.a, shifted.a), scale_by_power(v.b, shifted.b)};
@@ -116,10 +116,10 @@ struct Mask {
   alignas(64) uint32_t v[kLanes];  // all ones or zero
 };
 
-#define GEOLRM_EACH(expression)     \
+#define GEOLRM_EACH(expression)      \
   for (int i = 0; i < kLanes; ++i) { \
-    r.v[i] = (expression);          \
-  }                                 \
+    r.v[i] = (expression);           \
+  }                                  \
   return r
 inline Floats load(const float* p) {
   Floats r;
@@ -222,8 +222,7 @@ inline void add_sums(const Floats* v, float* out) {
   const Floats c = four(two(v[8], v[9]), zero);
   const Floats ab = add(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
   const Floats cd = add(_mm512_shuffle_f32x4(c, zero, 0x44), _mm512_shuffle_f32x4(c, zero, 0xee));
-  const Floats all =
-      add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+  const Floats all = add(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
   store(out, add(load(out), all));
 #elif defined(__AVX2__)
   const auto half = [](const Floats& x) { return _mm256_add_ps(x.a, x.b); };
@@ -236,7 +235,9 @@ inline void add_sums(const Floats* v, float* out) {
                                    _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
   };
-  const auto put = [&](int k, __m128 s) { _mm_store_ps(out + k, _mm_add_ps(_mm_load_ps(out + k), s)); };
+  const auto put = [&](int k, __m128 s) {
+    _mm_store_ps(out + k, _mm_add_ps(_mm_load_ps(out + k), s));
+  };
   put(0, four(two(half(v[0]), half(v[1])), two(half(v[2]), half(v[3]))));
   put(4, four(two(half(v[4]), half(v[5])), two(half(v[6]), half(v[7]))));
   put(8, four(two(half(v[8]), half(v[9])), _mm256_setzero_ps()));

@@ -30,7 +30,8 @@ inline void load_tile(const TileTask& task, BlockState* states, BlockRows& alive
           const int64_t pixel = static_cast<int64_t>(y) * view.size.width + x;
           const bool resume = inside && !task.first_pass;
           state.transmittance[i] = resume ? task.image.alpha[pixel] : inside ? 1.0f : -1.0f;
-          for (int k = 0; k < 3; ++k) state.color[k][i] = resume ? task.image.rgb[3 * pixel + k] : 0;
+          for (int k = 0; k < 3; ++k)
+            state.color[k][i] = resume ? task.image.rgb[3 * pixel + k] : 0;
           state.depth[i] = resume ? task.image.depth[pixel] : 0;
           any_alive |= state.transmittance[i] > 0;
         }
@@ -51,11 +52,12 @@ inline void store_tile(const TileTask& task, const BlockState* states) {
       const int y0 = (task.tile_y * blocks + row) * kBlock;
       alignas(64) float final_color[3][kLanes], final_alpha[kLanes];
       for (int i = 0; i < kLanes; ++i) {
-        const float t = state.transmittance[i] < 0 ? -state.transmittance[i] : state.transmittance[i];
+        const float t =
+            state.transmittance[i] < 0 ? -state.transmittance[i] : state.transmittance[i];
         for (int k = 0; k < 3; ++k) final_color[k][i] = state.color[k][i] + t * background[k];
         final_alpha[i] = 1.0f - t;
       }
-      const float(*color)[kLanes] = task.last_pass ? final_color : state.color;
+      const float (*color)[kLanes] = task.last_pass ? final_color : state.color;
       const float* alpha = task.last_pass ? final_alpha : state.transmittance;
       const int rows = y0 + kBlock <= view.size.height ? kBlock : view.size.height - y0;
       const int columns = x0 + kBlock <= view.size.width ? kBlock : view.size.width - x0;

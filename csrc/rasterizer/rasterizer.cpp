@@ -115,8 +115,8 @@ void render_view(const SplatModel& model, const View& view, const Parameters& pa
     }
     stats.scatter += seconds_since(start);
     start = Clock::now();
-    draw_tiles(model, view, parameters, options, image, workspace, kernel, first,
-               lists.exhausted(), done);
+    draw_tiles(model, view, parameters, options, image, workspace, kernel, first, lists.exhausted(),
+               done);
     stats.tiles += seconds_since(start);
     ++stats.passes;
     if (options.interrupt && options.interrupt->stop.load(std::memory_order_relaxed)) return;

@@ -13,11 +13,11 @@
 namespace geolrm::raster {
 
 struct Options {
-  int threads = 0;          // 0: all cores
+  int threads = 0;  // 0: all cores
   Isa isa = Isa::kPlain;
-  int tile_size = 64;       // 32 or 64 px; changes the time, never the image
+  int tile_size = 64;             // 32 or 64 px; changes the time, never the image
   int64_t pair_budget = 8 << 20;  // splat-tile pairs held at a time; likewise
-  bool cull = true;         // false: the bench's plain tile renderer
+  bool cull = true;               // false: the bench's plain tile renderer
   bool timed = false;
   Interrupt* interrupt = nullptr;
 };

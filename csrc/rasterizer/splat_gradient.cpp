@@ -98,10 +98,12 @@ void add_splat_gradient(const SplatModel& model, const View& view, const Paramet
     for (int k = 0; k < 3; ++k) m[i][k] = rotation[3 * i + k] * scale[k];
   }
   const double iz = 1 / camera[2], u = camera[0] * iz, v = camera[1] * iz;
-  const double tx = u < view.clip_low[0] ? view.clip_low[0]
-                    : u > view.clip_high[0] ? view.clip_high[0] : u;
-  const double ty = v < view.clip_low[1] ? view.clip_low[1]
-                    : v > view.clip_high[1] ? view.clip_high[1] : v;
+  const double tx = u < view.clip_low[0]    ? view.clip_low[0]
+                    : u > view.clip_high[0] ? view.clip_high[0]
+                                            : u;
+  const double ty = v < view.clip_low[1]    ? view.clip_low[1]
+                    : v > view.clip_high[1] ? view.clip_high[1]
+                                            : v;
   const double jacobian[2][3] = {{fx * iz, 0, -fx * iz * tx}, {0, fy * iz, -fy * iz * ty}};
   double jw[2][3], p[2][3];
   for (int i = 0; i < 2; ++i) {
@@ -148,8 +150,7 @@ void add_splat_gradient(const SplatModel& model, const View& view, const Paramet
   for (int i = 0; i < 3; ++i) {
     for (int k = 0; k < 3; ++k) to_m[i][k] = jw[0][i] * to_p[0][k] + jw[1][i] * to_p[1][k];
     for (int row = 0; row < 2; ++row) {
-      to_jw[row][i] =
-          to_p[row][0] * m[i][0] + to_p[row][1] * m[i][1] + to_p[row][2] * m[i][2];
+      to_jw[row][i] = to_p[row][0] * m[i][0] + to_p[row][1] * m[i][1] + to_p[row][2] * m[i][2];
     }
   }
   double to_camera[3] = {0, 0, 0};

@@ -182,8 +182,7 @@ bool TileLists::scatter_next(const View& view, int64_t budget, const std::vector
   int64_t pairs = 0, end = next_;
   for (; end < total_candidates_; ++end) {
     const TileRange range = tiles_of(sorted_[end], shift);
-    const int64_t most =
-        static_cast<int64_t>(range.x1 - range.x0 + 1) * (range.y1 - range.y0 + 1);
+    const int64_t most = static_cast<int64_t>(range.x1 - range.x0 + 1) * (range.y1 - range.y0 + 1);
     if (end > next_ && pairs + most > budget) break;
     for_tiles(range, view.tiles_x, [&](int64_t tile, int, int) {
       if (done[tile]) return;

@@ -9,8 +9,8 @@ namespace {
 
 // During the walk a block's state holds T, and in color[0] how many of the block's entries, in
 // order, each pixel has seen up to the last that counted. Returns whether any is unfinished.
-inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
-                        float position, float x0, float y0, const BlendLimits& limits) {
+inline bool trace_block(BlockState& state, const Record* records, uint64_t mask, float position,
+                        float x0, float y0, const BlendLimits& limits) {
   const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
   const Floats zero = splat(0.0f), one = splat(1.0f), least = splat(limits.transmittance_min);
   const Floats stored = load(state.transmittance);
@@ -29,8 +29,7 @@ inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
       break;
     }
   }
-  store(state.transmittance,
-        select(greater(running, least), last, min(last, sub(zero, last))));
+  store(state.transmittance, select(greater(running, least), last, min(last, sub(zero, last))));
   store(state.color[0], seen);
   return alive;
 }

@@ -42,9 +42,9 @@ Scene random_scene(int64_t count, unsigned seed) {
     for (int k = 0; k < 3; ++k) s.scales.push_back(std::exp(-5.0f + 3.0f * unit(random)));
     for (int k = 0; k < 4; ++k) s.quats.push_back(normal(random));
     for (int k = 0; k < 3; ++k) s.colors.push_back(unit(random));
-    if (i % 50 == 0) s.scales[3 * i] = 100.0f;                        // needles
-    if (i % 61 == 0) std::memset(&s.scales[3 * i], 0, 12);            // points
-    if (i % 67 == 0) s.means[3 * i] = 1e20f;                          // far away
+    if (i % 50 == 0) s.scales[3 * i] = 100.0f;                           // needles
+    if (i % 61 == 0) std::memset(&s.scales[3 * i], 0, 12);               // points
+    if (i % 67 == 0) s.means[3 * i] = 1e20f;                             // far away
     if (i % 71 == 0) s.scales[3 * i + 1] = s.scales[3 * i + 2] = 1e20f;  // no finite covariance
     if (i % 73 == 0) s.opacities[i] = 0;
   }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from reference import rasterizer as reference
+
 from geolrm import _C
 from geolrm.engine.rendering import Renders, render_opencv
-from reference import rasterizer as reference
 
 
 @dataclass

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from geolrm import _C
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import deformable_attention as reference
+
+from geolrm import _C
 
 ISAS = ["plain", "avx2", "avx512"][: ["plain", "avx2", "avx512"].index(_C.best_isa()) + 1]
 SETTINGS = settings(max_examples=60, deadline=None)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from geolrm import _C
-from geolrm.engine.rendering import render_opencv
+from csrc.scenes import assert_close, camera, cloud, draw, truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.rasterizer import Parameters, render
 
-from csrc.scenes import assert_close, camera, cloud, draw, truth
+from geolrm import _C
+from geolrm.engine.rendering import render_opencv
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "raster"
 ISAS = ["plain", "avx2", "avx512"]

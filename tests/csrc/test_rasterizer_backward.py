@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from geolrm import _C
+from csrc.scenes import Scene, camera, cloud
+from csrc.test_rasterizer import ISAS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.rasterizer import Parameters, render
 
-from csrc.scenes import Scene, camera, cloud
-from csrc.test_rasterizer import ISAS
+from geolrm import _C
 
 # Alpha's cut-off at alpha_min is a step, where differences mean nothing: make it tiny here.
 SMOOTH = {"alpha_min": 1e-6, "transmittance_min": 1e-9}

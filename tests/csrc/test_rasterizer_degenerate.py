@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from reference.rasterizer import Parameters
-
 from csrc.scenes import Scene, assert_close, camera, cloud, draw, truth
+from reference.rasterizer import Parameters
 
 SIZE = (96, 80)
 

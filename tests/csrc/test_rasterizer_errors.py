@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from csrc.scenes import camera, cloud
+
 from geolrm import _C
 from geolrm.engine.rendering import Renders, render_opencv
-
-from csrc.scenes import camera, cloud
 
 SIZE = (16, 12)
 

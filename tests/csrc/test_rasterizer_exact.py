@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from geolrm import _C
-from geolrm.engine.rendering import Renders, render_opencv
-
 from csrc.scenes import camera, cloud
 from csrc.test_rasterizer import ISAS
+
+from geolrm import _C
+from geolrm.engine.rendering import Renders, render_opencv
 
 SIZE = (203, 131)
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from geolrm import _C
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from geolrm import _C
 
 ISAS = ["plain", "avx2", "avx512"][: ["plain", "avx2", "avx512"].index(_C.best_isa()) + 1]
 

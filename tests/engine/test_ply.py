@@ -35,7 +35,10 @@ def raw(tmp_path_factory):
         (lambda raw: b"", "is no binary little-endian PLY"),
         (lambda raw: raw[:-4], "bytes; 50 splats of 17 properties need"),
         (lambda raw: raw + b"x", "the file is truncated or damaged"),
-        (lambda raw: raw.replace(b"vertex 50", b"vertex 99999999999"), "17 properties need 6800000000353"),
+        (
+            lambda raw: raw.replace(b"vertex 50", b"vertex 99999999999"),
+            "17 properties need 6800000000353",
+        ),
         (lambda raw: raw.replace(b"vertex 50", b"vertex -5"), "states '-5' vertices"),
         (lambda raw: raw.replace(b"little", b"big   "), "is no binary little-endian PLY"),
         (lambda raw: raw.replace(b"float nz", b"uchar n"), "all properties must be float"),

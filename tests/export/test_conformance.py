@@ -20,7 +20,7 @@ def test_torch_and_engine_agree_with_the_recorded_arrays(case, variant):
     for side in ("torch", "engine"):
         for array in ("feats", "occ_logits", "gs_xyz", "gs_opacity", "gs_scale", "gs_rotation"):
             assert (side, array) in names
-    assert len(results) > 30
+    assert len(results) >= 28
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from csrc.scenes import camera, cloud, draw  # noqa: E402
+
 from geolrm.training.rasterize import rasterize  # noqa: E402
 
 SIZE = (48, 40)
