@@ -23,7 +23,7 @@ constexpr int kLaneMultiple = 16;
 constexpr int kLaneArrays = 8;
 // Tokens sampled together, one (view, head) plane at a time: many enough to reuse a plane's lines,
 // few enough that their sums stay in cache.
-constexpr int64_t kChunkTokens = 1024;
+constexpr int64_t kChunkTokens = 512;
 // Pixel indices are computed in float32, exact below this.
 constexpr int64_t kMaxPixels = int64_t{1} << 24;
 
