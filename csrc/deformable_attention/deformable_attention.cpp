@@ -113,7 +113,8 @@ void deformable_cross_attention(const DeformableAttention& op, int threads,
   const SamplingCall call = prepare(op, storage);
   const int64_t workers = std::min<int64_t>(resolve_threads(threads), op.tokens);
   // Chunks as even as can be: every worker gets the same number of them.
-  const int64_t rounds = (op.tokens + workers * kChunkTokens - 1) / (workers * kChunkTokens);
+  const int64_t most = op.tokens > kSparseTokens ? kChunkTokens : kSparseChunkTokens;
+  const int64_t rounds = (op.tokens + workers * most - 1) / (workers * most);
   const int64_t chunk = (op.tokens + workers * rounds - 1) / (workers * rounds);
   const std::vector<int32_t> order = order_tokens(op.reference_points, op.views, op.tokens);
   const Scratch scratch(call, chunk, static_cast<int>(workers));

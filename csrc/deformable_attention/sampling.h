@@ -22,8 +22,10 @@ struct SampleLanes {
 constexpr int kLaneMultiple = 16;
 constexpr int kLaneArrays = 8;
 // Tokens sampled together, one (view, head) plane at a time: many enough to reuse a plane's lines,
-// few enough that their sums stay in cache.
-constexpr int64_t kChunkTokens = 1024;
+// few enough that their sums stay in cache. Few tokens lie far apart and share less, so that larger
+// chunks pay for them.
+constexpr int64_t kChunkTokens = 512, kSparseChunkTokens = 1024;
+constexpr int64_t kSparseTokens = 8192;
 // Pixel indices are computed in float32, exact below this.
 constexpr int64_t kMaxPixels = int64_t{1} << 24;
 
@@ -36,18 +38,18 @@ struct SamplingCall {
 
 // Scratch of one worker.
 struct SamplingScratch {
-  float* attention;   // [kChunkTokens, h, padded S]
-  float* sums;        // [kChunkTokens, d]: one view's o
-  float* largest;     // [kChunkTokens]: largest view logit so far
-  float* normaliser;  // [kChunkTokens]
-  int32_t* sequence;  // [kChunkTokens]
+  float* attention;   // [count, h, padded S]
+  float* sums;        // [count, d]: one view's o
+  float* largest;     // [count]: largest view logit so far
+  float* normaliser;  // [count]
+  int32_t* sequence;  // [count]
   int32_t* bins;      // [kSequenceBins + 1]
 };
 
 constexpr int kSequenceBins = 4096;
 
 struct SamplingKernel {
-  // Computes out for the tokens order[0 .. count), count <= kChunkTokens.
+  // Computes out for the tokens order[0 .. count).
   void (*attend)(const SamplingCall& call, const int32_t* order, int64_t count,
                  const SamplingScratch& scratch);
   // Sets base[v * stride + p] for the upper left tap p of every sample of tokens [begin, end)

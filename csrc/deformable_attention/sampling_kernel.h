@@ -2,6 +2,7 @@
 // Uses nothing of the standard library: a shared inline function must not be compiled here.
 #include GEOLRM_SIMD
 
+#include "fusion.h"
 #include "sampling.h"
 #include "taps.h"
 
@@ -25,38 +26,47 @@ void sample_plane(const PlaneCall& p, const T* values) {
   const int64_t samples = call.padded_samples;
   const Tail tail(static_cast<int>((p.last - p.first - 1) % kWidth + 1));
   const T* plane = values + (p.view * op.heads + p.head) * op.pixels * op.width + p.first;
-  const int64_t pieces = (samples + kPiece - 1) / kPiece, steps = p.count * pieces;
+  const int64_t pieces = (samples + kPiece - 1) / kPiece;
   // Taps of one step ahead: its values are on their way while this step's are summed.
   Taps buffer[2];
-  const auto find = [&](int64_t step) {
-    Taps& taps = buffer[step & 1];
-    if (step == steps) return;
-    const int64_t slot = p.scratch.sequence[step / pieces], token = p.order[slot];
-    const int64_t from = step % pieces * kPiece;
+  int64_t ahead = 0, ahead_piece = 0;
+  const auto find = [&](Taps& taps) {
+    if (ahead == p.count) return;
+    const int64_t slot = p.scratch.sequence[ahead], token = p.order[slot];
+    const int64_t from = ahead_piece * kPiece;
     const int64_t to = from + kPiece < samples ? from + kPiece : samples;
     find_taps<kNarrow>(call, from, to, op.reference_points + (p.view * op.tokens + token) * 2,
                        op.sampling_offsets + (token * op.heads + p.head) * call.samples * 2,
                        p.scratch.attention + (slot * op.heads + p.head) * samples, taps);
+    if (++ahead_piece == pieces) {
+      ahead_piece = 0;
+      ++ahead;
+    }
   };
   for (Taps& taps : buffer) {
     for (int i = 0; i < kPiece; ++i) taps.pixel[i] = taps.down[i] = 0;
   }
-  find(0);
-  for (int64_t step = 0; step < steps; ++step) {
+  find(buffer[0]);
+  int current = 0;
+  for (int64_t i = 0; i < p.count; ++i) {
     constexpr int64_t kAhead = 4;
-    if (step + kAhead < steps) {
-      const int64_t slot = p.scratch.sequence[(step + kAhead) / pieces], token = p.order[slot];
+    if (i + kAhead < p.count) {
+      const int64_t slot = p.scratch.sequence[i + kAhead], token = p.order[slot];
       const float* offsets = op.sampling_offsets + (token * op.heads + p.head) * call.samples * 2;
-      prefetch(offsets);
-      prefetch(offsets + 16);
+      // A token's pairs seldom start a line, so they end in one more.
+      for (int64_t line = 0; line < 2 * call.samples; line += 16) prefetch(offsets + line);
+      prefetch(offsets + 2 * call.samples - 1);
       prefetch(p.scratch.attention + (slot * op.heads + p.head) * samples);
       prefetch(op.reference_points + (p.view * op.tokens + token) * 2);
     }
-    find(step + 1);
-    const int64_t slot = p.scratch.sequence[step / pieces];
-    add_taps<kVectors, kTail, kNarrow>(
-        plane, op.width, buffer[step & 1], buffer[(step + 1) & 1], step % pieces == 0,
-        p.scratch.sums + (slot * op.heads + p.head) * op.width + p.first, tail);
+    const int64_t slot = p.scratch.sequence[i];
+    float* sums = p.scratch.sums + (slot * op.heads + p.head) * op.width + p.first;
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      find(buffer[1 - current]);
+      add_taps<kVectors, kTail, kNarrow>(plane, op.width, buffer[current], buffer[1 - current],
+                                         piece == 0, sums, tail);
+      current = 1 - current;
+    }
   }
 }
 
@@ -101,32 +111,6 @@ void sample_head(PlaneCall& p, const T* values) {
   }
 }
 
-// softmax of n logits; out is padded with zeros to `padded`.
-inline void softmax(const float* logits, int64_t n, int64_t padded, float* out) {
-  float largest_logit = logits[0];
-  for (int64_t i = 1; i < n; ++i) {
-    largest_logit = logits[i] > largest_logit ? logits[i] : largest_logit;
-  }
-  float total = 0.0f;
-  for (int64_t i = 0; i < padded; i += kWidth) {
-    const int64_t left = n - i;
-    Vec x = zero();
-    if (left >= kWidth) {
-      x = exp(load(logits + i) - set1(largest_logit));
-      total += sum(x);
-    } else if (left > 0) {
-      const Tail tail(static_cast<int>(left));
-      float copy[kWidth] = {};
-      store(copy, exp(load(logits + i, tail) - set1(largest_logit)), tail);
-      x = load(copy);
-      total += sum(x);
-    }
-    store(out + i, x);
-  }
-  const Vec scale = set1(1.0f / total);
-  for (int64_t i = 0; i < padded; i += kWidth) store(out + i, load(out + i) * scale);
-}
-
 // A token's cell in a 64 x 64 grid over the view, along a Z-order curve.
 inline int cell(const float* reference) {
   int code = 0;
@@ -152,65 +136,6 @@ inline void sequence_tokens(const SamplingCall& call, int64_t view, const int32_
   for (int i = 0; i < kSequenceBins; ++i) bins[i + 1] += bins[i];
   for (int64_t i = 0; i < count; ++i) {
     scratch.sequence[bins[cell(reference + 2 * int64_t{order[i]})]++] = static_cast<int32_t>(i);
-  }
-}
-
-inline float exp_of(float x) {
-  float r[kWidth];
-  store(r, exp(set1(x)));
-  return r[0];
-}
-
-// out = out * keep + o * add over d channels.
-inline void blend(float* out, const float* o, int64_t d, float keep, float add) {
-  const Vec a = set1(keep), b = set1(add);
-  int64_t c = 0;
-  for (; c + kWidth <= d; c += kWidth) store(out + c, fma(b, load(o + c), load(out + c) * a));
-  if (c < d) {
-    const Tail tail(static_cast<int>(d - c));
-    store(out + c, fma(b, load(o + c, tail), load(out + c, tail) * a), tail);
-  }
-}
-
-// Folds one view's o into out: a softmax over views, online (running maximum and normaliser).
-inline void merge_view(const SamplingCall& call, int64_t view, const int32_t* order, int64_t count,
-                       const SamplingScratch& scratch) {
-  const DeformableAttention& op = call.op;
-  const int64_t d = op.heads * op.width;
-  for (int64_t i = 0; i < count; ++i) {
-    const float* o = scratch.sums + i * d;
-    float* out = op.out + order[i] * d;
-    Vec even = zero(), odd = zero();
-    int64_t c = 0;
-    for (; c + 2 * kWidth <= d; c += 2 * kWidth) {
-      even = fma(load(op.view_weight + c), load(o + c), even);
-      odd = fma(load(op.view_weight + c + kWidth), load(o + c + kWidth), odd);
-    }
-    for (; c < d; c += kWidth) {
-      const Tail tail(static_cast<int>(d - c < kWidth ? d - c : kWidth));
-      even = fma(load(op.view_weight + c, tail), load(o + c, tail), even);
-    }
-    const float logit = sum(even + odd) + op.view_bias;
-    float &best = scratch.largest[i], &total = scratch.normaliser[i];
-    float keep = 0.0f, add = 1.0f;
-    if (view == 0) {
-      for (int64_t k = 0; k < d; ++k) out[k] = 0.0f;
-      best = logit;
-      total = 1.0f;
-    } else if (logit <= best) {
-      keep = 1.0f;
-      add = exp_of(logit - best);
-      total += add;
-    } else {
-      keep = exp_of(best - logit);
-      total = total * keep + 1.0f;
-      best = logit;
-    }
-    if (view == op.views - 1) {
-      keep /= total;
-      add /= total;
-    }
-    blend(out, o, d, keep, add);
   }
 }
 

@@ -104,11 +104,29 @@ inline Vec int_bits(Vec a) { return {_mm256_castsi256_ps(_mm256_cvttps_epi32(a.v
 inline void store_bits(int32_t* p, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_castps_si256(a.v));
 }
-// Writes the lanes of m side by side, and then up to kWidth lanes of anything.
-inline void compress(void* p, Mask m, Vec a) {
+// The lanes of m side by side, and then anything.
+inline Vec compress(Mask m, Vec a) {
   const __m256i lanes =
       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kCompress.kept[bits(m)]));
-  _mm256_storeu_ps(static_cast<float*>(p), _mm256_permutevar8x32_ps(a.v, lanes));
+  return {_mm256_permutevar8x32_ps(a.v, lanes)};
+}
+inline void compress(void* p, Mask m, Vec a) { store(static_cast<float*>(p), compress(m, a)); }
+// Lane i of a, b, c and d side by side at p + interleaved(i).
+inline void interleave(float* p, Vec a, Vec b, Vec c, Vec d) {
+  const __m256 ac_low = _mm256_unpacklo_ps(a.v, c.v), ac_high = _mm256_unpackhi_ps(a.v, c.v);
+  const __m256 bd_low = _mm256_unpacklo_ps(b.v, d.v), bd_high = _mm256_unpackhi_ps(b.v, d.v);
+  _mm256_store_ps(p, _mm256_unpacklo_ps(ac_low, bd_low));
+  _mm256_store_ps(p + 8, _mm256_unpackhi_ps(ac_low, bd_low));
+  _mm256_store_ps(p + 16, _mm256_unpacklo_ps(ac_high, bd_high));
+  _mm256_store_ps(p + 24, _mm256_unpackhi_ps(ac_high, bd_high));
+}
+struct Quad {
+  Vec a, b, c, d;
+};
+// p[0] .. p[3], each in all lanes.
+template <int kSize>
+inline Quad spread(const float* p) {
+  return {set1(p[0]), set1(p[1]), set1(p[2]), set1(p[3])};
 }
 // p = x0 y0 x1 y1 ...
 inline void load_pairs(const float* p, Vec& x, Vec& y) {

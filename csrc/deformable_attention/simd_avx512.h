@@ -68,9 +68,31 @@ inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 // Lanes truncated to int32, kept as bits.
 inline Vec int_bits(Vec a) { return {_mm512_castsi512_ps(_mm512_cvttps_epi32(a.v))}; }
 inline void store_bits(int32_t* p, Vec a) { _mm512_storeu_ps(p, a.v); }
-// Writes the lanes of m side by side, and then up to kWidth lanes of anything.
-inline void compress(void* p, Mask m, Vec a) {
-  _mm512_storeu_ps(p, _mm512_maskz_compress_ps(m.m, a.v));
+// The lanes of m side by side, and then anything.
+inline Vec compress(Mask m, Vec a) { return {_mm512_maskz_compress_ps(m.m, a.v)}; }
+inline void compress(void* p, Mask m, Vec a) { store(static_cast<float*>(p), compress(m, a)); }
+// Lane i of a, b, c and d side by side at p + interleaved(i).
+inline void interleave(float* p, Vec a, Vec b, Vec c, Vec d) {
+  const __m512 ac_low = _mm512_unpacklo_ps(a.v, c.v), ac_high = _mm512_unpackhi_ps(a.v, c.v);
+  const __m512 bd_low = _mm512_unpacklo_ps(b.v, d.v), bd_high = _mm512_unpackhi_ps(b.v, d.v);
+  _mm512_store_ps(p, _mm512_unpacklo_ps(ac_low, bd_low));
+  _mm512_store_ps(p + 16, _mm512_unpackhi_ps(ac_low, bd_low));
+  _mm512_store_ps(p + 32, _mm512_unpacklo_ps(ac_high, bd_high));
+  _mm512_store_ps(p + 48, _mm512_unpackhi_ps(ac_high, bd_high));
+}
+struct Quad {
+  Vec a, b, c, d;
+};
+// p[0] .. p[3], each in all lanes. kSize: of the values read beside. Float32 leaves no load free,
+// so one load and shuffles; float16's conversions leave no shuffle free.
+template <int kSize>
+inline Quad spread(const float* p) {
+  if (kSize == 2) return {set1(p[0]), set1(p[1]), set1(p[2]), set1(p[3])};
+  const __m512 all = _mm512_broadcast_f32x4(_mm_load_ps(p));
+  return {{_mm512_permute_ps(all, 0x00)},
+          {_mm512_permute_ps(all, 0x55)},
+          {_mm512_permute_ps(all, 0xAA)},
+          {_mm512_permute_ps(all, 0xFF)}};
 }
 // p = x0 y0 x1 y1 ...
 inline void load_pairs(const float* p, Vec& x, Vec& y) {

@@ -154,14 +154,33 @@ inline Vec int_bits(Vec a) {
   return a;
 }
 inline void store_bits(int32_t* p, Vec a) { std::memcpy(p, a.v, sizeof(a.v)); }
-// Writes the lanes of m side by side.
-inline void compress(void* p, Mask m, Vec a) {
-  char* to = static_cast<char*>(p);
+// The lanes of m side by side, and then zeros.
+inline Vec compress(Mask m, Vec a) {
+  Vec r = zero();
+  int n = 0;
   for (int i = 0; i < kWidth; ++i) {
-    if (!m.m[i]) continue;
-    std::memcpy(to, &a.v[i], sizeof(float));
-    to += sizeof(float);
+    if (m.m[i]) std::memcpy(&r.v[n++], &a.v[i], sizeof(float));
   }
+  return r;
+}
+inline void compress(void* p, Mask m, Vec a) {
+  a = compress(m, a);
+  std::memcpy(p, a.v, sizeof(a.v));
+}
+// Lane i of a, b, c and d side by side at p + interleaved(i).
+inline void interleave(float* p, Vec a, Vec b, Vec c, Vec d) {
+  for (int i = 0; i < kWidth; ++i) {
+    const float together[4] = {a.v[i], b.v[i], c.v[i], d.v[i]};
+    std::memcpy(p + 4 * i, together, sizeof(together));
+  }
+}
+struct Quad {
+  Vec a, b, c, d;
+};
+// p[0] .. p[3], each in all lanes.
+template <int kSize>
+inline Quad spread(const float* p) {
+  return {set1(p[0]), set1(p[1]), set1(p[2]), set1(p[3])};
 }
 // p = x0 y0 x1 y1 ...
 inline void load_pairs(const float* p, Vec& x, Vec& y) {

@@ -46,36 +46,41 @@ inline void load_offsets(const float* offsets, int64_t at, int64_t samples, Vec&
   load_pairs(copy, x, y);
 }
 
-// The samples of one (token, head) that are inside, a piece of kPiece at a time.
+// Where interleave puts lane i: without shuffles across the 4-float parts of a vector.
+constexpr int interleaved(int i) { return i % 4 * kWidth + i / 4 * 4; }
+
+// The samples of one (token, head), a piece of kPiece at a time, in groups of one vector: of each
+// group those that are inside, side by side.
 constexpr int kPiece = 64;
+constexpr int kGroups = kPiece / kWidth;
 struct Taps {
-  int count;
-  int32_t pixel[kPiece + kWidth], down[kPiece + kWidth];
-  float upper_left[kPiece + kWidth], upper_right[kPiece + kWidth];
-  float lower_left[kPiece + kWidth], lower_right[kPiece + kWidth];
-  int32_t step[kPiece + kWidth];  // to the right tap in pixels; only where some level is narrow
+  alignas(64) float weights[kGroups][4 * kWidth];  // of four taps, where interleave puts them
+  int32_t pixel[kPiece], down[kPiece];
+  int32_t step[kPiece];  // to the right tap in pixels; only where some level is narrow
+  int groups, count[kGroups];
 };
 
 template <bool kNarrow>
 inline void find_taps(const SamplingCall& call, int64_t from, int64_t to, const float* reference,
                       const float* offsets, const float* attention, Taps& taps) {
   const Vec u = set1(reference[0]), v = set1(reference[1]);
-  int n = 0;
-  for (int64_t at = from; at < to; at += kWidth) {
+  int group = 0;
+  for (int64_t at = from; at < to; at += kWidth, ++group) {
     Vec x, y;
     load_offsets(offsets, at, call.samples, x, y);
     const Location where = locate(call.lanes, at, u, v, x, y);
     const Vec a = load(attention + at), upper = a * where.upper, lower = a * where.lower;
+    const int n = group * kWidth;
     compress(taps.pixel + n, where.inside, int_bits(where.pixel));
     compress(taps.down + n, where.inside, int_bits(load(call.lanes.down + at)));
-    compress(taps.upper_left + n, where.inside, upper * where.left);
-    compress(taps.upper_right + n, where.inside, upper * where.right);
-    compress(taps.lower_left + n, where.inside, lower * where.left);
-    compress(taps.lower_right + n, where.inside, lower * where.right);
     if (kNarrow) compress(taps.step + n, where.inside, int_bits(load(call.lanes.has_x + at)));
-    n += count(where.inside);
+    interleave(taps.weights[group], compress(where.inside, upper * where.left),
+               compress(where.inside, upper * where.right),
+               compress(where.inside, lower * where.left),
+               compress(where.inside, lower * where.right));
+    taps.count[group] = count(where.inside);
   }
-  taps.count = n;
+  taps.groups = group;
 }
 
 // Adds the weighted taps of one (token, head) to kVectors vectors of channels at `sums`.
@@ -94,25 +99,36 @@ inline void add_taps(const T* plane, int64_t width, const Taps& taps, const Taps
   };
   constexpr int kLine = 64 / static_cast<int>(sizeof(T));
   constexpr int kPair = (kTail ? 1 : 2) * kVectors * kWidth;  // values of a pair of taps, about
-  for (int i = 0; i < taps.count; ++i) {
-    const T* ahead = plane + next.pixel[i] * width;
-    const T* below = ahead + next.down[i] * width;
-    for (int line = 0; line < kPair; line += kLine) {
-      prefetch(ahead + line);
-      prefetch(below + line);
-    }
-    const T* p00 = plane + taps.pixel[i] * width;
-    const T* p01 = p00 + (kNarrow ? taps.step[i] * width : width);
-    const T* p10 = p00 + taps.down[i] * width;
-    const T* p11 = p10 + (kNarrow ? taps.step[i] * width : width);
-    const Vec w00 = set1(taps.upper_left[i]), w01 = set1(taps.upper_right[i]);
-    const Vec w10 = set1(taps.lower_left[i]), w11 = set1(taps.lower_right[i]);
-    for (int j = 0; j < kVectors; ++j) {
-      Vec& second = kSets == 2 ? lower[j] : upper[j];
-      upper[j] = fma(w00, read(p00, j), upper[j]);
-      second = fma(w10, read(p10, j), second);
-      upper[j] = fma(w01, read(p01, j), upper[j]);
-      second = fma(w11, read(p11, j), second);
+  // Where rows are not whole lines, a pair reaches into one more.
+  constexpr bool kRagged = kTail || kVectors * kWidth % kLine != 0;
+  for (int group = 0; group < taps.groups; ++group) {
+    const int32_t *pixel = taps.pixel + group * kWidth, *down = taps.down + group * kWidth;
+    const int32_t* step = taps.step + group * kWidth;
+    const int32_t* next_pixel = next.pixel + group * kWidth;
+    const int32_t* next_down = next.down + group * kWidth;
+    for (int i = 0; i < taps.count[group]; ++i) {
+      const T* ahead = plane + next_pixel[i] * width;
+      const T* below = ahead + next_down[i] * width;
+      for (int line = 0; line < kPair; line += kLine) {
+        prefetch(ahead + line);
+        prefetch(below + line);
+      }
+      if (kRagged) {
+        prefetch(ahead + 2 * width - 1);
+        prefetch(below + 2 * width - 1);
+      }
+      const T* p00 = plane + pixel[i] * width;
+      const T* p01 = p00 + (kNarrow ? step[i] * width : width);
+      const T* p10 = p00 + down[i] * width;
+      const T* p11 = p10 + (kNarrow ? step[i] * width : width);
+      const Quad w = spread<sizeof(T)>(taps.weights[group] + interleaved(i));
+      for (int j = 0; j < kVectors; ++j) {
+        Vec& second = kSets == 2 ? lower[j] : upper[j];
+        upper[j] = fma(w.a, read(p00, j), upper[j]);
+        second = fma(w.c, read(p10, j), second);
+        upper[j] = fma(w.b, read(p01, j), upper[j]);
+        second = fma(w.d, read(p11, j), second);
+      }
     }
   }
   for (int j = 0; j < kVectors; ++j) {
