@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine import manifest as manifests
+from geolrm.engine.atomic import existing_path
 from geolrm.engine.errors import BundleError
 from geolrm.engine.manifest import MANIFEST_NAME, SCHEMA_VERSION, WEIGHTS_NAME, Manifest
 from geolrm.engine.voxel_grid import rope_indices, voxel_axis
@@ -45,7 +46,8 @@ class Bundle:
             BundleError: The folder or a file of it is missing, damaged, or newer than this
                 version of geolrm reads.
         """
-        path = bundled_path(str(model)) if str(model) in BUNDLED_MODELS else Path(model)
+        bundled = str(model) in BUNDLED_MODELS
+        path = bundled_path(str(model)) if bundled else existing_path(model)
         if not path.is_dir():
             raise BundleError(
                 f"no bundle at {str(model)!r}: it is neither a folder nor a bundled model "
@@ -79,7 +81,9 @@ class Bundle:
         return f"{name} of the bundle {str(self.path)!r}"
 
     def _check_files(self) -> None:
-        remedy = f"; export it again: geolrm-export {self.manifest.model} -o {self.path} --force"
+        remedy = "; export it again with geolrm-export and --force"
+        if self.path == bundled_path(self.manifest.model):
+            remedy = "; reinstall the package: pip install --force-reinstall geolrm"
         for name, entry in self.manifest.files.items():
             path = self.path / name
             if Path(name).name != name:
@@ -132,8 +136,11 @@ def _read_manifest(path: Path) -> Manifest:
                 )
             )
         manifest = manifests.decode(raw)
-        if manifest.rope.grid_size < 2 or manifest.rope.grid_size > 4096:
-            raise BundleError(f"{file}: rope.grid_size {manifest.rope.grid_size} is out of range")
+        if manifest.checksum != manifests.digest(manifest):
+            raise BundleError(
+                f"{file} is corrupt: it does not match its own checksum, so it was changed after "
+                "the export; export it again with geolrm-export and --force"
+            )
         return manifest
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{file} is corrupt: {error}") from error

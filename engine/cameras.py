@@ -11,7 +11,8 @@ from geolrm.engine.errors import InputError
 Orbit = Literal["sv3d", "zero123plus"]
 
 ROTATION_TOLERANCE = 1e-3
-LARGEST_NORMALISED_FOCAL = 50.0  # a field of view of 1.1 degrees; pixels are beyond that
+FARTHEST_CAMERA = 100.0  # cube sides
+LARGEST_NORMALISED_FOCAL = 60.0  # just under a field of view of 1 degree; pixels are beyond
 CUBE_RADIUS = 3**0.5 / 2  # bounding sphere of the object cube
 FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL, and back
 
@@ -98,11 +99,18 @@ class Cameras:
             _check_finite("extrinsics", matrices)
             _check_poses(matrices, "extrinsics")
             matrices = np.linalg.inv(matrices).astype(np.float64)
-        width, height = size
-        if width <= 0 or height <= 0:
-            raise InputError(f"size is {size}; it must be (width, height) in pixels")
+        try:
+            width, height = (float(side) for side in size)
+        except (TypeError, ValueError):
+            width = height = 0.0
+        if not (0 < width < 1e6 and 0 < height < 1e6):
+            raise InputError(f"size is {size!r}; it must be (width, height) in pixels")
         pixels = _float_array("intrinsics", intrinsics)
-        if pixels.shape[-2:] == (3, 3) and pixels[..., 0, 0].max(initial=0) <= 10:
+        if pixels.shape[-2:] != (3, 3):
+            raise InputError(
+                f"intrinsics have shape {pixels.shape}; they must be [3, 3] or [V, 3, 3]"
+            )
+        if pixels[..., 0, 0].max(initial=0) <= 10:
             raise InputError(
                 f"intrinsics have fx = {pixels[..., 0, 0].max():g}, but from_opencv expects "
                 "pixels; pass normalised intrinsics to Cameras(c2w, intrinsics) instead"
@@ -125,14 +133,21 @@ class Cameras:
             default_fov = 30.0
         else:
             raise InputError(f"orbit is {preset!r}; it must be 'sv3d' or 'zero123plus'")
-        return Cameras.orbit(azimuths, elevations, radius, fov or default_fov)
+        return Cameras.orbit(azimuths, elevations, radius, default_fov if fov is None else fov)
 
     @staticmethod
     def orbit(azimuths: ArrayLike, elevations: ArrayLike, radius: float, fov: float) -> "Cameras":
         """Cameras on a sphere that look at the origin, z up; all angles in degrees."""
-        azimuth, elevation = np.broadcast_arrays(
-            np.deg2rad(np.asarray(azimuths, float)), np.deg2rad(np.asarray(elevations, float))
-        )
+        try:
+            azimuth, elevation = np.broadcast_arrays(
+                np.deg2rad(np.atleast_1d(np.asarray(azimuths, float))),
+                np.deg2rad(np.atleast_1d(np.asarray(elevations, float))),
+            )
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                "azimuths and elevations must be numbers in degrees, one per view or one for all: "
+                f"{error}"
+            ) from error
         ring = np.cos(elevation)
         backward = np.stack(
             [ring * np.cos(azimuth), ring * np.sin(azimuth), np.sin(elevation)], axis=-1
@@ -181,10 +196,13 @@ class Cameras:
                     "cube [-0.5, 0.5]^3; scale the scene so that the object fits the cube and the "
                     "cameras stand outside"
                 )
-            depth = -z
-            half = 0.5 / self.intrinsics[index, [0, 1], [0, 1]].min()  # tan of half the wide side
-            beyond = np.hypot(x, y) - half * 2**0.5 * max(depth, 0)
-            if depth <= 0 or beyond > CUBE_RADIUS * np.hypot(1, half * 2**0.5):
+            if distance > FARTHEST_CAMERA:
+                raise InputError(
+                    f"pose {index} stands {distance:.3g} away from the object; scale the scene so "
+                    f"that the object fills the cube [-0.5, 0.5]^3 (cameras at most "
+                    f"{FARTHEST_CAMERA:g} away)"
+                )
+            if z >= 0 or not self._shows_cube(index, x, y, -z):
                 raise InputError(
                     f"pose {index} looks away from the object: the origin is {distance:.3g} away "
                     f"and at {_point((x, y, z))} in camera axes (x right, y up, z backward), out "
@@ -192,11 +210,23 @@ class Cameras:
                     "OpenCV poses, use Cameras.from_opencv"
                 )
 
+    def _shows_cube(self, index: int, x: float, y: float, depth: float) -> bool:
+        """Whether the cube's bounding sphere, at (x, y, depth), reaches into the image."""
+        (fx, _, cx), (_, fy, cy), _ = self.intrinsics[index]
+        for focal, centre, offset in ((fx, cx, x), (fy, cy, -y)):
+            low, high = -centre / focal, (1 - centre) / focal  # tangents of the two border planes
+            if offset - depth * low < -CUBE_RADIUS * np.hypot(1, low):
+                return False
+            if depth * high - offset < -CUBE_RADIUS * np.hypot(1, high):
+                return False
+        return True
+
 
 def intrinsics_from_fov(fov: float) -> NDArray[np.float64]:
     """[3, 3] normalised intrinsics of a square image; ``fov`` in degrees."""
-    if not 1 <= fov < 179:
-        raise InputError(f"fov is {fov:g}; it must be in degrees, from 1 to 179")
+    number = isinstance(fov, int | float | np.number) and not isinstance(fov, bool)
+    if not number or not 1 <= fov < 179:
+        raise InputError(f"fov is {fov!r}; it must be in degrees, from 1 to 179")
     focal = 0.5 / np.tan(np.deg2rad(fov) / 2)
     return np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
 
@@ -204,7 +234,7 @@ def intrinsics_from_fov(fov: float) -> NDArray[np.float64]:
 def _float_array(name: str, value: ArrayLike | None) -> NDArray[np.float64]:
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} are not an array of numbers: {error}") from error
     return array
 
@@ -253,9 +283,10 @@ def _check_intrinsics(intrinsics: NDArray) -> None:
                 f"intrinsics {index} have fx = {fx:g}, fy = {fy:g}; focal lengths divided by the "
                 "image size must be positive (0.5 / tan(fov / 2))"
             )
-        if abs(matrix[0, 1]) > 1e-3 or not np.allclose(matrix[2], [0, 0, 1], atol=1e-6):
+        skew = max(abs(matrix[0, 1]), abs(matrix[1, 0]))
+        if skew > 1e-3 or not np.allclose(matrix[2], [0, 0, 1], atol=1e-6):
             raise InputError(
-                f"intrinsics {index} have skew {matrix[0, 1]:g} and last row {_point(matrix[2])}; "
+                f"intrinsics {index} have skew {skew:g} and last row {_point(matrix[2])}; "
                 "only pinhole cameras without skew are supported: [[fx, 0, cx], [0, fy, cy], "
                 "[0, 0, 1]]"
             )

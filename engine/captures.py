@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.atomic import existing_path
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_JSON_BYTES = 64 << 20
-MAX_PIXELS = 16384 * 16384
+MAX_PIXELS = 1 << 27
+PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV")  # OPENCV without distortion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +58,7 @@ def load_capture(path: str | Path) -> Capture:
     Raises:
         InputError: Names the file or frame, what is wrong with it, and what to do.
     """
-    path = Path(path)
+    path = existing_path(path)
     file = path / "transforms.json" if path.is_dir() else path
     if not file.is_file():
         found = "" if path.exists() else " (there is no such path)"
@@ -106,15 +108,26 @@ def _number(fields: dict[str, Any], key: str, where: str) -> float | None:
     value = fields.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{where}: {key} is {value!r}; it must be a finite number")
-    return float(value)
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {key} is {str(value)[:40]!r}; it must be a finite number")
+    return number
+
+
+def _positive(fields: dict[str, Any], key: str, where: str) -> float | None:
+    number = _number(fields, key, where)
+    if number is not None and number <= 0:
+        raise InputError(f"{where}: {key} is {number:g}; it must be positive")
+    return number
 
 
 def _matrix(frame: dict[str, Any], where: str) -> NDArray[np.float64]:
     try:
         matrix = np.array(frame.get("transform_matrix"), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         matrix = np.empty(0)
     if matrix.shape == (3, 4):
         matrix = np.vstack([matrix, [0, 0, 0, 1]])
@@ -127,12 +140,16 @@ def _matrix(frame: dict[str, Any], where: str) -> NDArray[np.float64]:
 
 
 def _image_path(folder: Path, name: str, where: str) -> Path:
-    path = folder / name
-    candidates = [path, *(path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES)]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise InputError(f"{where}: image {str(path)!r} is missing; restore it or remove the frame")
+    for suffix in ("", *IMAGE_SUFFIXES):
+        candidate = folder / (name + suffix)
+        try:
+            if candidate.is_file():
+                return candidate
+        except (OSError, ValueError):  # a name too long for the system, or with a null byte
+            break
+    shown = str(folder / name)
+    shown = shown if len(shown) < 300 else f"{shown[:300]}..."
+    raise InputError(f"{where}: image {shown!r} is missing; restore it or remove the frame")
 
 
 def _read_image(path: Path, where: str) -> NDArray[np.uint8]:
@@ -141,6 +158,11 @@ def _read_image(path: Path, where: str) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I") or image.mode == "F":
+                raise InputError(
+                    f"{where}: image {str(path)!r} has more than 8 bits a channel (mode "
+                    f"{image.mode}); convert it to 8-bit RGB or RGBA"
+                )
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(
                     f"{where}: image {str(path)!r} has {image.width} x {image.height} pixels, "
@@ -152,7 +174,11 @@ def _read_image(path: Path, where: str) -> NDArray[np.uint8]:
         raise InputError(
             f"{where}: {str(path)!r} is no image that can be read; replace it by PNG, JPEG or WebP"
         ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{where}: image {str(path)!r} states more pixels than are supported; make it smaller"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
@@ -166,8 +192,10 @@ def _with_mask(
 ) -> NDArray[np.uint8]:
     """Use the nerfstudio mask of the frame as alpha, when there is one."""
     name = frame.get("mask_path")
-    if not isinstance(name, str) or not name:
+    if name is None:
         return image
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{where}: mask_path is {name!r}; it must name the frame's mask")
     mask = _read_image(_image_path(folder, name, where), where)[..., 0]
     if mask.shape != image.shape[:2]:
         raise InputError(
@@ -180,9 +208,20 @@ def _with_mask(
 def _intrinsics(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> NDArray[np.float64]:
     """[3, 3], divided by the image size, from pixels or from the field of view."""
     height, width = shape[:2]
-    listed_width = _number(fields, "w", where) or width
-    listed_height = _number(fields, "h", where) or height
-    fl_x = _number(fields, "fl_x", where)
+    model = fields.get("camera_model", "PINHOLE")
+    if model not in PINHOLE_MODELS:
+        raise InputError(
+            f"{where}: camera_model is {model!r}; only pinhole cameras are supported "
+            f"({', '.join(PINHOLE_MODELS)}): undistort the images first"
+        )
+    listed_width = _positive(fields, "w", where) or width
+    listed_height = _positive(fields, "h", where) or height
+    if abs(listed_width * height - listed_height * width) > max(width, height):
+        raise InputError(
+            f"{where}: w and h are {listed_width:g} x {listed_height:g}, but the image has {width} "
+            f"x {height} pixels, another shape; correct w and h, or the image"
+        )
+    fl_x = _positive(fields, "fl_x", where)
     angle_x = _number(fields, "camera_angle_x", where)
     for key in ("k1", "k2", "k3", "k4", "p1", "p2"):
         if abs(_number(fields, key, where) or 0) > 1e-4:
@@ -200,7 +239,7 @@ def _intrinsics(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> N
                 f"{where}: camera_angle_x is {angle_x:g}; it must be in radians, between 0 and pi"
             )
         fl_x = 0.5 * listed_width / math.tan(angle_x / 2)
-    fl_y = _number(fields, "fl_y", where) or fl_x
+    fl_y = _positive(fields, "fl_y", where) or fl_x
     cx = _number(fields, "cx", where)
     cy = _number(fields, "cy", where)
     cx = 0.5 * listed_width if cx is None else cx

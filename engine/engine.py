@@ -1,6 +1,7 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
 import os
+import threading
 import warnings
 from pathlib import Path
 
@@ -9,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras, intrinsics_from_fov
-from geolrm.engine.errors import InputError
+from geolrm.engine.errors import BundleError, InputError
 from geolrm.engine.features import Features
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
 from geolrm.engine.plan import PlanRunner, Workspace
-from geolrm.engine.preprocessing import Images, Views, prepare_views
+from geolrm.engine.preprocessing import Images, Views, count_images, prepare_views
 from geolrm.engine.scene import Scene
 from geolrm.engine.selection import (
     AnchorChoice,
@@ -27,6 +28,7 @@ from geolrm.engine.stopwatch import Stopwatch
 from geolrm.engine.voxel_grid import rope_indices
 
 BACKENDS = ("auto", "onnxruntime")
+MAX_THREADS = 1024
 
 
 class Engine:
@@ -46,8 +48,8 @@ class Engine:
     ):
         if backend not in BACKENDS:
             raise InputError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; it must be at least 1, or None for all cores")
+        if threads is not None:
+            threads = check_whole("threads", threads, 1, MAX_THREADS)
         self.bundle = Bundle.open(model)
         self.manifest = self.bundle.manifest
         self.backend = "onnxruntime"
@@ -57,7 +59,15 @@ class Engine:
             name: PlanRunner(self.bundle, plan, workspace, self.threads)
             for name, plan in self.manifest.plans.items()
         }
+        missing = {"proposal", "reconstruction"} - set(self._stages)
+        if missing or not any(name.startswith("encoder") for name in self._stages):
+            raise BundleError(
+                f"the bundle {str(self.bundle.path)!r} lacks the plan of "
+                f"{', '.join(sorted(missing)) or 'an encoder'}; export it again"
+            )
         self._warned_of_fov = False
+        # Buffers are shared by all runs, so calls from several threads take turns.
+        self.lock = threading.RLock()
 
     def __repr__(self) -> str:
         manifest = self.manifest
@@ -103,11 +113,12 @@ class Engine:
         clock = Stopwatch()
         with clock("prepare"):
             cameras = self._cameras(poses, intrinsics, fov)
-            self._check_view_count(len(images))
+            self._check_view_count(count_images(images))
             views = prepare_views(images, cameras, self.manifest.image_size)
-        with clock("encode"):
-            features = self.encode(views)
-        return self.finish(views, features, choice, clock)
+        with self.lock:
+            with clock("encode"):
+                features = self.encode(views)
+            return self.finish(views, features, choice, clock)
 
     def live(self) -> LiveCapture:
         """A capture that grows view by view; each view is encoded once, when it is added."""
@@ -186,6 +197,8 @@ class Engine:
         with clock("reconstruct"):
             if len(positions):
                 gaussians = self.reconstruct(features, views, positions)
+            elif choice.given is not None:
+                gaussians = _no_gaussians()
             else:
                 warnings.warn(
                     "no voxel is occupied, so the scene has no Gaussians; check that the object "
@@ -199,11 +212,10 @@ class Engine:
         self, seed: int, max_tokens: int | None, selection: Selection, anchors: ArrayLike | None
     ) -> AnchorChoice:
         """Check how anchors are to be chosen, before any work is done."""
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise InputError(f"seed is {seed!r}; it must be a whole number of at least 0")
+        seed = check_whole("seed", seed, 0, 2**64)
         check_selection(selection)
         given = None if anchors is None else self._given_anchors(anchors)
-        return AnchorChoice(int(seed), self._token_limit(max_tokens), selection, given)
+        return AnchorChoice(seed, self._token_limit(max_tokens), selection, given)
 
     @property
     def _feature_shape(self) -> tuple[int, int]:
@@ -219,6 +231,8 @@ class Engine:
             if intrinsics is None and fov is None:
                 return poses
             poses = poses.c2w
+        if poses is None:
+            raise InputError("no poses were given; they must be [V, 4, 4] matrices, or Cameras")
         if intrinsics is None:
             if fov is None:
                 fov = self.manifest.fov_degrees
@@ -230,30 +244,36 @@ class Engine:
                         stacklevel=4,
                     )
             intrinsics = intrinsics_from_fov(fov)
-        return Cameras(np.asarray(poses), np.asarray(intrinsics))
+        return Cameras(poses, intrinsics)  # pyright: ignore[reportArgumentType]
 
     def _check_view_count(self, count: int) -> None:
         views = self.manifest.views
-        if count == 0:
-            raise InputError("no images were given; at least 1 view is needed")
         if not views.min <= count <= views.max:
+            low, high = min(count, views.min), max(count, views.max)
             raise InputError(
                 f"{count} views were given; this bundle takes {views.min} to {views.max}. Choose "
-                f"fewer, or export it again with --views {views.min}:{views.opt}:{count}"
+                f"{'fewer' if count > views.max else 'more'}, or export it again with --views "
+                f"{low}:{views.opt}:{high}"
             )
 
     def _token_limit(self, max_tokens: int | None) -> int:
         tokens = self.manifest.tokens
-        limit = tokens.opt if max_tokens is None else max_tokens
+        if max_tokens is None:
+            return tokens.opt
+        limit = check_whole("max_tokens", max_tokens, 1, 2**31)
         if not tokens.min <= limit <= tokens.max:
+            low, high = min(limit, tokens.min), max(limit, tokens.max)
             raise InputError(
-                f"max_tokens is {limit}; this bundle takes {tokens.min} to {tokens.max}. Export "
-                f"it again with --tokens {tokens.min}:{tokens.opt}:{max(limit, tokens.opt)}"
+                f"max_tokens is {limit}; this bundle takes {tokens.min} to {tokens.max}. Choose "
+                f"within that, or export it again with --tokens {low}:{tokens.opt}:{high}"
             )
         return limit
 
     def _given_anchors(self, anchors: ArrayLike) -> NDArray[np.float32]:
-        positions = np.ascontiguousarray(anchors, dtype=np.float32)
+        try:
+            positions = np.ascontiguousarray(anchors, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"anchors are not an array of numbers: {error}") from error
         tokens = self.manifest.tokens
         if positions.ndim != 2 or positions.shape[1] != 3:
             raise InputError(f"anchors have shape {positions.shape}; they must be [M, 3]")
@@ -268,6 +288,14 @@ class Engine:
                 f"{tokens.max}"
             )
         return positions
+
+
+def check_whole(name: str, value: object, low: int, high: int) -> int:
+    """A whole number within its bounds."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+    if not whole or not low <= value <= high:  # pyright: ignore[reportOperatorIssue]
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+    return int(value)  # pyright: ignore[reportArgumentType]
 
 
 def _usable_cores() -> int:

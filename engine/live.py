@@ -57,8 +57,9 @@ class LiveCapture:
             )
         cameras = self._engine._cameras(pose, intrinsics, fov)
         views = prepare_views([np.asarray(image)], cameras, self._engine.manifest.image_size)
-        self._features.append(self._engine.encode(views))
-        self._views.append(views)
+        with self._engine.lock:
+            self._features.append(self._engine.encode(views))
+            self._views.append(views)
 
     def run(
         self,
@@ -73,5 +74,6 @@ class LiveCapture:
             raise InputError("no images were given; add at least 1 view before run")
         self._engine._check_view_count(len(self))
         choice = self._engine.choose(seed, max_tokens, selection, anchors)
-        views, features = join_views(self._views), Features.join(self._features)
-        return self._engine.finish(views, features, choice, Stopwatch())
+        with self._engine.lock:
+            views, features = join_views(self._views), Features.join(self._features)
+            return self._engine.finish(views, features, choice, Stopwatch())

@@ -1,5 +1,6 @@
 """The versioned description of a bundle: ``manifest.json``, read and written strictly."""
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -17,7 +18,7 @@ CAMERA_CONVENTION = (
 Dim = int | str  # a number, "views", "tokens", or a multiple such as "16*tokens"
 
 
-class Range(msgspec.Struct, frozen=True):
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Smallest, preferred and largest number of something."""
 
     min: int
@@ -25,7 +26,7 @@ class Range(msgspec.Struct, frozen=True):
     max: int
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor that passes between two steps of a plan."""
 
     name: str
@@ -33,7 +34,9 @@ class TensorSpec(msgspec.Struct, frozen=True):
     shape: list[Dim]
 
 
-class SegmentStep(msgspec.Struct, frozen=True, tag="segment", tag_field="step"):
+class SegmentStep(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="segment", tag_field="step"
+):
     """Run a graph file."""
 
     file: str
@@ -41,7 +44,13 @@ class SegmentStep(msgspec.Struct, frozen=True, tag="segment", tag_field="step"):
     outputs: list[TensorSpec]
 
 
-class SelfAttentionStep(msgspec.Struct, frozen=True, tag="self_attention", tag_field="step"):
+class SelfAttentionStep(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag="self_attention",
+    tag_field="step",
+):
     """Softmax attention over tokens, by the native kernel."""
 
     query: str
@@ -52,7 +61,11 @@ class SelfAttentionStep(msgspec.Struct, frozen=True, tag="self_attention", tag_f
 
 
 class CrossAttentionStep(
-    msgspec.Struct, frozen=True, tag="deformable_cross_attention", tag_field="step"
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag="deformable_cross_attention",
+    tag_field="step",
 ):
     """Project features to values and sample them, by the native kernels.
 
@@ -75,7 +88,7 @@ class CrossAttentionStep(
 Step = SegmentStep | SelfAttentionStep | CrossAttentionStep
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One stage as steps in order."""
 
     inputs: list[str]
@@ -83,7 +96,7 @@ class Plan(msgspec.Struct, frozen=True):
     steps: list[Step]
 
 
-class RopeTable(msgspec.Struct, frozen=True):
+class RopeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Voxel centres along one axis and the RoPE index of each (specimen of the exact rounding)."""
 
     grid_size: int
@@ -92,7 +105,7 @@ class RopeTable(msgspec.Struct, frozen=True):
     index: list[int]
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the bundle was made from."""
 
     checkpoint: str
@@ -100,14 +113,14 @@ class Source(msgspec.Struct, frozen=True):
     trained: bool
 
 
-class FileEntry(msgspec.Struct, frozen=True):
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Size and hash of a file of the bundle."""
 
     bytes: int
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a run time needs to know about a bundle."""
 
     schema_version: int
@@ -132,6 +145,13 @@ class Manifest(msgspec.Struct, frozen=True):
     world_frame: str = WORLD_FRAME
     camera_convention: str = CAMERA_CONVENTION
     versions: dict[str, str] = {}
+    checksum: str = ""  # SHA-256 of the manifest with this field empty
+
+
+def digest(manifest: Manifest) -> str:
+    """SHA-256 over every other field."""
+    blank = msgspec.structs.replace(manifest, checksum="")
+    return hashlib.sha256(msgspec.json.encode(blank)).hexdigest()
 
 
 class _Header(msgspec.Struct):
@@ -149,5 +169,6 @@ def decode(raw: bytes) -> Manifest:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Indented JSON with a final newline."""
+    """Indented JSON with its checksum and a final newline."""
+    manifest = msgspec.structs.replace(manifest, checksum=digest(manifest))
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

@@ -1,5 +1,6 @@
 """Images and cameras of a user to what the model knows: square, centred views on white."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from geolrm.engine.errors import InputError
 
 Images = NDArray | Sequence[NDArray]
 LARGEST_IMAGE_SIDE = 16384
+WHITE_ENOUGH = 0.9  # median colour of the border of an opaque image
 LARGEST_CANVAS = 1 << 28  # pixels of a padded image
 LARGEST_PADDING = 4  # times the longer side of the image
 
@@ -54,9 +56,7 @@ def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
         cameras: V cameras with the intrinsics of the given images.
         size: Side of the model's input.
     """
-    count = len(images)
-    if count == 0:
-        raise InputError("no images were given; at least 1 view is needed")
+    count = count_images(images)
     if count != len(cameras):
         raise InputError(
             f"{count} images but {len(cameras)} poses were given; there must be one pose per image"
@@ -69,6 +69,28 @@ def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
         squares.append(square)
         intrinsics[index] = [[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]]
     return make_views(np.stack(squares), cameras.c2w, intrinsics)
+
+
+def count_images(images: Images) -> int:
+    """How many images were given.
+
+    Raises:
+        InputError: None, or one image where several are expected.
+    """
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        raise InputError(
+            f"images have shape {images.shape}, which is one image; give [V, H, W, 3|4] uint8 or "
+            "[V, 3|4, H, W] float, such as image[None]"
+        )
+    try:
+        count = len(images)
+    except TypeError as error:
+        raise InputError(
+            f"images are {type(images).__name__}; they must be an array or a list of arrays"
+        ) from error
+    if count == 0:
+        raise InputError("no images were given; at least 1 view is needed")
+    return count
 
 
 def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
@@ -107,9 +129,21 @@ def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
             f"image {index} is {width} x {height} pixels; sides must be 1 to {LARGEST_IMAGE_SIDE}"
         )
     if channels == 3:
+        _check_background(pixels, index)
         return pixels
     alpha = pixels[..., 3:]
     return (pixels[..., :3] * alpha + (1 - alpha)).astype(np.float32)
+
+
+def _check_background(rgb: NDArray[np.float32], index: int) -> None:
+    """Warn of an opaque image whose border is not white: the model knows no other background."""
+    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    if float(np.median(border)) < WHITE_ENOUGH:
+        warnings.warn(
+            f"image {index} has no alpha and its border is not white (median "
+            f"{float(np.median(border)):.2f}); remove the background, or the result will be poor",
+            stacklevel=5,
+        )
 
 
 def resample_to_square(

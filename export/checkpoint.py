@@ -54,7 +54,13 @@ def load_checkpoint(
             f"no checkpoint at {str(path)!r}; give a .ckpt or .safetensors file, or 'mini'"
         )
     state, stored = _read(path)
-    model = GeoLRM(config or stored or released())
+    try:
+        model = GeoLRM(config or stored or released())
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{str(path)!r} holds a configuration that makes no model: "
+            + " ".join(str(error).split())[:200]
+        ) from error
     load_state(model, state, str(path))
     source = Source(path.name, file_sha256(path), trained)
     return model.eval(), source, (config or stored) is not None
@@ -125,9 +131,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], GeoLRMConfig | None]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen unrelated classes for damaged files
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{str(path)!r} cannot be read as a plain state dict (weights_only): {reason}"
+            f"{str(path)!r} cannot be read as a plain state dict ({type(error).__name__}): it is "
+            "damaged, or holds other objects than tensors, which are never unpickled; save its "
+            "state dict alone"
         ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
@@ -144,5 +151,5 @@ def _stored_config(text: str | None, path: Path) -> GeoLRMConfig | None:
         return None
     try:
         return msgspec.convert(json.loads(text), GeoLRMConfig)
-    except (ValueError, msgspec.ValidationError) as error:
+    except (ArithmeticError, RecursionError, ValueError, msgspec.ValidationError) as error:
         raise CheckpointError(f"{str(path)!r} holds an invalid configuration: {error}") from error

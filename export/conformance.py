@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from geolrm.engine.engine import Engine
@@ -39,6 +41,19 @@ from geolrm.export.model import (
 from geolrm.export.model.geometry import pluecker_rays, project, projection_matrices
 
 VARIANTS = {"head": ("head", 1.0), "token.scale1": ("token", 1.0), "token.scale05": ("token", 0.5)}
+# What NumPy, torch, zipfile, json and safetensors raise for a damaged or incomplete case.
+MALFORMED = (
+    EOFError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
 GAUSSIAN_ARRAYS = {
     "means": "gs_xyz",
     "opacities": "gs_opacity",
@@ -173,9 +188,10 @@ def compare(case: Case, variant: str) -> list[Comparison]:
 
 def largest_error(array: NDArray, expected: NDArray) -> float:
     """Max abs difference; infinite when the sizes cannot agree."""
-    if array.size == expected.size:
+    if np.squeeze(array).shape == np.squeeze(expected).shape:
         array = array.reshape(expected.shape)
-    elif array.size and expected.size % array.size == 0:  # recorded once per scene
+    elif array.size and expected.size % array.size == 0 and expected.size > array.size:
+        # One array of ours recorded once per scene.
         array = np.broadcast_to(array.reshape(-1), (expected.size // array.size, array.size))
         array = array.reshape(expected.shape)
     else:
@@ -294,7 +310,7 @@ class _recording:
         self.output(attention, f"{prefix}.ca_per_view", batched=False)
         self.output(layer.cross_attention.cross_view_weight, f"{prefix}.ca_view_logit")
         self.output(layer.feed_forward, f"{prefix}.ffn_out")
-        self.output(views, f"{prefix}.ca_value", batched=False)
+        self.values(views, f"{prefix}.ca_value", attention)
         self.per_view(attention.sampling_offsets, f"{prefix}.ca_offsets_raw", attention)
         self.per_view(attention.attention_weights, f"{prefix}.ca_attw_raw", attention)
         self.handles.append(
@@ -308,6 +324,15 @@ class _recording:
             self.record[name] = output[None] if batched else output
 
         self.handles.append(module.register_forward_hook(hook))
+
+    def values(self, module: nn.Module, name: str, attention: nn.Module) -> None:
+        """The projection runs over all views flattened; it is recorded by view."""
+
+        def hook(_module: nn.Module, inputs: tuple, _output: Tensor) -> None:
+            self.record[name] = self.record[name].unflatten(0, inputs[1].shape[:2])
+
+        self.output(module, name, batched=False)
+        self.handles.append(attention.register_forward_hook(hook))
 
     def per_view(self, module: nn.Module, name: str, attention: nn.Module) -> None:
         """What the released code computes again for every view stands once per view."""
@@ -377,9 +402,16 @@ def main(arguments: list[str] | None = None) -> int:
         case = Case.load(options.case)
         present = [v for v in VARIANTS if any(n.startswith(f"gen.{v}.") for n in case.arrays)]
         variants = [options.variant] if options.variant else present
+        if not variants or not set(variants) <= set(present):
+            wanted = options.variant or "any variant"
+            raise InputError(f"{str(options.case)!r} records no gen.* array of {wanted}")
         results = [result for variant in variants for result in compare(case, variant)]
-    except (InputError, CheckpointError) as error:
-        print(error, file=sys.stderr)
+    except MALFORMED as error:
+        if isinstance(error, InputError | CheckpointError):
+            print(error, file=sys.stderr)
+            return 2
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        print(f"{str(options.case)!r} is a malformed case: {reason}", file=sys.stderr)
         return 2
     except GeoLRMError as error:
         print(error, file=sys.stderr)

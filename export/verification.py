@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures import Capture
 from geolrm.engine.engine import Engine
-from geolrm.engine.errors import VerificationError
+from geolrm.engine.errors import InputError, VerificationError
 from geolrm.engine.preprocessing import prepare_views
 from geolrm.engine.selection import select_anchors
 from geolrm.export.model import GeoLRM
@@ -47,8 +47,13 @@ def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> l
     """
     engine = Engine(folder)
     manifest = engine.manifest
-    count = max(manifest.views.min, min(NUM_VIEWS, manifest.views.max, len(capture)))
-    chosen = capture.subset(capture.cameras.spread(min(count, len(capture))))
+    count = max(manifest.views.min, min(NUM_VIEWS, manifest.views.max))
+    if count > len(capture):
+        raise InputError(
+            f"--views starts at {count}, but the capture used for verification has {len(capture)} "
+            "views; lower MIN, or export with --no-verify"
+        )
+    chosen = capture.subset(capture.cameras.spread(count))
     views = prepare_views(chosen.images, chosen.cameras, manifest.image_size)
     features = engine.encode(views)
     logits = engine.propose(features, views)

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
-from processes import assert_refused, call
+from processes import BIN, assert_refused, call
 
 from geolrm.examples import CAPTURES
 
@@ -90,7 +93,8 @@ def test_run_refuses_damaged_captures_and_writes_nothing(capture_copy, tmp_path,
         (["--max-tokens", "99999"], "max_tokens is 99999; this bundle takes 1 to 8192"),
         (["--selection", "best"], "it must be 'random' or 'confident'"),
         (["--threads", "0"], "threads is 0"),
-        (["--seed", "-1"], "seed is -1; it must be a whole number of at least 0"),
+        (["--views", ""], "--views is ''; give a number of views"),
+        (["--seed", "-1"], "seed is -1; it must be a whole number from 0"),
     ],
 )
 def test_run_refuses_bad_options(tmp_path, options, message):
@@ -141,6 +145,30 @@ def test_export_refuses_bad_options(tmp_path, options, message):
     (tmp_path / "file").write_text("")
     assert_refused(call("geolrm-export", "mini", *options, cwd=tmp_path), message)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("seconds", [2, 7])
+def test_an_interrupted_export_says_so_and_leaves_nothing(tmp_path, seconds):
+    command = [str(BIN / "geolrm-export"), "mini", "-o", "b"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted; nothing was written"
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_are_checked_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    refused = "cannot write"
+    assert_refused(call("geolrm-export", "mini", "-o", tmp_path / "file" / "b"), refused)
+    assert_refused(
+        call("geolrm", "run", CAPTURES / "lion", "-o", tmp_path / "file" / "a.ply"), refused
+    )
 
 
 def test_export_refuses_a_missing_checkpoint(tmp_path):

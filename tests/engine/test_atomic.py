@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from geolrm import InputError
-from geolrm.engine.atomic import atomic_file, atomic_folder
+from geolrm.engine.atomic import atomic_file, atomic_folder, check_writable
 
 
 def test_file_appears_whole(tmp_path):
@@ -39,6 +41,33 @@ def test_failure_keeps_the_old_folder(tmp_path):
         raise KeyboardInterrupt
     assert [p.name for p in path.iterdir()] == ["one"]
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path):
+    dead = tmp_path / ".bundle.999999999.abcd"
+    dead.mkdir()
+    alive = tmp_path / f".bundle.{os.getpid()}.abcd"
+    alive.mkdir()
+    with atomic_folder(tmp_path / "bundle"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == [alive.name, "bundle"]
+
+
+def test_symlinks_are_followed_and_devices_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with atomic_file(tmp_path / "link") as file:
+        file.write(b"x")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_bytes() == b"x"
+    with pytest.raises(InputError, match="it is not a regular file"), atomic_file(os.devnull):
+        pass
+
+
+def test_check_writable(tmp_path):
+    check_writable(tmp_path / "new" / "a.ply")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write .* is not a folder"):
+        check_writable(tmp_path / "file" / "a.ply")
 
 
 def test_unwritable_parent(tmp_path):

@@ -4,15 +4,18 @@ import shutil
 import pytest
 
 from geolrm import BundleError, Engine
+from geolrm.engine import manifest
 from geolrm.engine.bundle import Bundle, bundled_path
 from geolrm.engine.manifest import SCHEMA_VERSION
 
 
-def edit(folder, change):
+def edit(folder, change, sign=False):
+    """Change the manifest; ``sign`` gives it a valid checksum again."""
     file = folder / "manifest.json"
     content = json.loads(file.read_text())
     change(content)
-    file.write_text(json.dumps(content))
+    raw = json.dumps(content).encode()
+    file.write_bytes(manifest.encode(manifest.decode(raw)) if sign else raw)
 
 
 def test_the_bundled_model_fits_the_package():
@@ -43,7 +46,7 @@ def test_newer_schema(bundle_copy):
         lambda c: c.pop("plans"),
         lambda c: c.update(image_size="large"),
         lambda c: c["plans"]["proposal"]["steps"][0].update(step="shell"),
-        lambda c: c["rope"].update(grid_size=-1),
+        lambda c: c.update(unknown=1),
     ],
 )
 def test_manifest_of_another_shape(bundle_copy, change):
@@ -52,7 +55,9 @@ def test_manifest_of_another_shape(bundle_copy, change):
         Engine(bundle_copy)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"a":' + b"[" * 10**5]
+)
 def test_unreadable_manifest(bundle_copy, content):
     (bundle_copy / "manifest.json").write_bytes(content)
     with pytest.raises(BundleError, match=r"manifest\.json is corrupt"):
@@ -77,6 +82,27 @@ def test_flipped_byte(bundle_copy, name):
         Engine(bundle_copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.update(image_size=0),
+        lambda c: c.update(precision="fp16"),
+        lambda c: c["views"].update(opt=-6),
+        lambda c: c["plans"]["proposal"]["steps"].pop(),
+    ],
+)
+def test_changed_manifest(bundle_copy, change):
+    edit(bundle_copy, change)
+    with pytest.raises(BundleError, match="it does not match its own checksum"):
+        Engine(bundle_copy)
+
+
+def test_missing_plan(bundle_copy):
+    edit(bundle_copy, lambda c: c["plans"].pop("proposal"), sign=True)
+    with pytest.raises(BundleError, match="lacks the plan of proposal"):
+        Engine(bundle_copy)
+
+
 def test_missing_file(bundle_copy):
     (bundle_copy / "encoder_proposal.onnx").unlink()
     with pytest.raises(BundleError, match=r"encoder_proposal\.onnx of the bundle .* is missing"):
@@ -85,14 +111,13 @@ def test_missing_file(bundle_copy):
 
 def test_files_outside_the_bundle_are_refused(bundle_copy, tmp_path):
     shutil.copy(bundle_copy / "proposal.onnx", tmp_path / "proposal.onnx")
-    edit(
-        bundle_copy, lambda c: c["files"].update({"../proposal.onnx": c["files"]["proposal.onnx"]})
-    )
+    entry = {"../proposal.onnx": {"bytes": 1, "sha256": ""}}
+    edit(bundle_copy, lambda c: c["files"].update(entry), sign=True)
     with pytest.raises(BundleError, match="is not a plain file name"):
         Engine(bundle_copy)
 
 
 def test_other_axes_are_refused(bundle_copy):
-    edit(bundle_copy, lambda c: c["rope"]["index"].__setitem__(3, 99))
+    edit(bundle_copy, lambda c: c["rope"]["index"].__setitem__(3, 99), sign=True)
     with pytest.raises(BundleError, match="holds other voxel axes"):
         Engine(bundle_copy)

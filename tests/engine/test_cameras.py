@@ -53,6 +53,24 @@ def test_opencv_conversion_projects_alike(azimuth, elevation, radius):
     np.testing.assert_allclose([gx, gy, gz], [x, -y, -z], atol=1e-12)
 
 
+def test_far_camera_is_refused():
+    with pytest.raises(InputError, match=r"pose 0 stands 1e\+30 away from the object"):
+        Cameras(poses(radius=1e30), K).check_facing()
+
+
+def test_orbit_arguments():
+    assert len(Cameras.orbit(0, 0, 1.5, 50)) == 1
+    with pytest.raises(InputError, match="one per view or one for all"):
+        Cameras.orbit([0, 1], [0, 1, 2], 1.5, 50)
+    with pytest.raises(InputError, match="fov is 0; it must be in degrees"):
+        Cameras.from_orbit("sv3d", fov=0)
+    for bad in ({"size": None}, {"intrinsics": np.eye(4)}):
+        with pytest.raises(InputError, match=r"size is None|shape \(4, 4\)"):
+            Cameras.from_opencv(
+                **{"world_to_camera": poses(), "intrinsics": K * 300, "size": (9, 9)} | bad
+            )
+
+
 def test_spread_takes_opposite_views_first():
     cameras = Cameras.orbit(np.arange(8) * 45.0, 0.0, 1.7, 50.0)
     assert cameras.spread(2) == [0, 4]

@@ -86,6 +86,15 @@ def flip_axes(content):
         (lambda c: c.update(frames=[]), "lists no frames"),
         (lambda c: c.update(frames=[3]), "frame 0 is int; it must be an object"),
         (lambda c: c.update(fl_x="wide"), "fl_x is 'wide'; it must be a finite number"),
+        (lambda c: c.update(fl_x=10**400), "fl_x is '1000000.* it must be a finite number"),
+        (lambda c: c.update(w=0), "w is 0; it must be positive"),
+        (lambda c: c.update(w=512), "w and h are 512 x 256, but the image has 256 x 256 pixels"),
+        (lambda c: c.update(camera_model="OPENCV_FISHEYE"), "only pinhole cameras are supported"),
+        (set_in_frame(1, "mask_path", 5), "frame 1: mask_path is 5; it must name"),
+        (set_in_frame(1, "file_path", "/"), "frame 1: image '/' is missing"),
+        (set_in_frame(1, "file_path", "a" * 5000), "frame 1: image .* is missing"),
+        (set_in_frame(1, "transform_matrix", [[10**400] * 4] * 4), "transform_matrix must be"),
+        (lambda c: c.update(cx=-400), "pose 0 looks away"),
         (lambda c: c.update(k1=0.2), "lens distortion k1 = 0.2 is not supported; undistort"),
         (lambda c: [c.pop("fl_x"), c.pop("camera_angle_x")], "neither fl_x .* nor camera_angle_x"),
         (
@@ -119,11 +128,19 @@ def test_broken_json_is_named(capture_copy, text):
         load_capture(capture_copy)
 
 
+def test_sixteen_bit_images_are_refused(capture_copy):
+    Image.fromarray(np.full((256, 256), 40000, np.uint16)).save(capture_copy / "rgb" / "000.png")
+    with pytest.raises(InputError, match="more than 8 bits a channel .*; convert it to 8-bit"):
+        load_capture(capture_copy)
+
+
 def test_missing_capture(tmp_path):
     with pytest.raises(InputError, match="is no capture .there is no such path."):
         load_capture(tmp_path / "none")
     with pytest.raises(InputError, match="is no capture; give a folder"):
         load_capture(tmp_path)
+    with pytest.raises(InputError, match="is not a usable path: File name too long"):
+        load_capture("a" * 5000)
 
 
 def test_subset_names_the_bad_index(shoe):

@@ -1,4 +1,5 @@
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -129,6 +130,16 @@ def test_without_intrinsics_the_training_fov_is_taken_with_one_warning(bundles, 
     np.testing.assert_allclose(assumed.views.intrinsics[0, 0, 0], 0.5 / np.tan(np.deg2rad(25)))
 
 
+def test_one_engine_serves_several_threads(engine, shoe_views):
+    images, cameras = shoe_views
+    orders = [[0, 1], [2, 3], [0, 1, 2, 3]]
+    expected = [engine.run(images[o], cameras[o]) for o in orders]
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(engine.run, images[o], cameras[o]) for o in orders * 6]
+    for job, scene in zip(jobs, expected * 6, strict=True):
+        assert_identical(job.result(), scene)
+
+
 @pytest.fixture(scope="module")
 def empty_engine(tmp_path_factory):
     from conftest import tiny_config, tiny_model, write_tiny
@@ -148,7 +159,12 @@ def test_empty_occupancy_gives_no_gaussians_and_a_warning(empty_engine, shoe_vie
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"max_tokens": 0}, "max_tokens is 0; this bundle takes 1 to 512"),
+        ({"max_tokens": 0}, "max_tokens is 0; it must be a whole number from 1"),
+        ({"max_tokens": 1.5}, "max_tokens is 1.5; it must be a whole number"),
+        ({"max_tokens": True}, "max_tokens is True; it must be a whole number"),
+        ({"anchors": "abc"}, "anchors are not an array of numbers"),
+        ({"fov": "50"}, "fov is '50'; it must be in degrees"),
+        ({"intrinsics": [[1, 2], [3]]}, "intrinsics are not an array of numbers"),
         ({"max_tokens": 600}, "max_tokens is 600; .* --tokens 1:64:600"),
         ({"selection": "best"}, "'best'; it must be 'random' or 'confident'"),
         ({"anchors": np.zeros((4, 2))}, r"anchors have shape \(4, 2\); they must be \[M, 3\]"),
@@ -181,5 +197,22 @@ def test_views_and_poses_must_agree(engine, shoe_views):
 def test_engine_options(bundles):
     with pytest.raises(InputError, match="backend is 'cuda'; it must be one of auto, onnxruntime"):
         Engine(bundles["token"], backend="cuda")
-    with pytest.raises(InputError, match="threads is 0; it must be at least 1"):
-        Engine(bundles["token"], threads=0)
+    for threads in (0, 1.5, "2", 100_000):
+        with pytest.raises(InputError, match="it must be a whole number from 1 to 1024"):
+            Engine(bundles["token"], threads=threads)
+
+
+def test_what_is_no_batch_of_images_is_named(engine, shoe_views):
+    images, cameras = shoe_views
+    with pytest.raises(InputError, match=r"which is one image; give \[V, H, W, 3\|4\]"):
+        engine.run(images[0], cameras)
+    with pytest.raises(InputError, match="images are NoneType"):
+        engine.run(None, cameras)
+    with pytest.raises(InputError, match="no poses were given"):
+        engine.run(images, None)
+
+
+def test_opaque_images_on_black_warn(engine, shoe_views):
+    images, cameras = shoe_views
+    with pytest.warns(UserWarning, match="image 0 has no alpha and its border is not white"):
+        engine.run(images[:1, ..., :3] * 0, cameras[:1])

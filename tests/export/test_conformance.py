@@ -62,6 +62,31 @@ def test_a_batch_of_two_scenes_and_an_unanswered_array(altered, capsys):
     assert failed == ["gen.head.unknown"]
 
 
+@pytest.mark.parametrize("file", ["io.npz", "config.json", "weights.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"garbage, neither archive nor JSON"])
+def test_damaged_cases_are_refused(altered, capsys, file, content):
+    folder = altered("x", lambda arrays: None)
+    (folder / file).write_bytes(content)
+    assert main([str(folder)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["images", "sel.xyzs", "sel.perm.0"])
+def test_incomplete_cases_are_refused(altered, capsys, name):
+    assert main([str(altered("x", lambda arrays: arrays.pop(name))), "--variant", "head"]) == 2
+    assert "is a malformed case: KeyError" in capsys.readouterr().err
+
+
+def test_a_case_without_the_variant_is_refused(altered, capsys):
+    def strip(arrays):
+        for name in list(arrays):
+            if name.startswith("gen."):
+                del arrays[name]
+
+    assert main([str(altered("x", strip))]) == 2
+    assert "records no gen.* array of any variant" in capsys.readouterr().err
+
+
 def test_command_refuses_what_is_no_case(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "is no conformance case: it lacks config.json" in capsys.readouterr().err

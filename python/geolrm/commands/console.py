@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from geolrm.engine.errors import BundleError, GeoLRMError, InputError
+from geolrm.engine.errors import BundleError, CheckpointError, GeoLRMError, InputError
 
-FAILED, BAD_INPUT = 1, 2
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -20,18 +22,26 @@ def fail(message: str, code: int) -> NoReturn:
 @contextlib.contextmanager
 def one_sentence_errors() -> Iterator[None]:
     """Turn what goes wrong into one sentence and an exit code: 2 for input, 1 for the rest."""
-    from geolrm.engine.errors import CheckpointError
+    interrupted = threading.Event()
 
+    def interrupt(*_: Any) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
-    except (InputError, BundleError, CheckpointError) as error:
-        fail(str(error), BAD_INPUT)
-    except GeoLRMError as error:
-        fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        fail("interrupted; nothing was written", 130)
-    except MemoryError:
-        fail("out of memory; use fewer views or a smaller --max-tokens", FAILED)
+    except BaseException as error:
+        # Libraries turn an interrupt into errors of their own, so the signal itself is asked first.
+        if interrupted.is_set():
+            fail("interrupted; nothing was written", INTERRUPTED)
+        if isinstance(error, InputError | BundleError | CheckpointError):
+            fail(str(error), BAD_INPUT)
+        if isinstance(error, GeoLRMError):
+            fail(str(error), FAILED)
+        if isinstance(error, MemoryError):
+            fail("out of memory; use fewer views or a smaller --max-tokens", FAILED)
+        raise
 
 
 @contextlib.contextmanager

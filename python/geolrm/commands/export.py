@@ -14,6 +14,7 @@ from geolrm.commands.console import (
     show_warnings,
     steps,
 )
+from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import MANIFEST_NAME, Range
 
@@ -103,10 +104,11 @@ def export(
     if rope_scale not in (None, "0.5", "1.0", "1"):
         raise InputError(f"--rope-scale is {rope_scale!r}; it must be 0.5 or 1.0")
     view_range = parse_range("--views", views)
-    token_range = parse_range("--tokens", tokens) if tokens else None
+    token_range = None if tokens is None else parse_range("--tokens", tokens)
     name = checkpoint if checkpoint == "mini" else Path(checkpoint).stem
     folder = output or Path(f"{name}-bundle")
     check_output(folder, force)
+    check_writable(folder)
     require_packages()
 
     from geolrm.export.command import export_checkpoint

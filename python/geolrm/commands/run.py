@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from geolrm.commands.console import fail, print_json, print_table, steps
+from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 
 
@@ -57,12 +58,15 @@ def run(
         fail(f"output is {str(output)!r}; the file name must end in .ply", 2)
     if output.is_dir():
         fail(f"output {str(output)!r} is a folder; name a .ply file in it", 2)
+    check_writable(output)
     with steps(not as_json) as step:
         step("reading the capture")
         content = load_capture(capture)
         step("loading the model")
         engine = Engine(model, threads=threads)
-        wanted = views or str(min(engine.manifest.views.opt, len(content)))
+        wanted = views
+        if wanted is None:
+            wanted = str(min(engine.manifest.views.opt, len(content)))
         parsed = parse_views(wanted, len(content))
         chosen = content.cameras.spread(parsed) if isinstance(parsed, int) else parsed
         used = content.subset(chosen)
