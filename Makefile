@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type f)
 
-.PHONY: demo test lint sanitize bench clean
+.PHONY: demo test lint sanitize bench bench-released clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -31,6 +31,12 @@ bench: .venv/test.stamp
 	$(BIN)/python -m geolrm.bench.kernels
 	$(BIN)/python -m geolrm.bench.engine --model mini
 	$(BIN)/python -m geolrm.bench.raster
+
+# The released configuration against eager torch: about ten minutes and 4 GB of disk a variant.
+bench-released: .venv/test.stamp
+	$(BIN)/python -m geolrm.bench.engine --model released --variant head
+	$(BIN)/python -m geolrm.bench.engine --model released --variant token
+	$(BIN)/python -m geolrm.bench.engine --model released --views 21 --tokens 16384 --no-torch
 
 clean:
 	rm -rf build out .venv

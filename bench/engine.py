@@ -117,6 +117,9 @@ def run_torch(options: argparse.Namespace) -> dict[str, Any]:
     images, c2w, intrinsics, projection = (torch.from_numpy(array) for array in arrays)
     times = []
     with torch.inference_mode():
+        warm_up = model.encode(images[:1], c2w[:1], intrinsics[:1])  # a small pass over all layers
+        model.propose(warm_up[0], projection[:1])
+        model.reconstruct(warm_up[1], projection[:1], torch.zeros(64, 3))
         for _ in range(options.torch_repeats):
             start = time.perf_counter()
             proposal_features, features = model.encode(images, c2w, intrinsics)
