@@ -13,6 +13,7 @@ import numpy as np
 
 from geolrm import _C
 from geolrm.bench import splat_scenes
+from geolrm.bench.machine import matmul_gflops
 from geolrm.engine.rendering import Renders
 
 QUIET_RATE = 245.0  # GFLOP/s of the machine that the targets below are for
@@ -22,12 +23,6 @@ TARGETS = {  # ms on 2 quiet cores: must, aim
     (524288, 512): (16.0, 12.0),
     (524288, 1024): (36.0, 28.0),
 }
-
-
-def matmul_rate(repeats: int = 5) -> float:
-    """GFLOP/s of NumPy's float32 2048 x 2048 product now, best of several."""
-    a = np.random.default_rng(0).random((2048, 2048), np.float32)
-    return 2 * 2048**3 / min(clock(lambda: a @ a, repeats)) / 1e9
 
 
 def clock(call: Callable[[], object], repeats: int) -> list[float]:
@@ -73,7 +68,7 @@ def table(scenes: list[splat_scenes.Scene], args: argparse.Namespace) -> None:
             frame = Frame(scene, size)
             for threads in (1, 2):
                 frame.draw(threads=threads)
-                rate = matmul_rate(3)
+                rate = matmul_gflops()
                 times = clock(lambda f=frame, t=threads: f.draw(threads=t), args.repeats)
                 target = TARGETS.get((len(scene.means), size)) if threads == 2 else None
                 scaled = [QUIET_RATE / rate * t for t in target] if target else []
@@ -181,7 +176,7 @@ def main() -> None:
         scenes = [splat_scenes.read(path) for path in args.scene]
     else:
         scenes = [splat_scenes.ring_and_ball(count) for count in (65536, 524288)]
-    print(f"{_C.best_isa()}, matmul {matmul_rate():.0f} GFLOP/s (quiet target: {QUIET_RATE:.0f})")
+    print(f"{_C.best_isa()}, matmul {matmul_gflops():.0f} GFLOP/s (quiet target: {QUIET_RATE:.0f})")
     table(scenes, args)
     print(f"peak memory, 524288 splats at 1024 px: {peak_memory(524288, 1024):.0f} MB")
     if args.curves or args.plot:
