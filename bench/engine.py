@@ -113,19 +113,24 @@ def run_torch(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(options.threads)
     model = use_released_formulation(make_model(options.model, options.variant))
     _, views = make_views(model.config.image_size, options.views)
-    arrays = (views.images, views.c2w, views.intrinsics, views.projection)
-    images, c2w, intrinsics, projection = (torch.from_numpy(array) for array in arrays)
+    arrays = (
+        views.images, views.c2w, views.intrinsics, views.projection, views.foreground
+    )  # fmt: skip
+    images, c2w, intrinsics, projection, foreground = map(torch.from_numpy, arrays)
     times = []
     with torch.inference_mode():
         warm_up = model.encode(images[:1], c2w[:1], intrinsics[:1])  # a small pass over all layers
-        model.propose(warm_up[0], projection[:1])
-        model.reconstruct(warm_up[1], projection[:1], torch.zeros(64, 3))
+        volume = model.propose(warm_up[0], projection[:1], foreground[:1]).volume
+        model.reconstruct(
+            warm_up[1], projection[:1], torch.zeros(64, 3), foreground[:1], volume
+        )
         for _ in range(options.torch_repeats):
             start = time.perf_counter()
             proposal_features, features = model.encode(images, c2w, intrinsics)
-            logits = model.propose(proposal_features, projection).numpy()
-            anchors = select_anchors(logits, options.tokens).positions
-            model.reconstruct(features, projection, torch.from_numpy(anchors))
+            proposal = model.propose(proposal_features, projection, foreground)
+            anchors = select_anchors(proposal.logits.numpy(), options.tokens).positions
+            positions = torch.from_numpy(anchors)
+            model.reconstruct(features, projection, positions, foreground, proposal.volume)
             times.append(time.perf_counter() - start)
     return {
         "seconds": {"total": statistics.median(times)},

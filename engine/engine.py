@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras, intrinsics_from_fov
 from geolrm.engine.errors import BundleError, InputError
-from geolrm.engine.features import Features
+from geolrm.engine.features import Features, Proposal
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
 from geolrm.engine.plan import PlanRunner, Workspace
@@ -143,15 +143,22 @@ class Engine:
             return Features(shared, shared)
         return Features(features["encoder_proposal"], features["encoder_reconstruction"])
 
-    def propose(self, features: Features, views: Views) -> NDArray[np.float32]:
-        """Occupancy logits [G, G, G], x slowest."""
+    def propose(self, features: Features, views: Views) -> Proposal:
+        """Occupancy of the voxel grid."""
         inputs = {"features": features.proposal, "projection": views.projection}
-        return self._stages["proposal"].run(inputs)["logits"]
+        return Proposal(**self._run_stage("proposal", inputs, views))
 
     def reconstruct(
-        self, features: Features, views: Views, anchors: NDArray[np.float32]
+        self,
+        features: Features,
+        views: Views,
+        anchors: NDArray[np.float32],
+        volume: NDArray[np.float32] | None = None,
     ) -> Gaussians:
-        """Gaussians of [M, 3] anchors, those of one anchor after another."""
+        """Gaussians of [M, 3] anchors, those of one anchor after another.
+
+        ``volume`` is the proposal's, where the model reads one.
+        """
         rope = self.manifest.rope
         inputs = {
             "features": features.reconstruction,
@@ -159,10 +166,26 @@ class Engine:
             "anchors": anchors,
             "rope_index": rope_indices(anchors, rope.grid_size, rope.xyz_scale),
         }
-        decoded = self._stages["reconstruction"].run(inputs)
+        if self.reads_volume:
+            if volume is None:
+                volume = self.propose(features, views).volume
+            inputs["volume"] = volume
+        decoded = self._run_stage("reconstruction", inputs, views)
         if decoded["colors"].ndim == 3:
             decoded["sh"] = decoded.pop("colors")
         return Gaussians(**decoded)
+
+    @property
+    def reads_volume(self) -> bool:
+        """Whether anchors read the proposal's volume, as they do in models with cues."""
+        return "volume" in self.manifest.plans["reconstruction"].inputs
+
+    def _run_stage(
+        self, name: str, inputs: dict[str, NDArray], views: Views
+    ) -> dict[str, NDArray]:
+        if "foreground" in self.manifest.plans[name].inputs:
+            inputs["foreground"] = views.foreground
+        return self._stages[name].run(inputs)
 
     def step_seconds(self) -> dict[str, float]:
         """Seconds by stage and kind of step since the last :meth:`reset_step_seconds`."""
@@ -181,14 +204,15 @@ class Engine:
         self, views: Views, features: Features, choice: AnchorChoice, clock: Stopwatch
     ) -> Scene:
         """From features to the scene: propose, select, reconstruct."""
-        logits, num_occupied = None, 0
+        proposal, num_occupied = None, 0
         positions = choice.given
-        if positions is None:
+        if positions is None or self.reads_volume:
             with clock("propose"):
-                logits = self.propose(features, views)
+                proposal = self.propose(features, views)
+        if positions is None:
             with clock("select"):
                 chosen = select_anchors(
-                    logits, choice.limit, seed=choice.seed, selection=choice.selection
+                    proposal.logits, choice.limit, seed=choice.seed, selection=choice.selection
                 )
                 num_occupied = chosen.num_occupied
                 # The released head variant was trained with zero anchors up to a fixed number.
@@ -196,7 +220,8 @@ class Engine:
                 positions = pad_anchors(chosen.positions, padded)
         with clock("reconstruct"):
             if len(positions):
-                gaussians = self.reconstruct(features, views, positions)
+                volume = None if proposal is None else proposal.volume
+                gaussians = self.reconstruct(features, views, positions, volume)
             elif choice.given is not None:
                 gaussians = _no_gaussians()
             else:
@@ -206,6 +231,7 @@ class Engine:
                     stacklevel=3,
                 )
                 gaussians = _no_gaussians()
+        logits = proposal.logits if proposal is not None and choice.given is None else None
         return Scene(gaussians, positions, logits, num_occupied, views, clock.timings())
 
     def choose(

@@ -1,6 +1,7 @@
-"""Image features of the views, for both stages."""
+"""What passes between the stages: image features of the views, and the proposal."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,3 +23,11 @@ class Features:
         if all(part.proposal is part.reconstruction for part in parts):
             return Features(proposal, proposal)
         return Features(proposal, np.concatenate([part.reconstruction for part in parts]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposal:
+    """Occupancy of the voxel grid."""
+
+    logits: NDArray[np.float32]  # [G, G, G], x slowest; occupied where positive
+    volume: NDArray[np.float32] | None = None  # [1, C, G, G, G] that anchors read, with cues

@@ -12,6 +12,7 @@ from geolrm.engine.errors import InputError
 
 Images = NDArray | Sequence[NDArray]
 LARGEST_IMAGE_SIDE = 16384
+WHITE_BACKGROUND = 0.985  # of all channels of a background pixel, where there is no alpha
 WHITE_ENOUGH = 0.9  # median colour of the border of an opaque image
 LARGEST_CANVAS = 1 << 28  # pixels of a padded image
 LARGEST_PADDING = 4  # times the longer side of the image
@@ -25,22 +26,36 @@ class Views:
     c2w: NDArray[np.float32]  # [V, 4, 4] OpenGL camera-to-world
     intrinsics: NDArray[np.float32]  # [V, 3, 3] divided by S; fx = fy, principal point centred
     projection: NDArray[np.float32]  # [V, 3, 4] intrinsics times world-to-camera
+    alpha: NDArray[np.float32]  # [V, S, S] of the object
+
+    @property
+    def foreground(self) -> NDArray[np.float32]:
+        """[V, 4, S, S]: RGB premultiplied by alpha, then alpha; what geometric cues read."""
+        alpha = self.alpha[:, None]
+        return np.concatenate([np.maximum(self.images - (1 - alpha), 0), alpha], axis=1)
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def make_views(images: NDArray, c2w: NDArray, intrinsics: NDArray) -> Views:
-    """Views from arrays that already are what the model expects; nothing is checked."""
+def make_views(
+    images: NDArray, c2w: NDArray, intrinsics: NDArray, alpha: NDArray | None = None
+) -> Views:
+    """Views from arrays that already are what the model expects; nothing is checked.
+
+    Without ``alpha`` it is taken from the white background.
+    """
     c2w, intrinsics = c2w.astype(np.float64), intrinsics.astype(np.float64)
     projection = intrinsics @ np.linalg.inv(c2w)[:, :3]
-    arrays = (images, c2w, intrinsics, projection)
+    if alpha is None:
+        alpha = np.stack([alpha_from_white(image.transpose(1, 2, 0)) for image in images])
+    arrays = (images, c2w, intrinsics, projection, alpha)
     return Views(*(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
 
 
 def join_views(parts: Sequence[Views]) -> Views:
     """Views one after another."""
-    names = ("images", "c2w", "intrinsics", "projection")
+    names = ("images", "c2w", "intrinsics", "projection", "alpha")
     return Views(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
@@ -64,11 +79,14 @@ def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
     cameras.check_facing()
     squares, intrinsics = [], np.tile(np.eye(3), (count, 1, 1))
     for index in range(count):
-        rgb = composite_on_white(images[index], index)
-        square, focal = resample_to_square(rgb, cameras.intrinsics[index], size)
+        rgb, alpha = composite_on_white(images[index], index)
+        # The emptiness is resampled, so that padding, which is 1, stays empty.
+        planes = np.concatenate([rgb, 1 - alpha[..., None]], axis=-1)
+        square, focal = resample_to_square(planes, cameras.intrinsics[index], size)
         squares.append(square)
         intrinsics[index] = [[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]]
-    return make_views(np.stack(squares), cameras.c2w, intrinsics)
+    planes = np.stack(squares)
+    return make_views(planes[:, :3], cameras.c2w, intrinsics, 1 - planes[:, 3])
 
 
 def count_images(images: Images) -> int:
@@ -93,8 +111,14 @@ def count_images(images: Images) -> int:
     return count
 
 
-def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
-    """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 [H, W, 3] on white."""
+def composite_on_white(
+    image: NDArray, index: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 on white.
+
+    Returns:
+        [H, W, 3] colours and [H, W] alpha; without an alpha channel it is taken from the white.
+    """
     image = np.asarray(image)
     pixels: NDArray[np.float32]
     if image.ndim != 3:
@@ -130,9 +154,32 @@ def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
         )
     if channels == 3:
         _check_background(pixels, index)
-        return pixels
+        return pixels, alpha_from_white(pixels)
     alpha = pixels[..., 3:]
-    return (pixels[..., :3] * alpha + (1 - alpha)).astype(np.float32)
+    return (pixels[..., :3] * alpha + (1 - alpha)).astype(np.float32), alpha[..., 0]
+
+
+def alpha_from_white(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Alpha of an object on white, [H, W, 3] to [H, W].
+
+    White that is connected to the border is background; white inside the object is not.
+    """
+    white = np.pad(rgb.min(axis=-1) >= WHITE_BACKGROUND, 1, constant_values=True)
+    outside = np.zeros_like(white)
+    outside[0] = True
+    count = 0
+    while count != (count := np.count_nonzero(outside)):
+        outside = _fill_runs(white, outside)
+        outside = _fill_runs(white.T, outside.T).T
+    return (~outside[1:-1, 1:-1]).astype(np.float32)
+
+
+def _fill_runs(white: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whole horizontal runs of white pixels that hold a seed."""
+    runs = np.cumsum(~white, axis=1) + np.arange(len(white))[:, None] * (white.shape[1] + 1)
+    hit = np.zeros(runs.max() + 1, bool)
+    hit[runs[seeds & white]] = True
+    return white & hit[runs]
 
 
 def _check_background(rgb: NDArray[np.float32], index: int) -> None:
@@ -149,7 +196,7 @@ def _check_background(rgb: NDArray[np.float32], index: int) -> None:
 def resample_to_square(
     rgb: NDArray[np.float32], intrinsics: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.float32], float]:
-    """Resample one [H, W, 3] image on white to [3, size, size].
+    """Resample one [H, W, C] image, whose background is 1, to [C, size, size].
 
     Returns:
         The square and its focal length divided by ``size``.
@@ -195,8 +242,8 @@ def _resize(
     """White padding, then Pillow's antialiased bicubic (Keys, a = -0.5) per channel in float32."""
     from PIL import Image
 
-    square = np.empty((3, size, size), np.float32)
-    for channel in range(3):
+    square = np.empty((rgb.shape[-1], size, size), np.float32)
+    for channel in range(len(square)):
         plane = np.pad(rgb[..., channel], padding, constant_values=1)
         resized = Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC, box=box)
         square[channel] = np.asarray(resized)

@@ -242,7 +242,7 @@ def torch_arrays(case: Case, model: GeoLRM, variant: str) -> dict[str, NDArray]:
         with _recording(model, f"ser.{attention}", generator, record):
             projection = projection_matrices(tensors[2], tensors[1])
             proposal_features, features = model.encode(tensors[0], tensors[1], tensors[2])
-            logits = model.propose(proposal_features, projection)
+            logits = model.propose(proposal_features, projection).logits
             anchors = torch.from_numpy(case.arrays["sel.xyzs"][scene])
             gaussians = model.reconstruct(features, projection, anchors)
         size = model.config.image_size
@@ -373,7 +373,7 @@ def engine_arrays(case: Case, model: GeoLRM, variant: str) -> dict[str, NDArray]
         for scene, images, c2w, intrinsics in scenes(case):
             posed = make_views(images, c2w, intrinsics)
             features = engine.encode(posed)
-            logits = engine.propose(features, posed)
+            logits = engine.propose(features, posed).logits
             anchors = np.ascontiguousarray(case.arrays["sel.xyzs"][scene])
             gaussians = engine.reconstruct(features, posed, anchors)
             collected["ser.feats"].append(features.proposal)

@@ -33,14 +33,17 @@ class EncoderStage(nn.Module):
 
 
 class ProposalStage(nn.Module):
-    """Features to occupancy logits."""
+    """Features to occupancy logits, and with cues to the volume that anchors read."""
 
     def __init__(self, model: GeoLRM):
         super().__init__()
         self.serializer, self.level_shapes = model.serializer, model.level_shapes
 
-    def forward(self, features: Tensor, projection: Tensor) -> Tensor:
-        return self.serializer(features, projection, self.level_shapes)
+    def forward(
+        self, features: Tensor, projection: Tensor, foreground: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        logits, volume, _ = self.serializer(features, projection, self.level_shapes, foreground)
+        return logits if volume is None else (logits, volume)
 
 
 class ReconstructionStage(nn.Module):
@@ -51,9 +54,17 @@ class ReconstructionStage(nn.Module):
         self.lrm_generator, self.level_shapes = model.lrm_generator, model.level_shapes
 
     def forward(
-        self, features: Tensor, projection: Tensor, anchors: Tensor, rope_index: Tensor
+        self,
+        features: Tensor,
+        projection: Tensor,
+        anchors: Tensor,
+        rope_index: Tensor,
+        foreground: Tensor | None = None,
+        volume: Tensor | None = None,
     ) -> DecodedGaussians:
-        return self.lrm_generator(features, projection, anchors, rope_index, self.level_shapes)
+        return self.lrm_generator(
+            features, projection, anchors, rope_index, self.level_shapes, foreground, volume
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +120,19 @@ def trace(model: GeoLRM) -> list[Graph]:
         dynamic = {key: {0: views} for key in inputs}
         graphs.append(_export(name, stage, inputs, dynamic, ["features"]))
     inputs = {"features": features, "projection": projection}
+    outputs, volume = ["logits"], {}
+    if config.cues is not None:
+        inputs["foreground"] = torch.ones(3, 4, size, size)
     dynamic = {key: {0: views} for key in inputs}
-    graphs.append(_export("proposal", ProposalStage(model), inputs, dynamic, ["logits"]))
+    if config.cues is not None and config.cues.volume_channels:
+        outputs.append("volume")
+        grid = [config.proposal.grid_size] * 3
+        volume = {"volume": torch.zeros(1, config.cues.volume_channels + 1, *grid)}
+    graphs.append(_export("proposal", ProposalStage(model), inputs, dynamic, outputs))
     inputs |= {"anchors": torch.zeros(5, 3), "rope_index": torch.zeros(5, 3, dtype=torch.int64)}
+    inputs |= volume
     dynamic |= {"anchors": {0: tokens}, "rope_index": {0: tokens}}
+    dynamic |= {key: None for key in volume}
     outputs = list(DecodedGaussians._fields)
     graphs.append(_export("reconstruction", ReconstructionStage(model), inputs, dynamic, outputs))
     return graphs

@@ -32,13 +32,13 @@ def untrained_mini(seed: int = SEED) -> GeoLRM:
         capture = load_capture(folder)
         chosen = capture.subset(capture.cameras.spread(6))
         views = prepare_views(chosen.images, chosen.cameras, model.config.image_size)
-        images, c2w, intrinsics = (
-            torch.from_numpy(array) for array in (views.images, views.c2w, views.intrinsics)
-        )
+        arrays = (views.images, views.c2w, views.intrinsics, views.foreground)
+        images, c2w, intrinsics, foreground = map(torch.from_numpy, arrays)
         features, _ = model.encode(images, c2w, intrinsics)
-        logits.append(model.propose(features, projection_matrices(intrinsics, c2w)).flatten())
+        projection = projection_matrices(intrinsics, c2w)
+        logits.append(model.propose(features, projection, foreground).logits.flatten())
     threshold = torch.cat(logits).quantile(1 - OCCUPIED_SHARE)
-    model.serializer.upsample.bias -= threshold
+    model.serializer.refinement.final_head.bias -= threshold
     return model
 
 

@@ -44,8 +44,9 @@ def choose_variant(model: GeoLRM, capture: Capture) -> Choice:
 def score(model: GeoLRM, views: Views) -> float:
     """PSNR in dB between renders on white and the input images."""
     with torch.inference_mode():
-        arrays = (views.images, views.c2w, views.intrinsics)
-        decoded = model(*(torch.from_numpy(array) for array in arrays)).gaussians
+        arrays = (views.images, views.c2w, views.intrinsics, views.foreground)
+        images, c2w, intrinsics, foreground = map(torch.from_numpy, arrays)
+        decoded = model(images, c2w, intrinsics, foreground=foreground).gaussians
     fields = {name: tensor.numpy() for name, tensor in decoded._asdict().items()}
     if model.config.reconstruction.use_sh:
         fields["sh"] = fields.pop("colors")

@@ -56,22 +56,29 @@ def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> l
     chosen = capture.subset(capture.cameras.spread(count))
     views = prepare_views(chosen.images, chosen.cameras, manifest.image_size)
     features = engine.encode(views)
-    logits = engine.propose(features, views)
+    proposal = engine.propose(features, views)
+    logits = proposal.logits
     limit = max(min(MAX_ANCHORS, manifest.tokens.max), manifest.tokens.min)
     anchors = select_anchors(logits, limit, seed=seed).positions
     if len(anchors) < manifest.tokens.min or len(anchors) == 0:  # an empty proposal hides nothing
         anchors = select_anchors(np.ones_like(logits), limit, seed=seed).positions
-    gaussians = engine.reconstruct(features, views, anchors)
-    arrays = (views.images, views.c2w, views.intrinsics, views.projection, anchors)
-    images, c2w, intrinsics, projection, positions = (torch.from_numpy(a) for a in arrays)
+    gaussians = engine.reconstruct(features, views, anchors, proposal.volume)
+    arrays = (
+        views.images, views.c2w, views.intrinsics, views.projection, anchors, views.foreground
+    )  # fmt: skip
+    images, c2w, intrinsics, projection, positions, foreground = map(torch.from_numpy, arrays)
     with torch.inference_mode():
         truth_proposal, truth_features = model.encode(images, c2w, intrinsics)
-        truth_logits = model.propose(truth_proposal, projection)
-        truth = model.reconstruct(truth_features, projection, positions)
+        truth_logits, truth_volume, _ = model.propose(truth_proposal, projection, foreground)
+        truth = model.reconstruct(
+            truth_features, projection, positions, foreground, truth_volume
+        )
     pairs = {"features (proposal)": (features.proposal, truth_proposal)}
     if features.reconstruction is not features.proposal:
         pairs["features (reconstruction)"] = (features.reconstruction, truth_features)
     pairs["occupancy logits"] = (logits, truth_logits)
+    if proposal.volume is not None and truth_volume is not None:
+        pairs["volume"] = (proposal.volume, truth_volume)
     colors = gaussians.sh if gaussians.colors is None else gaussians.colors
     for name in truth._fields:
         array = colors if name == "colors" else getattr(gaussians, name)

@@ -1,6 +1,7 @@
 """The GeoLRM model in torch, with the released checkpoint's parameter names."""
 
 from geolrm.export.model.config import (
+    CueConfig,
     EncoderConfig,
     GeoLRMConfig,
     ProposalConfig,
@@ -12,6 +13,7 @@ from geolrm.export.model.config import (
 from geolrm.export.model.geolrm import GeoLRM
 
 __all__ = [
+    "CueConfig",
     "EncoderConfig",
     "GeoLRM",
     "GeoLRMConfig",

@@ -160,6 +160,38 @@ class ReconstructionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CueConfig:
+    """Geometric cues from masks, pixels and occlusion; the released model has none of them.
+
+    ``statistics`` feeds alpha and colour statistics over views to the proposal.
+    ``volume_channels`` is the width of the 3D convolutions that refine the proposal per voxel and
+    hand their features to the anchors; 0 leaves them out. ``occlusion`` adds a second pass that
+    knows which views see a voxel. ``pixel_colors`` blends input pixels at the projected Gaussian
+    with the decoded colour. ``alpha_gate`` multiplies opacity by the smallest alpha over views.
+    """
+
+    statistics: bool = True
+    volume_channels: int = 24
+    occlusion: bool = True
+    pixel_colors: bool = True
+    alpha_gate: bool = True
+
+    def __post_init__(self) -> None:
+        _require(
+            self.volume_channels >= 0 and self.volume_channels % 8 == 0,
+            f"volume_channels {self.volume_channels} must be a multiple of 8",
+        )
+        _require(
+            self.volume_channels > 0 or not self.occlusion,
+            "occlusion needs volume_channels above 0",
+        )
+        _require(
+            self.statistics or self.volume_channels == 0,
+            "volume_channels needs statistics",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class GeoLRMConfig:
     """The whole model; ``shared_encoder`` lets both stages read one set of image features."""
 
@@ -167,6 +199,7 @@ class GeoLRMConfig:
     reconstruction: ReconstructionConfig
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     shared_encoder: bool = False
+    cues: CueConfig | None = None
     image_size: int = 448
     fov_degrees: float = 50.0
 
@@ -255,6 +288,7 @@ def mini() -> GeoLRMConfig:
             scale_max=0.02,
         ),
         shared_encoder=True,
+        cues=CueConfig(),
         image_size=224,
         fov_degrees=50.0,
     )

@@ -10,7 +10,7 @@ from geolrm.engine.voxel_grid import rope_indices
 from geolrm.export.model.config import GeoLRMConfig
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.geometry import projection_matrices
-from geolrm.export.model.proposal import ProposalNetwork
+from geolrm.export.model.proposal import Proposal, ProposalNetwork
 from geolrm.export.model.reconstruction import DecodedGaussians, ReconstructionNetwork
 
 
@@ -28,9 +28,9 @@ class GeoLRM(nn.Module):
     def __init__(self, config: GeoLRMConfig):
         super().__init__()
         self.config = config
-        self.serializer = ProposalNetwork(config.proposal, config.encoder)
+        self.serializer = ProposalNetwork(config.proposal, config.encoder, config.cues)
         self.lrm_generator = ReconstructionNetwork(
-            config.reconstruction, config.encoder, config.shared_encoder
+            config.reconstruction, config.encoder, config.shared_encoder, config.cues
         )
 
     @property
@@ -45,21 +45,35 @@ class GeoLRM(nn.Module):
             return proposal, proposal
         return proposal, self.lrm_generator.encoder(images, c2w, intrinsics)
 
-    def propose(self, features: Tensor, projection: Tensor) -> Tensor:
-        """[V, L, C] features to [G, G, G] occupancy logits."""
-        return self.serializer(features, projection, self.level_shapes)
+    def propose(
+        self, features: Tensor, projection: Tensor, foreground: Tensor | None = None
+    ) -> Proposal:
+        """[V, L, C] features (and [V, 4, S, S] foreground for cues) to the occupancy."""
+        return self.serializer(features, projection, self.level_shapes, foreground)
 
     def reconstruct(
-        self, features: Tensor, projection: Tensor, anchors: Tensor
+        self,
+        features: Tensor,
+        projection: Tensor,
+        anchors: Tensor,
+        foreground: Tensor | None = None,
+        volume: Tensor | None = None,
     ) -> DecodedGaussians:
-        """[V, L, C] features and [M, 3] anchors to Gaussians."""
+        """[V, L, C] features and [M, 3] anchors to Gaussians; cues read the last two."""
         config = self.config.reconstruction
         index = rope_indices(anchors.detach().cpu().numpy(), config.grid_size, config.xyz_scale)
         rope_index = torch.from_numpy(index).to(anchors.device)
-        return self.lrm_generator(features, projection, anchors, rope_index, self.level_shapes)
+        return self.lrm_generator(
+            features, projection, anchors, rope_index, self.level_shapes, foreground, volume
+        )
 
     def forward(
-        self, images: Tensor, c2w: Tensor, intrinsics: Tensor, seed: int = 0
+        self,
+        images: Tensor,
+        c2w: Tensor,
+        intrinsics: Tensor,
+        seed: int = 0,
+        foreground: Tensor | None = None,
     ) -> Reconstruction:
         """Reconstruct one scene.
 
@@ -68,12 +82,14 @@ class GeoLRM(nn.Module):
             c2w: [V, 4, 4] OpenGL camera-to-world.
             intrinsics: [V, 3, 3], divided by the image size.
             seed: Of the random subset, when more voxels are occupied than max_seq_len.
+            foreground: [V, 4, S, S] premultiplied RGBA, needed by models with cues.
         """
         projection = projection_matrices(intrinsics, c2w)
         proposal_features, features = self.encode(images, c2w, intrinsics)
-        logits = self.propose(proposal_features, projection)
+        logits, volume, _ = self.propose(proposal_features, projection, foreground)
         limit = self.config.proposal.max_seq_len
         selected = select_anchors(logits.detach().cpu().numpy(), limit, seed=seed)
         anchors = pad_anchors(selected.positions, self.config.padded_tokens)
         anchors = torch.from_numpy(anchors).to(features.device)
-        return Reconstruction(logits, anchors, self.reconstruct(features, projection, anchors))
+        gaussians = self.reconstruct(features, projection, anchors, foreground, volume)
+        return Reconstruction(logits, anchors, gaussians)

@@ -1,46 +1,80 @@
 """Proposal network: features to occupancy logits (stage 1, paper section 3.3)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from geolrm.engine.voxel_grid import rope_indices, voxel_centres
-from geolrm.export.model.config import EncoderConfig, ProposalConfig
+from geolrm.export.model.config import CueConfig, EncoderConfig, ProposalConfig
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.encoder import ImageEncoder
 from geolrm.export.model.geometry import project
 from geolrm.export.model.transformer import GeometryTransformer
+from geolrm.export.model.volume import VolumeRefinement, unfold_tokens
+
+
+class Proposal(NamedTuple):
+    """Occupancy, and what the anchors read beside it where the model has cues."""
+
+    logits: Tensor  # [G, G, G], x slowest
+    volume: Tensor | None = None  # [1, C, G, G, G] features, the logits last
+    coarse_logits: Tensor | None = None  # [G, G, G] before refinement knew occlusion
 
 
 class ProposalNetwork(nn.Module):
     """Dense anchors of a coarse grid to the logits of the fine one."""
 
-    def __init__(self, config: ProposalConfig, encoder: EncoderConfig):
+    def __init__(
+        self, config: ProposalConfig, encoder: EncoderConfig, cues: CueConfig | None = None
+    ):
         super().__init__()
         self.config = config
         self.encoder = ImageEncoder(encoder)
         self.transformer = GeometryTransformer(
             config.transformer, encoder.feature_dim, encoder.num_levels
         )
-        self.upsample = nn.Linear(config.transformer.dim, config.token_res**3)
+        refined = cues is not None and cues.volume_channels > 0
+        if refined:
+            self.refinement = VolumeRefinement(
+                config, encoder.feature_dim, cues.volume_channels, cues.occlusion
+            )
+        else:
+            self.upsample = nn.Linear(config.transformer.dim, config.token_res**3)
+        self.refined = refined
         side = config.tokens_per_axis
         anchors = voxel_centres(side).reshape(-1, 3)
         index = rope_indices(anchors, config.grid_size, config.xyz_scale)
         self.register_buffer("anchors", torch.from_numpy(anchors), persistent=False)
         self.register_buffer("rope_index", torch.from_numpy(index), persistent=False)
+        if refined:
+            centres = voxel_centres(config.grid_size).reshape(-1, 3)
+            self.register_buffer("centres", torch.from_numpy(centres), persistent=False)
 
-    def forward(self, features: Tensor, projection: Tensor, level_shapes: LevelShapes) -> Tensor:
-        """Occupancy logits.
+    def forward(
+        self,
+        features: Tensor,
+        projection: Tensor,
+        level_shapes: LevelShapes,
+        foreground: Tensor | None = None,
+    ) -> Proposal:
+        """Occupancy.
 
         Args:
             features: [V, L, C] of this stage's encoder.
             projection: [V, 3, 4] world to normalised image.
             level_shapes: (H, W) of each feature level.
+            foreground: [V, 4, S, S] premultiplied RGBA, read by models with cues.
 
         Returns:
-            [G, G, G], x slowest; a voxel is proposed where its logit is positive.
+            Logits; a voxel is proposed where its logit is positive.
         """
         reference = project(self.anchors, projection)
         latents = self.transformer(self.anchors, self.rope_index, features, level_shapes, reference)
-        side, res = self.config.tokens_per_axis, self.config.token_res
-        logits = self.upsample(latents).view(side, side, side, res, res, res)
-        return logits.permute(0, 3, 1, 4, 2, 5).reshape([side * res] * 3)
+        if not self.refined:
+            return Proposal(unfold_tokens(self.upsample(latents), self.config)[0, 0])
+        centres = project(self.centres, projection)
+        height, width = level_shapes[-1]
+        level = features[:, -height * width :].unflatten(1, (height, width))
+        refined = self.refinement(latents, level, foreground, projection, self.centres, centres)
+        return Proposal(refined.logits, refined.features, refined.coarse_logits)

@@ -5,11 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from geolrm.export.model.config import EncoderConfig, ReconstructionConfig
+from geolrm.export.model import cues
+from geolrm.export.model.config import CueConfig, EncoderConfig, ReconstructionConfig
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.encoder import ImageEncoder
 from geolrm.export.model.geometry import project
+from geolrm.export.model.pixel_colors import PixelColors
 from geolrm.export.model.transformer import GeometryTransformer
+from geolrm.export.model.volume import look
 
 
 class DecodedGaussians(NamedTuple):
@@ -32,6 +35,18 @@ class GaussianDecoder(nn.Module):
         self.latent_decoder = nn.Sequential(
             nn.Linear(config.transformer.dim, width), nn.SiLU(), nn.Linear(width, width)
         )
+        if config.centred_offsets:
+            self.spread()
+
+    def spread(self) -> None:
+        """Start with the Gaussians of an anchor spread over its voxel, upright and small."""
+        config = self.config
+        bias = self.latent_decoder[2].bias.detach()
+        bias = bias.view(config.gaussians_per_anchor, config.channels_per_gaussian)
+        bias[:, :3].normal_(std=1.5)
+        bias[:, 3] = 0
+        bias[:, 4:7] = -0.6
+        bias[:, 7:11] = torch.tensor([1.0, 0, 0, 0])
 
     def forward(self, latents: Tensor, anchors: Tensor) -> DecodedGaussians:
         """[N, d] latents and [N, 3] anchors to N * gaussians_per_anchor Gaussians."""
@@ -61,15 +76,23 @@ class ReconstructionNetwork(nn.Module):
     """Sparse anchors to Gaussians, with an image encoder of its own unless it is shared."""
 
     def __init__(
-        self, config: ReconstructionConfig, encoder: EncoderConfig, shared_encoder: bool = False
+        self,
+        config: ReconstructionConfig,
+        encoder: EncoderConfig,
+        shared_encoder: bool = False,
+        cue_config: CueConfig | None = None,
     ):
         super().__init__()
-        self.config = config
+        self.config, self.cues = config, cue_config
         self.encoder = None if shared_encoder else ImageEncoder(encoder)
         self.transformer = GeometryTransformer(
             config.transformer, encoder.feature_dim, encoder.num_levels
         )
         self.renderer = GaussianDecoder(config)
+        if cue_config is not None and cue_config.volume_channels > 0:
+            self.read_volume = nn.Linear(cue_config.volume_channels + 1, config.transformer.dim)
+        if cue_config is not None and cue_config.pixel_colors:
+            self.pixel_colors = PixelColors(config, encoder, cue_config.occlusion)
 
     def forward(
         self,
@@ -78,6 +101,8 @@ class ReconstructionNetwork(nn.Module):
         anchors: Tensor,
         rope_index: Tensor,
         level_shapes: LevelShapes,
+        foreground: Tensor | None = None,
+        volume: Tensor | None = None,
     ) -> DecodedGaussians:
         """Reconstruct.
 
@@ -87,7 +112,46 @@ class ReconstructionNetwork(nn.Module):
             anchors: [N, 3] world positions.
             rope_index: [N, 3] their integer positions for RoPE.
             level_shapes: (H, W) of each feature level.
+            foreground: [V, 4, S, S] premultiplied RGBA, read by models with cues.
+            volume: [1, C, G, G, G] of the proposal, read by models with cues.
         """
         reference = project(anchors, projection)
-        latents = self.transformer(anchors, rope_index, features, level_shapes, reference)
-        return self.renderer(latents, anchors)
+        seen = None
+        if volume is not None:
+            seen = self.read_volume(cues.sample_volume(volume, anchors))
+        latents = self.transformer(anchors, rope_index, features, level_shapes, reference, seen)
+        gaussians = self.renderer(latents, anchors)
+        if self.cues is None or foreground is None:
+            return gaussians
+        return self.apply_pixels(
+            gaussians, latents, features, level_shapes, reference, projection, foreground, volume
+        )
+
+    def apply_pixels(
+        self,
+        gaussians: DecodedGaussians,
+        latents: Tensor,
+        features: Tensor,
+        level_shapes: LevelShapes,
+        anchor_reference: Tensor,
+        projection: Tensor,
+        foreground: Tensor,
+        volume: Tensor | None,
+    ) -> DecodedGaussians:
+        """Let the input pixels at the projected Gaussians speak: colours and the alpha gate."""
+        reference = project(gaussians.means, projection)
+        color, alpha, inside, depth = look(foreground, projection, gaussians.means, reference)
+        if self.cues.alpha_gate:
+            carved = cues.hull_alpha(alpha, inside).amin(dim=0)
+            gaussians = gaussians._replace(opacities=gaussians.opacities * carved)
+        if not self.cues.pixel_colors:
+            return gaussians
+        seen = torch.ones_like(alpha)
+        if self.cues.occlusion and volume is not None:
+            grid = volume.shape[2]
+            transmitted = cues.transmittance(volume.detach()[0, -1], projection)
+            seen = cues.visibility(transmitted, projection, reference.detach(), depth.detach(), grid)
+        blended = self.pixel_colors(
+            latents, features, level_shapes, anchor_reference, color, alpha, seen, gaussians.colors
+        )
+        return gaussians._replace(colors=blended)

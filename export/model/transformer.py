@@ -75,6 +75,7 @@ class GeometryTransformer(nn.Module):
         features: Tensor,
         level_shapes: LevelShapes,
         reference: Tensor,
+        seen: Tensor | None = None,
     ) -> Tensor:
         """Run all blocks.
 
@@ -84,6 +85,7 @@ class GeometryTransformer(nn.Module):
             features: [V, L, C] from the image encoder.
             level_shapes: (H, W) of each feature level.
             reference: [V, N, 2] projected anchors.
+            seen: [N, d] that cues add to the first tokens.
 
         Returns:
             [N, d] latents after the final norm.
@@ -94,6 +96,8 @@ class GeometryTransformer(nn.Module):
             rope = rope_table(rope_index, config.head_dim, config.rope_base)
         query = self.query_token[0].expand(anchors.shape[0], -1)
         tokens = torch.cat([anchors, query], dim=-1)
+        if seen is not None:
+            tokens = tokens + seen
         for layer in self.layers:
             tokens = layer(tokens, rope, features, level_shapes, reference)
         return self.norm(tokens)

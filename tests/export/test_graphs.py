@@ -40,7 +40,7 @@ def test_plain_onnx_runtime_runs_the_files_without_this_project(
     anchors = np.random.default_rng(0).uniform(-0.5, 0.5, (tokens, 3)).astype(np.float32)
     with torch.inference_mode():
         proposal, features = model.encode(images, c2w, intrinsics)
-        logits = model.propose(proposal, projection)
+        logits = model.propose(proposal, projection).logits
         truth = model.reconstruct(features, projection, torch.from_numpy(anchors))
 
     def run(name, **inputs):
@@ -152,9 +152,9 @@ def test_switches_export(tmp_path, fields, precision):
         truth_features, _ = model.encode(images, c2w, intrinsics)
         projection = projection_matrices(intrinsics, c2w)
         truth = model.reconstruct(truth_features, projection, torch.from_numpy(anchors))
-        logits = model.propose(truth_features, projection)
+        logits = model.propose(truth_features, projection).logits
     tolerance = 5e-5 if precision == "fp32" else 0.05
-    np.testing.assert_allclose(engine.propose(features, posed), logits, atol=4 * tolerance)
+    np.testing.assert_allclose(engine.propose(features, posed).logits, logits, atol=4 * tolerance)
     np.testing.assert_allclose(gaussians.sh, truth.colors, atol=tolerance)
     np.testing.assert_allclose(gaussians.means, truth.means, atol=tolerance)
 

@@ -1,0 +1,169 @@
+"""Geometric cues: what masks, pixels and occlusion say about a point before anything is learned.
+
+None of them is in the released model; :class:`~geolrm.export.model.config.CueConfig` names them.
+A *foreground* is [V, 4, S, S]: RGB premultiplied by alpha, then alpha.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ALPHA_FLOOR = 1e-3  # below it a colour is noise
+FRUSTUM_RADIUS = 0.8  # world units before and behind the origin; the cube's half diagonal is 0.87
+FRUSTUM_SIZE = 40  # samples along each axis of a view's frustum
+OCCLUSION_LAG = 1.5  # voxels: a surface must not hide itself
+
+
+def camera_depth(points: Tensor, projection: Tensor) -> Tensor:
+    """Distances along the optical axes, positive in front: [M, 3] and [V, 3, 4] to [V, M]."""
+    return -(points @ projection[:, 2, :3].T + projection[:, 2, 3]).T
+
+
+def inside_image(reference: Tensor, depth: Tensor) -> Tensor:
+    """Which points a view can see at all: [V, M, 2] and [V, M] to [V, M] booleans."""
+    return ((reference > 0) & (reference < 1)).all(dim=-1) & (depth > 0)
+
+
+def sample_planes(planes: Tensor, reference: Tensor) -> Tensor:
+    """Bilinear samples, zero outside: [V, C, H, W] at [V, M, 2] (u, v) to [V, M, C]."""
+    grid = (2 * reference - 1)[:, None]  # [V, 1, M, 2]
+    sampled = F.grid_sample(planes, grid, padding_mode="zeros", align_corners=False)
+    return sampled[:, :, 0].transpose(1, 2)
+
+
+def sample_foreground(foreground: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Bilinear samples of every view, zero outside.
+
+    Args:
+        foreground: [V, 4, S, S], premultiplied.
+        reference: [V, M, 2] (u, v).
+
+    Returns:
+        Straight colours [V, M, 3] and alpha [V, M].
+    """
+    sampled = sample_planes(foreground, reference)
+    alpha = sampled[..., 3]
+    return sampled[..., :3] / alpha.clamp_min(ALPHA_FLOOR)[..., None], alpha
+
+
+def hull_alpha(alpha: Tensor, inside: Tensor) -> Tensor:
+    """Alpha for carving: what lies outside a view's image is unknown, and so not empty."""
+    return torch.where(inside, alpha, torch.ones_like(alpha))
+
+
+def color_statistics(color: Tensor, weight: Tensor) -> Tensor:
+    """Mean weight, mean colour and its deviation over views: photo-consistency.
+
+    Args:
+        color: [V, M, C] colours, or any features.
+        weight: [V, M], at least 0.
+
+    Returns:
+        [M, 1 + 2 C].
+    """
+    total = weight.sum(dim=0)[:, None]
+    share = weight[..., None] / (total + 1e-4)
+    mean = (share * color).sum(dim=0)
+    variance = (share * (color - mean).square()).sum(dim=0)
+    return torch.cat([total / weight.shape[0], mean, (variance + 1e-4).sqrt()], dim=-1)
+
+
+def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
+    """Trilinear samples of a volume over the object cube, voxel centres at its faces and between.
+
+    Args:
+        volume: [1, C, G, G, G], x slowest.
+        points: [M, 3] in the world frame; zero is read outside the cube.
+
+    Returns:
+        [M, C].
+    """
+    grid = (2 * points.flip(-1))[None, None, None]  # [1, 1, 1, M, 3] as (z, y, x)
+    sampled = F.grid_sample(volume, grid, padding_mode="zeros", align_corners=True)
+    return sampled[0, :, 0, 0].T
+
+
+def invert_3x3(matrix: Tensor) -> Tensor:
+    """Inverse of [V, 3, 3] matrices by the adjugate, which every backend can run."""
+    a, b, c = matrix.unbind(dim=1)  # rows
+    cross = torch.stack([cross3(b, c), cross3(c, a), cross3(a, b)], dim=2)
+    return cross / (a * cross3(b, c)).sum(dim=1)[:, None, None]
+
+
+def cross3(a: Tensor, b: Tensor) -> Tensor:
+    """Cross product of [V, 3] vectors."""
+    x, y, z = (0, 1, 2)
+    return torch.stack(
+        [
+            a[:, y] * b[:, z] - a[:, z] * b[:, y],
+            a[:, z] * b[:, x] - a[:, x] * b[:, z],
+            a[:, x] * b[:, y] - a[:, y] * b[:, x],
+        ],
+        dim=1,
+    )
+
+
+def frustum_points(projection: Tensor, size: int = FRUSTUM_SIZE) -> Tensor:
+    """World points of a regular grid in each view's frustum around the object.
+
+    Args:
+        projection: [V, 3, 4].
+        size: Samples along depth, rows and columns.
+
+    Returns:
+        [V, depth, row, column, 3].
+    """
+    cells = (torch.arange(size, device=projection.device, dtype=torch.float32) + 0.5) / size
+    origin = -projection[:, 2, 3][:, None]  # depth of the world origin
+    depth = origin + FRUSTUM_RADIUS * (2 * cells - 1)  # [V, D]
+    depth = depth[:, :, None, None].expand(-1, -1, size, size)
+    u, v = cells[None, None, None, :], cells[None, None, :, None]
+    # From u = 1 - a / z, v = b / z and z = -depth (see `project`).
+    camera = torch.stack([(u - 1) * depth, -v * depth, -depth], dim=-1)
+    moved = camera - projection[:, None, None, None, :, 3]
+    inverse = invert_3x3(projection[:, :, :3])
+    return (moved.flatten(1, 3) @ inverse.transpose(1, 2)).unflatten(1, (size, size, size))
+
+
+def transmittance(logits: Tensor, projection: Tensor) -> Tensor:
+    """Share of light that reaches each view from each cell of its frustum.
+
+    The occupancy is read as an absorbing medium: a voxel of logit x has the optical depth
+    softplus(x), which is -ln(1 - sigmoid(x)).
+
+    Args:
+        logits: [G, G, G] occupancy, x slowest.
+        projection: [V, 3, 4].
+
+    Returns:
+        [V, 1, D, D, D] over depth, row and column.
+    """
+    grid_size, views = logits.shape[0], projection.shape[0]
+    points = frustum_points(projection)
+    size = points.shape[1]
+    density = F.softplus(logits)[None, None]
+    absorbed = sample_volume(density, points.reshape(-1, 3))
+    step = 2 * FRUSTUM_RADIUS / size * (grid_size - 1)  # in voxels
+    absorbed = absorbed.reshape(views, 1, size, size, size) * step
+    return torch.exp(absorbed - absorbed.cumsum(dim=2))
+
+
+def visibility(
+    transmitted: Tensor, projection: Tensor, reference: Tensor, depth: Tensor, grid_size: int
+) -> Tensor:
+    """How much of each point every view sees, in [0, 1].
+
+    Args:
+        transmitted: [V, 1, D, D, D] of :func:`transmittance`.
+        projection: [V, 3, 4].
+        reference: [V, M, 2] projected points.
+        depth: [V, M] of the points.
+        grid_size: Voxels along one axis of the occupancy.
+
+    Returns:
+        [V, M].
+    """
+    lag = OCCLUSION_LAG / (grid_size - 1)
+    ahead = (depth - lag + projection[:, None, 2, 3]) / FRUSTUM_RADIUS
+    grid = torch.cat([2 * reference - 1, ahead[..., None]], dim=-1)[:, None, None]
+    return F.grid_sample(transmitted, grid, padding_mode="border", align_corners=False)[:, 0, 0, 0]

@@ -1,0 +1,137 @@
+"""Per-voxel refinement of the proposal by 3D convolutions, in two passes around occlusion."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geolrm.export.model import cues
+from geolrm.export.model.config import ProposalConfig
+
+MASK_CHANNELS, COLOR_CHANNELS = 2, 7  # of the statistics below
+LATENT_CHANNELS = 8  # of a voxel, unfolded from the latent of its token
+FEATURE_CHANNELS = 8  # of image features whose agreement over views a voxel is told
+POOL = 4  # pixels that a voxel's sample averages: about what a voxel covers
+GROUPS = 8
+
+
+class Refined(NamedTuple):
+    """Occupancy per voxel, and what the anchors may read of it."""
+
+    logits: Tensor  # [G, G, G], x slowest
+    coarse_logits: Tensor  # [G, G, G] of the first pass
+    features: Tensor  # [1, C + 1, G, G, G], the logits last
+
+
+class ConvBlock(nn.Module):
+    """Convolution, group norm, SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm = nn.GroupNorm(GROUPS, outputs)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return F.silu(self.norm(self.conv(volume)))
+
+
+class VolumeRefinement(nn.Module):
+    """A small U-Net over the voxel grid, then a pass that knows which views see a voxel."""
+
+    def __init__(self, config: ProposalConfig, feature_dim: int, width: int, occlusion: bool):
+        super().__init__()
+        self.config, self.occlusion = config, occlusion
+        statistics = MASK_CHANNELS + COLOR_CHANNELS + 2 * FEATURE_CHANNELS
+        self.squeeze = nn.Linear(feature_dim, FEATURE_CHANNELS)
+        self.unfold = nn.Linear(config.transformer.dim, LATENT_CHANNELS * config.token_res**3)
+        self.entry = ConvBlock(statistics + LATENT_CHANNELS, width)
+        self.down = nn.Sequential(
+            ConvBlock(width, 2 * width, stride=2), ConvBlock(2 * width, 2 * width)
+        )
+        self.deep = nn.Sequential(
+            ConvBlock(2 * width, 4 * width, stride=2), ConvBlock(4 * width, 4 * width)
+        )
+        self.up = nn.ConvTranspose3d(4 * width, 2 * width, 2, stride=2)
+        self.middle = ConvBlock(4 * width, 2 * width)
+        self.rise = nn.ConvTranspose3d(2 * width, width, 2, stride=2)
+        self.exit = ConvBlock(2 * width, width)
+        self.head = nn.Conv3d(width, 1, 1)
+        if occlusion:
+            self.again = ConvBlock(width + 1 + COLOR_CHANNELS, width)
+            self.last = ConvBlock(width, width)
+            self.final_head = nn.Conv3d(width, 1, 1)
+
+    def forward(
+        self,
+        latents: Tensor,
+        level: Tensor,
+        foreground: Tensor,
+        projection: Tensor,
+        centres: Tensor,
+        reference: Tensor,
+    ) -> Refined:
+        """Refine.
+
+        Args:
+            latents: [T^3, d] of the proposal's tokens.
+            level: [V, H, W, C] image features.
+            foreground: [V, 4, S, S], premultiplied.
+            projection: [V, 3, 4].
+            centres: [G^3, 3] voxel centres, x slowest.
+            reference: [V, G^3, 2] their projections.
+        """
+        grid = self.config.grid_size
+        foreground = F.avg_pool2d(foreground, POOL)
+        color, alpha, inside, depth = look(foreground, projection, centres, reference)
+        hull = cues.hull_alpha(alpha, inside)
+        plain = cues.color_statistics(color, alpha)
+        agreement = self.agreement(level, reference, alpha)
+        masks = [hull.amin(dim=0)[:, None], hull.mean(dim=0)[:, None]]
+        statistics = torch.cat([*masks, plain, agreement], dim=-1)
+        unfolded = unfold_tokens(self.unfold(latents), self.config)
+        volume = torch.cat([as_volume(statistics, grid), unfolded], dim=1)
+        high = self.entry(volume)
+        middle = self.down(high)
+        deep = self.deep(middle)
+        middle = self.middle(torch.cat([middle, self.up(deep)], dim=1))
+        features = self.exit(torch.cat([high, self.rise(middle)], dim=1))
+        coarse = self.head(features)
+        logits = coarse
+        if self.occlusion:
+            transmitted = cues.transmittance(coarse.detach()[0, 0], projection)
+            seen = cues.visibility(transmitted, projection, reference, depth, grid)
+            again = cues.color_statistics(color, alpha * seen)
+            evidence = torch.cat([features, coarse, as_volume(again, grid)], dim=1)
+            features = self.last(self.again(evidence)) + features
+            logits = coarse + self.final_head(features)
+        return Refined(logits[0, 0], coarse[0, 0], torch.cat([features, logits], dim=1))
+
+
+    def agreement(self, level: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
+        """Mean and deviation over views of squeezed image features, [G^3, 2 F]."""
+        squeezed = self.squeeze(level).permute(0, 3, 1, 2)
+        sampled = cues.sample_planes(squeezed, reference)  # [V, G^3, F]
+        return cues.color_statistics(sampled, weight)[:, 1:]
+
+
+def look(
+    foreground: Tensor, projection: Tensor, points: Tensor, reference: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Colours [V, M, 3], alpha [V, M], whether inside [V, M] and depth [V, M] of points [M, 3]."""
+    depth = cues.camera_depth(points, projection)
+    inside = cues.inside_image(reference, depth)
+    color, alpha = cues.sample_foreground(foreground, reference)
+    return color, alpha * inside, inside, depth
+
+
+def as_volume(rows: Tensor, grid: int) -> Tensor:
+    """[G^3, C] rows, x slowest, to [1, C, G, G, G]."""
+    return rows.T.reshape(1, rows.shape[1], grid, grid, grid)
+
+
+def unfold_tokens(rows: Tensor, config: ProposalConfig) -> Tensor:
+    """[T^3, C r^3] token outputs to [1, C, G, G, G]: each token covers r^3 voxels."""
+    side, res = config.tokens_per_axis, config.token_res
+    blocks = rows.view(side, side, side, -1, res, res, res)
+    return blocks.permute(3, 0, 4, 1, 5, 2, 6).reshape(1, -1, *[side * res] * 3)

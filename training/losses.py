@@ -1,0 +1,81 @@
+"""Losses of both stages (paper section 3.4), and the extra terms that mini is trained with."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG_CLAMP = -100.0
+SSIM_TAPS, SSIM_SIGMA = 11, 1.5
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+
+
+def scene_class_affinity(logits: Tensor, target: Tensor) -> Tensor:
+    """Geometric scene-class affinity: precision, recall and specificity of soft occupancy.
+
+    Args:
+        logits: [...] occupancy logits.
+        target: [...] 0 or 1, the same shape.
+
+    Returns:
+        -ln precision - ln recall - ln specificity, each logarithm clamped at -100.
+    """
+    p = logits.sigmoid()
+    hit = (p * target).sum()
+    precision = hit / p.sum()
+    recall = hit / target.sum()
+    specificity = ((1 - p) * (1 - target)).sum() / (1 - target).sum()
+    terms = torch.stack([precision, recall, specificity])
+    return -terms.log().clamp_min(LOG_CLAMP).sum()
+
+
+def occupancy_loss(
+    logits: Tensor, target: Tensor, affinity: float = 1.0, positive_weight: float = 1.0
+) -> Tensor:
+    """Stage 1: mean binary cross-entropy plus weighted scene-class affinity.
+
+    Args:
+        logits: [G, G, G].
+        target: [G, G, G] of 0 and 1.
+        affinity: Weight of :func:`scene_class_affinity`; 1 in the paper.
+        positive_weight: Weight of occupied voxels in the cross-entropy; 1 in the paper.
+    """
+    weight = torch.tensor(positive_weight, device=logits.device)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
+    return entropy + affinity * scene_class_affinity(logits, target)
+
+
+def edge_log_depth(predicted: Tensor, depth: Tensor, rgb: Tensor, mask: Tensor) -> Tensor:
+    """Gradient-weighted log-depth loss: small where the image has edges.
+
+    Args:
+        predicted: [..., 1, H, W] rendered depth.
+        depth: [..., 1, H, W] true z-depth.
+        rgb: [..., 3, H, W] in [0, 1].
+        mask: [..., 1, H, W] booleans, where depth is known.
+    """
+    error = (1 + (predicted - depth).abs()).log()
+    along_x = (rgb[..., :, :-1] - rgb[..., :, 1:]).abs().mean(dim=-3, keepdim=True)
+    along_y = (rgb[..., :-1, :] - rgb[..., 1:, :]).abs().mean(dim=-3, keepdim=True)
+    x = ((-along_x).exp() * error[..., :, :-1])[mask[..., :, :-1]].mean()
+    y = ((-along_y).exp() * error[..., :-1, :])[mask[..., :-1, :]].mean()
+    return x + y
+
+
+def total_variation(depth: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours in [..., H, W], along both axes."""
+    x = (depth[..., :, 1:] - depth[..., :, :-1]).abs().mean()
+    y = (depth[..., 1:, :] - depth[..., :-1, :]).abs().mean()
+    return x + y
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Mean structural similarity of [T, C, H, W] images in [0, 1], Gaussian window of 11 px."""
+    taps = torch.arange(SSIM_TAPS, dtype=a.dtype, device=a.device) - SSIM_TAPS // 2
+    kernel = (-taps.square() / (2 * SSIM_SIGMA**2)).exp()
+    kernel = kernel / kernel.sum()
+    planes = torch.cat([a, b, a * a, b * b, a * b]).flatten(0, 1)[:, None]
+    blurred = F.conv2d(F.conv2d(planes, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+    mean_a, mean_b, aa, bb, ab = blurred.view(5, *a.shape[:2], *blurred.shape[-2:])
+    var_a, var_b, cov = aa - mean_a**2, bb - mean_b**2, ab - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + SSIM_C1) / (mean_a**2 + mean_b**2 + SSIM_C1)
+    return (luminance * (2 * cov + SSIM_C2) / (var_a + var_b + SSIM_C2)).mean()

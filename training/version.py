@@ -1,0 +1,30 @@
+"""Which code and libraries a run was made with."""
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from geolrm import _C
+
+
+def code_version() -> dict[str, str]:
+    """Versions of the package, its commit where there is one, libraries and machine."""
+    folder = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty"],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    return {
+        "geolrm": importlib.metadata.version("geolrm"),
+        "commit": commit,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "isa": _C.best_isa(),
+    }
