@@ -3,6 +3,7 @@
 
 #include "cpu_features.h"
 #include "deformable_attention/bindings.h"
+#include "mesh_rasterizer/bindings.h"
 #include "rasterizer/bindings.h"
 
 PYBIND11_MODULE(_C, module) {
@@ -11,5 +12,6 @@ PYBIND11_MODULE(_C, module) {
       "best_isa", [] { return std::string(geolrm::isa_name(geolrm::best_isa())); },
       "The instruction set the kernels use on this CPU: plain, avx2 or avx512.");
   geolrm::bind_deformable_attention(module);
+  geolrm::mesh::bind(module);
   geolrm::raster::bind(module);
 }

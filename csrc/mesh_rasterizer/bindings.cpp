@@ -1,0 +1,220 @@
+#include "bindings.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "mesh_rasterizer.h"
+#include "thread_pool.h"
+
+namespace py = pybind11;
+
+namespace geolrm::mesh {
+namespace {
+
+constexpr int kLargestSide = 16384;
+constexpr int kLargestSupersample = 16;
+constexpr int64_t kMostSamples = int64_t{1} << 28;
+
+std::string shape_text(const std::vector<py::ssize_t>& shape) {
+  std::ostringstream text;
+  text << "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text << (i ? ", " : "") << (shape[i] < 0 ? std::string("N") : std::to_string(shape[i]));
+  }
+  text << "]";
+  return text.str();
+}
+
+// A C-contiguous array of the shape and type, -1 for any length; no silent copy or cast.
+template <typename T>
+const T* require(const py::array& a, const std::string& name,
+                 const std::vector<py::ssize_t>& shape) {
+  const std::vector<py::ssize_t> actual(a.shape(), a.shape() + a.ndim());
+  bool fits = actual.size() == shape.size();
+  for (size_t i = 0; fits && i < shape.size(); ++i) fits = shape[i] < 0 || shape[i] == actual[i];
+  if (!fits) {
+    throw py::value_error(name + " has shape " + shape_text(actual) + "; it must be " +
+                          shape_text(shape));
+  }
+  if (!py::isinstance<py::array_t<T>>(a)) {
+    const std::string wanted = py::str(py::dtype::of<T>());
+    throw py::type_error(name + " has dtype " + std::string(py::str(a.dtype())) + "; it must be " +
+                         wanted + ". Convert it with astype(numpy." + wanted + ")");
+  }
+  if (!(a.flags() & py::array::c_style)) {
+    throw py::value_error(name +
+                          " is not contiguous; pass it through numpy.ascontiguousarray first");
+  }
+  return static_cast<const T*>(a.data());
+}
+
+float* require_output(py::array& a, const std::string& name,
+                      const std::vector<py::ssize_t>& shape) {
+  require<float>(a, name, shape);
+  if (!a.writeable()) {
+    throw py::value_error(name + " is read-only; pass an array that can be written");
+  }
+  return static_cast<float*>(a.mutable_data());
+}
+
+void check_finite(const float* values, py::ssize_t rows, int columns, const char* name) {
+  for (py::ssize_t i = 0; i < rows * columns; ++i) {
+    if (!std::isfinite(values[i])) {
+      std::ostringstream text;
+      text << name << " of vertex " << i / columns << " is " << values[i] << "; it must be finite";
+      throw py::value_error(text.str());
+    }
+  }
+}
+
+void check_index(int32_t index, size_t count, const char* name, size_t row, const char* target) {
+  if (index < 0 || static_cast<size_t>(index) >= count) {
+    throw py::value_error(std::string(name) + " " + std::to_string(row) + " names " + target + " " +
+                          std::to_string(index) + ", but there are " + std::to_string(count) +
+                          "; indices must be 0 or more and below that");
+  }
+}
+
+std::unique_ptr<TexturedMesh> make_mesh(const py::array& vertices, const py::array& faces,
+                                        const py::array& uv, const std::vector<py::array>& textures,
+                                        const py::array& face_texture) {
+  auto mesh = std::make_unique<TexturedMesh>();
+  const float* points = require<float>(vertices, "vertices", {-1, 3});
+  const int32_t* corners = require<int32_t>(faces, "faces", {-1, 3});
+  const py::ssize_t count = vertices.shape(0);
+  const float* coordinates = require<float>(uv, "uv", {count, 2});
+  const int32_t* chosen = require<int32_t>(face_texture, "face_texture", {faces.shape(0)});
+  check_finite(points, count, 3, "vertices");
+  check_finite(coordinates, count, 2, "uv");
+  mesh->vertices.resize(count);
+  mesh->uv.resize(count);
+  mesh->faces.resize(faces.shape(0));
+  for (py::ssize_t i = 0; i < count; ++i) {
+    mesh->vertices[i] = {points[3 * i], points[3 * i + 1], points[3 * i + 2]};
+    mesh->uv[i] = {coordinates[2 * i], coordinates[2 * i + 1]};
+  }
+  for (size_t f = 0; f < mesh->faces.size(); ++f) {
+    for (int c = 0; c < 3; ++c) {
+      check_index(corners[3 * f + c], mesh->vertices.size(), "face", f, "vertex");
+      mesh->faces[f][c] = corners[3 * f + c];
+    }
+    check_index(chosen[f], textures.size(), "face", f, "texture");
+  }
+  mesh->face_texture.assign(chosen, chosen + mesh->faces.size());
+  for (size_t t = 0; t < textures.size(); ++t) {
+    const std::string name = "texture " + std::to_string(t);
+    const uint8_t* pixels = require<uint8_t>(textures[t], name, {-1, -1, 3});
+    const py::ssize_t height = textures[t].shape(0), width = textures[t].shape(1);
+    if (std::min(width, height) < 1 || std::max(width, height) > kLargestSide) {
+      throw py::value_error(name + " has " + std::to_string(width) + " x " +
+                            std::to_string(height) + " texels; each side must be 1 to " +
+                            std::to_string(kLargestSide));
+    }
+    py::gil_scoped_release release;
+    mesh->textures.emplace_back(pixels, static_cast<int>(width), static_cast<int>(height));
+  }
+  return mesh;
+}
+
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+std::vector<MeshCamera> cameras_of(const Doubles& w2c, const Doubles& intrinsics) {
+  const double* poses = require<double>(w2c, "w2c", {-1, 4, 4});
+  const py::ssize_t views = w2c.shape(0);
+  const double* matrices = require<double>(intrinsics, "intrinsics", {views, 3, 3});
+  std::vector<MeshCamera> cameras(views);
+  for (py::ssize_t v = 0; v < views; ++v, poses += 16, matrices += 9) {
+    for (int i = 0; i < 16; ++i) {
+      if (!std::isfinite(poses[i]) || !std::isfinite(matrices[std::min(i, 8)])) {
+        throw py::value_error("camera " + std::to_string(v) +
+                              " holds NaN or infinity; every entry of w2c and intrinsics must be "
+                              "finite");
+      }
+    }
+    MeshCamera& camera = cameras[v];
+    for (int row = 0; row < 3; ++row) {
+      std::memcpy(camera.rotation + 3 * row, poses + 4 * row, 3 * sizeof(double));
+      camera.translation[row] = poses[4 * row + 3];
+    }
+    camera.fx = matrices[0];
+    camera.fy = matrices[4];
+    camera.cx = matrices[2];
+    camera.cy = matrices[5];
+    if (!(camera.fx > 0 && camera.fy > 0)) {
+      std::ostringstream text;
+      text << "intrinsics of camera " << v << " have fx = " << camera.fx << ", fy = " << camera.fy
+           << "; focal lengths must be positive, in pixels";
+      throw py::value_error(text.str());
+    }
+  }
+  return cameras;
+}
+
+void check_size(int64_t width, int64_t height, int supersample, int threads) {
+  if (std::min(width, height) < 1 || std::max(width, height) > kLargestSide) {
+    throw py::value_error("the image is " + std::to_string(width) + " x " + std::to_string(height) +
+                          " px; each side must be 1 to " + std::to_string(kLargestSide));
+  }
+  if (supersample < 1 || supersample > kLargestSupersample) {
+    throw py::value_error("supersample is " + std::to_string(supersample) + "; it must be 1 to " +
+                          std::to_string(kLargestSupersample));
+  }
+  const int64_t samples = width * height * supersample * supersample;
+  if (samples > kMostSamples) {
+    throw py::value_error("a view has " + std::to_string(samples) + " samples; at most " +
+                          std::to_string(kMostSamples) +
+                          " are supported: lower the size or supersample");
+  }
+  if (threads < 0) {
+    throw py::value_error("threads is " + std::to_string(threads) +
+                          "; it must be 0 (all cores) or more");
+  }
+}
+
+void render(const TexturedMesh& mesh, const Doubles& w2c, const Doubles& intrinsics, int width,
+            int height, int supersample, py::array rgb, py::array alpha, py::array depth,
+            int threads) {
+  check_size(width, height, supersample, threads);
+  const std::vector<MeshCamera> cameras = cameras_of(w2c, intrinsics);
+  const py::ssize_t views = static_cast<py::ssize_t>(cameras.size());
+  float* rgb_data = require_output(rgb, "rgb", {views, height, width, 3});
+  float* alpha_data = require_output(alpha, "alpha", {views, height, width});
+  float* depth_data = require_output(depth, "depth", {views, height, width});
+  py::gil_scoped_release release;
+  std::vector<MeshWorkspace> workspaces(resolve_threads(threads));
+  const int64_t pixels = int64_t{1} * width * height;
+  parallel_for(views, 1, threads, [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t v = begin; v < end; ++v) {
+      const MeshImage image = {width, height, rgb_data + 3 * pixels * v, alpha_data + pixels * v,
+                               depth_data + pixels * v};
+      render_mesh(mesh, cameras[v], supersample, image, workspaces[worker]);
+    }
+  });
+}
+
+}  // namespace
+
+void bind(py::module_& module) {
+  py::class_<TexturedMesh>(
+      module, "TexturedMesh",
+      "A triangle mesh with its textures, copied, ready to be rendered from any number of cameras.")
+      .def(py::init(&make_mesh), py::arg("vertices"), py::arg("faces"), py::arg("uv"),
+           py::arg("textures"), py::arg("face_texture"),
+           "vertices [P, 3] f32, faces [F, 3] i32, uv [P, 2] f32 (v up), textures: list of\n"
+           "[H, W, 3] u8, face_texture [F] i32, the texture of each face.")
+      .def("render", &render, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
+           py::arg("height"), py::arg("supersample"), py::arg("rgb"), py::arg("alpha"),
+           py::arg("depth"), py::arg("threads") = 1,
+           "Fills rgb [V, H, W, 3] (straight), alpha [V, H, W] and depth [V, H, W] (z, 0: none),\n"
+           "all f32, from w2c [V, 4, 4] (OpenCV axes) and intrinsics [V, 3, 3] (px). Views are\n"
+           "shared out among threads (0: all cores); the bits do not depend on their number.");
+}
+
+}  // namespace geolrm::mesh
