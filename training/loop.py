@@ -12,7 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from geolrm.engine.errors import InputError
 from geolrm.export.model import GeoLRM
+from geolrm.export.model.cross_attention import sample_and_weigh, use_sampler
 from geolrm.training.config import Recipe
+from geolrm.training.deformable_sampling import sample_and_weigh as native_sampler
 from geolrm.training.episodes import Episode
 from geolrm.training.objective import Objective, Outcome
 from geolrm.training.optimizer import (
@@ -96,11 +98,13 @@ def train(
             f"the run in {str(folder.path)!r} is at step {state.step}, beyond the {recipe.steps} "
             "asked for; give more steps"
         )
+    sampler = native_sampler if process.device.type == "cpu" else sample_and_weigh
     parallel = DistributedDataParallel(objective) if process.count > 1 else objective
     saved = time.monotonic()
     while state.step < recipe.steps:
         started = time.monotonic()
-        outcome, record, episode = run_step(recipe, parallel, state, source, process)
+        with use_sampler(sampler):
+            outcome, record, episode = run_step(recipe, parallel, state, source, process)
         record["seconds"] = round(time.monotonic() - started, 4)
         check_finite(record, episode, folder)
         state.step += 1

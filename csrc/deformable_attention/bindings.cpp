@@ -15,25 +15,9 @@ const float* floats(const py::array& a) { return static_cast<const float*>(a.dat
 
 // Sets levels, level_shapes and pixels of `op`.
 void set_levels(DeformableAttention& op, const py::array& level_shapes) {
+  op.pixels = count_pixels(level_shapes);
   op.levels = level_shapes.shape(0);
   op.level_shapes = static_cast<const int64_t*>(level_shapes.data());
-  op.pixels = 0;
-  if (level_shapes.shape(1) != 2 || op.levels < 1) {
-    throw py::value_error("level_shapes has shape " + shape_text(level_shapes) +
-                          "; it must be [levels, 2], one (H, W) for each of at least one level");
-  }
-  for (int64_t l = 0; l < op.levels; ++l) {
-    const int64_t height = op.level_shapes[2 * l], width = op.level_shapes[2 * l + 1];
-    const std::string size = std::to_string(height) + " x " + std::to_string(width);
-    if (height < 1 || width < 1) {
-      throw py::value_error("level " + std::to_string(l) + " of level_shapes is " + size +
-                            "; it must be at least 1 x 1");
-    }
-    if (height > kMaxPixels || width > kMaxPixels || (op.pixels += height * width) > kMaxPixels) {
-      throw py::value_error("level_shapes exceed 2^24 pixels a view at level " + std::to_string(l) +
-                            " (" + size + "); pass smaller feature maps");
-    }
-  }
 }
 
 // reference_points [V, N, 2] and sampling_offsets [N, h * levels * P * 2], known but for N and V.
@@ -124,6 +108,29 @@ void mark(const py::object& level_shapes, const py::object& reference_points,
 
 }  // namespace
 
+int64_t count_pixels(const py::array& level_shapes) {
+  const int64_t levels = level_shapes.shape(0);
+  const int64_t* sides = static_cast<const int64_t*>(level_shapes.data());
+  int64_t pixels = 0;
+  if (level_shapes.shape(1) != 2 || levels < 1) {
+    throw py::value_error("level_shapes has shape " + shape_text(level_shapes) +
+                          "; it must be [levels, 2], one (H, W) for each of at least one level");
+  }
+  for (int64_t l = 0; l < levels; ++l) {
+    const int64_t height = sides[2 * l], width = sides[2 * l + 1];
+    const std::string size = std::to_string(height) + " x " + std::to_string(width);
+    if (height < 1 || width < 1) {
+      throw py::value_error("level " + std::to_string(l) + " of level_shapes is " + size +
+                            "; it must be at least 1 x 1");
+    }
+    if (height > kMaxPixels || width > kMaxPixels || (pixels += height * width) > kMaxPixels) {
+      throw py::value_error("level_shapes exceed 2^24 pixels a view at level " + std::to_string(l) +
+                            " (" + size + "); pass smaller feature maps");
+    }
+  }
+  return pixels;
+}
+
 void bind_deformable_attention(py::module_& module) {
   module.def("deformable_cross_attention", attend, py::arg("values"), py::arg("level_shapes"),
              py::arg("reference_points"), py::arg("sampling_offsets"), py::arg("attention_logits"),
@@ -147,6 +154,7 @@ The arguments are those of deformable_cross_attention. A pixel next to an image'
 although its weight is zero.)");
   bind_value_projection(module);
   bind_self_attention(module);
+  bind_sampling(module);
 }
 
 }  // namespace geolrm

@@ -79,6 +79,11 @@ inline float largest(Vec a) {
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+// The sums of a, b, c and d at p[0] .. p[3].
+inline void sum4(float* p, Vec a, Vec b, Vec c, Vec d) {
+  const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a.v, b.v), _mm256_hadd_ps(c.v, d.v));
+  _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
+}
 
 // kept[m]: the lanes set in m side by side; popcount[m]: how many.
 struct CompressTable {

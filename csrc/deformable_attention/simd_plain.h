@@ -145,6 +145,11 @@ inline float largest(Vec a) {
   const Vec b = max(a, Vec{{a.v[2], a.v[3], a.v[0], a.v[1]}});
   return b.v[0] > b.v[1] ? b.v[0] : b.v[1];
 }
+// The sums of a, b, c and d at p[0] .. p[3].
+inline void sum4(float* p, Vec a, Vec b, Vec c, Vec d) {
+  const float sums[4] = {sum(a), sum(b), sum(c), sum(d)};
+  std::memcpy(p, sums, sizeof(sums));
+}
 
 // Lanes truncated to int32, kept as bits.
 inline Vec int_bits(Vec a) {

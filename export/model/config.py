@@ -279,7 +279,7 @@ def mini() -> GeoLRMConfig:
         ),
         proposal=ProposalConfig(block, grid_size=32, token_res=4, max_seq_len=4096),
         reconstruction=ReconstructionConfig(
-            block,
+            replace(block, num_layers=2),
             grid_size=32,
             xyz_scale=0.5,
             gaussians_per_anchor=16,

@@ -1,6 +1,8 @@
 """Deformable cross-attention into the feature levels of all views (paper section 3.3)."""
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +44,24 @@ def sample_and_weigh(
         output = output + torch.einsum("vhenp,nhp->vnhe", sampled, weights[:, :, level])
         start += height * breadth
     return output.flatten(2)
+
+
+Sampler = Callable[[Tensor, LevelShapes, Tensor, Tensor, Tensor], Tensor]
+_sampler: Sampler = sample_and_weigh
+
+
+@contextlib.contextmanager
+def use_sampler(sampler: Sampler) -> Iterator[None]:
+    """Every model samples with `sampler`, of `sample_and_weigh`'s arguments, while this is open.
+
+    Keep it open around the backward pass too where activations are recomputed there.
+    """
+    global _sampler
+    before, _sampler = _sampler, sampler
+    try:
+        yield
+    finally:
+        _sampler = before
 
 
 class DeformableAttention(nn.Module):
@@ -92,7 +112,7 @@ class DeformableAttention(nn.Module):
         """[N, d] queries to one output per view, [V, N, d]."""
         config = self.config
         shape = (config.num_heads, self.num_levels, config.samples_per_level)
-        return sample_and_weigh(
+        return _sampler(
             self.project_values(features).unflatten(2, (config.num_heads, -1)),
             level_shapes,
             reference,

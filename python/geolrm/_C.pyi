@@ -77,6 +77,47 @@ def self_attention(
 ) -> None:
     """softmax(q k^T / sqrt(e)) v for each head, into `out`; q, k, v, out [N, h*e] float32."""
 
+def deformable_sampling(
+    value: NDArray,
+    level_shapes: NDArray,
+    reference: NDArray,
+    offsets: NDArray,
+    weights: NDArray,
+    num_heads: int,
+    out: NDArray,
+    threads: int = 0,
+    isa: str = "",
+) -> None:
+    """Samples every view around each token and weighs the samples, into `out` [V, N, h*e].
+
+    Args:
+        value: [V, L, h*e] float32, heads in contiguous blocks; L is the sum of H*W over the levels.
+        level_shapes: [levels, 2] int64, (H, W).
+        reference: [V, N, 2] float32, (u, v) in each view, [0, 1] inside.
+        offsets: [N, h*levels*P*2] float32, (x, y) in pixels of the level.
+        weights: [N, h*levels*P] float32, used as they are.
+        num_heads: h.
+        out: [V, N, h*e] float32.
+        threads: 0 for all cores; the result does not depend on it.
+        isa: plain, avx2, avx512, or empty for the best.
+    """
+
+def deformable_sampling_backward(
+    value: NDArray,
+    level_shapes: NDArray,
+    reference: NDArray,
+    offsets: NDArray,
+    weights: NDArray,
+    num_heads: int,
+    g_out: NDArray,
+    g_value: NDArray,
+    g_offsets: NDArray,
+    g_weights: NDArray,
+    threads: int = 0,
+    isa: str = "",
+) -> None:
+    """Adds the gradients of deformable_sampling, for g_out, to the three arrays after it."""
+
 # --- rasterizer (csrc/rasterizer) ---
 
 class RasterParameters:

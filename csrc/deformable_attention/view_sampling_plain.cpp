@@ -1,0 +1,2 @@
+#define GEOLRM_SIMD "simd_plain.h"
+#include "view_sampling_kernel.h"
