@@ -63,7 +63,7 @@ class Recipe:
     objects_per_step: int = 1  # of each process
     seed: int = 0
     true_anchor_steps: int = 1000  # over which true occupancy gives way to the proposal's
-    max_anchors: int = 4096
+    max_anchors: int = 3200
     precision: str = "bf16"
     losses: LossConfig = field(default_factory=LossConfig)
     views: ViewConfig = field(default_factory=ViewConfig)

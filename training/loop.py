@@ -1,8 +1,9 @@
 """The training loop: examples, losses, steps, checkpoints; the same on one process or many."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from geolrm.engine.errors import InputError
 from geolrm.export.model import GeoLRM
-from geolrm.export.model.cross_attention import sample_and_weigh, use_sampler
+from geolrm.export.model.attention import use_attention
+from geolrm.export.model.cross_attention import use_sampler
+from geolrm.training.attention import multi_head_attention
 from geolrm.training.config import Recipe
-from geolrm.training.deformable_sampling import sample_and_weigh as native_sampler
+from geolrm.training.deformable_sampling import sample_and_weigh
 from geolrm.training.episodes import Episode
 from geolrm.training.objective import Objective, Outcome
 from geolrm.training.optimizer import (
@@ -98,12 +101,11 @@ def train(
             f"the run in {str(folder.path)!r} is at step {state.step}, beyond the {recipe.steps} "
             "asked for; give more steps"
         )
-    sampler = native_sampler if process.device.type == "cpu" else sample_and_weigh
     parallel = DistributedDataParallel(objective) if process.count > 1 else objective
     saved = time.monotonic()
     while state.step < recipe.steps:
         started = time.monotonic()
-        with use_sampler(sampler):
+        with fast_operators(recipe, process):
             outcome, record, episode = run_step(recipe, parallel, state, source, process)
         record["seconds"] = round(time.monotonic() - started, 4)
         check_finite(record, episode, folder)
@@ -118,10 +120,22 @@ def train(
             ending or time.monotonic() - saved > intervals.checkpoint_seconds
         ):
             folder.save(state)
+            folder.save_weights(state, recipe.model)
             saved = time.monotonic()
         if ending:
             break
     return state
+
+
+@contextlib.contextmanager
+def fast_operators(recipe: Recipe, process: Process) -> Iterator[None]:
+    """On the CPU: our own sampling, and in bf16 our own attention."""
+    with contextlib.ExitStack() as stack:
+        if process.device.type == "cpu":
+            stack.enter_context(use_sampler(sample_and_weigh))
+            if recipe.precision == "bf16":
+                stack.enter_context(use_attention(multi_head_attention))
+        yield
 
 
 def run_step(

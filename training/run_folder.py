@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from geolrm.engine.atomic import atomic_file
 from geolrm.engine.bundle import file_sha256
 from geolrm.engine.errors import CheckpointError, InputError
+from geolrm.export.bundle_writer import CONFIG_KEY
+from geolrm.export.model import GeoLRMConfig
 from geolrm.training.config import Recipe
 from geolrm.training.optimizer import MovingAverage
 
 KEPT = 2  # checkpoints
+WEIGHTS_NAME = "weights.safetensors"  # the moving average, in the format that geolrm-export reads
 
 
 class CheckpointNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +114,15 @@ class RunFolder:
         for old in self.checkpoints()[KEPT:]:
             old.unlink()
             old.with_suffix(".json").unlink(missing_ok=True)
+        return file
+
+    def save_weights(self, state: TrainingState, config: GeoLRMConfig) -> Path:
+        """The moving average with its configuration: a checkpoint for geolrm-export."""
+        file = self.path / WEIGHTS_NAME
+        metadata = {CONFIG_KEY: json.dumps(asdict(config)), "format": "pt"}
+        weights = {k: v.detach().cpu().contiguous() for k, v in state.average.weights.items()}
+        with atomic_file(file) as stream:
+            stream.write(save(weights, metadata))
         return file
 
     def resume(self, state: TrainingState, warn: Any = print) -> bool:

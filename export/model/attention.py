@@ -1,5 +1,8 @@
 """Self-attention of the geometry-aware transformer, in its two variants, and 3D RoPE."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,12 +36,32 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return rotated.flatten(2)
 
 
+def fused_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
+    """Torch's own attention over [B, T, h e] tokens, heads in contiguous channel blocks."""
+    q, k, v = (t.unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+Attend = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+_attend: Attend = fused_attention
+
+
+@contextlib.contextmanager
+def use_attention(attend: Attend) -> Iterator[None]:
+    """Every model attends with ``attend``, of :func:`fused_attention`'s arguments, meanwhile."""
+    global _attend
+    before, _attend = _attend, attend
+    try:
+        yield
+    finally:
+        _attend = before
+
+
 def multi_head_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
     """Softmax attention over [B, T, h e] tokens, heads in contiguous channel blocks."""
     if torch.compiler.is_exporting():  # the three-dimensional form, which every backend can lower
         return torch.onnx.ops.attention(q, k, v, q_num_heads=num_heads, kv_num_heads=num_heads)[0]
-    q, k, v = (t.unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    return _attend(q, k, v, num_heads)
 
 
 def attend_tokens(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -277,7 +277,7 @@ def mini() -> GeoLRMConfig:
             batch_norm=False,
             rays="unit",
         ),
-        proposal=ProposalConfig(block, grid_size=32, token_res=4, max_seq_len=4096),
+        proposal=ProposalConfig(block, grid_size=32, token_res=4, max_seq_len=6144),
         reconstruction=ReconstructionConfig(
             replace(block, num_layers=2),
             grid_size=32,
