@@ -1,7 +1,7 @@
 """Textured triangle meshes: read, put together, rendered, sampled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,24 @@ def compose(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
+def normalised(mesh: Mesh) -> Mesh:
+    """Moved and scaled so that its box is centred at 0 and has longest side 1."""
+    low, high = mesh.vertices.min(0).astype(np.float64), mesh.vertices.max(0).astype(np.float64)
+    side = (high - low).max()
+    if not side > 0:
+        raise InputError("all vertices of the mesh are at one point; it cannot fill the cube")
+    return replace(mesh, vertices=((mesh.vertices - (low + high) / 2) / side).astype(np.float32))
+
+
+def rotation(axis: int, degrees: float) -> NDArray[np.float64]:
+    """[3, 3] right-handed turn about x, y or z (0, 1, 2)."""
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    turn = np.eye(3)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    turn[[i, i, j, j], [i, j, i, j]] = c, -s, s, c
+    return turn
+
+
 def render_mesh(
     mesh: Mesh, cameras: Cameras, size: int, supersample: int = 3, threads: int = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -135,7 +153,9 @@ def render_mesh(
     shape = (len(cameras), size, size)
     try:
         renderer = _C.TexturedMesh(
-            mesh.vertices, mesh.faces, mesh.uv, list(mesh.textures), mesh.face_texture
+            *(np.ascontiguousarray(a) for a in (mesh.vertices, mesh.faces, mesh.uv)),
+            [np.ascontiguousarray(texture) for texture in mesh.textures],
+            np.ascontiguousarray(mesh.face_texture),
         )
         rgb, alpha, depth = (np.empty(s, np.float32) for s in ((*shape, 3), shape, shape))
         pixels = cameras.intrinsics * np.array([[size], [size], [1.0]])
