@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kPiece = 32;                                           // samples located together
 constexpr int kMaxVectors = kRegisters == 32 ? 4 : kWidth == 8 ? 6 : 3;  // channels in registers
 constexpr int64_t kChunk = kMaxVectors * kWidth;
+constexpr int64_t kAhead = 8;  // tokens whose rows are fetched early: they lie strides apart
 
 // The taps of a sample inside its image, in the order upper left, upper right, lower left, lower
 // right. A tap beyond an edge weighs nothing, and its place is that of another.
@@ -174,14 +175,24 @@ inline void scatter(C channels, const float* value, float* gradient, const float
   }
 }
 
+inline void fetch(const float* p, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += 16) prefetch(p + i);
+}
+
 void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t view, int64_t begin,
             int64_t end, float* out) {
   const int64_t d = op.heads * op.width, channel = plane.head * op.width;
+  const int64_t step = op.heads * op.levels * op.points;  // samples of a token
   const float* value = op.value + (view * op.pixels + plane.start) * d + channel;
   Spots spots;
   for (int64_t n = begin; n < end; ++n) {
     const int64_t row = view * op.tokens + n;
     const int64_t at = ((n * op.heads + plane.head) * op.levels + plane.level) * op.points;
+    if (n + kAhead < end) {
+      fetch(op.offsets + 2 * (at + kAhead * step), 2 * op.points);
+      fetch(op.weights + at + kAhead * step, op.points);
+      fetch(out + (row + kAhead) * d + channel, op.width);
+    }
     for (int64_t from = 0; from < op.points; from += kPiece) {
       const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
       find_spots(plane, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
@@ -198,6 +209,7 @@ void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t vie
 void differentiate(const DeformableSampling& op, const SampledPlane& plane,
                    const DeformableSamplingGradients& gradients) {
   const int64_t d = op.heads * op.width, channel = plane.head * op.width;
+  const int64_t step = op.heads * op.levels * op.points;  // samples of a token
   Spots spots;
   float dots[kPiece][4];
   for (int64_t view = 0; view < op.views; ++view) {
@@ -205,6 +217,13 @@ void differentiate(const DeformableSampling& op, const SampledPlane& plane,
     for (int64_t n = 0; n < op.tokens; ++n) {
       const int64_t row = view * op.tokens + n;
       const int64_t at = ((n * op.heads + plane.head) * op.levels + plane.level) * op.points;
+      if (n + kAhead < op.tokens) {
+        fetch(op.offsets + 2 * (at + kAhead * step), 2 * op.points);
+        fetch(op.weights + at + kAhead * step, op.points);
+        fetch(gradients.offsets + 2 * (at + kAhead * step), 2 * op.points);
+        fetch(gradients.weights + at + kAhead * step, op.points);
+        fetch(gradients.out + (row + kAhead) * d + channel, op.width);
+      }
       for (int64_t from = 0; from < op.points; from += kPiece) {
         const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
         find_spots(plane, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
