@@ -1,6 +1,5 @@
 #include "deformable_sampling.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "cpu_features.h"
@@ -9,8 +8,6 @@
 
 namespace geolrm {
 namespace {
-
-constexpr int64_t kTokens = 512;  // of a task of the forward pass
 
 const ViewSamplingKernel& kernel(Isa isa) {
 #ifdef GEOLRM_X86
@@ -41,12 +38,11 @@ void deformable_sampling(const DeformableSampling& op, float* out, int threads,
                          const std::string& isa) {
   const ViewSamplingKernel& run = kernel(parse_isa(isa));
   const std::vector<SampledPlane> planes = planes_of(op);
-  const int64_t chunks = (op.tokens + kTokens - 1) / kTokens;
-  parallel_for(op.views * chunks, 1, threads, [&](int64_t first, int64_t last, int) {
+  parallel_for(op.views * op.heads, 1, threads, [&](int64_t first, int64_t last, int) {
     for (int64_t task = first; task < last; ++task) {
-      const int64_t begin = task % chunks * kTokens, end = std::min(begin + kTokens, op.tokens);
-      for (const SampledPlane& plane : planes) {
-        run.sample(op, plane, task / chunks, begin, end, out);
+      const SampledPlane* own = planes.data() + task % op.heads * op.levels;
+      for (int64_t level = 0; level < op.levels; ++level) {
+        run.sample(op, own[level], task / op.heads, out);
       }
     }
   });

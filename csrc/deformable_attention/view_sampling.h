@@ -13,10 +13,8 @@ struct SampledPlane {
 };
 
 struct ViewSamplingKernel {
-  // The plane's part of out for tokens [begin, end) of a view; the first level overwrites, the
-  // others add.
-  void (*sample)(const DeformableSampling& op, const SampledPlane& plane, int64_t view,
-                 int64_t begin, int64_t end, float* out);
+  // The plane's part of a view's out; the first level overwrites, the others add.
+  void (*sample)(const DeformableSampling& op, const SampledPlane& plane, int64_t view, float* out);
   // All gradients of the plane, views and tokens in order.
   void (*differentiate)(const DeformableSampling& op, const SampledPlane& plane,
                         const DeformableSamplingGradients& gradients);

@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kPiece = 32;                                           // samples located together
 constexpr int kMaxVectors = kRegisters == 32 ? 4 : kWidth == 8 ? 6 : 3;  // channels in registers
 constexpr int64_t kChunk = kMaxVectors * kWidth;
+constexpr int64_t kAhead = 8;  // tokens whose rows are fetched early: they lie strides apart
 
 // The taps of a sample inside its image, in the order upper left, upper right, lower left, lower
 // right. A tap beyond an edge weighs nothing, and its place is that of another.
@@ -27,20 +28,26 @@ struct Spots {
   int64_t count;
 };
 
-// Of samples [from, to) of a (token, head, level), those inside. `offsets` and `attention` are the
-// level's first. x and y lie side by side: even lanes are x.
-inline void find_spots(const SampledPlane& plane, int64_t stride, const float* reference,
-                       const float* offsets, const float* attention, int64_t from, int64_t to,
-                       Spots& spots) {
-  const float w = static_cast<float>(plane.width), h = static_cast<float>(plane.height);
-  float sides[kWidth], centres[kWidth];
-  for (int i = 0; i < kWidth; i += 2) {
-    sides[i] = w;
-    sides[i + 1] = h;
-    centres[i] = reference[0] * w - 0.5f;
-    centres[i + 1] = reference[1] * h - 0.5f;
+// x and y lie side by side: even lanes are x.
+struct Lanes {
+  Vec side;  // W, H, W, H ...
+  Mask even;
+  explicit Lanes(const SampledPlane& plane) {
+    float odd[kWidth];
+    for (int i = 0; i < kWidth; ++i) odd[i] = static_cast<float>(i % 2);
+    even = less(load(odd), set1(0.5f));
+    side = pairs(static_cast<float>(plane.width), static_cast<float>(plane.height));
   }
-  const Vec side = load(sides), centre = load(centres);
+  Vec pairs(float x, float y) const { return select(even, set1(x), set1(y)); }
+};
+
+// Of samples [from, to) of a (token, head, level), those inside. `offsets` and `attention` are the
+// level's first.
+inline void find_spots(const SampledPlane& plane, const Lanes& lanes, int64_t stride,
+                       const float* reference, const float* offsets, const float* attention,
+                       int64_t from, int64_t to, Spots& spots) {
+  const Vec side = lanes.side;
+  const Vec centre = lanes.pairs(reference[0], reference[1]) * side - set1(0.5f);
   const Vec one = set1(1.0f), below = set1(-1.00000012f), minus_half = set1(-0.5f);
   // By axis: whether the tap exists, its weight and its index; -1 where a sample is outside.
   float near[2 * kPiece], far[2 * kPiece], near_weight[2 * kPiece], far_weight[2 * kPiece];
@@ -174,17 +181,27 @@ inline void scatter(C channels, const float* value, float* gradient, const float
   }
 }
 
-void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t view, int64_t begin,
-            int64_t end, float* out) {
+inline void fetch(const float* p, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += 16) prefetch(p + i);
+}
+
+void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t view, float* out) {
   const int64_t d = op.heads * op.width, channel = plane.head * op.width;
+  const int64_t step = op.heads * op.levels * op.points;  // samples of a token
   const float* value = op.value + (view * op.pixels + plane.start) * d + channel;
+  const Lanes lanes(plane);
   Spots spots;
-  for (int64_t n = begin; n < end; ++n) {
+  for (int64_t n = 0; n < op.tokens; ++n) {
     const int64_t row = view * op.tokens + n;
     const int64_t at = ((n * op.heads + plane.head) * op.levels + plane.level) * op.points;
+    if (n + kAhead < op.tokens) {
+      fetch(op.offsets + 2 * (at + kAhead * step), 2 * op.points);
+      fetch(op.weights + at + kAhead * step, op.points);
+      fetch(out + (row + kAhead) * d + channel, op.width);
+    }
     for (int64_t from = 0; from < op.points; from += kPiece) {
       const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
-      find_spots(plane, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
+      find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
                  spots);
       const bool first = plane.level == 0 && from == 0;
       if (spots.count == 0 && !first) continue;
@@ -198,6 +215,8 @@ void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t vie
 void differentiate(const DeformableSampling& op, const SampledPlane& plane,
                    const DeformableSamplingGradients& gradients) {
   const int64_t d = op.heads * op.width, channel = plane.head * op.width;
+  const int64_t step = op.heads * op.levels * op.points;  // samples of a token
+  const Lanes lanes(plane);
   Spots spots;
   float dots[kPiece][4];
   for (int64_t view = 0; view < op.views; ++view) {
@@ -205,9 +224,16 @@ void differentiate(const DeformableSampling& op, const SampledPlane& plane,
     for (int64_t n = 0; n < op.tokens; ++n) {
       const int64_t row = view * op.tokens + n;
       const int64_t at = ((n * op.heads + plane.head) * op.levels + plane.level) * op.points;
+      if (n + kAhead < op.tokens) {
+        fetch(op.offsets + 2 * (at + kAhead * step), 2 * op.points);
+        fetch(op.weights + at + kAhead * step, op.points);
+        fetch(gradients.offsets + 2 * (at + kAhead * step), 2 * op.points);
+        fetch(gradients.weights + at + kAhead * step, op.points);
+        fetch(gradients.out + (row + kAhead) * d + channel, op.width);
+      }
       for (int64_t from = 0; from < op.points; from += kPiece) {
         const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
-        find_spots(plane, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
+        find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
                    spots);
         if (spots.count == 0) continue;
         each_chunk(op.width, [&](auto channels, int64_t c) {
