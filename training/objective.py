@@ -82,7 +82,7 @@ class Objective(nn.Module):
         share = 1 - step / max(recipe.true_anchor_steps, 1)
         scores = logits.detach()
         if torch.rand((), generator=generator) < share or (scores > 0).sum() < MIN_ANCHORS:
-            scores = scores.clamp(-1, 1) + 4 * episode.occupancy - 2
+            scores = scores.sigmoid() + 4 * episode.occupancy - 2
         scores = fill_bucket(scores, recipe.max_anchors)
         chosen = select_anchors(scores.cpu().numpy(), recipe.max_anchors, seed=number)
         return torch.from_numpy(chosen.positions).to(logits.device)
