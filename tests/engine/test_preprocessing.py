@@ -9,6 +9,7 @@ from geolrm.engine.preprocessing import (
     composite_on_white,
     prepare_views,
     resample_to_square,
+    split_alpha,
 )
 
 
@@ -26,12 +27,12 @@ def camera():
 def test_transparent_pixels_become_white_before_any_resize():
     image = np.zeros((4, 4, 4), np.uint8)  # black and transparent
     image[:, 2:] = [255, 0, 0, 255]
-    rgb, alpha = composite_on_white(image)
+    rgb, alpha = split_alpha(image)
     np.testing.assert_array_equal(alpha, [[0, 0, 1, 1]] * 4)
     np.testing.assert_array_equal(rgb[:, :2], 1)
     np.testing.assert_array_equal(rgb[:, 2:], np.broadcast_to([1, 0, 0], (4, 2, 3)))
     half = np.full((1, 1, 4), 0.5, np.float32).transpose(2, 0, 1)
-    np.testing.assert_allclose(composite_on_white(half)[0][0, 0], 0.75)
+    np.testing.assert_allclose(composite_on_white(half)[0, 0], 0.75)
 
 
 def test_same_size_centred_image_passes_unchanged():
