@@ -12,6 +12,10 @@ from geolrm import _C
 from geolrm.engine.atomic import existing_path
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.training.data.posed_object import PosedObject
+from geolrm.training.data.views import rig, seen_points
+
+RENDERER_VERSION = 1  # to be raised when pictures, depth or points change for the same mesh
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,6 +169,37 @@ def render_mesh(
     except (TypeError, ValueError) as error:
         raise InputError(f"the mesh cannot be rendered: {error}") from error
     return rgb, alpha, depth
+
+
+def render_object(
+    mesh: Mesh,
+    rng: np.random.Generator,
+    size: int,
+    *,
+    supersample: int = 3,
+    points: int = 20_000,
+    threads: int = 1,
+) -> PosedObject:
+    """38 views: 24 around from above, 12 around on a level, one from the top and one from below.
+
+    Args:
+        mesh: In the unit cube, as `normalised` leaves it.
+        rng: Draws the elevations, the distance and the points.
+        size: Side of a view in pixels.
+        supersample: Samples along each side of a pixel.
+        points: How many samples of the surface are drawn; those that no view sees are dropped.
+        threads: Views are shared out among them.
+    """
+    cameras = rig(mesh.vertices, rng)
+    rgb, alpha, depth = render_mesh(mesh, cameras, size, supersample, threads)
+    rgba = np.concatenate([rgb, alpha[..., None]], axis=-1)
+    samples = surface_points(mesh, points, rng)
+    return PosedObject(
+        (rgba * 255 + 0.5).astype(np.uint8),
+        depth,
+        cameras,
+        samples[seen_points(samples, depth, cameras)],
+    )
 
 
 def surface_points(mesh: Mesh, count: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -1,0 +1,136 @@
+"""Captures with depth: what `geolrm.engine.captures` reads, and a depth PNG for each frame."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.captures import load_capture
+from geolrm.engine.errors import InputError
+from geolrm.training.data.posed_object import PosedObject
+from geolrm.training.data.views import points_of_depth
+
+POINTS = 20_000  # from depth, where there is no points.npz
+MAX_POINT_BYTES = 64 << 20
+LARGEST_COORDINATE = 0.51  # cube sides; half the cube and some rounding
+
+
+def load_posed_capture(path: str | Path) -> PosedObject:
+    """Read a capture folder, or one of its JSON files, as a training object.
+
+    Frames need ``depth_file_path`` (16-bit PNG, z-depth; ``depth_unit_scale_factor`` gives its
+    unit). Surface points are those of ``points.npz`` beside the JSON file, only the ``visible``
+    ones where it says so; without the file they are back-projected from the depth.
+
+    Raises:
+        InputError: Names the file or frame, what is wrong with it, and what to do.
+    """
+    capture = load_capture(path)
+    path = Path(path)
+    file = path / "transforms.json" if path.is_dir() else path
+    rgba = _square_rgba(capture.images, capture.names, file)
+    depth = _read_depth(file, rgba.shape[1])
+    stored = file.parent / "points.npz"
+    derived = points_of_depth(depth, capture.cameras, POINTS, str(file))
+    points = read_points(stored) if stored.is_file() else derived
+    return PosedObject(rgba, depth, capture.cameras, points)
+
+
+def read_points(path: Path) -> NDArray[np.float32]:
+    """[P, 3] of an .npz file with ``points`` and, optionally, which of them are ``visible``.
+
+    Raises:
+        InputError: The file is damaged, too large, or does not hold points of the unit cube.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_POINT_BYTES:
+            raise InputError(
+                f"{str(path)!r} unpacks to {size} bytes; at most {MAX_POINT_BYTES} are read: "
+                "store fewer points"
+            )
+        with np.load(path, allow_pickle=False) as stored:
+            points = np.asarray(stored["points"])
+            visible = np.asarray(stored["visible"]) if "visible" in stored else None
+    except KeyError as error:
+        raise InputError(f"{str(path)!r} holds no array 'points'; store points [P, 3]") from error
+    except InputError:
+        raise
+    except Exception as error:  # numpy, zip and zlib each raise their own
+        raise InputError(
+            f"{str(path)!r} cannot be read: {error}; it may be damaged, restore or remove it"
+        ) from error
+    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind != "f" or not len(points):
+        raise InputError(
+            f"points of {str(path)!r} are {points.dtype} {list(points.shape)}; they must be "
+            "floating point [P, 3], at least one"
+        )
+    if visible is not None:
+        if visible.shape != (len(points),) or visible.dtype != bool:
+            raise InputError(
+                f"visible of {str(path)!r} is {visible.dtype} {list(visible.shape)}; it must be "
+                f"bool [{len(points)}]"
+            )
+        points = points[visible] if visible.any() else points
+    points = points.astype(np.float32)
+    if not (np.abs(points) <= LARGEST_COORDINATE).all():  # also refuses NaN
+        raise InputError(
+            f"points of {str(path)!r} reach to {np.abs(points).max():.3g}; they must lie in the "
+            "cube [-0.5, 0.5]^3 of the poses"
+        )
+    return points
+
+
+def _square_rgba(images: list[NDArray[np.uint8]], names: list[str], file: Path) -> NDArray:
+    """[V, S, S, 4] of frames that all have one square size and an alpha channel."""
+    size = images[0].shape[0]
+    for name, image in zip(names, images, strict=True):
+        if image.shape != (size, size, 4):
+            height, width, channels = image.shape
+            raise InputError(
+                f"{file}: {name!r} has {width} x {height} px and {channels} channels; all frames "
+                f"must be {size} x {size} px with 4 channels (RGBA) to train on them"
+            )
+    return np.stack(images)
+
+
+def _read_depth(file: Path, size: int) -> NDArray[np.float32]:
+    """[V, S, S]; the frames themselves were checked by `load_capture`."""
+    content: dict[str, Any] = json.loads(file.read_bytes())
+    unit = content.get("depth_unit_scale_factor")
+    if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < 1:
+        raise InputError(
+            f"{file}: depth_unit_scale_factor is {unit!r}; it must be a number between 0 and 1, "
+            "the depth of one step of the PNGs"
+        )
+    planes = []
+    for index, frame in enumerate(content["frames"]):
+        name = frame.get("depth_file_path")
+        if not isinstance(name, str) or not name:
+            raise InputError(
+                f"{file}, frame {index} has no depth_file_path; training needs a depth PNG for "
+                "each frame"
+            )
+        planes.append(_read_png16(file.parent / name, size) * np.float32(unit))
+    return np.stack(planes)
+
+
+def _read_png16(path: Path, size: int) -> NDArray[np.float32]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if not image.mode.startswith("I") or image.size != (size, size):
+                raise InputError(
+                    f"depth {str(path)!r} has mode {image.mode} and {image.width} x "
+                    f"{image.height} px; it must be a 16-bit grey PNG of {size} x {size} px"
+                )
+            return np.asarray(image).astype(np.float32)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"depth {str(path)!r} cannot be read: {error}; restore it") from error
