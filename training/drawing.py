@@ -24,11 +24,10 @@ def choose_rasterizer(name: RasterizerName, device: torch.device, threads: int) 
     if name == "gsplat" or (name == "auto" and device.type == "cuda"):
         gsplat_backend.import_gsplat()
         return gsplat_backend.rasterize
-    return partial(_on_cpu, threads=threads)
+    return partial(_on_cpu, device=device, threads=threads)
 
 
-def _on_cpu(*splats: torch.Tensor, **options: Any) -> Rasterized:
-    device = splats[0].device
+def _on_cpu(*splats: torch.Tensor, device: torch.device, **options: Any) -> Rasterized:
     moved = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
     drawn = rasterize(*(tensor.cpu() for tensor in splats), **moved)
     return Rasterized(*(image.to(device) for image in drawn))

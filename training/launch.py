@@ -1,5 +1,6 @@
 """Start a run: in processes on this machine, or as one of torchrun's."""
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from geolrm.training.config import Recipe
 from geolrm.training.data.prefetch import Prefetched
 from geolrm.training.data.sources import load_source
 from geolrm.training.drawing import RasterizerName
+from geolrm.training.folder_lock import locked
 from geolrm.training.loop import Intervals, train
 from geolrm.training.pictures import draw_curves, draw_sample
 from geolrm.training.processes import on_interrupt, run_processes
@@ -93,9 +95,11 @@ def work(options: Launch, process: Process) -> None:
         draw_sample(options.folder / "samples" / f"step{step:07d}.png", episode, outcome)
         draw_curves(options.folder / "curves.png", folder.records())
 
-    with on_interrupt(lambda: interrupted.append(True)):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(on_interrupt(lambda: interrupted.append(True)))
         if process.rank == 0:
             folder.start(recipe, code_version())
+            stack.enter_context(locked(folder.path))
         source: Any = load_source(options.data, recipe, options.cache)
         if process.rank == 0:
             folder.check_data(source.names)
