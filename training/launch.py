@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def launch(options: Launch) -> None:
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
         local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         process = Process(dist.get_rank(), dist.get_world_size(), threads(options, local), place)
+        if process.rank > 0:
+            warnings.simplefilter("ignore")  # rank 0 has the same ones
         work(options, process)
         dist.destroy_process_group()
     else:

@@ -21,8 +21,8 @@ SMALL = [
 ]
 
 
-def begin(folder, *extra):
-    command = [str(BIN / "geolrm-train"), *COMMAND, *SMALL, "-o", str(folder), *extra]
+def begin(folder, *extra, launcher=()):
+    command = [*launcher, str(BIN / "geolrm-train"), *COMMAND, *SMALL, "-o", str(folder), *extra]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -67,17 +67,17 @@ def test_a_whole_run_leaves_its_files(uninterrupted):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals of POSIX")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_command_goes_on_to_the_same_bits(sent, uninterrupted, tmp_path):
+def test_an_interrupted_command_goes_on_to_the_same_bits(uninterrupted, tmp_path):
     folder = tmp_path / "run"
     often = ("--steps", "12", "--checkpoint-seconds", "0")
-    process = begin(folder, *often)
-    wait_for_step(folder, 3, process)
-    process.send_signal(sent)
-    out, err = process.communicate(timeout=300)
-    if sent == signal.SIGKILL:
-        assert process.returncode == -signal.SIGKILL
-    else:
+    for sent, step in ((signal.SIGINT, 2), (signal.SIGTERM, 5), (signal.SIGKILL, 8)):
+        process = begin(folder, *often)
+        wait_for_step(folder, step, process)
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=300)
+        if sent == signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL
+            continue
         assert process.returncode == 0, err
         assert "stopped; the same command goes on from here" in out
         assert "Traceback" not in err
@@ -87,15 +87,20 @@ def test_an_interrupted_command_goes_on_to_the_same_bits(sent, uninterrupted, tm
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert final_weights(folder) == final_weights(uninterrupted[0])
+    assert [record["step"] for record in RunFolder(folder).records()] == list(range(12))
 
 
-def test_two_processes_resume_to_the_same_bits(tmp_path):
+@pytest.mark.long
+def test_two_processes_resume_to_the_same_bits_under_torchrun(tmp_path):
     whole, parted = tmp_path / "whole", tmp_path / "parted"
-    for folder, steps in ((whole, "4"), (parted, "2"), (parted, "4")):
-        # The rate follows the length of the run: the shorter part is cut short, not planned short.
-        extra = ("--processes", "2", "--steps", "4", "--checkpoint-seconds", "0")
-        process = begin(folder, *extra)
-        if steps == "2":
+    steps = ("--steps", "4", "--checkpoint-seconds", "0")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    for folder, interrupted in ((whole, False), (parted, True), (parted, False)):
+        resumed = folder == parted and not interrupted
+        launcher = [*torchrun, "--nproc-per-node", "2"] if resumed else []
+        processes = () if resumed else ("--processes", "2")
+        process = begin(folder, *steps, *processes, launcher=launcher)
+        if interrupted:
             wait_for_step(folder, 1, process)
             process.terminate()
         _, err = process.communicate(timeout=600)

@@ -1,16 +1,15 @@
 """Training lowers the losses, and what it learned renders well through the exported engine."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from conftest import write_tiny  # noqa: E402
 from tiny_training import model_with_cues, run, tiny_recipe  # noqa: E402
 
 from geolrm import Cameras, Engine  # noqa: E402
+from geolrm.engine.manifest import Range, Source  # noqa: E402
+from geolrm.export.bundle_writer import ExportOptions, write_bundle  # noqa: E402
 from geolrm.export.checkpoint import load_checkpoint  # noqa: E402
 from geolrm.export.model import (  # noqa: E402
     CueConfig,
@@ -101,7 +100,14 @@ def test_one_object_is_learned_and_rendered_by_the_engine(tmp_path):
     run(tmp_path / "run", recipe, source)
 
     model, _, _ = load_checkpoint(tmp_path / "run" / "weights.safetensors")
-    engine = Engine(write_tiny(model, tmp_path / "bundle"))
+    write_bundle(
+        model,
+        tmp_path / "bundle",
+        name="one",
+        source=Source("weights.safetensors", "", trained=True),
+        options=ExportOptions("fp32", Range(1, INPUTS, 21), Range(1, 512, 1024)),
+    )
+    engine = Engine(tmp_path / "bundle")
     chosen = np.array(shown.cameras.spread(INPUTS))
     scene = engine.run(shown.rgba[chosen], part(shown, chosen).cameras)
     drawn = scene.render(hidden.cameras, (SIZE, SIZE)).rgb
