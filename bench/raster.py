@@ -147,9 +147,12 @@ def curves(args: argparse.Namespace) -> None:
             f"{name}: " + ", ".join(f"{x}: {1e3 * y:.1f} ms" for x, y in zip(xs, ys, strict=True))
         )
     if args.plot:
-        import matplotlib.pyplot as plt
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
+        figure = Figure(figsize=(9, 4))
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2)
         left.loglog(counts, [1e3 * t for t in by_count], "o-")
         left.set(xlabel="splats, at 512 px", ylabel="ms, 2 threads")
         right.loglog([s * s for s in sides], [1e3 * t for t in by_side], "o-")
@@ -165,7 +168,7 @@ def best_of(frame: Frame, repeats: int = 7) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scene", type=Path, nargs="*", help=".npz files instead of seeded scenes")
+    parser.add_argument("--scene", type=Path, nargs="*", help=".npz or .ply files, not seeded scenes")
     parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024])
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--torch", action="store_true", help="compare with torch (takes minutes)")

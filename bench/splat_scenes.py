@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from geolrm.engine.gaussians import Gaussians
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -65,7 +67,15 @@ def ring_and_ball(count: int, seed: int = 0) -> Scene:
 
 
 def read(path: Path) -> Scene:
-    """A scene from an .npz with means, scales, quats, opacities, colors, and perhaps a camera."""
+    """A scene from a file.
+
+    ``.npz``: means, scales, quats, opacities, colors, and perhaps a camera. ``.ply``: splats that a
+    model made, seen from the camera of :func:`ring_and_ball`.
+    """
+    if path.suffix == ".ply":
+        splats = Gaussians.load(path)
+        arrays = [splats.means, splats.opacities, splats.scales, splats.quats, splats.colors]
+        return Scene(*arrays, W2C, TAN_HALF)
     with np.load(path) as file:
         arrays = [
             np.ascontiguousarray(file[name], np.float32)

@@ -79,7 +79,7 @@ def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
     cameras.check_facing()
     squares, intrinsics = [], np.tile(np.eye(3), (count, 1, 1))
     for index in range(count):
-        rgb, alpha = composite_on_white(images[index], index)
+        rgb, alpha = split_alpha(images[index], index)
         # The emptiness is resampled, so that padding, which is 1, stays empty.
         planes = np.concatenate([rgb, 1 - alpha[..., None]], axis=-1)
         square, focal = resample_to_square(planes, cameras.intrinsics[index], size)
@@ -111,7 +111,12 @@ def count_images(images: Images) -> int:
     return count
 
 
-def composite_on_white(
+def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
+    """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 [H, W, 3] on white."""
+    return split_alpha(image, index)[0]
+
+
+def split_alpha(
     image: NDArray, index: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 on white.

@@ -102,7 +102,7 @@ class Objective(nn.Module):
             share = 0.0
         scores = logits.detach().nan_to_num()
         if torch.rand((), generator=generator) < share or (scores > 0).sum() < MIN_ANCHORS:
-            scores = scores.clamp(-1, 1) + 4 * episode.occupancy - 2
+            scores = scores.sigmoid() + 4 * episode.occupancy - 2
         padded = recipe.model.padded_tokens
         limit = min(recipe.max_anchors, padded or recipe.max_anchors)
         scores = fill_bucket(scores, limit)

@@ -201,8 +201,8 @@ void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t vie
     }
     for (int64_t from = 0; from < op.points; from += kPiece) {
       const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
-      find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
-                 spots);
+      find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at,
+                 from, to, spots);
       const bool first = plane.level == 0 && from == 0;
       if (spots.count == 0 && !first) continue;
       each_chunk(op.width, [&](auto channels, int64_t c) {
@@ -233,8 +233,8 @@ void differentiate(const DeformableSampling& op, const SampledPlane& plane,
       }
       for (int64_t from = 0; from < op.points; from += kPiece) {
         const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
-        find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at, from, to,
-                   spots);
+        find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at,
+                   from, to, spots);
         if (spots.count == 0) continue;
         each_chunk(op.width, [&](auto channels, int64_t c) {
           scatter(channels, op.value + start + c, gradients.value + start + c,

@@ -15,6 +15,8 @@ ScreenPoint project(const Vertex& p, const MeshCamera& camera) {
   return {camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy, 1 / z};
 }
 
+float clamp(float value, float low, float high) { return std::min(std::max(value, low), high); }
+
 FacePlanes planes_of(const TexturedMesh& mesh, const std::vector<ScreenPoint>& points,
                      int32_t face) {
   const std::array<int32_t, 3>& corner = mesh.faces[face];
@@ -27,11 +29,14 @@ FacePlanes planes_of(const TexturedMesh& mesh, const std::vector<ScreenPoint>& p
                  static_cast<float>((d2 * dx1 - d1 * dx2) * inverse), static_cast<float>(v0)};
   };
   const Coordinate &c0 = mesh.uv[corner[0]], &c1 = mesh.uv[corner[1]], &c2 = mesh.uv[corner[2]];
+  const float t0 = 1 - c0.v, t1 = 1 - c1.v, t2 = 1 - c2.v;
   return {static_cast<float>(p0.x),
           static_cast<float>(p0.y),
           plane(p0.iz, p1.iz, p2.iz),
           plane(c0.u * p0.iz, c1.u * p1.iz, c2.u * p2.iz),
-          plane((1.0 - c0.v) * p0.iz, (1.0 - c1.v) * p1.iz, (1.0 - c2.v) * p2.iz),
+          plane(t0 * p0.iz, t1 * p1.iz, t2 * p2.iz),
+          {std::min({c0.u, c1.u, c2.u}), std::min({t0, t1, t2})},
+          {std::max({c0.u, c1.u, c2.u}), std::max({t0, t1, t2})},
           &mesh.textures[mesh.face_texture[face]]};
 }
 
@@ -77,7 +82,8 @@ PixelSum shade_pixel(const TexturedMesh& mesh, MeshWorkspace& workspace, int sup
       if (changed) face = &seen_face(mesh, workspace, id);
       const float dx = (x + 0.5f) * step - face->x, dy = (y + 0.5f) * step - face->y;
       const float z = 1 / iz;
-      const float u = face->u_iz.at(dx, dy) * z, t = face->t_iz.at(dx, dy) * z;
+      const float u = clamp(face->u_iz.at(dx, dy) * z, face->low.u, face->high.u);
+      const float t = clamp(face->t_iz.at(dx, dy) * z, face->low.v, face->high.v);
       if (changed) lod = level_of_detail(*face, u, t, z, step);  // hardly changes in a pixel
       last = id;
       const Rgb color = face->texture->sample(u, t, lod);

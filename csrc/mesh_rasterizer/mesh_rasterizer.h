@@ -21,7 +21,7 @@ struct Vertex {
 };
 
 struct Coordinate {
-  float u, v;  // v up: texel row = (1 - v) * height
+  float u, v;  // of a vertex: v up, texel row = (1 - v) * height
 };
 
 struct TexturedMesh {
@@ -57,6 +57,7 @@ struct Plane {
 struct FacePlanes {
   float x, y;            // first vertex, px
   Plane iz, u_iz, t_iz;  // 1 / z, u / z, t / z
+  Coordinate low, high;  // of u and t: slivers must not look up texels of others
   const Texture* texture;
 };
 

@@ -34,6 +34,12 @@ int repeat(int index, int size) {
   return index >= size ? index - size : index;
 }
 
+// In [0, 1]; of what is not finite, 0.
+float fraction(float value) {
+  const float rest = value - std::floor(value);
+  return rest >= 0 ? rest : 0.0f;
+}
+
 }  // namespace
 
 Texture::Texture(const uint8_t* pixels, int width, int height) {
@@ -91,11 +97,11 @@ void Texture::add_bilinear(const Level& level, float u, float t, float weight, f
 }
 
 Rgb Texture::sample(float u, float t, float lod) const {
-  u -= std::floor(u);
-  t -= std::floor(t);
+  u = fraction(u);
+  t = fraction(t);
   float sum[4] = {};
   const int last = static_cast<int>(levels_.size()) - 1;
-  const float clamped = std::min(std::max(lod, 0.0f), static_cast<float>(last));
+  const float clamped = lod > 0 ? std::min(lod, static_cast<float>(last)) : 0.0f;
   const int level = static_cast<int>(clamped);
   const float blend = clamped - level;
   add_bilinear(levels_[level], u, t, 1 - blend, sum);

@@ -40,6 +40,9 @@ void Visibility::reset(int width, int height, int rate) {
 void Visibility::draw(const ScreenPoint& p0, const ScreenPoint& p1, const ScreenPoint& p2,
                       int32_t id) {
   if (!(p0.iz > 0 && p1.iz > 0 && p2.iz > 0)) return;
+  const double dx1 = p1.x - p0.x, dy1 = p1.y - p0.y, dx2 = p2.x - p0.x, dy2 = p2.y - p0.y;
+  const double area = dx1 * dy2 - dx2 * dy1;
+  if (!(std::abs(area) > 1e-14 && std::isfinite(area))) return;  // then all is finite
   const double rate = rate_;
   const double left = rate * std::min({p0.x, p1.x, p2.x});
   const double right = rate * std::max({p0.x, p1.x, p2.x});
@@ -52,9 +55,6 @@ void Visibility::draw(const ScreenPoint& p0, const ScreenPoint& p1, const Screen
   const int y1 = last_sample(std::min(bottom, rows_ - 0.5));
   if (x0 > x1 || y0 > y1) return;
 
-  const double dx1 = p1.x - p0.x, dy1 = p1.y - p0.y, dx2 = p2.x - p0.x, dy2 = p2.y - p0.y;
-  const double area = dx1 * dy2 - dx2 * dy1;
-  if (!(std::abs(area) > 1e-14)) return;
   const double sign = area > 0 ? 1 : -1;
   const Edge e0 = edge(p0, p1, sign, rate_), e1 = edge(p1, p2, sign, rate_),
              e2 = edge(p2, p0, sign, rate_);

@@ -163,11 +163,11 @@ class ReconstructionConfig:
 class CueConfig:
     """Geometric cues from masks, pixels and occlusion; the released model has none of them.
 
-    ``statistics`` feeds alpha and colour statistics over views to the proposal.
     ``volume_channels`` is the width of the 3D convolutions that refine the proposal per voxel and
-    hand their features to the anchors; 0 leaves them out. ``occlusion`` adds a second pass that
-    knows which views see a voxel. ``pixel_colors`` blends input pixels at the projected Gaussian
-    with the decoded colour. ``alpha_gate`` multiplies opacity by the smallest alpha over views.
+    hand their features to the anchors; 0 leaves them out. ``statistics`` feeds them alpha and
+    colour statistics over views. ``occlusion`` adds a second pass that knows which views see a
+    voxel. ``pixel_colors`` blends input pixels at the projected Gaussian with the decoded colour.
+    ``alpha_gate`` multiplies opacity by the smallest alpha over views.
     """
 
     statistics: bool = True
@@ -182,12 +182,8 @@ class CueConfig:
             f"volume_channels {self.volume_channels} must be a multiple of 8",
         )
         _require(
-            self.volume_channels > 0 or not self.occlusion,
-            "occlusion needs volume_channels above 0",
-        )
-        _require(
-            self.statistics or self.volume_channels == 0,
-            "volume_channels needs statistics",
+            not self.occlusion or (self.volume_channels > 0 and self.statistics),
+            "occlusion needs statistics and volume_channels above 0; switch it off",
         )
 
 
@@ -210,6 +206,10 @@ class GeoLRMConfig:
             f"{self.encoder.patch_size}",
         )
         proposal, reconstruction = self.proposal.transformer, self.reconstruction.transformer
+        _require(
+            not (self.cues and self.cues.pixel_colors and self.reconstruction.use_sh),
+            "pixel_colors gives RGB, but use_sh asks for harmonics; switch one of them off",
+        )
         _require(
             proposal.self_attention == reconstruction.self_attention,
             "both transformers must use the same self_attention; they have "

@@ -36,9 +36,7 @@ class ProposalNetwork(nn.Module):
         )
         refined = cues is not None and cues.volume_channels > 0
         if refined:
-            self.refinement = VolumeRefinement(
-                config, encoder.feature_dim, cues.volume_channels, cues.occlusion
-            )
+            self.refinement = VolumeRefinement(config, encoder.feature_dim, cues)
         else:
             self.upsample = nn.Linear(config.transformer.dim, config.token_res**3)
         self.refined = refined

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geolrm.export.model import cues
-from geolrm.export.model.config import ProposalConfig
+from geolrm.export.model.config import CueConfig, ProposalConfig
 
 MASK_CHANNELS, COLOR_CHANNELS = 2, 7  # of the statistics below
 LATENT_CHANNELS = 8  # of a voxel, unfolded from the latent of its token
@@ -39,13 +39,15 @@ class ConvBlock(nn.Module):
 class VolumeRefinement(nn.Module):
     """A small U-Net over the voxel grid, then a pass that knows which views see a voxel."""
 
-    def __init__(self, config: ProposalConfig, feature_dim: int, width: int, occlusion: bool):
+    def __init__(self, config: ProposalConfig, feature_dim: int, cue_config: CueConfig):
         super().__init__()
-        self.config, self.occlusion = config, occlusion
-        statistics = MASK_CHANNELS + COLOR_CHANNELS + 2 * FEATURE_CHANNELS
+        self.config, self.occlusion = config, cue_config.occlusion
+        self.statistics, width = cue_config.statistics, cue_config.volume_channels
+        evidence = 2 * FEATURE_CHANNELS
+        evidence += MASK_CHANNELS + COLOR_CHANNELS if self.statistics else 0
         self.squeeze = nn.Linear(feature_dim, FEATURE_CHANNELS)
         self.unfold = nn.Linear(config.transformer.dim, LATENT_CHANNELS * config.token_res**3)
-        self.entry = ConvBlock(statistics + LATENT_CHANNELS, width)
+        self.entry = ConvBlock(evidence + LATENT_CHANNELS, width)
         self.down = nn.Sequential(
             ConvBlock(width, 2 * width, stride=2), ConvBlock(2 * width, 2 * width)
         )
@@ -57,7 +59,7 @@ class VolumeRefinement(nn.Module):
         self.rise = nn.ConvTranspose3d(2 * width, width, 2, stride=2)
         self.exit = ConvBlock(2 * width, width)
         self.head = nn.Conv3d(width, 1, 1)
-        if occlusion:
+        if self.occlusion:
             self.again = ConvBlock(width + 1 + COLOR_CHANNELS, width)
             self.last = ConvBlock(width, width)
             self.final_head = nn.Conv3d(width, 1, 1)
@@ -84,11 +86,12 @@ class VolumeRefinement(nn.Module):
         grid = self.config.grid_size
         foreground = F.avg_pool2d(foreground, POOL)
         color, alpha, inside, depth = look(foreground, projection, centres, reference)
-        hull = cues.hull_alpha(alpha, inside)
-        plain = cues.color_statistics(color, alpha)
-        agreement = self.agreement(level, reference, alpha)
-        masks = [hull.amin(dim=0)[:, None], hull.mean(dim=0)[:, None]]
-        statistics = torch.cat([*masks, plain, agreement], dim=-1)
+        rows = [self.agreement(level, reference, alpha)]
+        if self.statistics:
+            hull = cues.hull_alpha(alpha, inside)
+            masks = [hull.amin(dim=0)[:, None], hull.mean(dim=0)[:, None]]
+            rows = [*masks, cues.color_statistics(color, alpha), *rows]
+        statistics = torch.cat(rows, dim=-1)
         unfolded = unfold_tokens(self.unfold(latents), self.config)
         volume = torch.cat([as_volume(statistics, grid), unfolded], dim=1)
         high = self.entry(volume)

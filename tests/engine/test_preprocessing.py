@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geolrm import Cameras, InputError
-from geolrm.engine.preprocessing import composite_on_white, prepare_views, resample_to_square
+from geolrm.engine.preprocessing import (
+    alpha_from_white,
+    composite_on_white,
+    prepare_views,
+    resample_to_square,
+    split_alpha,
+)
 
 
 def intrinsics(fx, fy, cx, cy):
@@ -21,7 +27,8 @@ def camera():
 def test_transparent_pixels_become_white_before_any_resize():
     image = np.zeros((4, 4, 4), np.uint8)  # black and transparent
     image[:, 2:] = [255, 0, 0, 255]
-    rgb = composite_on_white(image)
+    rgb, alpha = split_alpha(image)
+    np.testing.assert_array_equal(alpha, [[0, 0, 1, 1]] * 4)
     np.testing.assert_array_equal(rgb[:, :2], 1)
     np.testing.assert_array_equal(rgb[:, 2:], np.broadcast_to([1, 0, 0], (4, 2, 3)))
     half = np.full((1, 1, 4), 0.5, np.float32).transpose(2, 0, 1)
@@ -120,3 +127,35 @@ def test_no_images():
 def test_number_of_poses_must_agree():
     with pytest.raises(InputError, match="2 images but 1 poses were given"):
         prepare_views(np.zeros((2, 8, 8, 3), np.uint8), camera(), 28)
+
+
+def test_alpha_without_a_channel_is_what_white_from_the_border_does_not_reach():
+    image = np.ones((7, 9, 3), np.float32)
+    image[1:6, 2:7] = 0.2  # a frame
+    image[2:5, 3:6] = 1  # whose inside is white
+    image[0, 0] = 0.99  # nearly white
+    expected = np.zeros((7, 9), np.float32)
+    expected[1:6, 2:7] = 1
+    np.testing.assert_array_equal(alpha_from_white(image), expected)
+    image[3, 2] = 1  # a gap lets the background in
+    expected[2:5, 3:6], expected[3, 2] = 0, 0
+    np.testing.assert_array_equal(alpha_from_white(image), expected)
+
+
+def test_alpha_follows_white_through_a_maze():
+    """Runs are filled again and again until nothing changes."""
+    image = np.zeros((9, 9, 3), np.float32)
+    for row in range(1, 9, 2):  # corridors that alternate their openings
+        image[row] = 1
+        image[row - 1, 0 if row % 4 == 1 else 8] = 1
+    np.testing.assert_array_equal(alpha_from_white(image), 1 - image[..., 0])
+
+
+def test_alpha_of_a_view_is_resampled_with_its_colours():
+    image = np.zeros((8, 8, 4), np.uint8)
+    image[2:6, 2:6] = [255, 0, 0, 255]
+    cameras = Cameras.orbit([0.0], 0.0, 1.8, 50.0)
+    views = prepare_views([image], cameras, 8)
+    np.testing.assert_array_equal(views.alpha[0], image[..., 3] / 255)
+    np.testing.assert_array_equal(views.foreground[0, 0], image[..., 3] / 255)
+    np.testing.assert_array_equal(views.foreground[0, 1:3], 0)

@@ -106,7 +106,7 @@ def test_export_of_the_bundled_model_at_another_size(tmp_path):
     assert (manifest.image_size, manifest.rope.xyz_scale, manifest.views.max) == (112, 1.0, 4)
     assert not manifest.source.trained
     report = json.loads((tmp_path / "b" / "verify.json").read_text())
-    assert report["status"] == "passed" and len(report["stages"]) == 8
+    assert report["status"] == "passed" and len(report["stages"]) == 9
 
 
 def test_image_size_must_be_a_multiple_of_the_patch():

@@ -64,6 +64,9 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Bundle folder; default: <name>-bundle.")
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the model, for the manifest; default: the file's.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="'onnxruntime'.")] = "onnxruntime",
     fp32: Annotated[bool, typer.Option("--fp32", help="Store weights as float32.")] = False,
     fp16: Annotated[
@@ -105,7 +108,7 @@ def export(
         raise InputError(f"--rope-scale is {rope_scale!r}; it must be 0.5 or 1.0")
     view_range = parse_range("--views", views)
     token_range = None if tokens is None else parse_range("--tokens", tokens)
-    name = checkpoint if checkpoint == "mini" else Path(checkpoint).stem
+    name = name or (checkpoint if checkpoint == "mini" else Path(checkpoint).stem)
     folder = output or Path(f"{name}-bundle")
     check_output(folder, force)
     check_writable(folder)

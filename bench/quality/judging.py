@@ -1,0 +1,118 @@
+"""One object's truth, and how a reconstruction scores against it."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.bench.quality import shape_metrics
+from geolrm.bench.quality.dataset import Subject
+from geolrm.bench.quality.image_metrics import StructuralSimilarity, pooled_psnr
+from geolrm.bench.quality.protocol import TARGET_GROUPS, TARGETS
+from geolrm.bench.quality.scores import Scores
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.preprocessing import composite_on_white
+from geolrm.engine.rendering import render
+
+Pictures = list[NDArray[np.float32]]  # [H, W, 3] each, in [0, 1]
+Perceive = Callable[[Pictures, Pictures], float]
+
+
+class Judge:
+    """Scores reconstructions of one object at the target frames.
+
+    Args:
+        subject: The object.
+        grid: Voxels along an axis, for the occupancy.
+        seed: Of the points that are drawn from a reconstruction.
+        threads: Of the rasterizer; None takes all cores.
+        perceive: LPIPS, when it is wanted.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        *,
+        grid: int,
+        seed: int,
+        threads: int | None,
+        perceive: Perceive | None = None,
+    ):
+        self.truths: Pictures = on_white(subject, TARGETS)
+        self._similarities = [StructuralSimilarity(truth) for truth in self.truths]
+        self._cameras = subject.capture.cameras[list(TARGETS)]
+        self._points = subject.points
+        self._occupied = shape_metrics.occupied_voxels(subject.points, grid)
+        self._seed, self._threads, self._perceive = seed, threads, perceive
+
+    def draw(self, gaussians: Gaussians) -> Pictures:
+        """The target views on white, clipped to [0, 1], each of its true picture's size."""
+        sizes = [(truth.shape[1], truth.shape[0]) for truth in self.truths]
+        return draw(gaussians, self._cameras, sizes, self._threads)
+
+    def white(self) -> Scores:
+        """What white pictures and no shape score."""
+        pictures = [np.ones_like(truth) for truth in self.truths]
+        nothing = np.zeros_like(self._occupied)
+        return self._scores(pictures, nothing, np.empty((0, 3)))
+
+    def scores(
+        self, pictures: Pictures, gaussians: Gaussians, occupied: NDArray[np.bool_] | None
+    ) -> Scores:
+        """Score one reconstruction.
+
+        Args:
+            pictures: The target views, as :meth:`draw` yields them.
+            gaussians: Whose density is compared with the surface.
+            occupied: [G, G, G] voxels that are taken to be occupied; None if it is not known.
+        """
+        generator = np.random.default_rng(self._seed)
+        points = shape_metrics.draw_points(gaussians, shape_metrics.SAMPLES, generator)
+        return self._scores(pictures, occupied, points)
+
+    def _scores(
+        self, pictures: Pictures, occupied: NDArray[np.bool_] | None, points: NDArray
+    ) -> Scores:
+        fit = shape_metrics.fit(points, self._points)
+        overlap = shape_metrics.intersection_over_union
+        similarities = zip(self._similarities, pictures, strict=True)
+        scores = Scores(
+            psnr=pooled_psnr(pictures, self.truths),
+            ssim=float(np.mean([similarity(picture) for similarity, picture in similarities])),
+            iou=None if occupied is None else overlap(occupied, self._occupied),
+            cd=fit.cd,
+            cd2=fit.cd2,
+            f02=fit.f02,
+            f002=fit.f002,
+            groups={
+                group: pooled_psnr(_select(pictures, frames), _select(self.truths, frames))
+                for group, frames in TARGET_GROUPS.items()
+            },
+        )
+        if self._perceive:
+            scores.lpips = self._perceive(pictures, self.truths)
+        return scores
+
+
+def on_white(subject: Subject, frames: Sequence[int]) -> Pictures:
+    """Frames of a capture composited on white."""
+    return [composite_on_white(subject.capture.images[frame], frame) for frame in frames]
+
+
+def draw(
+    gaussians: Gaussians, cameras: Cameras, sizes: list[tuple[int, int]], threads: int | None
+) -> Pictures:
+    """Pictures of different sizes (width, height); those of one size in one call."""
+    pictures: Pictures = [np.empty(0, np.float32)] * len(sizes)
+    for size in dict.fromkeys(sizes):
+        chosen = [index for index, other in enumerate(sizes) if other == size]
+        drawn = render(gaussians, cameras[chosen], size, threads=threads).rgb.clip(0, 1)
+        for index, picture in zip(chosen, drawn, strict=True):
+            pictures[index] = picture
+    return pictures
+
+
+def _select(pictures: Pictures, frames: Sequence[int]) -> Pictures:
+    """Those of a group, out of one for each target."""
+    return [pictures[TARGETS.index(frame)] for frame in frames]

@@ -1,0 +1,115 @@
+"""The figures of an evaluation, as they stand in ``metrics.json``, and their means."""
+
+import statistics
+from collections.abc import Sequence
+
+import msgspec
+
+BASELINES = {"white": "white image", "visual_hull": "visual hull"}
+
+
+class Scores(msgspec.Struct, kw_only=True):
+    """How well pictures and a shape match the truth; None where there is nothing to measure."""
+
+    psnr: float | None = None  # dB, one mean squared error over all targets of an object
+    ssim: float | None = None
+    lpips: float | msgspec.UnsetType | None = msgspec.UNSET  # there only when weights were given
+    iou: float | None = None  # occupied voxels
+    cd: float | None = None  # Chamfer distance in [-1, 1]^3
+    cd2: float | None = None  # with squared distances
+    f02: float | None = None  # F-score at 0.2
+    f002: float | None = None  # F-score at 0.02
+    groups: dict[str, float] = {}  # PSNR of each group of targets
+
+
+class ObjectScores(Scores, kw_only=True):
+    """One object from one number of views; the outer figures are the model's."""
+
+    seconds: float | None = None  # wall time of Engine.run
+    gaussians: int | None = None
+    baselines: dict[str, Scores]
+
+
+class ViewScores(Scores, kw_only=True):
+    """The means over all objects for one number of views; the outer figures are the model's."""
+
+    seconds: float | None = None  # median over the objects
+    peak_bytes: int | None = None
+    empty: int | None = None  # objects without a Gaussian: they have no cd and no cd2
+    baselines: dict[str, Scores]
+
+
+class Protocol(msgspec.Struct, kw_only=True):
+    """What was fixed."""
+
+    inputs: dict[str, list[int]]  # frames by number of views
+    targets: dict[str, list[int]]  # frames by group
+    grid: int  # voxels along an axis, of iou
+    points: int  # drawn from a reconstruction, for cd, cd2 and the F-scores
+    seed: int
+    ssim_data_range: float = 1.0
+
+
+class ModelFacts(msgspec.Struct, kw_only=True):
+    """What was evaluated."""
+
+    name: str
+    trained: bool
+    precision: str
+    backend: str
+    threads: int
+    checksum: str  # of the bundle's manifest, which lists those of its files
+
+
+class ObjectReport(msgspec.Struct):
+    """All figures of one object."""
+
+    views: dict[str, ObjectScores]
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """Everything that was measured."""
+
+    protocol: Protocol
+    model: ModelFacts | None  # None: the baselines alone
+    views: dict[str, ViewScores]
+    objects: dict[str, ObjectReport]
+
+    def to_json(self) -> bytes:
+        """Indented JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+
+def average(objects: Sequence[ObjectScores], peak_bytes: int | None) -> ViewScores:
+    """The means over objects of one number of views."""
+    counts = [scores.gaussians for scores in objects if scores.gaussians is not None]
+    seconds = [scores.seconds for scores in objects if scores.seconds is not None]
+    return ViewScores(
+        **_means(objects),
+        seconds=statistics.median(seconds) if seconds else None,
+        peak_bytes=peak_bytes,
+        empty=counts.count(0) if counts else None,
+        baselines={
+            name: Scores(**_means([scores.baselines[name] for scores in objects]))
+            for name in BASELINES
+        },
+    )
+
+
+def _means(scores: Sequence[Scores]) -> dict:
+    """Field by field over the objects that have a figure."""
+    fields = {
+        name: _mean([getattr(one, name) for one in scores])
+        for name in Scores.__struct_fields__
+        if name not in ("groups", "lpips")
+    }
+    perceptual = [one.lpips for one in scores if one.lpips is not msgspec.UNSET]
+    if perceptual:
+        fields["lpips"] = _mean(perceptual)
+    groups = {name: _mean([one.groups[name] for one in scores]) for name in scores[0].groups}
+    return {**fields, "groups": groups}
+
+
+def _mean(values: Sequence) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

@@ -1,0 +1,94 @@
+"""Occupancy, Chamfer distance and F-score: how well the shape fits, whatever its colours."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.gaussians import Gaussians
+
+SAMPLES = 20_000  # points drawn from a reconstruction
+LOOSE, TIGHT = 0.2, 0.02  # thresholds of the F-score, in the cube [-1, 1]^3
+TO_UNIT_CUBE = 2.0  # from the object cube [-0.5, 0.5]^3 to [-1, 1]^3
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How near two sets of points lie, in the cube [-1, 1]^3; nothing drawn has no distance."""
+
+    cd: float | None = None  # sum of the two directions' mean distances
+    cd2: float | None = None  # sum of the two directions' mean squared distances
+    f02: float = 0.0
+    f002: float = 0.0
+
+
+def occupied_voxels(points: NDArray, grid: int) -> NDArray[np.bool_]:
+    """[G, G, G], x slowest: the voxels whose centres are nearest to the points.
+
+    Args:
+        points: [N, 3] in the object frame.
+        grid: Voxels along one axis; their centres are ``linspace(-0.5, 0.5, grid)``.
+    """
+    index = np.rint((points.astype(np.float64) + 0.5) * (grid - 1)).astype(np.int64)
+    occupied = np.zeros((grid,) * 3, np.bool_)
+    occupied[tuple(index.clip(0, grid - 1).T)] = True
+    return occupied
+
+
+def intersection_over_union(predicted: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+    """Share of the voxels of either that are in both; 1 when both are empty."""
+    union = int((predicted | true).sum())
+    return int((predicted & true).sum()) / union if union else 1.0
+
+
+def draw_points(
+    gaussians: Gaussians, count: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Points [count, 3] of the density that the Gaussians are; [0, 3] if there is none.
+
+    A Gaussian is chosen with a probability proportional to its opacity, and a point is drawn from
+    its normal distribution, so that the size of a splat counts and not its centre alone.
+    """
+    arrays = (gaussians.means, gaussians.scales, gaussians.quats, gaussians.opacities[:, None])
+    finite = np.isfinite(np.concatenate(arrays, axis=1)).all(axis=1)
+    weights = np.where(finite, gaussians.opacities, 0).astype(np.float64).clip(0)
+    if not weights.sum():
+        return np.empty((0, 3))
+    chosen = generator.choice(len(weights), count, p=weights / weights.sum())
+    offsets = generator.standard_normal((count, 3)) * gaussians.scales[chosen]
+    return gaussians.means[chosen] + _rotate(gaussians.quats[chosen], offsets)
+
+
+def fit(predicted: NDArray, true: NDArray) -> Fit:
+    """Distances between two sets of points, [N, 3] and [M, 3], in the object frame."""
+    from scipy.spatial import KDTree
+
+    if not len(predicted) or not len(true):
+        return Fit()
+    predicted, true = TO_UNIT_CUBE * predicted, TO_UNIT_CUBE * true.astype(np.float64)
+    to_true = KDTree(true).query(predicted)[0]
+    to_predicted = KDTree(predicted).query(true)[0]
+    return Fit(
+        cd=float(to_true.mean() + to_predicted.mean()),
+        cd2=float((to_true**2).mean() + (to_predicted**2).mean()),
+        f02=_f_score(to_true, to_predicted, LOOSE),
+        f002=_f_score(to_true, to_predicted, TIGHT),
+    )
+
+
+def _f_score(to_true: NDArray, to_predicted: NDArray, threshold: float) -> float:
+    """Harmonic mean of precision and recall at a distance."""
+    precision = float((to_true < threshold).mean())
+    recall = float((to_predicted < threshold).mean())
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _rotate(quats: NDArray, vectors: NDArray) -> NDArray[np.float64]:
+    """Vectors [N, 3] turned by quaternions [N, 4], wxyz of any length but 0."""
+    quats = quats.astype(np.float64)
+    lengths = np.linalg.norm(quats, axis=1, keepdims=True)
+    quats = quats / np.where(lengths > 0, lengths, math.inf)
+    real, imaginary = quats[:, :1], quats[:, 1:]
+    crossed = 2 * np.cross(imaginary, vectors)
+    return vectors + real * crossed + np.cross(imaginary, crossed)

@@ -1,0 +1,180 @@
+"""``geolrm eval``: how good the reconstructions of a bundle are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geolrm.commands.console import print_table, steps
+from geolrm.commands.render import progress_bar
+from geolrm.commands.run import warn_if_untrained
+from geolrm.engine.errors import InputError
+
+if TYPE_CHECKING:
+    from geolrm.bench.quality import Evaluation, Report, Scores, ViewScores
+
+
+def evaluate(
+    dataset: Annotated[
+        Path, typer.Argument(help="A capture folder with points.npz, or a folder of such folders.")
+    ],
+    views: Annotated[str, typer.Option(help="Numbers of input views.")] = "4,6,8,12,16,20",
+    model: Annotated[
+        str | None, typer.Option(help="'mini' or a bundle folder; default: mini.")
+    ] = None,
+    baselines_only: Annotated[
+        bool, typer.Option("--baselines-only", help="Score the baselines alone.")
+    ] = False,
+    objects: Annotated[
+        str | None, typer.Option(help="Names of the objects to keep, a,b,...; default: all.")
+    ] = None,
+    lpips: Annotated[
+        Path | None, typer.Option(help="Weights of LPIPS with VGG-16; without them it is left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the anchors and of the drawn points.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for metrics.json, a plot, contact sheets."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Score reconstructions of captures with a known shape against views held out.
+
+    Example: geolrm eval captures --views 6,12 -o scores
+    """
+    from geolrm.bench.quality import Evaluation
+    from geolrm.bench.quality.extras import require
+    from geolrm.bench.quality.outputs import check_folder
+
+    counts = parse_counts(views)
+    if baselines_only and model is not None:
+        raise InputError("--model and --baselines-only were both given; choose one")
+    if output is not None:
+        require("matplotlib", "the plot that -o writes")
+        check_folder(output)
+    with steps(not as_json) as step:
+        step("checking the captures")
+        evaluation = Evaluation(
+            dataset,
+            views=counts,
+            model=None if baselines_only else model or "mini",
+            objects=None if objects is None else parse_names(objects),
+            seed=seed,
+            threads=threads,
+            lpips=lpips,
+        )
+    with progress_bar("evaluating", evaluation.steps) as advance:
+        report = run(evaluation, advance, output)
+    if as_json:
+        print(report.to_json().decode())
+        return
+    print_pictures(report)
+    print_shapes(report)
+    if report.model is not None:
+        warn_if_untrained(report.model.trained)
+    if output is not None:
+        print(f"metrics.json, psnr_over_views.png, sheets/ -> {output}")
+
+
+def parse_counts(text: str) -> list[int]:
+    """``4,6`` to numbers of views."""
+    try:
+        counts = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        counts = []
+    if not counts or len(set(counts)) < len(counts):
+        raise InputError(
+            f"--views is {text!r}; give numbers of views, each once, such as 4,6,8,12,16,20"
+        )
+    return counts
+
+
+def parse_names(text: str) -> list[str]:
+    """``a,b`` to names."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise InputError(f"--objects is {text!r}; give names of objects, such as shoe,lion")
+    return names
+
+
+def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
+    """Evaluate, and fill the folder when all went well."""
+    if output is None:
+        return evaluation.run(advance)
+    from geolrm.bench.quality.outputs import METRICS, staged, write_bytes
+    from geolrm.bench.quality.plot import save_plot
+    from geolrm.bench.quality.sheets import make_sheet
+    from geolrm.engine.pictures import save_picture
+
+    with staged(output) as folder:
+        report = evaluation.run(
+            advance,
+            lambda exhibit: save_picture(
+                make_sheet(exhibit), folder / "sheets" / f"{exhibit.name}_V{exhibit.views}.png"
+            ),
+        )
+        save_plot(report, folder / "psnr_over_views.png")
+        write_bytes(folder / METRICS, report.to_json())
+    return report
+
+
+def print_pictures(report: "Report") -> None:
+    """The pictures' scores by number of views and group of targets."""
+    from geolrm.bench.quality import TARGET_GROUPS
+
+    rows = [
+        [
+            *head,
+            number(scores.psnr, 2),
+            *(number(scores.groups.get(group), 2) for group in TARGET_GROUPS),
+            number(scores.ssim, 3),
+            number(scores.lpips, 3),
+        ]
+        for head, scores in lines(report)
+    ]
+    columns = ["views", "", "PSNR", *TARGET_GROUPS, "SSIM", "LPIPS"]
+    if all(row[-1] == "-" for row in rows):  # no weights were given
+        rows, columns = [row[:-1] for row in rows], columns[:-1]
+    print_table(f"Held-out pictures of {len(report.objects)} objects", columns, rows)
+
+
+def print_shapes(report: "Report") -> None:
+    """The shapes' scores by number of views, and what a run cost."""
+    rows = [
+        [
+            *head,
+            number(scores.iou, 3),
+            number(scores.cd, 4),
+            number(scores.cd2, 5),
+            number(scores.f02, 3),
+            number(scores.f002, 3),
+            number(getattr(scores, "seconds", None), 2),
+            number(getattr(scores, "peak_bytes", None), 0, 1e-6),
+        ]
+        for head, scores in lines(report)
+    ]
+    grid = report.protocol.grid
+    columns = ["views", "", f"IoU {grid}^3", "CD", "CD^2", "F 0.2", "F 0.02", "s", "peak MB"]
+    print_table("Shape in [-1, 1]^3, and cost", columns, rows)
+    for count, scores in report.views.items():
+        if scores.empty:
+            print(f"{count} views: {scores.empty} objects have no Gaussians, and so no CD")
+
+
+def lines(report: "Report") -> "list[tuple[list[str], Scores | ViewScores]]":
+    """What each row of the tables is about; white pictures score alike at every number of views."""
+    from geolrm.bench.quality.scores import BASELINES
+
+    found: list[tuple[list[str], Scores | ViewScores]] = []
+    for count, scores in report.views.items():
+        if report.model is not None:
+            found.append(([count, report.model.name], scores))
+        found.append(([count, BASELINES["visual_hull"]], scores.baselines["visual_hull"]))
+    first = next(iter(report.views.values()))
+    return [*found, (["any", BASELINES["white"]], first.baselines["white"])]
+
+
+def number(value, digits: int, scale: float = 1.0) -> str:
+    """A figure, or a dash where there is none."""
+    return f"{scale * value:.{digits}f}" if isinstance(value, int | float) else "-"
