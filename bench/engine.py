@@ -121,9 +121,7 @@ def run_torch(options: argparse.Namespace) -> dict[str, Any]:
     with torch.inference_mode():
         warm_up = model.encode(images[:1], c2w[:1], intrinsics[:1])  # a small pass over all layers
         volume = model.propose(warm_up[0], projection[:1], foreground[:1]).volume
-        model.reconstruct(
-            warm_up[1], projection[:1], torch.zeros(64, 3), foreground[:1], volume
-        )
+        model.reconstruct(warm_up[1], projection[:1], torch.zeros(64, 3), foreground[:1], volume)
         for _ in range(options.torch_repeats):
             start = time.perf_counter()
             proposal_features, features = model.encode(images, c2w, intrinsics)

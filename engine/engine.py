@@ -180,9 +180,7 @@ class Engine:
         """Whether anchors read the proposal's volume, as they do in models with cues."""
         return "volume" in self.manifest.plans["reconstruction"].inputs
 
-    def _run_stage(
-        self, name: str, inputs: dict[str, NDArray], views: Views
-    ) -> dict[str, NDArray]:
+    def _run_stage(self, name: str, inputs: dict[str, NDArray], views: Views) -> dict[str, NDArray]:
         if "foreground" in self.manifest.plans[name].inputs:
             inputs["foreground"] = views.foreground
         return self._stages[name].run(inputs)

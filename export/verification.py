@@ -70,9 +70,7 @@ def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> l
     with torch.inference_mode():
         truth_proposal, truth_features = model.encode(images, c2w, intrinsics)
         truth_logits, truth_volume, _ = model.propose(truth_proposal, projection, foreground)
-        truth = model.reconstruct(
-            truth_features, projection, positions, foreground, truth_volume
-        )
+        truth = model.reconstruct(truth_features, projection, positions, foreground, truth_volume)
     pairs = {"features (proposal)": (features.proposal, truth_proposal)}
     if features.reconstruction is not features.proposal:
         pairs["features (reconstruction)"] = (features.reconstruction, truth_features)

@@ -1,27 +1,55 @@
-"""Recipes: everything a training run depends on, as frozen dataclasses."""
+"""Everything a training run depends on, as frozen dataclasses that check themselves."""
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from geolrm.engine.errors import InputError
 from geolrm.export.model import GeoLRMConfig
-from geolrm.export.model import mini as mini_model
 from geolrm.training.data.augmentation import AugmentationConfig
+
+Stage = Literal["both", "proposal", "reconstruction"]
+LEAST_TARGET = 11  # px, the window of SSIM
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+def _require_finite(record: Any) -> None:
+    """Every float of a dataclass is a number, 0 or more."""
+    for entry in fields(record):
+        value = getattr(record, entry.name)
+        if isinstance(value, float | int):
+            _require(
+                math.isfinite(value) and value >= 0,
+                f"{entry.name} is {value!r}; it must be a finite number, 0 or more",
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class LossConfig:
-    """Weights of the loss terms; 0 leaves a term out."""
+    """Weights of the loss terms; 0 leaves a term out.
+
+    Images are in [0, 1]. ``dissimilarity`` is LPIPS where ``lpips_weights`` names a file with its
+    weights, else 1 - SSIM.
+    """
 
     occupancy: float = 1.0
     affinity: float = 0.3
     positive_weight: float = 1.0
     mse: float = 5.0
     l1: float = 0.2
-    dissimilarity: float = 0.3  # 1 - SSIM
+    dissimilarity: float = 0.3
     alpha: float = 2.0
     depth_l1: float = 1.0
     edge_log_depth: float = 0.0  # the paper's depth term
     depth_variation: float = 0.0
+    lpips_weights: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_finite(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +57,8 @@ class ViewConfig:
     """Which views a step sees and which it is judged on.
 
     Inputs are ``min_inputs`` to ``max_inputs`` views, evenly spaced on one orbit or, for a share
-    ``scattered``, anywhere around. Targets are drawn from the groups of the evaluation.
+    ``scattered``, anywhere around. Targets of meshes are drawn from the groups of the evaluation;
+    targets of posed objects are views that are no inputs.
     """
 
     min_inputs: int = 2
@@ -40,23 +69,64 @@ class ViewConfig:
     supersample: int = 2
     target_groups: tuple[float, float, float, float] = (0.3, 0.46, 0.12, 0.12)  # up, level, ends
 
+    def __post_init__(self) -> None:
+        _require(
+            1 <= self.min_inputs <= self.max_inputs,
+            f"min_inputs is {self.min_inputs} and max_inputs {self.max_inputs}; they must satisfy "
+            "1 <= min_inputs <= max_inputs",
+        )
+        _require(self.targets >= 1, f"targets is {self.targets}; it must be 1 or more")
+        _require(
+            self.target_size >= LEAST_TARGET,
+            f"target_size is {self.target_size}; it must be {LEAST_TARGET} px or more",
+        )
+        _require(self.supersample >= 1, f"supersample is {self.supersample}; it must be 1 or more")
+        _require(
+            0 <= self.scattered <= 1,
+            f"scattered is {self.scattered!r}; it must be a share, 0 to 1",
+        )
+        _require(
+            min(self.target_groups) >= 0 and abs(sum(self.target_groups) - 1) < 1e-6,
+            f"target_groups are {list(self.target_groups)}; they must be shares that add up to 1",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """AdamW with warm-up, one cosine, clipping of each module and a moving average of weights."""
+    """AdamW with warm-up, one cosine, clipping and a moving average of the weights.
+
+    ``clip`` bounds the norm of the gradient: of each module apart (``module``), or of all
+    parameters at once (``model``) as the released training did.
+    """
 
     learning_rate: float = 5e-4
     final_share: float = 0.02  # of the learning rate at the end
     warmup: int = 200  # steps
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.05
-    clip: float = 1.0  # norm of each module's gradient
+    clip: float = 1.0
     average: float = 0.997  # decay of the moving average
+    clip_scope: Literal["module", "model"] = "module"
+
+    def __post_init__(self) -> None:
+        _require_finite(self)
+        _require(self.clip > 0, f"clip is {self.clip!r}; it must be above 0")
+        for name, value in (
+            *(("betas", beta) for beta in self.betas),
+            ("average", self.average),
+        ):
+            _require(0 <= value < 1, f"{name} is {value!r}; it must be 0 or more and below 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A run: model, data handling, losses, optimizer and length."""
+    """A run: model, data handling, losses, optimizer and length.
+
+    ``stage`` is ``proposal`` for stage 1 alone, ``reconstruction`` for stage 2 with a frozen
+    proposal, ``both`` for one run that trains them together. ``recompute`` keeps no activations of
+    the transformer blocks: less memory, more time. ``occupancy_convention`` is one of
+    :func:`~geolrm.training.occupancy.occupancy_from_points`.
+    """
 
     model: GeoLRMConfig
     steps: int
@@ -64,27 +134,22 @@ class Recipe:
     seed: int = 0
     true_anchor_steps: int = 1000  # over which true occupancy gives way to the proposal's
     max_anchors: int = 3200
-    precision: str = "bf16"
+    precision: Literal["bf16", "fp32"] = "bf16"
     losses: LossConfig = field(default_factory=LossConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    stage: Stage = "both"
+    recompute: bool = False
+    occupancy_convention: Literal["centres", "released"] = "centres"
 
-
-def mini(steps: int = 6000) -> Recipe:
-    """The recipe of the shipped default."""
-    return Recipe(mini_model(), steps)
-
-
-def smoke() -> Recipe:
-    """A recipe of two minutes for tests: mini, few views, small targets."""
-    recipe = mini(steps=20)
-    return replace(recipe, views=replace(recipe.views, max_inputs=3, target_size=64))
-
-
-def recipe(name: str) -> Recipe:
-    """A recipe by name."""
-    recipes = {"mini": mini, "smoke": smoke}
-    if name not in recipes:
-        raise InputError(f"there is no recipe {name!r}; choose one of {', '.join(recipes)}")
-    return recipes[name]()
+    def __post_init__(self) -> None:
+        for name in ("steps", "objects_per_step", "max_anchors"):
+            value = getattr(self, name)
+            _require(value >= 1, f"{name} is {value}; it must be 1 or more")
+        _require(self.seed >= 0, f"seed is {self.seed}; it must be 0 or more")
+        _require(
+            self.stage == "both" or not self.model.shared_encoder,
+            f"stage is {self.stage!r}, but both stages of this model share one image encoder; set "
+            "stage to 'both' or model.shared_encoder to false",
+        )

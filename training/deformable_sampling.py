@@ -75,7 +75,8 @@ class _DeformableSampling(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         level_shapes, heads, threads = ctx.call
-        value, reference, offsets, weights = (_array(tensor) for tensor in ctx.saved_tensors)
+        like = ctx.saved_tensors  # once: recomputed activations can be had a single time
+        value, reference, offsets, weights = (_array(tensor) for tensor in like)
         to = [torch.zeros(a.shape) for a in (value, offsets, weights)]
         _C.deformable_sampling_backward(
             value,
@@ -88,7 +89,6 @@ class _DeformableSampling(torch.autograd.Function):
             *(tensor.numpy() for tensor in to),
             threads,
         )
-        like = ctx.saved_tensors
         g_value, g_offsets, g_weights = (
             tensor.to(like[i].dtype) for tensor, i in zip(to, (0, 2, 3), strict=True)
         )

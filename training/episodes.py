@@ -1,6 +1,5 @@
 """One training example: an object seen by input views and judged on target views."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.preprocessing import make_views
+from geolrm.engine.preprocessing import Views, make_views
 from geolrm.training.config import Recipe, ViewConfig
-from geolrm.training.data.augmentation import augment
 from geolrm.training.data.meshes import Mesh, render_mesh, surface_points
 from geolrm.training.occupancy import occupancy_from_points
 
@@ -48,26 +46,8 @@ class Episode:
         return Episode(**moved)
 
 
-class EpisodeSource:
-    """Endless examples from meshes; an example depends only on the seed and its number."""
-
-    def __init__(self, meshes: Sequence[Mesh], names: Sequence[str], recipe: Recipe):
-        self.meshes, self.names, self.recipe = meshes, names, recipe
-
-    def __getitem__(self, number: int) -> Episode:
-        rng = np.random.default_rng([self.recipe.seed, number])
-        # Whole passes over a shuffled list: every object is seen equally often.
-        count = len(self.meshes)
-        lap, position = divmod(number, count)
-        order = np.random.default_rng([self.recipe.seed, 1, lap]).permutation(count)
-        index = int(order[position])
-        others = lambda: self.meshes[int(rng.integers(count))]  # noqa: E731
-        mesh = augment(self.meshes[index], rng, others, self.recipe.augmentation)
-        return make_episode(mesh, self.names[index], rng, self.recipe)
-
-
-def make_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe) -> Episode:
-    """Draw cameras and render."""
+def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe) -> Episode:
+    """Draw cameras around a mesh and render it."""
     views, model = recipe.views, recipe.model
     distance = rng.uniform(1.7, 1.9)
     inputs = input_cameras(views, distance, rng)
@@ -76,18 +56,32 @@ def make_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe
     target_rgba, depth = render_premultiplied(mesh, targets, views.target_size, views.supersample)
     posed = make_views(rgba, inputs.c2w, inputs.intrinsics, rgba[..., 3])
     points = surface_points(mesh, SURFACE_POINTS, rng)
-    occupancy = occupancy_from_points(points, model.proposal.grid_size)
+    occupancy = occupancy_from_points(points, model.proposal.grid_size, recipe.occupancy_convention)
+    foreground = np.ascontiguousarray(rgba.transpose(0, 3, 1, 2))
+    return assemble(name, posed, foreground, occupancy, targets, target_rgba, depth)
+
+
+def assemble(
+    name: str,
+    inputs: Views,
+    foreground: NDArray[np.float32],
+    occupancy: NDArray[np.float32],
+    targets: Cameras,
+    target_rgba: NDArray[np.float32],
+    target_depth: NDArray[np.float32],
+) -> Episode:
+    """Arrays of the fields of :class:`Episode` to tensors."""
     pixels = targets.intrinsics.copy()
-    pixels[:, :2] *= views.target_size
+    pixels[:, :2] *= target_rgba.shape[1]
     return Episode(
         name,
-        torch.from_numpy(np.ascontiguousarray(rgba.transpose(0, 3, 1, 2))),
-        torch.from_numpy(posed.c2w),
-        torch.from_numpy(posed.intrinsics),
-        torch.from_numpy(posed.projection),
+        torch.from_numpy(foreground),
+        torch.from_numpy(inputs.c2w),
+        torch.from_numpy(inputs.intrinsics),
+        torch.from_numpy(inputs.projection),
         torch.from_numpy(occupancy),
         torch.from_numpy(target_rgba),
-        torch.from_numpy(depth),
+        torch.from_numpy(target_depth),
         torch.from_numpy(np.ascontiguousarray(targets.world_to_camera)),
         torch.from_numpy(pixels),
     )

@@ -1,24 +1,33 @@
-"""Start the processes of a run: one, several on this machine, or those of torchrun."""
+"""Start a run: in processes on this machine, or as one of torchrun's."""
 
+import contextlib
 import os
-import signal
-import socket
 import time
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 
+from geolrm.engine.errors import InputError
 from geolrm.export.checkpoint import load_checkpoint
+from geolrm.training import gsplat_backend
 from geolrm.training.config import Recipe
+from geolrm.training.data.prefetch import Prefetched
 from geolrm.training.data.sources import load_source
-from geolrm.training.loop import Intervals, Process, train
+from geolrm.training.drawing import RasterizerName
+from geolrm.training.folder_lock import locked
+from geolrm.training.loop import Intervals, train
 from geolrm.training.pictures import draw_curves, draw_sample
-from geolrm.training.run_folder import RunFolder
+from geolrm.training.processes import on_interrupt, run_processes
+from geolrm.training.progress import Progress
+from geolrm.training.ranks import Process
+from geolrm.training.run_folder import WEIGHTS_NAME, RunFolder
 from geolrm.training.version import code_version
+
+WORKERS = {"cpu": 0, "cuda": 4}  # threads that make examples ahead; a CPU is busy enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,114 +35,132 @@ class Launch:
     """What the command line asks for."""
 
     recipe: Recipe
-    data: tuple[Path, ...]
+    data: tuple[str, ...]
     folder: Path
     processes: int = 1
-    threads: int = 1
-    device: str = "cpu"
+    threads: int | None = None  # of each process; None shares the cores out
+    device: str = "auto"
     seconds: float | None = None  # stop after so long, with a checkpoint
     initial: Path | None = None  # checkpoint to start from
+    rasterizer: RasterizerName = "auto"
+    workers: int | None = None  # threads that make examples ahead, of each process
+    cache: Path | None = None  # folder of decoded meshes
+    intervals: Intervals = field(default_factory=Intervals)
     quiet: bool = False
 
 
-# Every step frees and takes back gigabytes; without these glibc returns them to the system each
-# time, and a quarter of the time goes into page faults. They are read when a process starts.
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-}
-
-
 def launch(options: Launch) -> None:
-    """Run to the end on this machine's processes, or as one of torchrun's."""
+    """Run to the end, or until interrupted.
+
+    Raises:
+        GeoLRMError: Something is missing, damaged or diverged; one sentence says what.
+    """
+    kind = device_kind(options)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        dist.init_process_group("nccl" if options.device == "cuda" else "gloo")
-        rank = dist.get_rank()
-        local = int(os.environ.get("LOCAL_RANK", rank))
-        work(options, Process(rank, dist.get_world_size(), options.threads, device(options, local)))
+        place = device(kind, int(os.environ.get("LOCAL_RANK", os.environ["RANK"])))
+        dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        process = Process(dist.get_rank(), dist.get_world_size(), threads(options, local), place)
+        if process.rank > 0:
+            warnings.simplefilter("ignore")  # rank 0 has the same ones
+        work(options, process)
+        dist.destroy_process_group()
     else:
-        for name, value in ALLOCATOR.items():
-            os.environ.setdefault(name, value)
-        multiprocessing.spawn(join, (options, free_port()), options.processes)
+        run_processes(join, options, options.processes)
 
 
-def join(rank: int, options: Launch, port: int) -> None:
-    """Body of a spawned process."""
-    process = Process(rank, options.processes, options.threads, device(options, rank))
-    if options.processes == 1:
+def join(rank: int, port: int, options: Launch) -> None:
+    """Body of a process of this machine."""
+    kind, count = device_kind(options), options.processes
+    process = Process(rank, count, threads(options, count), device(kind, rank))
+    if count == 1:
         work(options, process)
         return
-    backend = "nccl" if options.device == "cuda" else "gloo"
-    dist.init_process_group(
-        backend, f"tcp://127.0.0.1:{port}", rank=rank, world_size=options.processes
-    )
+    backend = "nccl" if kind == "cuda" else "gloo"
+    dist.init_process_group(backend, f"tcp://127.0.0.1:{port}", rank=rank, world_size=count)
     work(options, process)
     dist.destroy_process_group()
 
 
 def work(options: Launch, process: Process) -> None:
     """One process's share of the run."""
+    started = time.monotonic()
+    interrupted: list[bool] = []
     torch.set_num_threads(process.threads)
     recipe, folder = options.recipe, RunFolder(options.folder)
-    if process.rank == 0:
-        folder.start(recipe, code_version())
-    source = load_source(options.data, recipe)
-    initial = None
-    if options.initial is not None:
-        initial = load_checkpoint(options.initial, recipe.model)[0].state_dict()
-    started = time.monotonic()
-    interrupted = []
-    signal.signal(signal.SIGTERM, lambda *_: interrupted.append("TERM"))
-    signal.signal(signal.SIGINT, lambda *_: interrupted.append("INT"))
+    report = Progress(recipe.steps, options.quiet)
 
     def stop() -> bool:
         late = options.seconds is not None and time.monotonic() - started > options.seconds
         return late or bool(interrupted)
 
-    report = Progress(recipe.steps, options.quiet)
-
     def picture(step: int, episode: Any, outcome: Any) -> None:
         draw_sample(options.folder / "samples" / f"step{step:07d}.png", episode, outcome)
         draw_curves(options.folder / "curves.png", folder.records())
 
-    train(
-        recipe, source, folder, process=process, intervals=Intervals(), report=report,
-        picture=picture, stop=stop, initial=initial,
-    )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(on_interrupt(lambda: interrupted.append(True)))
+        if process.rank == 0:
+            folder.start(recipe, code_version())
+            stack.enter_context(locked(folder.path))
+        source: Any = load_source(options.data, recipe, options.cache)
+        if process.rank == 0:
+            folder.check_data(source.names)
+        initial = None
+        if options.initial is not None:
+            initial = load_checkpoint(options.initial, recipe.model)[0].state_dict()
+        workers = WORKERS[process.device.type] if options.workers is None else options.workers
+        if workers:
+            source = Prefetched(source, workers, process.count)
+        state = train(
+            recipe, source, folder, process=process, intervals=options.intervals, report=report,
+            picture=picture, stop=stop, initial=initial, rasterizer=options.rasterizer,
+        )  # fmt: skip
+        if workers:
+            source.close()
+    if process.rank == 0 and not options.quiet:
+        done = state.step == recipe.steps
+        end = "done" if done else "stopped; the same command goes on from here"
+        print(f"step {state.step}/{recipe.steps}, {end}: {options.folder / WEIGHTS_NAME}")
 
 
-class Progress:
-    """A line on stderr now and then: step, losses, time to go."""
+def device_kind(options: Launch) -> str:
+    """``cpu`` or ``cuda``, checked.
 
-    def __init__(self, steps: int, quiet: bool):
-        self.steps, self.quiet = steps, quiet
-        self.seconds = 0.0
-        self.shown = 0.0
-
-    def __call__(self, record: dict[str, Any]) -> None:
-        pace = record["seconds"]
-        self.seconds = pace if self.seconds == 0 else 0.95 * self.seconds + 0.05 * pace
-        now = time.monotonic()
-        if self.quiet or now - self.shown < 5:
-            return
-        self.shown = now
-        left = int((self.steps - record["step"] - 1) * self.seconds)
-        print(
-            f"step {record['step'] + 1}/{self.steps}  loss {record['total']:.3f}  "
-            f"mse {record['mse']:.4f}  iou {record['iou']:.3f}  {self.seconds:.2f} s/step  "
-            f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} to go",
-            flush=True,
+    Raises:
+        GeoLRMError: CUDA is asked for and not there, or gsplat is not.
+    """
+    available = torch.cuda.is_available()
+    kind = options.device
+    if kind == "auto":
+        kind = "cuda" if available else "cpu"
+    if kind == "cpu":
+        return kind
+    if not available:
+        raise InputError(
+            "--device is 'cuda', but torch finds no CUDA device; use --device cpu, or install a "
+            "build of torch for this machine's GPU"
         )
+    if options.processes > torch.cuda.device_count():
+        raise InputError(
+            f"--processes is {options.processes}, but there are {torch.cuda.device_count()} CUDA "
+            "devices; each process needs one"
+        )
+    if options.rasterizer != "cpu":
+        gsplat_backend.import_gsplat()
+    return kind
 
 
-def device(options: Launch, local_rank: int) -> torch.device:
+def device(kind: str, local_rank: int) -> torch.device:
     """This process's device."""
-    return torch.device("cpu") if options.device == "cpu" else torch.device("cuda", local_rank)
+    if kind == "cpu":
+        return torch.device("cpu")
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
 
 
-def free_port() -> int:
-    """A TCP port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def threads(options: Launch, processes: int) -> int:
+    """Threads of each of the processes on this machine."""
+    if options.threads is not None:
+        return options.threads
+    return max(1, len(os.sched_getaffinity(0)) // processes)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
-from geolrm.engine.errors import InputError
+from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.export.model import GeoLRM
 from geolrm.export.model.attention import use_attention
 from geolrm.export.model.cross_attention import use_sampler
+from geolrm.training import ranks, stages
 from geolrm.training.attention import multi_head_attention
 from geolrm.training.config import Recipe
 from geolrm.training.deformable_sampling import sample_and_weigh
+from geolrm.training.drawing import RasterizerName, choose_rasterizer
 from geolrm.training.episodes import Episode
 from geolrm.training.objective import Objective, Outcome
 from geolrm.training.optimizer import (
@@ -27,38 +27,31 @@ from geolrm.training.optimizer import (
     make_optimizer,
 )
 from geolrm.training.precision import reduce_precision
-from geolrm.training.run_folder import RunFolder, TrainingState
+from geolrm.training.ranks import Process
+from geolrm.training.run_folder import RunFolder
+from geolrm.training.state import TrainingState
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(GeoLRMError, RuntimeError):
     """A loss or a gradient is no number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """This process among those that share a run."""
-
-    rank: int = 0
-    count: int = 1
-    threads: int = 1
-    device: torch.device = torch.device("cpu")
-
-
-@dataclass(frozen=True, slots=True)
 class Intervals:
-    """How often things are written, in steps (checkpoints: seconds)."""
+    """How often things are written, in steps (checkpoints: seconds; 0 after every step)."""
 
     checkpoint_seconds: float = 120.0
     pictures: int = 200
 
 
+Source = Any  # number -> Episode
 Report = Callable[[dict[str, Any]], None]
 Picture = Callable[[int, Episode, Outcome], None]
 
 
 def train(
     recipe: Recipe,
-    source: Any,  # number -> Episode
+    source: Source,
     folder: RunFolder,
     *,
     process: Process = Process(),
@@ -67,63 +60,87 @@ def train(
     picture: Picture = lambda step, episode, outcome: None,
     stop: Callable[[], bool] = lambda: False,
     initial: dict[str, torch.Tensor] | None = None,
+    rasterizer: RasterizerName = "auto",
 ) -> TrainingState:
     """Run the recipe to its end, from the folder's last checkpoint if it has one.
 
     Args:
         recipe: What to train.
         source: Maps an example's number to the example.
-        folder: Where rank 0 writes.
+        folder: Where rank 0 reads and writes.
         process: This process.
         intervals: Of checkpoints and pictures.
         report: Called by rank 0 with the record of each step.
         picture: Called by rank 0 now and then.
         stop: Asked after each step; True ends the run early, with a checkpoint.
-        initial: Weights to start from instead of random ones.
+        initial: Weights to start from instead of random ones; rank 0's count.
+        rasterizer: What draws the targets.
 
     Raises:
         TrainingDiverged: A loss is no number; names the step, the objects and the last checkpoint.
     """
-    torch.manual_seed(recipe.seed)
-    model = GeoLRM(recipe.model).train()
-    if initial is not None:
-        model.load_state_dict(initial)
-    model.to(process.device)
-    if recipe.precision == "bf16":
-        reduce_precision(model)
-    objective = Objective(model, recipe, process.threads).to(process.device)
-    state = TrainingState(
-        model, make_optimizer(model, recipe.optimizer), MovingAverage(model, recipe.optimizer.average)
-    )
-    folder.resume(state)
-    if state.step > recipe.steps:
-        raise InputError(
-            f"the run in {str(folder.path)!r} is at step {state.step}, beyond the {recipe.steps} "
-            "asked for; give more steps"
-        )
-    parallel = DistributedDataParallel(objective) if process.count > 1 else objective
+    state = start(recipe, folder, process, initial)
+    draw = choose_rasterizer(rasterizer, process.device, process.threads)
+    objective = Objective(state.model, recipe, draw, process.device).to(process.device)
+    parallel = ranks.parallel(objective, process)
     saved = time.monotonic()
     while state.step < recipe.steps:
         started = time.monotonic()
         with fast_operators(recipe, process):
             outcome, record, episode = run_step(recipe, parallel, state, source, process)
         record["seconds"] = round(time.monotonic() - started, 4)
-        check_finite(record, episode, folder)
+        broken = not (math.isfinite(record["total"]) and math.isfinite(record["gradient"]))
+        ending, diverged = ranks.agreed(process, stop(), broken)
+        if diverged:
+            raise divergence(record, folder, process)
         state.step += 1
+        ending = ending or state.step == recipe.steps
         if process.rank == 0:
             folder.log(record)
             report(record)
             if state.step % intervals.pictures == 0 or state.step == 1:
                 picture(state.step, episode, outcome)
-        ending = agreed(stop(), process) or state.step == recipe.steps
-        if process.rank == 0 and (
-            ending or time.monotonic() - saved > intervals.checkpoint_seconds
-        ):
-            folder.save(state)
-            folder.save_weights(state, recipe.model)
-            saved = time.monotonic()
+            if ending or time.monotonic() - saved > intervals.checkpoint_seconds:
+                folder.save(state)
+                folder.save_weights(state, recipe.model)
+                saved = time.monotonic()
         if ending:
             break
+    return state
+
+
+def start(
+    recipe: Recipe,
+    folder: RunFolder,
+    process: Process,
+    initial: dict[str, torch.Tensor] | None,
+) -> TrainingState:
+    """The state of the folder's last checkpoint, or of a new run; the same on every process."""
+    torch.manual_seed(recipe.seed)
+    model = GeoLRM(recipe.model)
+    if initial is not None:
+        model.load_state_dict(initial)
+    stages.prepare(model, recipe.stage)
+    model.to(process.device)
+    if recipe.precision == "bf16":
+        reduce_precision(model)
+    if recipe.recompute:
+        stages.recompute_blocks(model)
+    optimizer = make_optimizer(model, recipe.optimizer)
+    state = TrainingState(model, optimizer, MovingAverage(model, recipe.optimizer.average))
+    if process.rank == 0:
+        resumed = folder.resume(state)
+        if state.step > recipe.steps:
+            raise InputError(
+                f"the run in {str(folder.path)!r} is at step {state.step}, beyond the "
+                f"{recipe.steps} asked for; give more steps"
+            )
+        if recipe.stage == "reconstruction" and initial is None and not resumed:
+            raise InputError(
+                "stage is 'reconstruction', which freezes the proposal; give the checkpoint of a "
+                "trained one with --initial"
+            )
+    ranks.share(state, process)
     return state
 
 
@@ -139,7 +156,7 @@ def fast_operators(recipe: Recipe, process: Process) -> Iterator[None]:
 
 
 def run_step(
-    recipe: Recipe, objective: Any, state: TrainingState, source: Any, process: Process
+    recipe: Recipe, objective: Any, state: TrainingState, source: Source, process: Process
 ) -> tuple[Outcome, dict[str, Any], Episode]:
     """One optimizer step over this process's examples; returns the last one's outcome."""
     rate = learning_rate(state.step, recipe.steps, recipe.optimizer)
@@ -151,12 +168,16 @@ def run_step(
     for turn in range(count):
         number = (state.step * count + turn) * process.count + process.rank
         episode = source[number].to(process.device)
-        outcome: Outcome = objective(episode, state.step, number)
-        (outcome.total / count).backward()
+        # Dropout draws from torch's own generator, so a resumed run must find it as it was.
+        torch.manual_seed(recipe.seed * 1_000_003 + number)
+        # Gradients of the processes meet once a step, with those of the last example.
+        with contextlib.nullcontext() if turn == count - 1 else ranks.apart(objective):
+            outcome: Outcome = objective(episode, state.step, number)
+            (outcome.total / count).backward()
         names.append(episode.name)
         for name, term in (*outcome.terms.items(), ("total", outcome.total)):
             sums[name] = sums.get(name, 0.0) + float(term.detach()) / count
-    gradient = clip_gradients(state.model, recipe.optimizer.clip)
+    gradient = clip_gradients(state.model, recipe.optimizer)
     record = {"step": state.step, "rate": rate, "gradient": gradient, "objects": names, **sums}
     if math.isfinite(gradient) and math.isfinite(sums["total"]):
         state.optimizer.step()
@@ -165,22 +186,17 @@ def run_step(
     return outcome, record, episode
 
 
-def check_finite(record: dict[str, Any], episode: Episode, folder: RunFolder) -> None:
-    """Stop on a loss or gradient that is no number."""
-    if math.isfinite(record["total"]) and math.isfinite(record["gradient"]):
-        return
-    good = next(iter(folder.checkpoints()), None)
+def divergence(record: dict[str, Any], folder: RunFolder, process: Process) -> TrainingDiverged:
+    """The error that names step, objects of all processes, terms and last checkpoint."""
     terms = {k: v for k, v in record.items() if isinstance(v, float) and not math.isfinite(v)}
-    raise TrainingDiverged(
-        f"step {record['step']} on {', '.join(record['objects'])} is no number ({terms}); the last "
-        f"good checkpoint is {good if good else 'none: the run had not saved one'}"
+    found = ranks.gathered((record["objects"], sorted(terms)), process)
+    guilty = [entry for entry in found if set(entry[1]) - {"gradient"}] or found
+    objects = ", ".join(dict.fromkeys(name for entry in guilty for name in entry[0]))
+    names = ", ".join(dict.fromkeys(name for entry in guilty for name in entry[1]))
+    good = next(iter(folder.checkpoints()), None)
+    return TrainingDiverged(
+        f"training diverged at step {record['step']}: {names} of the batch ({objects}) is no "
+        f"number; the last good checkpoint is "
+        f"{repr(str(good)) if good else 'none, the run had not saved one'}: lower "
+        "optimizer.learning_rate or check these objects"
     )
-
-
-def agreed(wish: bool, process: Process) -> bool:
-    """True on every process as soon as it is on one."""
-    if process.count == 1:
-        return wish
-    flag = torch.tensor(float(wish), device=process.device)
-    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-    return bool(flag.item())

@@ -56,9 +56,14 @@ def edge_log_depth(predicted: Tensor, depth: Tensor, rgb: Tensor, mask: Tensor) 
     error = (1 + (predicted - depth).abs()).log()
     along_x = (rgb[..., :, :-1] - rgb[..., :, 1:]).abs().mean(dim=-3, keepdim=True)
     along_y = (rgb[..., :-1, :] - rgb[..., 1:, :]).abs().mean(dim=-3, keepdim=True)
-    x = ((-along_x).exp() * error[..., :, :-1])[mask[..., :, :-1]].mean()
-    y = ((-along_y).exp() * error[..., :-1, :])[mask[..., :-1, :]].mean()
+    x = masked_mean((-along_x).exp() * error[..., :, :-1], mask[..., :, :-1])
+    y = masked_mean((-along_y).exp() * error[..., :-1, :], mask[..., :-1, :])
     return x + y
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the values where the mask is set; 0 where it is set nowhere."""
+    return values[mask].sum() / mask.sum().clamp_min(1)
 
 
 def total_variation(depth: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From an example to its losses: both stages in one differentiable pass."""
+"""From an example to its losses: either stage, or both in one differentiable pass."""
 
 import math
 from typing import NamedTuple
@@ -6,34 +6,48 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from geolrm.engine.selection import select_anchors
+from geolrm.engine.selection import pad_anchors, select_anchors
 from geolrm.engine.voxel_grid import voxel_axis
 from geolrm.export.model import GeoLRM
+from geolrm.export.model.proposal import Proposal
 from geolrm.export.model.reconstruction import DecodedGaussians
 from geolrm.training import losses
 from geolrm.training.config import LossConfig, Recipe
+from geolrm.training.drawing import Rasterizer, draw_targets
 from geolrm.training.episodes import Episode
-from geolrm.training.rasterize import Rasterized, rasterize
+from geolrm.training.perceptual import Dissimilarity, load_lpips
+from geolrm.training.rasterize import Rasterized
 
 BUCKET = 128  # numbers of anchors are multiples of this
+CPU = torch.device("cpu")
 MIN_ANCHORS = 64  # a proposal below this is replaced by the truth, so that stage 2 always learns
 
 
 class Outcome(NamedTuple):
-    """Loss terms by name (unweighted), their weighted sum, and what was drawn."""
+    """Loss terms by name (unweighted), their weighted sum, and what was made of the example."""
 
     total: Tensor
     terms: dict[str, Tensor]
-    gaussians: DecodedGaussians
-    drawn: Rasterized
+    logits: Tensor  # [G, G, G]
+    drawn: Rasterized | None = None  # none in the proposal's stage
 
 
 class Objective(nn.Module):
     """The model with its losses: one module, so that data parallelism sees one forward."""
 
-    def __init__(self, model: GeoLRM, recipe: Recipe, threads: int = 1):
+    def __init__(
+        self,
+        model: GeoLRM,
+        recipe: Recipe,
+        rasterizer: Rasterizer,
+        device: torch.device = CPU,
+    ):
         super().__init__()
-        self.model, self.recipe, self.threads = model, recipe, threads
+        self.model, self.recipe = model, recipe
+        self.rasterizer = rasterizer
+        self.dissimilarity: Dissimilarity = lambda drawn, truth: 1 - losses.ssim(drawn, truth)
+        if recipe.losses.lpips_weights is not None and recipe.losses.dissimilarity:
+            self.dissimilarity = load_lpips(recipe.losses.lpips_weights, device)
         axis = torch.from_numpy(voxel_axis(recipe.model.proposal.grid_size))
         self.register_buffer("axis", axis, persistent=False)
 
@@ -45,29 +59,33 @@ class Objective(nn.Module):
             step: Of the run; early steps read true occupancy.
             number: Of the example in the run; seeds every random choice.
         """
+        stage, weights = self.recipe.stage, self.recipe.losses
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
-        model, weights = self.model, self.recipe.losses
-        proposal_features, features = model.encode(
-            episode.images, episode.c2w, episode.intrinsics
-        )
-        proposal = model.propose(proposal_features, episode.projection, episode.foreground)
-        terms = {"occupancy": occupancy_term(proposal.logits, episode.occupancy, weights)}
-        if proposal.coarse_logits is not None:
-            terms["coarse"] = occupancy_term(proposal.coarse_logits, episode.occupancy, weights)
-        anchors = self.choose_anchors(proposal.logits, episode, step, number, generator)
-        gaussians = model.reconstruct(
-            features, episode.projection, anchors, episode.foreground, proposal.volume
-        )
-        background = torch.rand(3, generator=generator)
-        drawn = draw(gaussians, episode, background.tolist(), self.threads)
-        terms |= image_terms(drawn, episode, background.to(drawn.rgb.device), weights)
-        total = sum((weight_of(name, weights) * term for name, term in terms.items()))
-        with torch.no_grad():
-            both = ((proposal.logits > 0) & (episode.occupancy > 0)).sum()
-            either = ((proposal.logits > 0) | (episode.occupancy > 0)).sum()
-            terms["iou"] = both / either.clamp_min(1)
+        with torch.set_grad_enabled(stage != "reconstruction"):
+            features = self.model.serializer.encoder(*camera_views(episode))
+            proposal = self.model.propose(features, episode.projection, episode.foreground)
+        terms = occupancy_terms(proposal, episode.occupancy, weights)
+        drawn = None
+        if stage != "proposal":
+            anchors = self.choose_anchors(proposal.logits, episode, step, number, generator)
+            if self.model.lrm_generator.encoder is not None:
+                features = self.model.lrm_generator.encoder(*camera_views(episode))
+            gaussians = self.model.reconstruct(
+                features, episode.projection, anchors, episode.foreground, proposal.volume
+            )
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in gaussians):
+                return broken(gaussians, terms, proposal.logits)
+            background = torch.rand(3, generator=generator)
+            drawn = draw_targets(gaussians, episode, background.tolist(), self.rasterizer)
+            shade = background.to(drawn.rgb.device)
+            terms |= image_terms(drawn, episode, shade, weights, self.dissimilarity)
             terms["anchors"] = torch.tensor(float(len(anchors)))
-        return Outcome(total, terms, gaussians, drawn)
+        total = sum(
+            (weight_of(name, weights) * term for name, term in terms.items() if term.requires_grad),
+            start=torch.zeros((), device=proposal.logits.device),
+        )
+        terms["iou"] = intersection_over_union(proposal.logits, episode.occupancy)
+        return Outcome(total, terms, proposal.logits, drawn)
 
     def choose_anchors(
         self,
@@ -80,12 +98,27 @@ class Objective(nn.Module):
         """[N, 3] anchors: the proposal's, or early in the run the true ones."""
         recipe = self.recipe
         share = 1 - step / max(recipe.true_anchor_steps, 1)
-        scores = logits.detach()
+        if recipe.true_anchor_steps == 0:
+            share = 0.0
+        scores = logits.detach().nan_to_num()
         if torch.rand((), generator=generator) < share or (scores > 0).sum() < MIN_ANCHORS:
             scores = scores.sigmoid() + 4 * episode.occupancy - 2
-        scores = fill_bucket(scores, recipe.max_anchors)
-        chosen = select_anchors(scores.cpu().numpy(), recipe.max_anchors, seed=number)
-        return torch.from_numpy(chosen.positions).to(logits.device)
+        padded = recipe.model.padded_tokens
+        limit = min(recipe.max_anchors, padded or recipe.max_anchors)
+        scores = fill_bucket(scores, limit)
+        chosen = select_anchors(scores.cpu().numpy(), limit, seed=number)
+        return torch.from_numpy(pad_anchors(chosen.positions, padded)).to(logits.device)
+
+
+def camera_views(episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
+    """What an image encoder reads."""
+    return episode.images, episode.c2w, episode.intrinsics
+
+
+def broken(gaussians: DecodedGaussians, terms: dict[str, Tensor], logits: Tensor) -> Outcome:
+    """Gaussians that are no numbers cannot be drawn: a loss that says so, and reaches them all."""
+    total = sum((tensor.sum() for tensor in gaussians), start=logits.sum()) * float("nan")
+    return Outcome(total, {**terms, "mse": total, "iou": total}, logits)
 
 
 def fill_bucket(scores: Tensor, limit: int) -> Tensor:
@@ -101,32 +134,30 @@ def fill_bucket(scores: Tensor, limit: int) -> Tensor:
     return scores - scores.flatten().topk(wanted + 1).values[-1]
 
 
-def occupancy_term(logits: Tensor, target: Tensor, weights: LossConfig) -> Tensor:
-    """Stage 1 loss with the recipe's weights."""
-    return losses.occupancy_loss(logits, target, weights.affinity, weights.positive_weight)
+def occupancy_terms(proposal: Proposal, target: Tensor, weights: LossConfig) -> dict[str, Tensor]:
+    """Stage 1 loss with the recipe's weights; that of the first pass, too, where there are two."""
+    logits = {"occupancy": proposal.logits}
+    if proposal.coarse_logits is not None:
+        logits["coarse"] = proposal.coarse_logits
+    return {
+        name: losses.occupancy_loss(values, target, weights.affinity, weights.positive_weight)
+        for name, values in logits.items()
+    }
 
 
-def draw(
-    gaussians: DecodedGaussians, episode: Episode, background: list[float], threads: int
-) -> Rasterized:
-    """Render the targets; gradients reach the Gaussians."""
-    size = episode.target_rgba.shape[1]
-    return rasterize(
-        gaussians.means,
-        gaussians.opacities,
-        gaussians.scales,
-        gaussians.quats,
-        gaussians.colors,
-        w2c=episode.target_w2c,
-        intrinsics=episode.target_intrinsics,
-        size=(size, size),
-        threads=threads,
-        background=background,
-    )
+@torch.no_grad()
+def intersection_over_union(logits: Tensor, target: Tensor) -> Tensor:
+    """Of proposed and true voxels."""
+    proposed, true = logits > 0, target > 0
+    return (proposed & true).sum() / (proposed | true).sum().clamp_min(1)
 
 
 def image_terms(
-    drawn: Rasterized, episode: Episode, background: Tensor, weights: LossConfig
+    drawn: Rasterized,
+    episode: Episode,
+    background: Tensor,
+    weights: LossConfig,
+    dissimilarity: Dissimilarity,
 ) -> dict[str, Tensor]:
     """Loss terms of the rendered targets, those with a weight."""
     alpha = episode.target_rgba[..., 3]
@@ -136,8 +167,9 @@ def image_terms(
     if weights.l1:
         terms["l1"] = error.abs().mean()
     if weights.dissimilarity:
-        planes = (drawn.rgb.permute(0, 3, 1, 2), truth.permute(0, 3, 1, 2))
-        terms["dissimilarity"] = 1 - losses.ssim(*planes)
+        terms["dissimilarity"] = dissimilarity(
+            drawn.rgb.permute(0, 3, 1, 2), truth.permute(0, 3, 1, 2)
+        )
     # Rendered depth is a sum over alpha, so it is held against alpha times the true depth; a
     # normalised depth would let opacity collapse at no cost.
     depth, known = episode.target_depth, (episode.target_depth > 0) | (alpha == 0)

@@ -46,10 +46,13 @@ def clipped_modules(model: GeoLRM) -> dict[str, nn.Module]:
     return parts
 
 
-def clip_gradients(model: GeoLRM, limit: float) -> float:
-    """Scale each module's gradient to the norm ``limit``; returns the largest norm before."""
+def clip_gradients(model: GeoLRM, config: OptimizerConfig) -> float:
+    """Scale gradients to the configured norm; returns the largest norm before."""
+    if config.clip_scope == "model":
+        trained = [p for p in model.parameters() if p.requires_grad]
+        return float(nn.utils.clip_grad_norm_(trained, config.clip))
     norms = [
-        nn.utils.clip_grad_norm_(module.parameters(), limit)
+        nn.utils.clip_grad_norm_(module.parameters(), config.clip)
         for module in clipped_modules(model).values()
     ]
     return float(torch.stack(norms).max())

@@ -4,26 +4,32 @@ Nothing is unpickled: tensors are safetensors files, the rest is JSON, and a che
 hash of its file, so that a damaged one is named and passed over.
 """
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from geolrm.engine.atomic import atomic_file
+from geolrm.engine.atomic import atomic_file, check_writable, existing_path
 from geolrm.engine.bundle import file_sha256
 from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.export.bundle_writer import CONFIG_KEY
 from geolrm.export.model import GeoLRMConfig
 from geolrm.training.config import Recipe
-from geolrm.training.optimizer import MovingAverage
+from geolrm.training.recipe_files import decode_recipe
+from geolrm.training.state import TrainingState
 
 KEPT = 2  # checkpoints
 WEIGHTS_NAME = "weights.safetensors"  # the moving average, in the format that geolrm-export reads
+RUN_NAME, DATA_NAME, METRICS_NAME = "run.json", "objects.json", "metrics.jsonl"
+DAMAGED = ".damaged"  # is added to the name of a checkpoint that was passed over
 
 
 class CheckpointNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,69 +40,66 @@ class CheckpointNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
 
 
-@dataclass
-class TrainingState:
-    """All that a step changes."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    average: MovingAverage
-    step: int = 0
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Flat, named tensors."""
-        flat = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        flat |= {f"average.{k}": v for k, v in self.average.weights.items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                flat[f"optimizer.{key}.{name}"] = value
-        return {k: v.detach().cpu().contiguous() for k, v in flat.items()}
-
-    def restore(self, flat: dict[str, Tensor], step: int) -> None:
-        """Take the tensors of :meth:`tensors` back, strictly."""
-        part = lambda prefix: {  # noqa: E731
-            k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)
-        }
-        self.model.load_state_dict(part("model."))
-        for name, value in part("average.").items():
-            self.average.weights[name].copy_(value)
-        for name, parameter in self.model.named_parameters():
-            entry = {}
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                value = flat.get(f"optimizer.{key}.{name}")
-                if value is not None:
-                    entry[key] = value.clone() if key == "step" else value.to(parameter.device)
-            if entry:
-                self.optimizer.state[parameter] = entry
-        self.step = step
-
-
 class RunFolder:
     """Files of one training run."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: str | Path):
+        self.path = existing_path(path)
 
     def start(self, recipe: Recipe, version: dict[str, Any]) -> None:
-        """Create the folder, or check that it belongs to this recipe (its length may differ)."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "checkpoints").mkdir(exist_ok=True)
-        described = json.loads(msgspec.json.encode({"recipe": asdict(recipe)}))
-        file = self.path / "run.json"
+        """Create the folder, or check that it belongs to this recipe (its length may differ).
+
+        Raises:
+            InputError: It holds another run, or cannot be written.
+        """
+        file = self.path / RUN_NAME
+        check_writable(file)
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{str(self.path)!r} is a file; name a folder with -o")
+        versions = [version]
         if file.is_file():
-            stored = json.loads(file.read_text())["recipe"]
-            differing = [
-                key for key, value in described["recipe"].items()
-                if key != "steps" and stored.get(key) != value
-            ]  # fmt: skip
+            stored, earlier = self.described()
+            differing = differences(asdict(stored), asdict(replace(recipe, steps=stored.steps)))
             if differing:
                 raise InputError(
                     f"{str(self.path)!r} holds a run of another recipe (it differs in "
                     f"{', '.join(differing)}); continue it with its own settings, or choose "
                     "another folder"
                 )
+            versions = [*earlier, *(v for v in versions if v not in earlier[-1:])]
+        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as stream:
-            stream.write(json.dumps({**described, "version": version}, indent=1).encode() + b"\n")
+            content = {"recipe": asdict(recipe), "versions": versions}
+            stream.write(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+
+    def described(self) -> tuple[Recipe, list[dict[str, Any]]]:
+        """The recipe of the run, and the versions of the code that worked on it."""
+        file = self.path / RUN_NAME
+        try:
+            content = json.loads(file.read_bytes())
+            recipe = decode_recipe(content["recipe"], repr(str(file)))
+            versions = content.get("versions", [content.get("version", {})])
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{str(file)!r} does not describe a run ({type(error).__name__}); it may be "
+                "damaged: choose another folder"
+            ) from error
+        return recipe, versions
+
+    def check_data(self, names: Sequence[str]) -> None:
+        """Note the names of the objects, or warn that a resumed run had others."""
+        file = self.path / DATA_NAME
+        content = json.dumps(list(names)).encode()
+        if file.is_file() and file.read_bytes() != content:
+            warnings.warn(
+                f"the run in {str(self.path)!r} was started on other objects than these "
+                f"{len(names)}; it goes on with these, which no uninterrupted run would equal",
+                stacklevel=2,
+            )
+        with atomic_file(file) as stream:
+            stream.write(content)
 
     def checkpoints(self) -> list[Path]:
         """Checkpoint files, newest first."""
@@ -106,11 +109,11 @@ class RunFolder:
         """Write a checkpoint whole or not at all, and drop the oldest."""
         file = self.path / "checkpoints" / f"step{state.step:08d}.safetensors"
         content = save(state.tensors())
-        with atomic_file(file) as stream:
-            stream.write(content)
-        note = CheckpointNote(state.step, file_sha256(file), len(content))
+        note = CheckpointNote(state.step, hashlib.sha256(content).hexdigest(), len(content))
         with atomic_file(file.with_suffix(".json")) as stream:
             stream.write(msgspec.json.encode(note))
+        with atomic_file(file) as stream:
+            stream.write(content)
         for old in self.checkpoints()[KEPT:]:
             old.unlink()
             old.with_suffix(".json").unlink(missing_ok=True)
@@ -125,34 +128,74 @@ class RunFolder:
             stream.write(save(weights, metadata))
         return file
 
-    def resume(self, state: TrainingState, warn: Any = print) -> bool:
-        """Restore the newest sound checkpoint; damaged ones are named and passed over."""
-        for file in self.checkpoints():
+    def resume(self, state: TrainingState) -> bool:
+        """Restore the newest sound checkpoint, and forget the metrics of later steps.
+
+        Damaged checkpoints are named in a warning, set aside and passed over.
+
+        Raises:
+            CheckpointError: There are checkpoints, and none is sound.
+        """
+        files = self.checkpoints()
+        for file in files:
             try:
-                flat, step = read_checkpoint(file)
-                state.restore(flat, step)
-            except (CheckpointError, RuntimeError, KeyError) as error:
-                warn(f"passing over {file}: {' '.join(str(error).split())[:200]}")
+                state.restore(*read_checkpoint(file))
+            except CheckpointError as error:
+                aside = file.with_name(file.name + DAMAGED)
+                file.rename(aside)
+                warnings.warn(
+                    f"passing over {str(file)!r}: {error}; it is now {aside.name}", stacklevel=2
+                )
                 continue
+            self.rewind(state.step)
             return True
+        if files:
+            raise CheckpointError(
+                f"none of the {len(files)} checkpoints in {str(self.path / 'checkpoints')!r} is "
+                "sound; restore one, or train into another folder"
+            )
+        self.rewind(0)
         return False
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append a line to ``metrics.jsonl``."""
-        with (self.path / "metrics.jsonl").open("a") as stream:
+        """Append a line to the metrics."""
+        with (self.path / METRICS_NAME).open("a") as stream:
             stream.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """All whole lines of ``metrics.jsonl``; of a step that was repeated, the last."""
-        file = self.path / "metrics.jsonl"
+        """All whole lines of the metrics; of a step that was repeated, the last."""
+        file = self.path / METRICS_NAME
         found: dict[int, dict[str, Any]] = {}
         for line in file.read_text().splitlines() if file.is_file() else []:
             try:
                 record = json.loads(line)
-            except ValueError:
+                found[record["step"]] = record
+            except (ValueError, KeyError, TypeError):
                 continue  # a line that a killed run left half-written
-            found[record["step"]] = record
         return [found[step] for step in sorted(found)]
+
+    def rewind(self, step: int) -> None:
+        """Forget the metrics of a step and all later ones: they will be made again."""
+        file = self.path / METRICS_NAME
+        if not file.is_file():
+            return
+        kept = [record for record in self.records() if record["step"] < step]
+        with atomic_file(file) as stream:
+            stream.write("".join(json.dumps(record) + "\n" for record in kept).encode())
+
+
+def differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
+    """Dotted names of the fields in which two nested descriptions differ."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        names = list(dict.fromkeys([*stored, *wanted]))
+        return [
+            found
+            for name in names
+            for found in differences(
+                stored.get(name), wanted.get(name), f"{path}.{name}" if path else name
+            )
+        ]
+    return [] if stored == wanted else [path]
 
 
 def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], int]:
@@ -164,7 +207,9 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], int]:
     try:
         note = msgspec.json.decode(file.with_suffix(".json").read_bytes(), type=CheckpointNote)
         if file.stat().st_size != note.bytes or file_sha256(file) != note.sha256:
-            raise CheckpointError(f"{str(file)!r} is damaged: its hash is not the recorded one")
+            raise CheckpointError("it is damaged: its hash is not the recorded one")
         return load_file(file), note.step
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise CheckpointError(f"{str(file)!r} cannot be read: {error}") from error
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, SafetensorError, msgspec.MsgspecError) as error:
+        raise CheckpointError(f"it cannot be read: {' '.join(str(error).split())[:200]}") from error

@@ -23,7 +23,7 @@ def code_version() -> dict[str, str]:
     return {
         "geolrm": importlib.metadata.version("geolrm"),
         "commit": commit,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "isa": _C.best_isa(),

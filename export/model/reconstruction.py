@@ -150,7 +150,9 @@ class ReconstructionNetwork(nn.Module):
         if self.cues.occlusion and volume is not None:
             grid = volume.shape[2]
             transmitted = cues.transmittance(volume.detach()[0, -1], projection)
-            seen = cues.visibility(transmitted, projection, reference.detach(), depth.detach(), grid)
+            seen = cues.visibility(
+                transmitted, projection, reference.detach(), depth.detach(), grid
+            )
         blended = self.pixel_colors(
             latents, features, level_shapes, anchor_reference, color, alpha, seen, gaussians.colors
         )

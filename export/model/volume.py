@@ -110,7 +110,6 @@ class VolumeRefinement(nn.Module):
             logits = coarse + self.final_head(features)
         return Refined(logits[0, 0], coarse[0, 0], torch.cat([features, logits], dim=1))
 
-
     def agreement(self, level: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
         """Mean and deviation over views of squeezed image features, [G^3, 2 F]."""
         squeezed = self.squeeze(level).permute(0, 3, 1, 2)

@@ -73,14 +73,22 @@ def recolored(mesh: Mesh, matrix: NDArray[np.float64], offset: NDArray[np.float6
     return replace(mesh, textures=tuple(textures))
 
 
-def _varied(mesh: Mesh, rng: np.random.Generator, config: AugmentationConfig) -> Mesh:
-    """Everything that concerns one object alone."""
+def draw_recoloring(
+    rng: np.random.Generator, config: AugmentationConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[3, 3] matrix and [3] offset of a change of colours in [0, 1]."""
     matrix, offset = np.eye(3), np.zeros(3)
     if rng.random() < config.color:
         matrix, offset = _color_shift(rng)
     if rng.random() < config.permutation:
         order = rng.permutation(3)
         matrix, offset = matrix[order], offset[order]
+    return matrix, offset
+
+
+def _varied(mesh: Mesh, rng: np.random.Generator, config: AugmentationConfig) -> Mesh:
+    """Everything that concerns one object alone."""
+    matrix, offset = draw_recoloring(rng, config)
     if not np.array_equal(matrix, np.eye(3)):
         mesh = recolored(mesh, matrix, offset)
     frame = np.eye(3)

@@ -1,13 +1,16 @@
-"""``geolrm-train``: train a model."""
+"""``geolrm-train``: train a model. Needs the extra ``[training]``."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import one_sentence_errors, show_warnings
+from geolrm.commands.console import fail, one_sentence_errors, show_warnings
+from geolrm.engine.errors import InputError
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -15,37 +18,128 @@ app = typer.Typer(
 )
 
 
+def main() -> None:
+    """Entry point of the ``geolrm-train`` command."""
+    with one_sentence_errors(), show_warnings():
+        app()
+
+
+def require_packages() -> None:
+    """Refuse in one sentence when the extra is not installed."""
+    for package in ("torch", "onnx", "onnxscript", "trimesh", "OpenEXR", "matplotlib"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            fail(
+                f"geolrm-train needs {package}, which is not installed; run: "
+                "pip install 'geolrm[training]'",
+                1,
+            )
+
+
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="mini, or smoke for a short trial")],
-    data: Annotated[list[Path], typer.Option(help="folder of GLB meshes; may be repeated")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="run folder; resumes from it")],
-    steps: Annotated[int | None, typer.Option(help="length of the run")] = None,
-    processes: Annotated[int, typer.Option(help="processes on this machine")] = 1,
-    threads: Annotated[int, typer.Option(help="threads of each process")] = 1,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    minutes: Annotated[float | None, typer.Option(help="stop after so long, resumable")] = None,
-    initial: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
-    seed: Annotated[int, typer.Option(help="of weights and data")] = 0,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="mini, smoke (a trial), paper-stage1, paper-stage2, or a .toml or .json file."
+        ),
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="Folder of .glb meshes, of captures with depth, or of GObjaverse objects; or "
+            "procedural[:COUNT]. May be repeated."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Run folder; a run that is in it goes on.")
+    ],
+    steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, data and noise.")] = None,
+    initial: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from, such as weights.safetensors.")
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out rays, low-level, high-level or rope. May be repeated."),
+    ] = None,
+    points: Annotated[
+        int | None, typer.Option(help="Sampling points of a head on a level; 0: the anchor alone.")
+    ] = None,
+    views: Annotated[int | None, typer.Option(help="Fixed number of input views.")] = None,
+    self_attention: Annotated[str | None, typer.Option(help="'token' or 'head'.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="FIELD=VALUE of the recipe, as losses.mse=4. May be repeated."),
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each process; default: its share of the cores.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="'auto', 'cpu' or 'cuda'.")] = "auto",
+    rasterizer: Annotated[
+        str, typer.Option(help="'auto' (gsplat on CUDA, ours on the CPU), 'cpu' or 'gsplat'.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that make examples ahead; default: 4 on CUDA.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder to keep decoded meshes in.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so long, resumable.")] = None,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 120.0,
+    picture_steps: Annotated[int, typer.Option(help="Between two sample pictures.")] = 200,
 ) -> None:
-    """Train, resuming from the run folder.
+    """Train, going on from the run folder's last checkpoint if it has one.
 
     Example: geolrm-train mini --data meshes/ -o runs/mini --processes 2
     """
-    from dataclasses import replace
+    counts = {
+        "--steps": steps,
+        "--processes": processes,
+        "--threads": threads,
+        "--picture-steps": picture_steps,
+    }
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; it must be 1 or more")
+    for name, number in (
+        ("--workers", workers),
+        ("--minutes", minutes),
+        ("--checkpoint-seconds", checkpoint_seconds),
+    ):
+        if number is not None and not (math.isfinite(number) and number >= 0):
+            raise InputError(f"{name} is {number}; it must be a finite number, 0 or more")
+    for name, value, allowed in (
+        ("--device", device, ("auto", "cpu", "cuda")),
+        ("--rasterizer", rasterizer, ("auto", "cpu", "gsplat")),
+    ):
+        if value not in allowed:
+            raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+    require_packages()
 
-    from geolrm.training import config
     from geolrm.training.launch import Launch, launch
+    from geolrm.training.loop import Intervals
+    from geolrm.training.recipe_files import assignments, changed, load_recipe
+    from geolrm.training.switches import switched
 
-    chosen = config.recipe(recipe)
-    chosen = replace(chosen, steps=steps or chosen.steps, seed=seed)
-    seconds = None if minutes is None else 60 * minutes
+    overrides: dict[str, Any] = assignments(changes or ())
+    overrides |= {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    chosen = switched(load_recipe(recipe), without or (), points, views, self_attention)
+    if overrides:
+        chosen = changed(chosen, overrides, "the command line")
     launch(
-        Launch(chosen, tuple(data), output, processes, threads, device, seconds, initial)
+        Launch(
+            chosen,
+            tuple(data),
+            output,
+            processes=processes,
+            threads=threads,
+            device=device,
+            seconds=None if minutes is None else 60 * minutes,
+            initial=initial,
+            rasterizer=rasterizer,  # pyright: ignore
+            workers=workers,
+            cache=cache,
+            intervals=Intervals(checkpoint_seconds, picture_steps),
+        )
     )
-
-
-def main() -> None:
-    """Entry point."""
-    with one_sentence_errors(), show_warnings():
-        app()

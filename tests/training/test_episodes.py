@@ -1,0 +1,230 @@
+"""Examples from meshes and posed objects: geometry, chance, and what is left out."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config
+from PIL import Image
+from stored_objects import write_capture, write_gobjaverse
+from tiny_training import meshes, posed_object, tiny_recipe
+
+from geolrm.engine.errors import InputError
+from geolrm.training.data.augmentation import AugmentationConfig
+from geolrm.training.data.gobjaverse import DISTINCT_VIEWS
+from geolrm.training.data.posed_object import PosedObject
+from geolrm.training.data.prefetch import Prefetched
+from geolrm.training.data.sources import EpisodeSource, StoredObject, load_source
+from geolrm.training.episodes import mesh_episode
+from geolrm.training.posed_episodes import posed_episode, resized, sampled, surface, varied
+from geolrm.training.recipes import NO_AUGMENTATION
+
+
+def recipe(grid=32, **fields):
+    config = tiny_config()
+    config = replace(config, proposal=replace(config.proposal, grid_size=grid))
+    return tiny_recipe(config, augmentation=NO_AUGMENTATION, **fields)
+
+
+@pytest.fixture(scope="module")
+def posed():
+    return posed_object(size=48)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def assert_consistent(episode, share):
+    """Target pixels lie, by their depth, in occupied voxels; inputs show the same silhouette."""
+    depth, grid = episode.target_depth.numpy(), episode.occupancy.numpy()
+    found = []
+    for plane, w2c, k in zip(depth, episode.target_w2c, episode.target_intrinsics, strict=True):
+        row, column = np.nonzero(plane)
+        z = plane[row, column]
+        rays = np.linalg.inv(k.numpy()) @ np.stack([column + 0.5, row + 0.5, np.ones_like(z)])
+        points = np.linalg.inv(w2c.numpy()) @ np.vstack([rays * z, np.ones_like(z)])
+        index = np.rint((points[:3] + 0.5) * (len(grid) - 1)).astype(int).clip(0, len(grid) - 1)
+        found.append(grid[tuple(index)])
+    assert np.concatenate(found).mean() > share
+    alpha = episode.target_rgba[..., 3]
+    assert (episode.target_rgba[..., :3] <= alpha[..., None] + 1e-5).all()
+    assert 0 < alpha.mean() < 0.9
+    assert ((episode.target_depth > 0).float() - alpha).abs().mean() < 0.05
+    u_v = torch.from_numpy(np.argwhere(grid > 0) / (len(grid) - 1) - 0.5).float()
+    uvz = episode.projection[:, :, :3] @ u_v.T + episode.projection[:, :, 3:]
+    x, y = 1 - uvz[:, 0] / uvz[:, 2], uvz[:, 1] / uvz[:, 2]
+    size = episode.foreground.shape[-1]
+    inside = (x * size).long().clamp(0, size - 1), (y * size).long().clamp(0, size - 1)
+    for view, (column, row) in enumerate(zip(*inside, strict=True)):
+        assert episode.foreground[view, 3][row, column].mean() > 0.75
+
+
+def test_mesh_episodes_agree_with_themselves():
+    for seed in range(3):
+        assert_consistent(mesh_episode(meshes()[0], "mesh", rng(seed), recipe()), 0.97)
+
+
+def test_posed_episodes_agree_with_themselves(posed):
+    exact = recipe()
+    exact = replace(exact, views=replace(exact.views, target_size=posed.size))
+    for seed in range(3):
+        episode = posed_episode(posed, "posed", rng(seed), exact)
+        assert_consistent(episode, 0.97)
+        assert 2 <= len(episode.foreground) <= 3 and len(episode.target_rgba) == 2
+    turned = replace(exact, augmentation=AugmentationConfig(spin=1.0, color=1.0))
+    assert_consistent(posed_episode(posed, "posed", rng(5), turned), 0.97)
+
+
+def test_targets_are_no_inputs(posed):
+    fixed = recipe()
+    fixed = replace(fixed, views=replace(fixed.views, min_inputs=30, max_inputs=60, targets=50))
+    for scattered in (0.0, 1.0):
+        views = replace(fixed.views, scattered=scattered)
+        episode = posed_episode(posed, "posed", rng(), replace(fixed, views=views))
+        inputs = torch.linalg.inv(episode.c2w.double())[:, :3, 3].numpy()
+        targets = (np.diag([1, -1, -1.0]) @ episode.target_w2c[:, :3, 3:].numpy())[..., 0]
+        poses = [tuple(np.round(p, 4)) for p in (*episode.c2w.flatten(1).numpy(),)]
+        assert len(inputs) + len(targets) == len(posed) and len(set(poses)) == len(poses)
+
+
+def test_colours_and_turns_of_posed_objects(posed):
+    plain = varied(posed, rng(), NO_AUGMENTATION)
+    np.testing.assert_array_equal(plain.rgba, posed.rgba)
+    config = replace(NO_AUGMENTATION, color=1.0)
+    colored = varied(posed, rng(), config)
+    np.testing.assert_array_equal(colored.rgba[..., 3], posed.rgba[..., 3])
+    assert np.abs(colored.rgba[..., :3].astype(int) - posed.rgba[..., :3]).mean() > 1
+    turned = varied(posed, rng(1), replace(NO_AUGMENTATION, spin=1.0))
+    for points in zip(turned.points, posed.points, strict=True):
+        np.testing.assert_array_equal(*(np.sort(np.abs(p)) for p in points))
+
+
+def test_pictures_are_reduced_by_area_and_depth_by_the_nearest(posed):
+    rgba = posed.rgba[:2]
+    small = resized(rgba, 24)
+    alpha = rgba[..., 3].astype(float) / 255
+    means = alpha.reshape(2, 24, 2, 24, 2).mean((2, 4))
+    np.testing.assert_allclose(small[..., 3], means, atol=1e-5)
+    np.testing.assert_array_equal(resized(rgba, 48)[..., 3], (rgba[..., 3] / np.float32(255)))
+    depth = sampled(posed.depth[:2], 24)
+    np.testing.assert_array_equal(depth, posed.depth[:2, 1::2, 1::2])
+    assert len(surface(posed, 32)) > len(posed.points)
+
+
+def test_an_example_depends_on_its_number_alone(posed):
+    objects = [*meshes(3), StoredObject(lambda: posed)]
+    names = ["a", "b", "c", "posed"]
+    source = EpisodeSource(objects, names, tiny_recipe())
+    ahead = Prefetched(EpisodeSource(objects, names, tiny_recipe()), workers=2, stride=2)
+    for number in (3, 5, 0, 7):
+        first, again = source[number], ahead[number]
+        assert first.name == again.name
+        assert torch.equal(first.target_rgba, again.target_rgba)
+        assert torch.equal(first.foreground, again.foreground)
+    ahead.close()
+    assert {source[number].name for number in range(4)} == set(names)
+
+
+def test_broken_objects_are_named_once_and_left_out(posed, tmp_path):
+    def broken():
+        raise InputError("its depth is damaged")
+
+    source = EpisodeSource(
+        [StoredObject(broken), StoredObject(lambda: posed)], ["bad", "good"], tiny_recipe()
+    )
+    with pytest.warns(UserWarning, match="leaving out bad: its depth is damaged") as caught:
+        assert {source[number].name for number in range(4)} == {"good"}
+    assert len(caught) == 1
+    few = PosedObject(posed.rgba[:2], posed.depth[:2], _first(posed.cameras, 2), posed.points)
+    source = EpisodeSource([StoredObject(lambda: few)], ["few"], tiny_recipe())
+    with (
+        pytest.raises(InputError, match="none of the 1 objects can be trained on"),
+        pytest.warns(UserWarning, match="few has 2 views; 2 inputs and a target are needed"),
+    ):
+        source[0]
+
+
+def _first(cameras, count):
+    return type(cameras)(cameras.c2w[:count], cameras.intrinsics[:count])
+
+
+def write_glb(path, color=(200, 40, 40)):
+    trimesh = pytest.importorskip("trimesh")
+    box = trimesh.creation.box()
+    image = Image.new("RGB", (8, 8), color)
+    uv = np.random.default_rng(0).random((len(box.vertices), 2))
+    box.visual = trimesh.visual.TextureVisuals(
+        uv=uv, material=trimesh.visual.material.PBRMaterial(baseColorTexture=image)
+    )
+    box.export(path)
+
+
+def test_kinds_of_data_are_found_by_path(posed, tmp_path):
+    pytest.importorskip("OpenEXR")
+    (tmp_path / "meshes" / "more").mkdir(parents=True)
+    write_glb(tmp_path / "meshes" / "b.glb")
+    write_glb(tmp_path / "meshes" / "more" / "a.glb")
+    write_capture(tmp_path / "captures" / "one", posed)
+    write_gobjaverse(tmp_path / "objaverse" / "0" / "10010", posed, DISTINCT_VIEWS)
+    write_gobjaverse(tmp_path / "nested" / "0" / "7" / "campos_512_v4", posed, DISTINCT_VIEWS)
+    names = {
+        "meshes": ["b", "a"],
+        "meshes/b.glb": ["b"],
+        "captures": ["one"],
+        "captures/one": ["one"],
+        "objaverse": ["0/10010"],
+        "nested": ["0/7/campos_512_v4"],
+    }
+    for path, expected in names.items():
+        source = load_source([tmp_path / path], tiny_recipe(), tmp_path / "cache")
+        assert source.names == expected, path
+        assert source[0].name == expected[0] or source[0].name in expected
+    both = load_source([tmp_path / "meshes", "procedural:3"], tiny_recipe())
+    assert both.names == ["b", "a", "shape0", "shape1", "shape2"]
+    assert len(load_source(["procedural"], tiny_recipe())) == 100
+
+
+def test_damaged_meshes_are_named_and_left_out(tmp_path):
+    write_glb(tmp_path / "good.glb")
+    (tmp_path / "bad.glb").write_bytes((tmp_path / "good.glb").read_bytes()[:400])
+    with pytest.warns(UserWarning, match=r"leaving out bad: .*bad\.glb' cannot be read as glTF"):
+        assert load_source([tmp_path], tiny_recipe()).names == ["good"]
+    (tmp_path / "good.glb").unlink()
+    with (
+        pytest.raises(InputError, match=r"none of the meshes in .* can be read"),
+        pytest.warns(UserWarning, match="leaving out bad"),
+    ):
+        load_source([tmp_path], tiny_recipe())
+
+
+def test_a_damaged_capture_is_named_and_left_out(posed, tmp_path):
+    write_capture(tmp_path / "one", posed)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    (tmp_path / "two" / "depth" / "003.png").write_bytes(b"nothing")
+    source = load_source([tmp_path], tiny_recipe())
+    with pytest.warns(UserWarning, match=r"leaving out two: depth .*003\.png"):
+        assert {source[number].name for number in range(4)} == {"one"}
+
+
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("nowhere", "'nowhere' does not exist; give a folder of .glb meshes"),
+        ("procedural:0", "must be procedural:COUNT, with COUNT from 1"),
+        ("procedural:x", "must be procedural:COUNT"),
+    ],
+)
+def test_paths_that_hold_nothing_are_refused(path, message):
+    with pytest.raises(InputError, match=message):
+        load_source([path], tiny_recipe())
+
+
+def test_empty_folders_and_other_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match="holds nothing to train on"):
+        load_source([tmp_path], tiny_recipe())
+    (tmp_path / "a.obj").write_text("o")
+    with pytest.raises(InputError, match=r"is no folder and no \.glb file"):
+        load_source([tmp_path / "a.obj"], tiny_recipe())

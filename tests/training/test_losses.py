@@ -1,0 +1,82 @@
+"""Losses, schedule and true occupancy against recorded numbers and by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA
+
+from geolrm.engine.cameras import Cameras
+from geolrm.training import losses
+from geolrm.training.config import OptimizerConfig
+from geolrm.training.data.views import back_project
+from geolrm.training.occupancy import occupancy_from_points
+from geolrm.training.optimizer import learning_rate
+
+VECTORS = np.load(DATA / "conformance" / "unit_vectors.npz")
+
+
+def vector(name):
+    return torch.from_numpy(VECTORS[name])
+
+
+def test_depth_losses_agree_with_the_vectors():
+    names = ("loss_pred", "loss_gt", "loss_rgb", "loss_mask")
+    predicted, depth, rgb, mask = (vector(name) for name in names)
+    edge = losses.edge_log_depth(predicted, depth, rgb, mask)
+    assert edge.item() == pytest.approx(float(VECTORS["loss_edge_log_l1_scalar"]), abs=1e-6)
+    variation = losses.total_variation(predicted)
+    assert variation.item() == pytest.approx(float(VECTORS["loss_tv"]), abs=1e-6)
+    nowhere = torch.zeros_like(mask)
+    assert losses.edge_log_depth(predicted, depth, rgb, nowhere).item() == 0
+
+
+def test_occupancy_losses_agree_with_the_vectors():
+    logits, target = vector("geo_logits"), vector("geo_target")
+    affinity = losses.scene_class_affinity(logits, target)
+    assert affinity.item() == pytest.approx(float(VECTORS["geo_scal_loss"]), abs=1e-5)
+    entropy = losses.occupancy_loss(logits, target, affinity=0)
+    assert entropy.item() == pytest.approx(float(VECTORS["bce"]), abs=1e-6)
+    both = losses.occupancy_loss(logits, target)
+    assert both.item() == pytest.approx(float(VECTORS["bce"] + VECTORS["geo_scal_loss"]), abs=1e-5)
+
+
+def test_true_occupancy_agrees_with_the_vectors():
+    depths, c2ws, ks = (VECTORS[f"occ_{name}"][0] for name in ("depths", "c2ws", "Ks"))
+    points = back_project(depths[:, 0], Cameras(c2ws.astype(float), ks.astype(float)))
+    grid = occupancy_from_points(points, 32, "released")
+    expected = np.unpackbits(VECTORS["occ_grid32"])[: 32**3].reshape(32, 32, 32)
+    assert grid.sum() == VECTORS["occ_grid32_count"]
+    np.testing.assert_array_equal(grid, expected)
+
+
+def test_points_fall_into_the_voxel_with_the_nearest_centre():
+    points = np.array([[-0.5, 0.5, 0.02], [0.034, -0.1, 0.9]], np.float32)
+    grid = occupancy_from_points(points, 16)
+    assert grid.sum() == 2
+    assert grid[0, 15, 8] == 1  # 0.52 * 15 = 7.8
+    assert grid[8, 6, 15] == 1  # 0.534 * 15 = 8.01, 0.4 * 15 = 6, clipped
+
+
+@pytest.mark.parametrize("warmup, steps", [(12_000, 100_000), (500, 50_000)])
+def test_schedule(warmup, steps):
+    config = OptimizerConfig(1e-4, final_share=0.001, warmup=warmup)
+    m = 0.001
+    for step in (0, warmup // 3, warmup, (warmup + steps) // 2, steps):
+        if step < warmup:
+            share = m + (1 - math.cos(math.pi * step / warmup)) * (1 - m) / 2
+        else:
+            share = m + (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) * (1 - m) / 2
+        assert learning_rate(step, steps, config) == pytest.approx(1e-4 * share, rel=1e-9)
+    assert learning_rate(warmup, steps, config) == pytest.approx(1e-4)
+    assert learning_rate(steps, steps, config) == pytest.approx(1e-7)
+
+
+def test_ssim():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 16, 20, generator=generator)
+    assert losses.ssim(image, image).item() == pytest.approx(1, abs=1e-5)
+    flat = torch.ones(1, 3, 12, 12)
+    expected = (2 * 0.5 + 1e-4) / (0.25 + 1 + 1e-4)
+    assert losses.ssim(0.5 * flat, flat).item() == pytest.approx(expected, abs=1e-4)

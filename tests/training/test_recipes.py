@@ -1,0 +1,116 @@
+"""Recipes by name and file: the released hyper-parameters, strictness, one-sentence errors."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+pytest.importorskip("torch")
+
+from geolrm.engine.errors import InputError
+from geolrm.export.model import released
+from geolrm.training.recipe_files import (
+    assignments,
+    changed,
+    decode_recipe,
+    load_recipe,
+)
+from geolrm.training.recipes import RECIPES, mini
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_named_recipes_survive_json(name):
+    recipe = load_recipe(name)
+    assert decode_recipe(json.loads(json.dumps(asdict(recipe))), name) == recipe
+
+
+def test_the_default_is_as_it_was():
+    recipe = mini()
+    assert (recipe.stage, recipe.max_anchors, recipe.true_anchor_steps) == ("both", 3200, 1000)
+    assert (recipe.precision, recipe.steps, recipe.objects_per_step) == ("bf16", 6000, 1)
+    assert recipe.optimizer.clip_scope == "module" and recipe.occupancy_convention == "centres"
+    assert recipe.losses.lpips_weights is None and recipe.losses.dissimilarity == 0.3
+
+
+def test_the_paper_recipes_have_the_released_hyper_parameters():
+    one, two = load_recipe("paper-stage1"), load_recipe("paper-stage2")
+    for recipe in (one, two):
+        optimizer = recipe.optimizer
+        assert optimizer.betas == (0.9, 0.95) and optimizer.weight_decay == 0.05
+        assert optimizer.final_share == 0.001 and optimizer.clip_scope == "model"
+        model = recipe.model
+        assert model.encoder == released().encoder and not model.shared_encoder
+        assert model.cues is None and model.image_size == 448
+        assert model.proposal.max_seq_len == recipe.max_anchors or recipe is one
+        assert recipe.occupancy_convention == "released"
+    assert (one.stage, one.steps, one.optimizer.warmup) == ("proposal", 50_000, 500)
+    assert (one.optimizer.learning_rate, one.optimizer.clip) == (2e-4, 10)
+    assert (one.losses.occupancy, one.losses.affinity, one.losses.positive_weight) == (1, 1, 1)
+    assert (one.views.min_inputs, one.views.max_inputs) == (1, 8)
+    assert (two.stage, two.steps * two.objects_per_step) == ("reconstruction", 100_000)
+    assert two.optimizer.warmup * two.objects_per_step == 12_000
+    assert (two.optimizer.learning_rate, two.optimizer.clip) == (1e-4, 4)
+    losses = two.losses
+    assert (losses.mse, losses.dissimilarity, losses.alpha) == (4, 2, 1)
+    assert (losses.edge_log_depth, losses.depth_variation) == (0.2, 0.05)
+    assert losses.l1 == losses.depth_l1 == 0
+    assert (two.views.min_inputs, two.views.max_inputs, two.views.target_size) == (1, 7, 448)
+
+
+def test_files_lie_over_their_base(tmp_path):
+    text = 'base = "mini"\nsteps = 7\n[model.encoder]\nrays = "none"\n[losses]\nmse = 2\n'
+    (tmp_path / "a.toml").write_text(text)
+    recipe = load_recipe(str(tmp_path / "a.toml"))
+    assert (recipe.steps, recipe.losses.mse, recipe.model.encoder.rays) == (7, 2.0, "none")
+    assert recipe.model.encoder.hidden_size == mini().model.encoder.hidden_size
+    (tmp_path / "a.json").write_text(json.dumps({"base": "paper-stage1", "model": {"cues": {}}}))
+    recipe = load_recipe(str(tmp_path / "a.json"))
+    assert recipe.stage == "proposal" and recipe.model.cues is not None
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("steps =", r"a\.toml' cannot be read"),
+        ("stepps = 3", r"stepps is no field of a recipe; a recipe has model, steps"),
+        ("[losses]\nmse2 = 3", r"losses\.mse2 is no field of a recipe; losses has occupancy"),
+        ('steps = "many"', r"makes no recipe: Expected `int`, got `str` - at `steps`"),
+        ("steps = 0", r"steps is 0; it must be 1 or more"),
+        (
+            "[model.encoder]\nrays = 'some'",
+            r"Invalid enum value 'some' - at `model\.encoder\.rays`",
+        ),
+        ("[model]\nimage_size = 225", r"image_size 225 must be a positive multiple"),
+        ("[views]\nmin_inputs = 9", r"min_inputs is 9 and max_inputs 8"),
+        ("[optimizer]\nlearning_rate = nan", r"learning_rate is nan; it must be a finite number"),
+        ("[optimizer]\naverage = 1.0", r"average is 1\.0; it must be 0 or more and below 1"),
+        ("[augmentation]\nspin = 2", r"spin is 2\.0; it must be a probability"),
+        ('stage = "proposal"', r"both stages of this model share one image encoder"),
+        ('base = "huge"', r"base is 'huge'; it must be one of mini, smoke"),
+    ],
+)
+def test_files_are_refused_in_one_sentence(text, message, tmp_path):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_recipe(str(tmp_path / "a.toml"))
+    assert "a.toml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match="there is no recipe 'huge'; choose one of mini, smoke"):
+        load_recipe("huge")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(InputError, match="holds no fields of a recipe"):
+        load_recipe(str(tmp_path / "list.json"))
+
+
+def test_assignments():
+    texts = ["losses.mse=4", "precision=fp32", "model.cues=null", "optimizer.betas=[0.9, 0.95]"]
+    recipe = changed(mini(), assignments(texts), "the command line")
+    assert recipe.losses.mse == 4 and recipe.precision == "fp32" and recipe.model.cues is None
+    assert recipe.optimizer.betas == (0.9, 0.95)
+    for text in ("losses.mse", "=3", "a..b=3"):
+        with pytest.raises(InputError, match="it must be FIELD=VALUE, such as"):
+            assignments([text])
+    with pytest.raises(InputError, match="contradicts another --set"):
+        assignments(["losses=3", "losses.mse=4"])

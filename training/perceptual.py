@@ -1,0 +1,90 @@
+"""LPIPS with VGG-16 as a loss: torchmetrics computes it, a file that the user names weighs it."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from geolrm.engine.atomic import existing_path
+from geolrm.engine.errors import GeoLRMError, InputError
+
+Dissimilarity = Callable[[Tensor, Tensor], Tensor]
+NAMES = re.compile(r"(?:^|\.)(net\.slice\d\.\d+\.(?:weight|bias)|lin\d\.model\.1\.weight)$")
+LEAST_SIDE = 16  # px, four poolings
+
+
+def load_lpips(path: str | Path, device: torch.device) -> Dissimilarity:
+    """Mean LPIPS of [T, 3, H, W] images in [0, 1] against others.
+
+    Args:
+        path: A state dict, ``.safetensors`` or what torch loads without unpickling objects, that
+            names its tensors like torchmetrics or lpips do, under any prefix.
+        device: To compute on.
+
+    Raises:
+        GeoLRMError: torchmetrics or torchvision is not installed.
+        InputError: The file is missing, damaged, or holds other tensors.
+    """
+    path = existing_path(path)
+    if not path.is_file():
+        raise InputError(
+            f"no LPIPS weights at {str(path)!r}; give a state dict of LPIPS with VGG-16, or leave "
+            "losses.lpips_weights out to train with SSIM"
+        )
+    network = _network()
+    wanted = network.state_dict()
+    found = {
+        match[1]: tensor for key, tensor in _read(path).items() if (match := NAMES.search(key))
+    }
+    unfit = [key for key in wanted if key not in found or found[key].shape != wanted[key].shape]
+    if unfit:
+        raise InputError(
+            f"{str(path)!r} holds no LPIPS with VGG-16: {len(unfit)} of its {len(wanted)} tensors "
+            f"are missing or misshapen ({unfit[0]}); give a state dict of torchmetrics or lpips"
+        )
+    network.load_state_dict({key: found[key].float() for key in wanted})
+    network = network.to(device).eval().requires_grad_(False)
+
+    def dissimilarity(drawn: Tensor, truth: Tensor) -> Tensor:
+        if min(drawn.shape[-2:]) < LEAST_SIDE:
+            raise InputError(
+                f"targets have {drawn.shape[-1]} px; LPIPS needs {LEAST_SIDE} or more: raise "
+                "views.target_size"
+            )
+        return network(drawn, truth, normalize=True).mean()
+
+    return dissimilarity
+
+
+def _network() -> torch.nn.Module:
+    try:
+        import torchvision  # noqa: F401
+        from torchmetrics.functional.image.lpips import _LPIPS
+    except ImportError as error:
+        raise GeoLRMError(
+            f"losses.lpips_weights needs torchmetrics and torchvision ({error}); run: pip install "
+            "torchmetrics torchvision, or leave it out to train with SSIM"
+        ) from error
+    return _LPIPS(pretrained=False, net="vgg", pnet_rand=True)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both raise unrelated classes for damaged files
+        raise InputError(
+            f"{str(path)!r} cannot be read as a state dict ({type(error).__name__}); give one of "
+            "LPIPS with VGG-16"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise InputError(f"{str(path)!r} is no state dict; give one of LPIPS with VGG-16")
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

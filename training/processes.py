@@ -1,0 +1,127 @@
+"""The processes of a run on this machine: started, interrupted and mourned by their parent."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch.multiprocessing
+from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException
+
+from geolrm.engine.errors import GeoLRMError
+
+POLL_SECONDS = 0.2
+Body = Callable[[int, int, Any], None]  # rank, port, options
+
+# Every step frees and takes back gigabytes; without these glibc returns them to the system each
+# time, and a quarter of the time goes into page faults. They are read when a process starts.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+
+
+def run_processes(body: Body, options: Any, count: int) -> None:
+    """Run ``body`` in processes of their own; an interrupt lets each finish its step.
+
+    Raises:
+        GeoLRMError: What a process raised, as if it had been raised here.
+    """
+    for name, value in ALLOCATOR.items():
+        os.environ.setdefault(name, value)
+    errors = multiprocessing.get_context("spawn").SimpleQueue()
+    arguments = (body, options, free_port(), errors)
+    with _interrupts_ignored():  # children inherit this, and listen once they are ready to stop
+        context = torch.multiprocessing.spawn(_enter, arguments, count, join=False)
+    interrupted = threading.Event()
+    with on_interrupt(interrupted.set):
+        try:
+            while not context.join(timeout=POLL_SECONDS):
+                if interrupted.is_set():
+                    _pass_on(context)
+        except Exception as error:
+            if not errors.empty():
+                raise errors.get() from None
+            if isinstance(error, ProcessExitedException):
+                raise GeoLRMError(_death(error)) from None
+            raise
+
+
+def _enter(rank: int, body: Body, options: Any, port: int, errors: Any) -> None:
+    """A child's first call: errors that are meant for the user travel to the parent whole."""
+    with _plain_warnings(rank):
+        try:
+            body(rank, port, options)
+        except GeoLRMError as error:
+            errors.put(error)
+            raise SystemExit(1) from error
+
+
+@contextlib.contextmanager
+def on_interrupt(call: Callable[[], Any]) -> Iterator[None]:
+    """Call instead of dying at SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+
+    def handle(number: int, _: Any) -> None:
+        call()
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _plain_warnings(rank: int) -> Iterator[None]:
+    """Rank 0 shows warnings as plain lines; the others, which have the same ones, do not."""
+    from geolrm.commands.console import show_warnings
+
+    with show_warnings():
+        if rank > 0:
+            warnings.simplefilter("ignore")
+        yield
+
+
+def _pass_on(context: ProcessContext) -> None:
+    """Ask the children to stop; again and again, since one that is starting up ignores it."""
+    for process in context.processes:
+        if process.is_alive():
+            process.terminate()
+    time.sleep(POLL_SECONDS)
+
+
+def _death(error: ProcessExitedException) -> str:
+    how = error.signal_name or f"exit code {error.exit_code}"
+    hint = " (perhaps for lack of memory)" if how == "SIGKILL" else ""
+    return (
+        f"process {error.error_index} of the training ended by {how}{hint}; the same command "
+        "goes on from the last checkpoint"
+    )
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

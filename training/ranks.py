@@ -1,0 +1,75 @@
+"""What the processes of one run tell each other; with one process, nothing."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from geolrm.training.state import TrainingState
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """This process among those that share a run."""
+
+    rank: int = 0
+    count: int = 1
+    threads: int = 1
+    device: torch.device = CPU
+
+
+def parallel(module: nn.Module, process: Process) -> nn.Module:
+    """The module with gradients averaged over processes."""
+    if process.count == 1:
+        return module
+    devices = [process.device.index] if process.device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=devices)
+
+
+def apart(module: nn.Module) -> contextlib.AbstractContextManager:
+    """A pass whose gradients are only added up here."""
+    if isinstance(module, DistributedDataParallel):
+        return module.no_sync()
+    return contextlib.nullcontext()
+
+
+def agreed(process: Process, *wishes: bool) -> list[bool]:
+    """Each is True on every process as soon as it is on one."""
+    if process.count == 1:
+        return list(wishes)
+    flags = torch.tensor([float(wish) for wish in wishes], device=process.device)
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+    return [bool(flag) for flag in flags.tolist()]
+
+
+def gathered(value: Any, process: Process) -> list[Any]:
+    """The value of every process, by rank."""
+    if process.count == 1:
+        return [value]
+    values: list[Any] = [None] * process.count
+    dist.all_gather_object(values, value)
+    return values
+
+
+def share(state: TrainingState, process: Process) -> None:
+    """Every process takes rank 0's step, weights, averages and moments."""
+    if process.count == 1:
+        return
+    flat = state.tensors() if process.rank == 0 else {}
+    listed = [(state.step, [(name, t.shape, t.dtype) for name, t in flat.items()])]
+    dist.broadcast_object_list(listed, device=process.device)
+    step, entries = listed[0]
+    received = {}
+    for name, shape, dtype in entries:
+        tensor = flat[name] if process.rank == 0 else torch.empty(shape, dtype=dtype)
+        tensor = tensor.to(process.device)
+        dist.broadcast(tensor, 0)
+        received[name] = tensor.cpu()
+    if process.rank > 0:
+        state.restore(received, step)

@@ -1,0 +1,103 @@
+"""Recipes by name."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import replace
+
+from geolrm.export.model import GeoLRMConfig, released
+from geolrm.export.model import mini as mini_model
+from geolrm.training.config import LossConfig, OptimizerConfig, Recipe, ViewConfig
+from geolrm.training.data.augmentation import AugmentationConfig
+
+NO_AUGMENTATION = AugmentationConfig(
+    **{entry.name: 0.0 for entry in dataclasses.fields(AugmentationConfig)}
+)
+
+
+def mini(steps: int = 6000) -> Recipe:
+    """The recipe of the shipped default."""
+    return Recipe(mini_model(), steps)
+
+
+def smoke() -> Recipe:
+    """A recipe of two minutes for tests: mini, few views, small targets."""
+    recipe = mini(steps=20)
+    return replace(recipe, views=replace(recipe.views, max_inputs=3, target_size=64))
+
+
+def paper_model() -> GeoLRMConfig:
+    """The published configuration as it was trained: dropout in the proposal, 4096 anchors."""
+    model = released("token")
+    transformer = replace(model.proposal.transformer, dropout=0.1)
+    return replace(
+        model,
+        proposal=replace(model.proposal, transformer=transformer, max_seq_len=4096),
+        reconstruction=replace(model.reconstruction, xyz_scale=0.5),
+    )
+
+
+def paper_optimizer(learning_rate: float, warmup: int, clip: float) -> OptimizerConfig:
+    """What both stages of the released training share."""
+    return OptimizerConfig(
+        learning_rate,
+        final_share=0.001,
+        warmup=warmup,
+        betas=(0.9, 0.95),
+        weight_decay=0.05,
+        clip=clip,
+        clip_scope="model",
+    )
+
+
+def paper_stage1() -> Recipe:
+    """The proposal, as released: 50,000 steps, batch 2 for each of 8 processes."""
+    return Recipe(
+        paper_model(),
+        steps=50_000,
+        objects_per_step=2,
+        precision="fp32",
+        losses=LossConfig(affinity=1.0),
+        views=ViewConfig(min_inputs=1, max_inputs=8, scattered=0.5, targets=1, target_size=64),
+        optimizer=paper_optimizer(2e-4, 500, 10.0),
+        augmentation=NO_AUGMENTATION,
+        stage="proposal",
+        occupancy_convention="released",
+    )
+
+
+def paper_stage2() -> Recipe:
+    """The reconstruction, as released: a step is 8 objects, so 100,000 of those are 12,500 steps.
+
+    The squared error was of images in [-1, 1], four times that of images in [0, 1].
+    """
+    return Recipe(
+        paper_model(),
+        steps=12_500,
+        objects_per_step=8,
+        true_anchor_steps=0,
+        max_anchors=4096,
+        precision="fp32",
+        losses=LossConfig(
+            mse=4.0,
+            l1=0.0,
+            dissimilarity=2.0,
+            alpha=1.0,
+            depth_l1=0.0,
+            edge_log_depth=0.2,
+            depth_variation=0.05,
+        ),
+        views=ViewConfig(min_inputs=1, max_inputs=7, scattered=0.5, targets=8, target_size=448),
+        optimizer=paper_optimizer(1e-4, 1_500, 4.0),
+        augmentation=NO_AUGMENTATION,
+        stage="reconstruction",
+        recompute=True,
+        occupancy_convention="released",
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "mini": mini,
+    "smoke": smoke,
+    "paper-stage1": paper_stage1,
+    "paper-stage2": paper_stage2,
+}
