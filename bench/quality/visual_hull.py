@@ -9,7 +9,7 @@
    more than 1.5 voxels behind it. A voxel's colour is the mean over the views that see it, weighted
    by alpha; one that no view sees takes the mean of the 16 nearest that are seen.
 
-Nothing of it was learned; 0.4 and 1.5 were chosen on real captures, for the best pictures.
+Nothing of it is learned; 0.4 and 1.5 were chosen for the best pictures of real captures.
 """
 
 from dataclasses import dataclass
