@@ -56,6 +56,7 @@ def launch(options: Launch) -> None:
         GeoLRMError: Something is missing, damaged or diverged; one sentence says what.
     """
     kind = device_kind(options)
+    RunFolder(options.folder).check(options.recipe)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         place = device(kind, int(os.environ.get("LOCAL_RANK", os.environ["RANK"])))
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
@@ -100,11 +101,10 @@ def work(options: Launch, process: Process) -> None:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_interrupt(lambda: interrupted.append(True)))
+        source: Any = load_source(options.data, recipe, options.cache)
         if process.rank == 0:
             folder.start(recipe, code_version())
             stack.enter_context(locked(folder.path))
-        source: Any = load_source(options.data, recipe, options.cache)
-        if process.rank == 0:
             folder.check_data(source.names)
         initial = None
         if options.initial is not None:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from geolrm.engine.selection import pad_anchors, select_anchors
-from geolrm.engine.voxel_grid import voxel_axis
 from geolrm.export.model import GeoLRM
 from geolrm.export.model.proposal import Proposal
 from geolrm.export.model.reconstruction import DecodedGaussians
@@ -48,8 +47,6 @@ class Objective(nn.Module):
         self.dissimilarity: Dissimilarity = lambda drawn, truth: 1 - losses.ssim(drawn, truth)
         if recipe.losses.lpips_weights is not None and recipe.losses.dissimilarity:
             self.dissimilarity = load_lpips(recipe.losses.lpips_weights, device)
-        axis = torch.from_numpy(voxel_axis(recipe.model.proposal.grid_size))
-        self.register_buffer("axis", axis, persistent=False)
 
     def forward(self, episode: Episode, step: int, number: int) -> Outcome:
         """Losses of one example.

@@ -62,7 +62,7 @@ def _network() -> torch.nn.Module:
     try:
         import torchvision  # noqa: F401
         from torchmetrics.functional.image.lpips import _LPIPS
-    except ImportError as error:
+    except Exception as error:  # a torchvision that was built for another torch raises its own
         raise GeoLRMError(
             f"losses.lpips_weights needs torchmetrics and torchvision ({error}); run: pip install "
             "torchmetrics torchvision, or leave it out to train with SSIM"

@@ -46,27 +46,33 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = existing_path(path)
 
-    def start(self, recipe: Recipe, version: dict[str, Any]) -> None:
-        """Create the folder, or check that it belongs to this recipe (its length may differ).
+    def check(self, recipe: Recipe) -> None:
+        """Whether the folder may serve this recipe; a run in it may have had another length.
 
         Raises:
-            InputError: It holds another run, or cannot be written.
+            InputError: It holds a run of another recipe, or cannot be written.
         """
-        file = self.path / RUN_NAME
-        check_writable(file)
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{str(self.path)!r} is a file; name a folder with -o")
-        versions = [version]
-        if file.is_file():
-            stored, earlier = self.described()
-            differing = differences(asdict(stored), asdict(replace(recipe, steps=stored.steps)))
-            if differing:
-                raise InputError(
-                    f"{str(self.path)!r} holds a run of another recipe (it differs in "
-                    f"{', '.join(differing)}); continue it with its own settings, or choose "
-                    "another folder"
-                )
-            versions = [*earlier, *(v for v in versions if v not in earlier[-1:])]
+        check_writable(self.path / RUN_NAME)
+        if not (self.path / RUN_NAME).is_file():
+            return
+        stored, _ = self.described()
+        differing = differences(asdict(stored), asdict(replace(recipe, steps=stored.steps)))
+        if differing:
+            raise InputError(
+                f"{str(self.path)!r} holds a run of another recipe (it differs in "
+                f"{', '.join(differing)}); continue it with its own settings, or choose another "
+                "folder"
+            )
+
+    def start(self, recipe: Recipe, version: dict[str, Any]) -> None:
+        """Check and create the folder; write what the run is, and which code works on it."""
+        self.check(recipe)
+        file = self.path / RUN_NAME
+        versions = self.described()[1] if file.is_file() else []
+        if version not in versions[-1:]:
+            versions.append(version)
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as stream:
             content = {"recipe": asdict(recipe), "versions": versions}

@@ -92,6 +92,7 @@ def test_without_the_extra(launched, capsys, monkeypatch):
 def test_errors_of_a_child_are_one_sentence(tmp_path):
     done = call("geolrm-train", "smoke", "--data", tmp_path / "none", "-o", "run", cwd=tmp_path)
     assert_refused(done, "none' does not exist; give a folder of .glb meshes")
+    assert not (tmp_path / "run").exists()
     small = ["--set", "model.image_size=56", "--set", "views.target_size=24", "--threads", "1"]
     wild = ["--set", "optimizer.learning_rate=1e30", "--set", "optimizer.warmup=0"]
     done = call("geolrm-train", *BASE, *small, *wild, cwd=tmp_path)
