@@ -75,4 +75,3 @@ def _f_score(to_true: NDArray, to_predicted: NDArray, threshold: float) -> float
     precision = float((to_true < threshold).mean())
     recall = float((to_predicted < threshold).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
