@@ -188,3 +188,20 @@ def test_switches_that_exclude_each_other_are_refused():
         replace(
             config, cues=CueConfig(), reconstruction=replace(config.reconstruction, use_sh=True)
         )
+
+
+def test_occupancy_bias_shifts_what_is_proposed_and_not_what_anchors_read(tmp_path):
+    config = replace(tiny_config(batch_norm=False), shared_encoder=True)
+    config = replace(config, cues=CueConfig(volume_channels=8))
+    biased = replace(config, proposal=replace(config.proposal, occupancy_bias=0.5))
+    model, other = tiny_model(config), tiny_model(biased)
+    other.load_state_dict(model.state_dict())
+    cameras = Cameras.orbit([0.0, 90.0], 10.0, 1.8, 50.0)
+    views = make_views(np.ones((2, 3, 56, 56)), cameras.c2w, cameras.intrinsics)
+    arrays = (views.images, views.c2w, views.intrinsics, views.projection, views.foreground)
+    tensors = [torch.from_numpy(array) for array in arrays]
+    with torch.inference_mode():
+        features, _ = model.encode(*tensors[:3])
+        plain, shifted = (m.propose(features, *tensors[3:]) for m in (model, other))
+    np.testing.assert_allclose(shifted.logits - plain.logits, 0.5, atol=1e-6)
+    np.testing.assert_array_equal(shifted.volume, plain.volume)
