@@ -168,7 +168,7 @@ def best_of(frame: Frame, repeats: int = 7) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scene", type=Path, nargs="*", help=".npz or .ply files, not seeded scenes")
+    parser.add_argument("--scene", type=Path, nargs="*", help=".npz or .ply, not seeded scenes")
     parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024])
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--torch", action="store_true", help="compare with torch (takes minutes)")

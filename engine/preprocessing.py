@@ -116,9 +116,7 @@ def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
     return split_alpha(image, index)[0]
 
 
-def split_alpha(
-    image: NDArray, index: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def split_alpha(image: NDArray, index: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 on white.
 
     Returns:

@@ -31,6 +31,7 @@ def export_checkpoint(
     rope_scale: float | None,
     verify: bool,
     progress: Callable[[str], None],
+    occupancy_bias: float | None = None,
 ) -> dict[str, Any]:
     """Load, choose the variant, export, verify; returns a summary for printing.
 
@@ -47,12 +48,15 @@ def export_checkpoint(
         rope_scale: xyz_scale of the reconstruction; None keeps the model's.
         verify: Compare the bundle with torch before it is put in place.
         progress: Called with a line for each step.
+        occupancy_bias: Added to the occupancy logits; None keeps the model's.
     """
     progress("loading the checkpoint")
     model, source, states_variant = load_checkpoint(checkpoint)
     config = resize(model.config, image_size)
     if rope_scale is not None:
         config = config.with_self_attention(config.self_attention, rope_scale)
+    if occupancy_bias is not None:
+        config = replace(config, proposal=replace(config.proposal, occupancy_bias=occupancy_bias))
     capture = load_capture(capture_path(VERIFICATION_CAPTURE))
     comparison = None
     if self_attention == "auto" or (self_attention is None and not states_variant):

@@ -14,7 +14,7 @@ NO_AUGMENTATION = AugmentationConfig(
 )
 
 
-def mini(steps: int = 6000) -> Recipe:
+def mini(steps: int = 4000) -> Recipe:
     """The recipe of the shipped default."""
     return Recipe(mini_model(), steps)
 

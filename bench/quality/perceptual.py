@@ -41,11 +41,7 @@ class Lpips:
 
     def __init__(self, path: str | Path, threads: int | None = None):
         require("torch", "LPIPS")
-        import torch
-
-        if threads is not None:
-            torch.set_num_threads(threads)
-        tensors = _read(existing_path(path))
+        tensors = _read(existing_path(path), threads)
         self._weights = _find(tensors, str(path))
 
     def __call__(self, pictures: Pictures, truths: Pictures) -> float:
@@ -84,14 +80,16 @@ class Lpips:
         return distance
 
 
-def _read(path: Path) -> dict[str, "Tensor"]:
+def _read(path: Path, threads: int | None) -> dict[str, "Tensor"]:
     """Named tensors of a file."""
-    import torch
-
     if not path.is_file():
         raise InputError(
             f"no LPIPS weights at {str(path)!r}; give a state dict of LPIPS with VGG-16"
         )
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -1,6 +1,5 @@
 """Occupancy, Chamfer distance and F-score: how well the shape fits, whatever its colours."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,19 +44,13 @@ def intersection_over_union(predicted: NDArray[np.bool_], true: NDArray[np.bool_
 def draw_points(
     gaussians: Gaussians, count: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Points [count, 3] of the density that the Gaussians are; [0, 3] if there is none.
-
-    A Gaussian is chosen with a probability proportional to its opacity, and a point is drawn from
-    its normal distribution, so that the size of a splat counts and not its centre alone.
-    """
-    arrays = (gaussians.means, gaussians.scales, gaussians.quats, gaussians.opacities[:, None])
-    finite = np.isfinite(np.concatenate(arrays, axis=1)).all(axis=1)
+    """Centres [count, 3] of Gaussians, each drawn by its opacity; [0, 3] if there is none."""
+    finite = np.isfinite(gaussians.means).all(axis=1) & np.isfinite(gaussians.opacities)
     weights = np.where(finite, gaussians.opacities, 0).astype(np.float64).clip(0)
     if not weights.sum():
         return np.empty((0, 3))
     chosen = generator.choice(len(weights), count, p=weights / weights.sum())
-    offsets = generator.standard_normal((count, 3)) * gaussians.scales[chosen]
-    return gaussians.means[chosen] + _rotate(gaussians.quats[chosen], offsets)
+    return gaussians.means[chosen].astype(np.float64)
 
 
 def fit(predicted: NDArray, true: NDArray) -> Fit:
@@ -82,13 +75,3 @@ def _f_score(to_true: NDArray, to_predicted: NDArray, threshold: float) -> float
     precision = float((to_true < threshold).mean())
     recall = float((to_predicted < threshold).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def _rotate(quats: NDArray, vectors: NDArray) -> NDArray[np.float64]:
-    """Vectors [N, 3] turned by quaternions [N, 4], wxyz of any length but 0."""
-    quats = quats.astype(np.float64)
-    lengths = np.linalg.norm(quats, axis=1, keepdims=True)
-    quats = quats / np.where(lengths > 0, lengths, math.inf)
-    real, imaginary = quats[:, :1], quats[:, 1:]
-    crossed = 2 * np.cross(imaginary, vectors)
-    return vectors + real * crossed + np.cross(imaginary, crossed)

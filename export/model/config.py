@@ -115,13 +115,17 @@ class TransformerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProposalConfig:
-    """Proposal transformer: dense low-resolution anchors to occupancy logits (stage 1)."""
+    """Proposal transformer: dense low-resolution anchors to occupancy logits (stage 1).
+
+    ``occupancy_bias`` is added to the finished logits: above 0, more voxels are proposed.
+    """
 
     transformer: TransformerConfig
     grid_size: int = 128
     token_res: int = 8
     xyz_scale: float = 0.5
     max_seq_len: int = 8192
+    occupancy_bias: float = 0.0
 
     def __post_init__(self) -> None:
         _require(

@@ -69,10 +69,11 @@ class ProposalNetwork(nn.Module):
         """
         reference = project(self.anchors, projection)
         latents = self.transformer(self.anchors, self.rope_index, features, level_shapes, reference)
+        bias = self.config.occupancy_bias
         if not self.refined:
-            return Proposal(unfold_tokens(self.upsample(latents), self.config)[0, 0])
+            return Proposal(unfold_tokens(self.upsample(latents), self.config)[0, 0] + bias)
         centres = project(self.centres, projection)
         height, width = level_shapes[-1]
         level = features[:, -height * width :].unflatten(1, (height, width))
         refined = self.refinement(latents, level, foreground, projection, self.centres, centres)
-        return Proposal(refined.logits, refined.features, refined.coarse_logits)
+        return Proposal(refined.logits + bias, refined.features, refined.coarse_logits)

@@ -136,7 +136,9 @@ def print_pictures(report: "Report") -> None:
     columns = ["views", "", "PSNR", *TARGET_GROUPS, "SSIM", "LPIPS"]
     if all(row[-1] == "-" for row in rows):  # no weights were given
         rows, columns = [row[:-1] for row in rows], columns[:-1]
-    print_table(f"Held-out pictures of {len(report.objects)} objects", columns, rows)
+    count = len(report.objects)
+    title = f"Held-out pictures of {count} object{'' if count == 1 else 's'}"
+    print_table(title, columns, rows)
 
 
 def print_shapes(report: "Report") -> None:

@@ -18,6 +18,8 @@ from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import MANIFEST_NAME, Range
 
+LARGEST_BIAS = 20.0  # logits; beyond it every voxel or none would be proposed
+
 app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -86,6 +88,10 @@ def export(
     rope_scale: Annotated[
         str | None, typer.Option(help="xyz_scale of the reconstruction, 0.5 or 1.0.")
     ] = None,
+    occupancy_bias: Annotated[
+        float | None,
+        typer.Option(help="Added to the occupancy logits: above 0 proposes more voxels."),
+    ] = None,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Skip the comparison with torch.")
     ] = False,
@@ -106,6 +112,10 @@ def export(
         )
     if rope_scale not in (None, "0.5", "1.0", "1"):
         raise InputError(f"--rope-scale is {rope_scale!r}; it must be 0.5 or 1.0")
+    if occupancy_bias is not None and not abs(occupancy_bias) <= LARGEST_BIAS:
+        raise InputError(
+            f"--occupancy-bias is {occupancy_bias}; it must be within {LARGEST_BIAS} of 0"
+        )
     view_range = parse_range("--views", views)
     token_range = None if tokens is None else parse_range("--tokens", tokens)
     name = name or (checkpoint if checkpoint == "mini" else Path(checkpoint).stem)
@@ -129,6 +139,7 @@ def export(
             rope_scale=float(rope_scale) if rope_scale else None,
             verify=not no_verify,
             progress=step,
+            occupancy_bias=occupancy_bias,
         )
     if as_json:
         print_json(result)

@@ -115,6 +115,6 @@ def warn_if_untrained(trained: bool) -> None:
     """One plain line when the weights are random."""
     if not trained:
         print(
-            "note: the bundled model holds random, untrained weights: the Gaussians do not look "
-            "like the object yet"
+            "note: this bundle holds random, untrained weights: the Gaussians do not look like the "
+            "object"
         )

@@ -1,0 +1,152 @@
+"""Captures and points that do not follow the protocol are refused, each in one sentence."""
+
+import io
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_captures import write_points
+
+from geolrm.bench.quality.dataset import find_subjects, load_subject
+from geolrm.bench.quality.point_file import read_points
+from geolrm.engine.errors import InputError
+
+
+@pytest.fixture
+def ball(dataset, tmp_path):
+    return shutil.copytree(dataset / "ball", tmp_path / "ball")
+
+
+def test_finds_captures_and_only_those(dataset):
+    assert list(find_subjects(dataset)) == ["ball", "box"]
+    assert find_subjects(dataset / "box") == {"box": dataset / "box"}
+    assert list(find_subjects(dataset, ["box"])) == ["box"]
+
+
+def test_loads_a_capture_with_its_points(ball):
+    subject = load_subject("ball", ball)
+    assert len(subject.capture) == 38 and subject.points.dtype == np.float32
+    assert np.linalg.norm(subject.points, axis=1) == pytest.approx(0.4, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("path", "only", "message"),
+    [
+        ("none", None, r"none' is no dataset; give a capture folder"),
+        (".", None, r"holds no capture: neither transforms.json nor a folder with one"),
+    ],
+)
+def test_refuses_other_folders(tmp_path, path, only, message):
+    with pytest.raises(InputError, match=message):
+        find_subjects(tmp_path / path, only)
+
+
+def test_refuses_unknown_objects(dataset):
+    with pytest.raises(InputError, match=r"object 'cup' was asked for, but .* holds ball, box"):
+        find_subjects(dataset, ["box", "cup"])
+
+
+def test_a_folder_that_lost_its_transforms_is_not_passed_over(ball):
+    (ball / "transforms.json").unlink()
+    with pytest.raises(InputError, match="is no capture"):
+        load_subject("ball", find_subjects(ball.parent)["ball"])
+
+
+def edit(folder, change):
+    content = json.loads((folder / "transforms.json").read_text())
+    change(content["frames"])
+    (folder / "transforms.json").write_text(json.dumps(content))
+
+
+def drop_last(frames):
+    frames.pop()
+
+
+def exchange(frames):
+    frames[3], frames[30] = frames[30], frames[3]
+
+
+def no_group(frames):
+    del frames[36]["group"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_last, r"ball' has 37 frames; the protocol needs 38: .* Render the missing ones"),
+        (exchange, r"frame 3 has group 'orbit_level'; the protocol needs 'orbit_up' there"),
+        (no_group, r"frame 36 has group 'None'; the protocol needs 'top' there"),
+    ],
+)
+def test_refuses_other_layouts(ball, change, message):
+    edit(ball, change)
+    with pytest.raises(InputError, match=message):
+        load_subject("ball", ball)
+
+
+def test_refuses_pictures_that_are_not_on_white_or_too_small(ball):
+    Image.new("RGB", (48, 48), (10, 60, 10)).save(ball / "rgb" / "007.png")
+    with pytest.raises(InputError, match=r"ball': image 7 has no alpha and its border is not wh"):
+        load_subject("ball", ball)
+    Image.new("RGBA", (10, 10)).save(ball / "rgb" / "037.png")
+    with pytest.raises(InputError, match="frame 37 has 10 x 10 pixels; SSIM needs at least 11"):
+        load_subject("ball", ball)
+
+
+POINTS, VISIBLE = np.zeros((4, 3), np.float16), np.ones(4, bool)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"points": POINTS}, r"lacks an array: .*visible.npy"),
+        ({"points": POINTS, "visible": VISIBLE[:3]}, r"points of shape \(4, 3\) and visible of sh"),
+        ({"points": POINTS[:, :2], "visible": VISIBLE}, r"they must be \[N, 3\] and \[N\]"),
+        ({"points": POINTS.astype(int), "visible": VISIBLE}, "points has dtype int64; it must hol"),
+        ({"points": POINTS, "visible": VISIBLE.astype(float)}, "visible has dtype float64; it mus"),
+        ({"points": POINTS, "visible": ~VISIBLE}, "holds no visible point; sample the surface aga"),
+        ({"points": POINTS + 1, "visible": VISIBLE}, "holds points outside the object cube"),
+        ({"points": POINTS * np.float16("nan"), "visible": VISIBLE}, "holds points outside the o"),
+        ({"points": np.array([{}], object), "visible": VISIBLE}, "points has dtype object; it mus"),
+    ],
+)
+def test_refuses_other_points(tmp_path, arrays, message):
+    write_points(tmp_path, **arrays)
+    with pytest.raises(InputError, match=message):
+        read_points(tmp_path / "points.npz")
+
+
+def test_refuses_damaged_points(ball):
+    file = ball / "points.npz"
+    content = file.read_bytes()
+    for damaged in (content[:400], b"nothing", b""):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be read"):
+            read_points(file)
+    middle = bytearray(content)
+    middle[300:340] = bytes(40)
+    file.write_bytes(middle)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_points(file)
+    file.unlink()
+    with pytest.raises(InputError, match=r"points.npz' is missing; the evaluation needs"):
+        load_subject("ball", ball)
+
+
+def test_a_header_that_promises_more_than_there_is_allocates_nothing(tmp_path):
+    stream = io.BytesIO()
+    header = {"descr": "<f2", "fortran_order": False, "shape": (10**15, 3)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    with zipfile.ZipFile(tmp_path / "points.npz", "w") as archive:
+        archive.writestr("points.npy", stream.getvalue() + bytes(600))
+        archive.writestr("visible.npy", b"no array")
+    with pytest.raises(InputError, match="points states 6000000000000000 bytes but holds 600"):
+        read_points(tmp_path / "points.npz")
+
+
+def test_only_visible_points_count(tmp_path):
+    write_points(tmp_path, points=POINTS, visible=np.array([True, False, True, False]))
+    assert read_points(tmp_path / "points.npz").shape == (2, 3)

@@ -1,0 +1,118 @@
+"""``geolrm eval`` as a user runs it."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from processes import assert_refused, call
+from synthetic_captures import ball_surface, make_splats, write_capture
+
+from geolrm.bench.quality.memory import run_peak_bytes
+from geolrm.bench.quality.outputs import METRICS, staged
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    root = tmp_path_factory.mktemp("captures")
+    for name, radius in (("large", 0.4), ("small", 0.2)):
+        points = ball_surface(2000, radius)
+        write_capture(root / name, make_splats(points, 0.5 + points, 0.02), points)
+    return root
+
+
+def test_scores_a_bundle_in_json_and_fills_a_folder(dataset, bundles, tmp_path):
+    folder = tmp_path / "deep" / "scores"
+    done = call(
+        "geolrm", "eval", dataset, "--model", bundles["token"], "--views", "1,3", "--seed", 3,
+        "--threads", 2, "--json", "-o", folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)  # nothing else is on standard output
+    assert list(report["views"]) == ["1", "3"] and list(report["objects"]) == ["large", "small"]
+    assert report["protocol"]["seed"] == 3
+    view = report["views"]["3"]
+    hull = view["baselines"]["visual_hull"]
+    assert hull["psnr"] > view["baselines"]["white"]["psnr"]
+    assert view["seconds"] > 0
+    if sys.platform == "linux":
+        assert 1e6 < view["peak_bytes"] < 1e9
+    assert json.loads((folder / METRICS).read_text()) == report
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {METRICS, "psnr_over_views.png"} | {
+        f"sheets/{name}_V{count}.png" for name in ("large", "small") for count in (1, 3)
+    }
+    with Image.open(folder / "sheets" / "small_V3.png") as sheet:
+        assert sheet.size == (18 * 132 + 4, 4 * 132 + 4)
+        pixels = np.asarray(sheet)
+    assert pixels[:132, : 3 * 132].min() < 100 and pixels[:132, 3 * 132 + 4 :].min() == 255
+    with Image.open(folder / "psnr_over_views.png") as plot:
+        assert plot.width > 300
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]  # no temporary folder stayed
+
+
+def test_prints_tables_of_the_baselines(dataset, tmp_path):
+    done = call(
+        "geolrm", "eval", dataset, "--baselines-only", "--views", "4", "--objects", "large",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for word in ("PSNR", "orbit_level", "SSIM", "IoU 32^3", "F 0.02", "visual hull", "white image"):
+        assert word in done.stdout
+    assert "LPIPS" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_capture_is_refused_before_anything_is_computed(dataset, tmp_path):
+    copy = shutil.copytree(dataset, tmp_path / "captures")
+    image = copy / "small" / "rgb" / "030.png"
+    image.write_bytes(image.read_bytes()[:200])
+    done = call("geolrm", "eval", copy, "--baselines-only", "-o", tmp_path / "scores", "--json")
+    assert_refused(done, "small/transforms.json, frame 30: image")
+    assert done.stdout == "" and not (tmp_path / "scores").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--views", "4,x"], "--views is '4,x'; give numbers of views, each once"),
+        (["--views", "24"], "24 views were asked for; the protocol has 20 input frames"),
+        (["--objects", ","], "--objects is ','; give names of objects"),
+        (["--baselines-only", "--model", "mini"], "were both given; choose one"),
+        (["--model", "none"], "no bundle at 'none'"),
+        (["--lpips", "none.pth"], "no LPIPS weights at 'none.pth'"),
+        (["-o", "file"], "'file' is a file; name a folder with -o"),
+    ],
+)
+def test_refuses_bad_options(dataset, tmp_path, options, message):
+    (tmp_path / "file").write_text("")
+    assert_refused(call("geolrm", "eval", dataset, *options, cwd=tmp_path), message)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_refuses_what_is_no_dataset(tmp_path):
+    assert_refused(call("geolrm", "eval", tmp_path), "holds no capture")
+    assert_refused(call("geolrm", "eval", tmp_path / "none"), "is no dataset")
+
+
+def test_a_folder_is_filled_at_the_end_or_not_at_all(tmp_path):
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    (folder / METRICS).write_text("old")
+    with pytest.raises(KeyboardInterrupt), staged(folder) as temporary:
+        (temporary / METRICS).write_text("new")
+        raise KeyboardInterrupt
+    assert (folder / METRICS).read_text() == "old"
+    with staged(folder) as temporary:
+        (temporary / "sheets").mkdir()
+        (temporary / "sheets" / "a.png").write_text("picture")
+        (temporary / METRICS).write_text("new")
+    assert (folder / METRICS).read_text() == "new"
+    assert sorted(path.name for path in folder.iterdir()) == [METRICS, "mine.txt", "sheets"]
+
+
+def test_peak_memory_is_not_known_when_the_run_fails(dataset, tmp_path):
+    assert run_peak_bytes(tmp_path / "none", dataset / "large", [0], threads=1) is None
