@@ -105,7 +105,7 @@ def test_one_object_is_learned_and_rendered_by_the_engine(tmp_path):
         tmp_path / "bundle",
         name="one",
         source=Source("weights.safetensors", "", trained=True),
-        options=ExportOptions("fp32", Range(1, INPUTS, 21), Range(1, 512, 1024)),
+        options=ExportOptions("fp32", Range(1, INPUTS, 21), Range(1, 1024, 1024)),
     )
     engine = Engine(tmp_path / "bundle")
     chosen = np.array(shown.cameras.spread(INPUTS))
