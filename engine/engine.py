@@ -208,6 +208,7 @@ class Engine:
             with clock("propose"):
                 proposal = self.propose(features, views)
         if positions is None:
+            assert proposal is not None  # made just above
             with clock("select"):
                 chosen = select_anchors(
                     proposal.logits, choice.limit, seed=choice.seed, selection=choice.selection
