@@ -51,7 +51,7 @@ def differentiate(sampler, case, dtype=torch.float32, seed=1):
     return [out.detach(), *(tensors[n].grad for n in NAMES)]
 
 
-def assert_near(got, truth, tolerance=3e-5):
+def assert_near(got, truth, tolerance=1e-5):
     for name, a, b in zip(("out", *NAMES), got, truth, strict=True):
         assert a.shape == b.shape and bool(a.isfinite().all()), name
         assert (a - b).abs().max() <= tolerance * b.abs().max().clamp(min=0.1), name
