@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geolrm.engine.atomic import existing_path
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.export.state_dict import read_state_dict
 
 Dissimilarity = Callable[[Tensor, Tensor], Tensor]
 NAMES = re.compile(r"(?:^|\.)(net\.slice\d\.\d+\.(?:weight|bias)|lin\d\.model\.1\.weight)$")
@@ -36,7 +37,9 @@ def load_lpips(path: str | Path, device: torch.device) -> Dissimilarity:
     network = _network()
     wanted = network.state_dict()
     found = {
-        match[1]: tensor for key, tensor in _read(path).items() if (match := NAMES.search(key))
+        match[1]: tensor
+        for key, tensor in read_state_dict(path, "LPIPS with VGG-16").items()
+        if (match := NAMES.search(key))
     }
     unfit = [key for key in wanted if key not in found or found[key].shape != wanted[key].shape]
     if unfit:
@@ -68,23 +71,3 @@ def _network() -> torch.nn.Module:
             "torchmetrics torchvision, or leave it out to train with SSIM"
         ) from error
     return _LPIPS(pretrained=False, net="vgg", pnet_rand=True)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both raise unrelated classes for damaged files
-        raise InputError(
-            f"{str(path)!r} cannot be read as a state dict ({type(error).__name__}); give one of "
-            "LPIPS with VGG-16"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise InputError(f"{str(path)!r} is no state dict; give one of LPIPS with VGG-16")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

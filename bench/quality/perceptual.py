@@ -90,23 +90,9 @@ def _read(path: Path, threads: int | None) -> dict[str, "Tensor"]:
 
     if threads is not None:
         torch.set_num_threads(threads)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+    from geolrm.export.state_dict import read_state_dict
 
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both raise unrelated classes for damaged files
-        raise InputError(
-            f"{str(path)!r} cannot be read as a state dict ({type(error).__name__}); give one of "
-            "LPIPS with VGG-16"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise InputError(f"{str(path)!r} is no state dict; give one of LPIPS with VGG-16")
-    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    return read_state_dict(path, "LPIPS with VGG-16")
 
 
 def _find(tensors: dict[str, "Tensor"], path: str) -> dict[str, "Tensor"]:
