@@ -21,7 +21,7 @@ from geolrm.training.drawing import RasterizerName
 from geolrm.training.folder_lock import locked
 from geolrm.training.loop import Intervals, train
 from geolrm.training.pictures import draw_curves, draw_sample
-from geolrm.training.processes import on_interrupt, run_processes
+from geolrm.training.processes import leave, on_interrupt, part, run_processes
 from geolrm.training.progress import Progress
 from geolrm.training.ranks import Process
 from geolrm.training.run_folder import WEIGHTS_NAME, RunFolder
@@ -65,7 +65,8 @@ def launch(options: Launch) -> None:
         if process.rank > 0:
             warnings.simplefilter("ignore")  # rank 0 has the same ones
         work(options, process)
-        dist.destroy_process_group()
+        part()
+        leave(0)
     else:
         run_processes(join, options, options.processes)
 
@@ -80,7 +81,7 @@ def join(rank: int, port: int, options: Launch) -> None:
     backend = "nccl" if kind == "cuda" else "gloo"
     dist.init_process_group(backend, f"tcp://127.0.0.1:{port}", rank=rank, world_size=count)
     work(options, process)
-    dist.destroy_process_group()
+    part()
 
 
 def work(options: Launch, process: Process) -> None:

@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
+import torch.distributed as dist
 import torch.multiprocessing
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException
 
@@ -55,13 +57,31 @@ def run_processes(body: Body, options: Any, count: int) -> None:
 
 
 def _enter(rank: int, body: Body, options: Any, port: int, errors: Any) -> None:
-    """A child's first call: errors that are meant for the user travel to the parent whole."""
+    """A child's only call: errors that are meant for the user travel to the parent whole."""
     with _plain_warnings(rank):
         try:
             body(rank, port, options)
         except GeoLRMError as error:
             errors.put(error)
-            raise SystemExit(1) from error
+            leave(1)
+    leave(0)
+
+
+def part() -> None:
+    """Leave the process group once every process has come this far."""
+    dist.barrier()  # whoever leaves first would break what the others still say to each other
+    dist.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End a process whose work is on disk.
+
+    The interpreter's own end would run destructors of libraries whose threads still live: gloo's
+    abort the process now and then.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextlib.contextmanager
