@@ -199,7 +199,7 @@ async function main() {
   try {
     const viewer = new Viewer(scene);
     window.geolrm = viewer; // for the console and for tests
-    viewer.setDetails(matchMedia("(min-width: 760px)").matches);
+    viewer.setDetails(matchMedia("(min-width: 1080px) and (min-height: 620px)").matches);
     await viewer.ready;
   } catch (error) {
     root.classList.add("failed");

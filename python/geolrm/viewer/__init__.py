@@ -3,6 +3,21 @@
 from geolrm.viewer.exhibit import Exhibit, InputViews
 from geolrm.viewer.framing import UP_AXES, Up
 from geolrm.viewer.page import write_page
-from geolrm.viewer.saved_scene import load_scene, save_scene
+from geolrm.viewer.saved_scene import (
+    check_scene_name,
+    is_scene_name,
+    load_scene,
+    save_scene,
+)
 
-__all__ = ["UP_AXES", "Exhibit", "InputViews", "Up", "load_scene", "save_scene", "write_page"]
+__all__ = [
+    "UP_AXES",
+    "Exhibit",
+    "InputViews",
+    "Up",
+    "check_scene_name",
+    "is_scene_name",
+    "load_scene",
+    "save_scene",
+    "write_page",
+]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import InputError
+from geolrm.engine.formats.splat_files import encode
 from geolrm.engine.gaussians import Gaussians
 from geolrm.viewer.exhibit import Exhibit, InputViews
 from geolrm.viewer.framing import FOV, UP_AXES, Up, find_home
@@ -50,7 +51,7 @@ def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
 def make_page(exhibit: Exhibit, up: Up = "z") -> str:
     """The text of the page."""
     script, styles = _read("viewer.js"), _read("viewer.css")
-    splats = encode_splats(exhibit.gaussians)
+    splats = encode(exhibit.gaussians, ".spz", up="z")
     scene = describe(exhibit, up, len(splats))
     home = find_home(exhibit, up)
     # The page itself forbids what it does not need: all network, and every other script or style.
@@ -95,7 +96,7 @@ def describe(exhibit: Exhibit, up: Up, splat_bytes: int) -> dict[str, Any]:
             "target": home.target.tolist(),
             "fov": FOV,
         },
-        "splats": {"count": len(exhibit.gaussians), "format": SPLAT_FORMAT},
+        "splats": {"count": len(exhibit.gaussians), "format": "spz"},
         "anchors": None if anchors is None else _base64(anchors),
         "views": [] if exhibit.views is None else _views(exhibit.views),
         "facts": _facts(exhibit, splat_bytes),
@@ -175,22 +176,3 @@ def _hash(text: str) -> str:
 def _read(name: str) -> str:
     return (FILES / name).read_text(encoding="utf-8")
 
-
-SPLAT_FORMAT = "splat"
-
-
-def encode_splats(gaussians: Gaussians) -> bytes:
-    """32 bytes each: position, scale, colour and opacity, rotation."""
-    rows = np.zeros(
-        len(gaussians),
-        [("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("quat", "u1", 4)],
-    )
-    colors = gaussians.colors
-    if colors is None:
-        assert gaussians.sh is not None
-        colors = gaussians.sh[:, 0] * 0.28209479177387814 + 0.5
-    rows["mean"], rows["scale"] = gaussians.means, gaussians.scales
-    rgba = np.concatenate([colors, gaussians.opacities[:, None]], axis=1)
-    rows["rgba"] = np.rint(rgba.clip(0, 1) * 255)
-    rows["quat"] = np.rint(gaussians.quats * 128 + 128).clip(0, 255)
-    return rows.tobytes()

@@ -26,7 +26,7 @@ def save_scene(exhibit: Exhibit, path: str | Path) -> None:
     """Write splats, input views, anchors and timings; ``path`` ends in .safetensors."""
     from safetensors.numpy import save
 
-    check_name(path)
+    check_scene_name(path)
     arrays: dict[str, NDArray[Any]] = {
         name: array
         for name in SPLAT_ARRAYS
@@ -46,9 +46,14 @@ def save_scene(exhibit: Exhibit, path: str | Path) -> None:
         file.write(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata))
 
 
-def check_name(path: str | Path) -> None:
+def is_scene_name(path: str | Path) -> bool:
+    """Whether ``geolrm view`` takes this for a scene, by its suffix."""
+    return Path(path).suffix.lower() == SUFFIX
+
+
+def check_scene_name(path: str | Path) -> None:
     """Refuse a name that ``geolrm view`` would not take for a scene."""
-    if Path(path).suffix.lower() != SUFFIX:
+    if not is_scene_name(path):
         raise InputError(f"the scene file is {str(path)!r}; its name must end in {SUFFIX}")
 
 
