@@ -49,8 +49,18 @@ export class Stage {
       this.request();
     }
     this.lastTime = time;
-    if (!this.posed) this.controls.update();
+    if (!this.posed) this.glide();
     this.draw();
+  }
+
+  // Lets a turn run out. At rest the controls still move the camera by rounding errors, which would
+  // have splats with spherical harmonics computed again, without end.
+  glide() {
+    const { position, quaternion } = this.camera;
+    const before = [position.clone(), quaternion.clone()];
+    if (this.controls.update()) return;
+    position.copy(before[0]);
+    quaternion.copy(before[1]);
   }
 
   draw() {
