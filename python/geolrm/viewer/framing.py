@@ -23,9 +23,9 @@ FOV = 30.0  # degrees, of the shorter side of the window
 ELEVATION = 18.0  # degrees
 AZIMUTH = -60.0  # degrees, where no input view says which side is the front
 ASIDE = 25.0  # degrees from the first input view, so that the object shows its depth
-MARGIN = 1.12
+MARGIN = 1.15
 SEEN = 0.1  # splats below this opacity do not count for the size of an object
-OUTLIERS = 0.5  # percent of the splats that the size may leave out
+OUTLIERS = 0.1  # percent of the splats that the size may leave out
 
 
 @dataclass(frozen=True, slots=True)
