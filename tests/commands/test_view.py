@@ -31,7 +31,9 @@ def test_run_writes_a_page_and_a_scene_that_gives_the_same_page(tmp_path):
     assert report["scene"] == str(tmp_path / "shoe.safetensors")
     scene = scene_of(tmp_path / "shoe.html")
     assert scene["title"] == "shoe" and scene["splats"]["count"] == 1600
-    assert [view["name"] for view in scene["views"]] == [f"rgb/0{i}.png" for i in ("00", "09", "20")]
+    assert [view["name"] for view in scene["views"]] == [
+        f"rgb/0{i}.png" for i in ("00", "09", "20")
+    ]
     assert scene["timings"][-1][0] == "total"
     done = call("geolrm", "view", tmp_path / "shoe.safetensors", "-o", tmp_path / "b.html")
     assert done.returncode == 0, done.stderr

@@ -175,4 +175,3 @@ def _hash(text: str) -> str:
 
 def _read(name: str) -> str:
     return (FILES / name).read_text(encoding="utf-8")
-
