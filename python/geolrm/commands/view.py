@@ -53,7 +53,7 @@ def view(
         step("reading")
         exhibit = read_exhibit(source, cameras, title)
         step("writing")
-        size = write_page(exhibit, page, up=up)
+        size = write_page(exhibit, page, up=up)  # pyright: ignore[reportArgumentType]
     count, views = len(exhibit.gaussians), len(exhibit.views or ())
     if as_json:
         print_json(
