@@ -51,7 +51,8 @@ class InputViews:
         views = scene.views
         names = names or [f"view {index}" for index in range(len(views))]
         pictures = [_shrink(picture) for picture in input_pictures(views)]
-        return InputViews(names, Cameras(views.c2w, views.intrinsics), pictures)
+        cameras = Cameras(views.c2w.astype(np.float64), views.intrinsics.astype(np.float64))
+        return InputViews(names, cameras, pictures)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
