@@ -65,17 +65,29 @@ class Gaussians:
         color = "colors" if self.sh is None else f"sh of {self.sh.shape[1]} coefficients"
         return f"Gaussians({len(self):,}, {color})"
 
-    def take(self, which: NDArray[np.bool_] | NDArray[np.integer]) -> Gaussians:
-        """Those that a mask [N] keeps, or that indices name."""
-        arrays = (self.means, self.opacities, self.scales, self.quats, self.colors, self.sh)
-        return Gaussians(*(None if array is None else array[which] for array in arrays))
+    def select(self, index: NDArray) -> Gaussians:
+        """The Gaussians of an index array [M] or a mask [N], in its order."""
+        names = ("means", "opacities", "scales", "quats", "colors", "sh")
+        arrays = {name: getattr(self, name) for name in names}
+        return Gaussians(**{k: None if a is None else a[index] for k, a in arrays.items()})
 
     @staticmethod
-    def load(path: str | Path) -> Gaussians:
-        """Read a 3D Gaussian splatting PLY; the file is not trusted for its sizes."""
-        from geolrm.engine.ply import read_ply
+    def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) -> Gaussians:
+        """Read a .ply, .spz, .splat or .glb file; it is not trusted for anything.
 
-        return read_ply(path)
+        Args:
+            path: The file; its suffix says the format.
+            up: "y" or "z", the axis that is up in the file; None takes what the file says, or else
+                the format's own (docs/formats.md).
+            raw: Whether a .ply holds activated values as GeoLRM's own script writes them; None
+                finds out.
+
+        Raises:
+            InputError: The file is damaged or of another format.
+        """
+        from geolrm.engine.formats.splat_files import load
+
+        return load(path, up=up, raw=raw)
 
     def render(self, cameras: Posed, size: tuple[int, int], **options: Any) -> Renders:
         """Draw [V, H, W] images; arguments as :func:`geolrm.render`."""
@@ -83,8 +95,17 @@ class Gaussians:
 
         return render(self, cameras, size, **options)
 
-    def save(self, path: str | Path) -> None:
-        """Write a 3D Gaussian splatting PLY that common viewers open."""
-        from geolrm.engine.ply import write_ply
+    def save(self, path: str | Path, *, up: str | None = None, raw: bool = False) -> None:
+        """Write a .ply, .spz, .splat or .glb file that common viewers open.
 
-        write_ply(self, path)
+        Args:
+            path: The file; its suffix says the format.
+            up: "y" or "z", the axis that is up in the file; None takes the format's own.
+            raw: For .ply, the layout of GeoLRM's own script, which viewers misread.
+
+        Raises:
+            InputError: A value is not finite, or the format cannot hold it.
+        """
+        from geolrm.engine.formats.splat_files import save
+
+        save(self, path, up=up, raw=raw)

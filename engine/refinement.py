@@ -76,7 +76,7 @@ def refine(
         for name, gradient in gradients.items():
             _step_adam(current[name], mean[name], square[name], gradient, share * RATES[name], step)
     refined = _to_gaussians(current, gaussians)
-    return refined.take(refined.opacities >= LEAST_OPACITY)
+    return refined.select(refined.opacities >= LEAST_OPACITY)
 
 
 def _gradients(

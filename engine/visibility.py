@@ -56,4 +56,4 @@ def drop_hidden(gaussians: Gaussians, threads: int | None = None) -> Gaussians:
         return gaussians
     weights = blending_weights(gaussians, surrounding_cameras(), SIZE, threads)
     kept = weights >= LEAST_WEIGHT
-    return gaussians.take(kept) if kept.any() else gaussians
+    return gaussians.select(kept) if kept.any() else gaussians

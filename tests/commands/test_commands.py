@@ -20,7 +20,7 @@ def test_demo_writes_splats_and_pictures(tmp_path):
     for stage in ("prepare", "encode", "propose", "select", "reconstruct", "total"):
         assert stage in done.stdout
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["inputs_and_renders.png", "shoe.ply"]
+    assert names == ["inputs_and_renders.png", "shoe.html", "shoe.ply"]
     header = (tmp_path / "out" / "shoe.ply").read_bytes()[:200].decode("latin-1")
     assert int(header.split("element vertex ")[1].split("\n")[0]) > 500
     with Image.open(tmp_path / "out" / "inputs_and_renders.png") as picture:

@@ -74,7 +74,7 @@ def test_threads_do_not_change_a_bit_and_seeds_do(truth, inputs):
 def test_no_steps_and_no_gaussians_change_nothing(truth, inputs):
     views = pictures(truth, inputs)
     assert refine(truth, views, steps=0) is truth
-    nothing = truth.take(np.zeros(len(truth), bool))
+    nothing = truth.select(np.zeros(len(truth), bool))
     assert len(refine(nothing, views, steps=3)) == 0
 
 
@@ -112,7 +112,7 @@ def test_the_inside_of_a_closed_ball_is_dropped(truth):
 def test_splats_far_below_a_pixel_stay():
     dust = ball(10, 0.3, scale=1e-5)
     assert len(drop_hidden(dust)) == 10
-    assert len(drop_hidden(dust.take(np.zeros(10, bool)))) == 0
+    assert len(drop_hidden(dust.select(np.zeros(10, bool)))) == 0
 
 
 def test_cameras_surround_the_cube():

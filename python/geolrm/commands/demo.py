@@ -14,7 +14,7 @@ DEMO_CAPTURE = "shoe"
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("out"),
 ) -> None:
-    """Reconstruct a bundled real capture: splats and pictures.
+    """Reconstruct a bundled real capture: splats, a web page and pictures.
 
     Example: geolrm demo -o out
     """
@@ -22,6 +22,7 @@ def demo(
     from geolrm.engine.engine import Engine
     from geolrm.engine.pictures import contact_sheet, input_pictures, save_picture, to_bytes
     from geolrm.examples import capture_path
+    from geolrm.viewer import Exhibit, write_page
 
     with steps() as step:
         step("reading the capture")
@@ -34,11 +35,14 @@ def demo(
         step("writing")
         splats = output / f"{DEMO_CAPTURE}.ply"
         scene.gaussians.save(splats)
+        page = output / f"{DEMO_CAPTURE}.html"
+        write_page(Exhibit.from_scene(scene, DEMO_CAPTURE, used.names), page)
         step("rendering")
         inputs, renders = input_pictures(scene.views), to_bytes(scene.render().rgb)
         sheet = output / "inputs_and_renders.png"
         save_picture(contact_sheet([inputs, renders]), sheet)
     print_timings(scene.timings)
     print(f"{len(scene.gaussians):,} Gaussians from {len(scene.views)} views -> {splats}")
+    print(f"the same in a browser -> {page}")
     print(f"input views above, renders of the Gaussians below -> {sheet}")
     warn_if_untrained(engine.manifest.source.trained)

@@ -15,10 +15,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the ``geolrm`` command."""
-    from geolrm.commands import demo, evaluate, info, render, run
+    from geolrm.commands import demo, evaluate, info, render, run, view
 
     app.command("run")(run.run)
     app.command("render")(render.render)
+    app.command("view")(view.view)
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
     app.command("info")(info.info)

@@ -49,20 +49,33 @@ def run(
         typer.Option(help="Steps of refinement on the input views; default: the model's; 0: none."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    view: Annotated[
+        bool, typer.Option("--view", help="Also write a web page that shows them, beside OUTPUT.")
+    ] = False,
+    scene_file: Annotated[
+        Path | None,
+        typer.Option("--scene", help="Also keep all that 'geolrm view' shows (.safetensors)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Reconstruct a capture into 3D Gaussians.
 
-    Example: geolrm run examples/captures/shoe -o shoe.ply --views 8
+    Example: geolrm run examples/captures/shoe -o shoe.ply --views 8 --view
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.engine import Engine
+    from geolrm.viewer import Exhibit, check_scene_name, save_scene, write_page
 
     if output.suffix.lower() != ".ply":
         fail(f"output is {str(output)!r}; the file name must end in .ply", 2)
     if output.is_dir():
         fail(f"output {str(output)!r} is a folder; name a .ply file in it", 2)
     check_writable(output)
+    page = output.with_suffix(".html") if view else None
+    if scene_file is not None:
+        check_scene_name(scene_file)
+    for path in filter(None, (page, scene_file)):
+        check_writable(path)
     with steps(not as_json) as step:
         step("reading the capture")
         content = load_capture(capture)
@@ -85,6 +98,11 @@ def run(
         )
         step("writing")
         scene.gaussians.save(output)
+        exhibit = Exhibit.from_scene(scene, output.stem, used.names)
+        if page is not None:
+            write_page(exhibit, page)
+        if scene_file is not None:
+            save_scene(exhibit, scene_file)
     summary: dict[str, Any] = {
         "capture": str(capture),
         "views": chosen,
@@ -96,6 +114,8 @@ def run(
         "anchors": len(scene.anchors),
         "gaussians": len(scene.gaussians),
         "output": str(output),
+        "page": None if page is None else str(page),
+        "scene": None if scene_file is None else str(scene_file),
         "seconds": scene.timings,
     }
     if as_json:
@@ -108,6 +128,8 @@ def run(
         f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "
         f"({scene.num_occupied:,} occupied voxels) -> {output}"
     )
+    if page is not None:
+        print(f"the same in a browser -> {page}")
     warn_if_untrained(engine.manifest.source.trained)
 
 

@@ -1,0 +1,1 @@
+"""Splat files: PLY, SPZ, .splat and GLB, in and out, through NumPy."""

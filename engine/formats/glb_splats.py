@@ -1,0 +1,212 @@
+"""GLB with the extension KHR_gaussian_splatting: experimental, in float32 throughout.
+
+One primitive of points with the attributes POSITION and, under the extension's prefix, ROTATION
+(xyzw), SCALE (standard deviations), OPACITY and SH_DEGREE_l_COEF_n. glTF is y up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.errors import InputError
+from geolrm.engine.formats import glb, harmonics
+from geolrm.engine.formats.untrusted import assemble, check_count
+from geolrm.engine.gaussians import Gaussians
+
+EXTENSION = "KHR_gaussian_splatting"
+PREFIX = f"{EXTENSION}:"
+COLOR_SPACE = "srgb_rec709_display"
+POINTS, FLOAT = 0, 5126
+WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
+
+Index = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
+
+
+class View(msgspec.Struct):
+    """A stretch of the numbers."""
+
+    buffer: Index
+    byteLength: Index
+    byteOffset: Index = 0
+    byteStride: Index | None = None
+
+
+class Accessor(msgspec.Struct):
+    """How a stretch is read."""
+
+    componentType: Index
+    count: Index
+    type: str
+    bufferView: Index | None = None
+    byteOffset: Index = 0
+    sparse: dict[str, Any] | None = None
+
+
+class Primitive(msgspec.Struct):
+    """Splats, or other geometry."""
+
+    attributes: dict[str, Index]
+    mode: Index = 4
+    extensions: dict[str, Any] = {}
+
+
+class Mesh(msgspec.Struct):
+    """Geometry of a node."""
+
+    primitives: list[Primitive]
+
+
+class Node(msgspec.Struct):
+    """A place in the scene."""
+
+    mesh: Index | None = None
+    matrix: list[float] | None = None
+    rotation: list[float] | None = None
+    translation: list[float] | None = None
+    scale: list[float] | None = None
+
+
+class Document(msgspec.Struct):
+    """The part of glTF that holds splats."""
+
+    meshes: list[Mesh] = []
+    nodes: list[Node] = []
+    accessors: list[Accessor] = []
+    bufferViews: list[View] = []
+
+
+check = glb.check
+
+
+def _harmonic_names() -> Iterator[str]:
+    """Attributes of the coefficients in their order, up to degree 3."""
+    for degree in range(4):
+        for place in range(2 * degree + 1):
+            yield f"{PREFIX}SH_DEGREE_{degree}_COEF_{place}"
+
+
+def encode(gaussians: Gaussians) -> bytes:
+    """A whole file of splats that are y up."""
+    if not len(gaussians):
+        raise InputError("there are no splats, and glTF has no empty primitives: write a .ply")
+    sh = gaussians.sh
+    if sh is None:
+        sh = harmonics.dc_of_colors(gaussians.colors)[:, None]  # pyright: ignore[reportArgumentType]
+    buffer = glb.Buffer()
+    attributes = {
+        "POSITION": buffer.add(gaussians.means, "VEC3", bounds=True),
+        f"{PREFIX}ROTATION": buffer.add(gaussians.quats[:, [1, 2, 3, 0]], "VEC4"),
+        f"{PREFIX}SCALE": buffer.add(gaussians.scales, "VEC3"),
+        f"{PREFIX}OPACITY": buffer.add(gaussians.opacities, "SCALAR"),
+    }
+    for place, name in zip(range(sh.shape[1]), _harmonic_names(), strict=False):
+        attributes[name] = buffer.add(sh[:, place], "VEC3")
+    properties = {
+        "kernel": "ellipse",
+        "colorSpace": COLOR_SPACE,
+        "sortingMethod": "cameraDistance",
+        "projection": "perspective",
+    }
+    primitive = {"attributes": attributes, "mode": POINTS, "extensions": {EXTENSION: properties}}
+    return buffer.file({
+        "extensionsUsed": [EXTENSION],
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [primitive]}],
+    })  # fmt: skip
+
+
+def decode(content: bytes, name: str) -> Gaussians:
+    """Read a whole file, in the file's frame (y up)."""
+    text, numbers = glb.chunks(content, name)
+    try:
+        document = msgspec.json.decode(text, type=Document)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(f"{name} has JSON that is no glTF: {str(error)[:200]}") from error
+    attributes = _splats(document, name)
+
+    def read(attribute: str, kind: str) -> NDArray[np.float32]:
+        if attribute not in attributes:
+            raise InputError(f"{name} lacks the attribute {attribute!r} of its splats")
+        return _array(document, numbers, attributes[attribute], kind, f"{name}: {attribute}")
+
+    known = list(_harmonic_names())
+    number = sum(key.startswith(f"{PREFIX}SH_") for key in attributes)
+    if number not in (1, 4, 9, 16):
+        raise InputError(f"{name} has {number} harmonics a splat; it must have 1, 4, 9 or 16")
+    arrays = {
+        "means": read("POSITION", "VEC3"),
+        "quats": read(f"{PREFIX}ROTATION", "VEC4")[:, [3, 0, 1, 2]],
+        "scales": read(f"{PREFIX}SCALE", "VEC3"),
+        "opacities": read(f"{PREFIX}OPACITY", "SCALAR"),
+    }
+    harmonic = [read(key, "VEC3") for key in known[:number]]
+    lengths = {len(array) for array in (*arrays.values(), *harmonic)}
+    if len(lengths) > 1:
+        raise InputError(f"{name} has attributes of different lengths: {sorted(lengths)}")
+    colors = harmonics.colors_of_dc(harmonic[0]) if number == 1 else None
+    sh = None if number == 1 else np.stack(harmonic, axis=1)
+    return assemble(name, **arrays, colors=colors, sh=sh)
+
+
+def _splats(document: Document, name: str) -> dict[str, int]:
+    """The attributes of the one primitive that holds splats."""
+    found = [
+        (index, primitive)
+        for index, mesh in enumerate(document.meshes)
+        for primitive in mesh.primitives
+        if EXTENSION in primitive.extensions
+    ]
+    if len(found) != 1:
+        raise InputError(
+            f"{name} has {len(found)} primitives with {EXTENSION}; files with one are read"
+        )
+    index, primitive = found[0]
+    properties = primitive.extensions[EXTENSION]
+    space = properties.get("colorSpace") if isinstance(properties, dict) else None
+    if space != COLOR_SPACE:
+        raise InputError(f"{name} has colours in {str(space)[:40]!r}; {COLOR_SPACE!r} is read")
+    if len(properties.get("extensions") or ()):
+        raise InputError(f"{name} extends {EXTENSION}; compressed splats are not read")
+    for node in document.nodes:
+        if node.mesh == index and any((node.matrix, node.rotation, node.translation, node.scale)):
+            raise InputError(f"{name} moves its splats by a node; apply that to the splats first")
+    return primitive.attributes
+
+
+def _array(
+    document: Document, numbers: memoryview, index: int, kind: str, name: str
+) -> NDArray[np.float32]:
+    """[N, C], or [N] for scalars, of an accessor that stays within the numbers."""
+    if index >= len(document.accessors):
+        raise InputError(f"{name} has no accessor {index}; the file is damaged")
+    accessor = document.accessors[index]
+    if accessor.type != kind or accessor.componentType != FLOAT or accessor.sparse is not None:
+        raise InputError(f"{name} is not stored as plain float {kind}; only that is read")
+    place = accessor.bufferView
+    if place is None or place >= len(document.bufferViews):
+        raise InputError(f"{name} has no buffer view {place}; the file is damaged")
+    view = document.bufferViews[place]
+    check_count(accessor.count, name)
+    width = 4 * WIDTHS[kind]
+    stride = width if view.byteStride is None else view.byteStride
+    needed = accessor.byteOffset + (stride * (accessor.count - 1) + width if accessor.count else 0)
+    start = view.byteOffset + accessor.byteOffset
+    if (
+        view.buffer != 0
+        or not width <= stride <= 252
+        or needed > view.byteLength
+        or view.byteOffset + view.byteLength > len(numbers)
+    ):
+        raise InputError(
+            f"{name} reaches beyond its {len(numbers)} bytes of numbers; it is damaged"
+        )
+    shape = (accessor.count,) if kind == "SCALAR" else (accessor.count, WIDTHS[kind])
+    strides = (stride,) if kind == "SCALAR" else (stride, 4)
+    return np.ndarray(shape, "<f4", numbers, start, strides).copy()

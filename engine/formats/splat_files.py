@@ -1,0 +1,166 @@
+"""Splat files by the suffix of their names: read, written, and as bytes in memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geolrm.engine.atomic import atomic_file, error_text, existing_path
+from geolrm.engine.errors import InputError
+from geolrm.engine.formats import glb_splats, harmonics, ply, splat, spz
+from geolrm.engine.formats.orientation import (
+    Up,
+    check_up,
+    from_object_frame,
+    to_object_frame,
+)
+from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite
+from geolrm.engine.gaussians import Gaussians
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What is done with the files of a suffix."""
+
+    encode: Callable[..., bytes]
+    decode: Callable[..., Gaussians]
+    check: Callable[[bytes, int, str], None]
+    up: Up  # of its files, unless they or the caller say otherwise
+    fixed_up: bool = False  # by the format's definition
+    harmonics: bool = True  # whether it holds colours that depend on the view
+
+
+FORMATS = {
+    ".ply": Format(ply.encode, ply.decode, ply.check, up="z"),
+    ".spz": Format(spz.encode, spz.decode, spz.check, up="y"),
+    ".splat": Format(splat.encode, splat.decode, splat.check, up="z", harmonics=False),
+    ".glb": Format(glb_splats.encode, glb_splats.decode, glb_splats.check, up="y", fixed_up=True),
+}
+SUFFIXES = ", ".join(FORMATS)
+
+
+def suffix_of(path: str | Path) -> str:
+    """The suffix of a splat file, or one sentence with those that are known."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(
+            f"{str(path)!r} names no splat format; the file name must end in {SUFFIXES}"
+        )
+    return suffix
+
+
+def encode(gaussians: Gaussians, suffix: str, *, up: str | None = None, raw: bool = False) -> bytes:
+    """The bytes of a file.
+
+    Args:
+        gaussians: In the object frame (z up); every value must be finite.
+        suffix: ".ply", ".spz", ".splat" or ".glb".
+        up: "y" or "z": the axis that is up in the file; None takes the format's own.
+        raw: The layout of GeoLRM's own script, of .ply only.
+
+    Raises:
+        InputError: The format cannot hold that.
+    """
+    kind, up = _resolved(suffix, up)
+    if raw and suffix != ".ply":
+        raise InputError(f"the raw layout is one of PLY; a {suffix} file has none: name a .ply")
+    for name in ("means", "opacities", "scales", "quats", "colors", "sh"):
+        values = getattr(gaussians, name)
+        if values is not None:
+            check_finite(f"value of {name}", values, "the Gaussians")
+    if gaussians.sh is not None and (raw or not kind.harmonics):
+        gaussians = _without_harmonics(gaussians, "a raw PLY" if raw else f"a {suffix} file")
+    options: dict[str, Any] = {"raw": raw, "up": up} if suffix == ".ply" else {}
+    return kind.encode(from_object_frame(gaussians, up), **options)
+
+
+def decode(
+    content: bytes,
+    suffix: str,
+    *,
+    up: str | None = None,
+    raw: bool | None = None,
+    name: str = "the data",
+) -> Gaussians:
+    """The Gaussians of a file's bytes, in the object frame (z up).
+
+    Args:
+        content: The bytes; they are not trusted.
+        suffix: ".ply", ".spz", ".splat" or ".glb".
+        up: "y" or "z": the axis that is up in the file; None takes what a PLY of this project
+            says, or else the format's own.
+        raw: Whether a .ply holds activated values; None finds out (:func:`ply.looks_raw`).
+        name: What errors call the data.
+
+    Raises:
+        InputError: The bytes are no such file.
+    """
+    if up is None and suffix == ".ply":
+        up = ply.stated_up(content[:HEAD_BYTES])
+    kind, up = _resolved(suffix, up)
+    if raw is not None and suffix != ".ply":
+        raise InputError(f"{name} is no PLY, which alone has a raw layout: leave that choice out")
+    options: dict[str, Any] = {"raw": raw} if suffix == ".ply" else {}
+    return to_object_frame(kind.decode(content, name, **options), up)
+
+
+def save(
+    gaussians: Gaussians, path: str | Path, *, up: str | None = None, raw: bool = False
+) -> None:
+    """Write a file whole or not at all; arguments as :func:`encode`."""
+    content = encode(gaussians, suffix_of(path), up=up, raw=raw)
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) -> Gaussians:
+    """Read a file; arguments as :func:`decode`.
+
+    Its first bytes must agree with its size before the rest is read.
+    """
+    suffix, path = suffix_of(path), existing_path(path)
+    name = repr(str(path))
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{name} is not a regular file; name a splat file")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            FORMATS[suffix].check(file.read(HEAD_BYTES), size, name)
+            file.seek(0)
+            content = file.read(size)
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error_text(error)}") from error
+    return decode(content, suffix, up=up, raw=raw, name=name)
+
+
+def _resolved(suffix: str, up: str | None) -> tuple[Format, Up]:
+    if suffix not in FORMATS:
+        raise InputError(f"{suffix!r} is no splat format; it must be one of {SUFFIXES}")
+    kind = FORMATS[suffix]
+    if up is None:
+        return kind, kind.up
+    if kind.fixed_up and check_up(up) != kind.up:
+        raise InputError(f"up is {up!r}, but a {suffix} file is {kind.up} up: leave it out")
+    return kind, check_up(up)
+
+
+def _without_harmonics(gaussians: Gaussians, holder: str) -> Gaussians:
+    """The same with the colours that they have on average over all views."""
+    assert gaussians.sh is not None
+    if gaussians.sh.shape[1] > 1:
+        warnings.warn(
+            f"{holder} holds no colours that depend on the view; their mean over all views is "
+            "written",
+            UserWarning,
+            stacklevel=4,
+        )
+    return Gaussians(
+        gaussians.means,
+        gaussians.opacities,
+        gaussians.scales,
+        gaussians.quats,
+        colors=harmonics.colors_of_dc(gaussians.sh[:, 0]),
+    )

@@ -1,0 +1,228 @@
+"""SPZ: about 16 bytes a splat, quantised attribute by attribute, in one gzip stream.
+
+Version 3 is written; 2 and 3 are read. Axes are right, up, back (RUB), as in OpenGL: y is up. The
+payload: a header of 16 bytes, then positions (24-bit fixed point), alphas, colours, log scales,
+rotations (the smallest three components of a quaternion), spherical harmonics.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.errors import InputError
+from geolrm.engine.formats import harmonics
+from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count
+from geolrm.engine.gaussians import Gaussians
+
+HEADER = struct.Struct("<4sIIBBBB")  # magic, version, splats, degree, fraction bits, flags, 0
+MAGIC = b"NGSP"
+VERSION = 3
+FRACTION_BITS = 12  # of positions: steps of 1/4096
+ANTIALIASED, EXTENDED = 1, 2  # flags that are understood
+COEFFICIENTS = {0: 0, 1: 3, 2: 8, 3: 15}  # beyond the constant one, by degree
+LEVEL = 1  # of gzip: quantised splats do not shrink further at 6, which takes twice as long
+GZIP = 16 + zlib.MAX_WBITS
+MOST_INFLATION = 1032  # no deflate stream grows further
+
+DC_GAIN = 0.15  # a byte spans f_dc of -1/0.3 to 1/0.3
+LOG_SCALE_BIAS, LOG_SCALE_STEPS = 10.0, 16.0
+QUAT_STEPS = 511.0 / np.sqrt(0.5)  # of the three smaller components, which are at most sqrt(1/2)
+SH_STEP_FIRST, SH_STEP_HIGHER = 8, 16  # of a byte: 5 bits for degree 1, 4 for the others
+
+
+def encode(gaussians: Gaussians) -> bytes:
+    """A whole file of splats that are y up."""
+    count = len(gaussians)
+    if gaussians.sh is None:
+        dc = harmonics.dc_of_colors(gaussians.colors)  # pyright: ignore[reportArgumentType]
+        degree, higher = 0, np.empty((count, 0, 3), np.float32)
+    else:
+        dc, higher = gaussians.sh[:, 0], gaussians.sh[:, 1:]
+        degree = {k: d for d, k in COEFFICIENTS.items()}[higher.shape[1]]
+    bits = _fraction_bits(gaussians.means)
+    attributes = [
+        _fixed_point(gaussians.means, bits),
+        _byte(gaussians.opacities * np.float32(255)),
+        _byte((dc * np.float32(DC_GAIN) + np.float32(0.5)) * np.float32(255)),
+        _byte((np.log(np.maximum(gaussians.scales, 1e-10)) + LOG_SCALE_BIAS) * LOG_SCALE_STEPS),
+        _smallest_three(gaussians.quats),
+        _quantised_harmonics(higher),
+    ]
+    header = HEADER.pack(MAGIC, VERSION, count, degree, bits, 0, 0)
+    payload = b"".join([header, *(attribute.tobytes() for attribute in attributes)])
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
+    return packer.compress(payload) + packer.flush()
+
+
+def _byte(values: NDArray) -> NDArray[np.uint8]:
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def _fraction_bits(means: NDArray) -> int:
+    """The usual 12, or as many as leave room for the furthest splat."""
+    reach = float(np.abs(means).max(initial=0))
+    bits = FRACTION_BITS
+    while bits > 0 and reach * 2**bits > 2**23 - 1:
+        bits -= 1
+    if reach > 2**23 - 1:
+        raise InputError(f"a splat is {reach:.3g} from the origin; SPZ reaches to {2**23 - 1}")
+    return bits
+
+
+def _fixed_point(means: NDArray, bits: int) -> NDArray[np.uint8]:
+    """[N, 3, 3]: the lower bytes of little-endian integers."""
+    whole = np.rint(means * np.float32(2**bits)).astype("<i4")
+    return np.ascontiguousarray(whole.view(np.uint8).reshape(len(means), 3, 4)[:, :, :3])
+
+
+def _smallest_three(quats: NDArray) -> NDArray[np.uint32]:
+    """[N]: two bits for the place of the largest component of xyzw, ten for each of the others."""
+    components = quats[:, [1, 2, 3, 0]].T
+    magnitudes = np.abs(components)
+    largest = magnitudes.argmax(axis=0)
+    rows = np.arange(len(quats))
+    flipped = components[largest, rows] < 0
+    steps = np.minimum(np.rint(magnitudes * np.float32(QUAT_STEPS)), 511).astype("<u4")
+    tens = steps | (((components < 0) ^ flipped).astype("<u4") << 9)
+    packed = largest.astype("<u4")
+    for place in range(4):
+        packed = np.where(largest == place, packed, (packed << 10) | tens[place])
+    return packed.astype("<u4")
+
+
+def _quantised_harmonics(higher: NDArray) -> NDArray[np.uint8]:
+    """[N, K, 3], coefficient by coefficient, each rounded to the step of its degree."""
+    steps = np.full((higher.shape[1], 1), SH_STEP_HIGHER, np.float32)
+    steps[:3] = SH_STEP_FIRST
+    rounded = np.rint(higher * np.float32(128) / steps) * steps + np.float32(128)
+    return rounded.clip(0, 255).astype(np.uint8)
+
+
+def check(head: bytes, size: int, name: str) -> None:
+    """Refuse what cannot be such a file of ``size`` bytes, from its first ``HEAD_BYTES``."""
+    _, count, degree, *_ = _read_header(_unpacker(head, name), head, name)
+    check_count(count, name)
+    expected = HEADER.size + count * _bytes_each(VERSION - 1, degree)
+    if expected > size * MOST_INFLATION + HEADER.size:
+        raise InputError(
+            f"{name} states {count:,} splats, which {size} bytes cannot hold; it is damaged"
+        )
+
+
+def decode(content: bytes, name: str) -> Gaussians:
+    """Read a whole file, in the file's frame; memory follows the header's count, once checked."""
+    check(content[:HEAD_BYTES], len(content), name)
+    unpacker = _unpacker(content, name)
+    version, count, degree, bits, flags = _read_header(unpacker, content, name)
+    expected = count * _bytes_each(version, degree)
+    try:  # one byte more tells whether there is more
+        body = unpacker.decompress(unpacker.unconsumed_tail, expected + 1)
+    except zlib.error as error:
+        raise _damaged(name, error) from error
+    whole = unpacker.eof or bool(flags & EXTENDED)  # what follows is for other programs
+    if len(body) < expected or not whole or (len(body) > expected and not flags & EXTENDED):
+        raise InputError(
+            f"{name} does not hold the {expected} bytes that its {count} splats need; it is "
+            "truncated or damaged"
+        )
+    streams = _split(body, count, [9, 1, 3, 3, 4 if version == 3 else 3, 3 * COEFFICIENTS[degree]])
+    positions, alphas, colors, scales, rotations, higher = streams
+    byte = np.arange(256, dtype=np.float64)
+    dc_of = ((byte / 255 - 0.5) / DC_GAIN).astype(np.float32)
+    scale_of = np.exp(byte / LOG_SCALE_STEPS - LOG_SCALE_BIAS).astype(np.float32)
+    dc, sh = dc_of[colors], None
+    if degree:
+        coefficients = ((byte - 128) / 128).astype(np.float32)[higher].reshape(count, -1, 3)
+        sh = np.concatenate([dc[:, None], coefficients], axis=1)
+    return assemble(
+        name,
+        means=_floating_point(positions, bits),
+        opacities=(byte / 255).astype(np.float32)[alphas[:, 0]],
+        scales=scale_of[scales],
+        quats=_quats_of_three(rotations) if version == 3 else _quats_of_xyz(rotations),
+        colors=None if degree else harmonics.colors_of_dc(dc),
+        sh=sh,
+    )
+
+
+def _split(body: bytes, count: int, widths: list[int]) -> list[NDArray[np.uint8]]:
+    """[N, width] of each attribute."""
+    streams, start = [], 0
+    for width in widths:
+        flat = np.frombuffer(body, np.uint8, count * width, start)
+        streams.append(flat.reshape(count, width))
+        start += count * width
+    return streams
+
+
+def _bytes_each(version: int, degree: int) -> int:
+    return 19 + (version == 3) + 3 * COEFFICIENTS[degree]
+
+
+def _unpacker(content: bytes, name: str):
+    """A started gzip stream that has been asked for nothing yet."""
+    if content[:4] == MAGIC:
+        raise InputError(
+            f"{name} is SPZ of version 4 or later; versions 2 and 3 are read: save it as version 3"
+        )
+    if content[:2] != b"\x1f\x8b":
+        raise InputError(f"{name} is no SPZ file; it must be a gzip stream")
+    return zlib.decompressobj(GZIP)
+
+
+def _read_header(unpacker, content: bytes, name: str) -> tuple[int, int, int, int, int]:
+    """Version, splats, degree, fraction bits and flags."""
+    try:
+        head = unpacker.decompress(content, HEADER.size)
+    except zlib.error as error:
+        raise _damaged(name, error) from error
+    if len(head) < HEADER.size or head[:4] != MAGIC:
+        raise InputError(f"{name} is no SPZ file; its stream does not begin with {MAGIC.decode()}")
+    _, version, count, degree, bits, flags, reserved = HEADER.unpack(head)
+    if version not in (2, VERSION):
+        raise InputError(f"{name} is SPZ of version {version}; versions 2 and 3 are read")
+    if degree not in COEFFICIENTS:
+        raise InputError(f"{name} has harmonics of degree {degree}; at most 3 are read")
+    if bits > 24 or flags & ~(ANTIALIASED | EXTENDED) or reserved:
+        raise InputError(
+            f"{name} has {bits} fraction bits, flags {flags:#x} and reserved {reserved}; at most "
+            "24, 0x3 and 0 are known: it is damaged or of a later version"
+        )
+    return version, count, degree, bits, flags
+
+
+def _damaged(name: str, error: zlib.error) -> InputError:
+    return InputError(f"{name} cannot be decompressed: {error}")
+
+
+def _floating_point(positions: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:
+    """[N, 3] of [N, 9] bytes."""
+    wide = np.zeros((len(positions), 3, 4), np.uint8)
+    wide[:, :, 1:] = positions.reshape(-1, 3, 3)  # in the upper bytes, so that signs come along
+    return wide.view("<i4")[:, :, 0] * np.float32(2.0 ** -(bits + 8))
+
+
+def _quats_of_three(rotations: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[N, 4] wxyz of [N, 4] bytes."""
+    packed = np.ascontiguousarray(rotations).view("<u4")[:, 0]
+    largest = packed >> 30
+    xyzw = np.zeros((4, len(packed)), np.float32)
+    for place in range(3, -1, -1):
+        tens = (packed & 511).astype(np.float32) / np.float32(QUAT_STEPS)
+        value = np.where(packed & 512, -tens, tens)
+        xyzw[place] = np.where(largest == place, 0, value)
+        packed = np.where(largest == place, packed, packed >> 10)
+    missing = np.sqrt((1 - (xyzw**2).sum(axis=0)).clip(0))
+    xyzw[largest, np.arange(len(packed))] = missing
+    return xyzw[[3, 0, 1, 2]].T
+
+
+def _quats_of_xyz(rotations: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[N, 4] wxyz of [N, 3] bytes, as version 2 has them."""
+    xyz = rotations.astype(np.float32) / np.float32(127.5) - 1
+    w = np.sqrt((1 - (xyz**2).sum(axis=1, keepdims=True)).clip(0))
+    return np.concatenate([w, xyz], axis=1)

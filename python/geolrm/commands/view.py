@@ -1,0 +1,90 @@
+"""``geolrm view``: splats as a web page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geolrm.commands.console import print_json, steps
+from geolrm.engine.errors import InputError
+
+if TYPE_CHECKING:
+    from geolrm.viewer import Exhibit
+
+PAGE_SUFFIXES = (".html", ".htm")
+
+
+def view(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SPLATS|SCENE",
+            help="A splat file, or a scene (.safetensors) that 'geolrm run --scene' wrote.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Page to write (.html); default: beside the source."),
+    ] = None,
+    cameras: Annotated[
+        Path | None, typer.Option(help="Show the cameras and images of this capture.")
+    ] = None,
+    up: Annotated[
+        str, typer.Option(help="Axis that stands upright: z, -z, y or -y (many captured scenes).")
+    ] = "z",
+    title: Annotated[
+        str | None, typer.Option(help="Heading of the page; default: the file's name.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Write one HTML file that shows splats in any browser, without a network.
+
+    Example: geolrm view shoe.ply --cameras examples/captures/shoe -o shoe.html
+    """
+    from geolrm.engine.atomic import check_writable
+    from geolrm.viewer import UP_AXES, write_page
+
+    page = source.with_suffix(".html") if output is None else output
+    check_page_name(page)
+    if up not in UP_AXES:
+        raise InputError(f"--up is {up!r}; it must be one of {', '.join(UP_AXES)}")
+    check_writable(page)
+    with steps(not as_json) as step:
+        step("reading")
+        exhibit = read_exhibit(source, cameras, title)
+        step("writing")
+        size = write_page(exhibit, page, up=up)  # pyright: ignore[reportArgumentType]
+    count, views = len(exhibit.gaussians), len(exhibit.views or ())
+    if as_json:
+        print_json(
+            {"source": str(source), "gaussians": count, "views": views, "output": str(page),
+             "bytes": size}
+        )  # fmt: skip
+        return
+    print(f"{count:,} Gaussians, {views} views -> {page} ({size / 1e6:.1f} MB); open it in a "
+          "browser")  # fmt: skip
+
+
+def check_page_name(path: Path) -> None:
+    """Refuse what browsers would not open as a page."""
+    if path.suffix.lower() not in PAGE_SUFFIXES:
+        raise InputError(f"the page is {str(path)!r}; its file name must end in .html")
+
+
+def read_exhibit(source: Path, cameras: Path | None, title: str | None) -> "Exhibit":
+    """A scene or a splat file, with the cameras of a capture in place of its own."""
+    from dataclasses import replace
+
+    from geolrm.engine.captures import load_capture
+    from geolrm.engine.gaussians import Gaussians
+    from geolrm.viewer import Exhibit, InputViews, is_scene_name, load_scene
+
+    if is_scene_name(source):
+        exhibit = load_scene(source)
+    else:
+        exhibit = Exhibit(source.stem, Gaussians.load(source))
+    if title is not None:
+        exhibit = replace(exhibit, title=title)
+    if cameras is not None:
+        exhibit = replace(exhibit, views=InputViews.from_capture(load_capture(cameras)))
+    return exhibit

@@ -1,0 +1,87 @@
+"""What a page shows: splats, and what is known about how they came to be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.captures import Capture
+from geolrm.engine.errors import InputError
+from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.pictures import input_pictures, to_bytes
+from geolrm.engine.preprocessing import composite_on_white
+from geolrm.engine.scene import Scene
+
+PICTURE_SIDE = 256  # of the longer side, in pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InputViews:
+    """Posed pictures, small enough to look at."""
+
+    names: Sequence[str]  # [V]
+    cameras: Cameras  # V
+    pictures: Sequence[NDArray[np.uint8]]  # V of [H, W, 3] on white, at most 256 pixels a side
+
+    def __post_init__(self) -> None:
+        counts = {len(self.names), len(self.cameras), len(self.pictures)}
+        if len(counts) != 1:
+            raise InputError(
+                f"there are {len(self.names)} names, {len(self.cameras)} cameras and "
+                f"{len(self.pictures)} pictures; there must be one of each for every view"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @staticmethod
+    def from_capture(capture: Capture) -> "InputViews":
+        """Every frame of a capture; transparent pixels become white."""
+        pictures = [
+            _shrink(to_bytes(composite_on_white(image, index)))
+            for index, image in enumerate(capture.images)
+        ]
+        return InputViews(capture.names, capture.cameras, pictures)
+
+    @staticmethod
+    def from_scene(scene: Scene, names: Sequence[str] | None = None) -> "InputViews":
+        """The images that the model saw, with the cameras that it was told."""
+        views = scene.views
+        names = names or [f"view {index}" for index in range(len(views))]
+        pictures = [_shrink(picture) for picture in input_pictures(views)]
+        cameras = Cameras(views.c2w.astype(np.float64), views.intrinsics.astype(np.float64))
+        return InputViews(names, cameras, pictures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exhibit:
+    """Splats in their own frame, and what is drawn or told beside them."""
+
+    title: str
+    gaussians: Gaussians
+    views: InputViews | None = None
+    anchors: NDArray[np.float32] | None = None  # [M, 3], in the frame of the Gaussians
+    timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
+
+    @staticmethod
+    def from_scene(scene: Scene, title: str, names: Sequence[str] | None = None) -> "Exhibit":
+        """A reconstruction with its input views, anchors and timings.
+
+        ``names`` are those of the views, [V].
+        """
+        views = InputViews.from_scene(scene, names)
+        return Exhibit(title, scene.gaussians, views, scene.anchors, scene.timings)
+
+    def __repr__(self) -> str:
+        views = 0 if self.views is None else len(self.views)
+        return f"Exhibit({self.title!r}, {self.gaussians!r}, {views} views)"
+
+
+def _shrink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)

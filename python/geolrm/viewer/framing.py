@@ -1,0 +1,67 @@
+"""Which way is up, and where the first view of an object is taken from."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.gaussians import Gaussians
+from geolrm.viewer.exhibit import Exhibit
+
+Up = Literal["z", "-z", "y", "-y"]
+
+# From the object's frame to the displayed one, in which z is up: rotations [3, 3].
+UP_AXES: dict[str, NDArray[np.float64]] = {
+    "z": np.eye(3),
+    "-z": np.diag([1.0, -1.0, -1.0]),
+    "y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
+    "-y": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+}
+FOV = 30.0  # degrees, of the shorter side of the window
+ELEVATION = 18.0  # degrees
+AZIMUTH = -60.0  # degrees, where no input view says which side is the front
+ASIDE = 25.0  # degrees from the first input view, so that the object shows its depth
+MARGIN = 1.15
+SEEN = 0.1  # splats below this opacity do not count for the size of an object
+OUTLIERS = 0.1  # percent of the splats that the size may leave out
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A camera that looks at the middle of the object, in the displayed frame (z up)."""
+
+    position: NDArray[np.float64]  # [3]
+    target: NDArray[np.float64]  # [3]
+    camera: Cameras  # the same camera in the object's frame, for a square picture
+
+
+def find_home(exhibit: Exhibit, up: Up) -> Home:
+    """Where the object fills the window, on the side of the first input view."""
+    rotation = UP_AXES[up]
+    middle, radius = _extent(exhibit.gaussians)
+    middle = rotation @ middle
+    distance = MARGIN * radius / np.sin(np.deg2rad(FOV / 2))
+    azimuth = AZIMUTH
+    if exhibit.views is not None and len(exhibit.views):
+        backward = rotation @ exhibit.views.cameras.c2w[0, :3, 2]
+        if np.hypot(backward[0], backward[1]) > 0.1:  # otherwise it looks along the vertical
+            azimuth = float(np.rad2deg(np.arctan2(backward[1], backward[0]))) + ASIDE
+    c2w = Cameras.orbit(azimuth, ELEVATION, distance, FOV).c2w[0]
+    c2w[:3, 3] += middle
+    to_object = np.eye(4)
+    to_object[:3, :3] = rotation.T
+    return Home(c2w[:3, 3], middle, Cameras.from_fov(to_object @ c2w, FOV))
+
+
+def _extent(gaussians: Gaussians) -> tuple[NDArray[np.float64], float]:
+    """Middle [3] and radius of what is seen, in the object's frame."""
+    seen = gaussians.means[gaussians.opacities >= SEEN].astype(np.float64)
+    points = seen if len(seen) else gaussians.means.astype(np.float64)
+    if not len(points):
+        return np.zeros(3), 0.5
+    low, high = np.percentile(points, [OUTLIERS, 100 - OUTLIERS], axis=0)
+    middle = (low + high) / 2
+    radius = np.percentile(np.linalg.norm(points - middle, axis=1), 100 - OUTLIERS)
+    return middle, max(float(radius), 1e-3)

@@ -1,0 +1,177 @@
+"""Write the page: the built viewer, the splats and a poster in one HTML file."""
+
+import base64
+import hashlib
+import html
+import importlib.metadata
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.atomic import atomic_file
+from geolrm.engine.errors import InputError
+from geolrm.engine.formats.splat_files import encode
+from geolrm.engine.gaussians import Gaussians
+from geolrm.viewer.exhibit import Exhibit, InputViews
+from geolrm.viewer.framing import FOV, UP_AXES, Up, find_home
+
+FILES = Path(__file__).parent
+POSTER_SIDE = 768  # pixels
+WEBP_QUALITY = 85
+
+
+def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
+    """Write one HTML file that opens from disk and fetches nothing.
+
+    Args:
+        exhibit: what to show.
+        path: the file.
+        up: the axis of the Gaussians' frame that stands upright in the page; everything that
+            geolrm reconstructs is "z".
+
+    Returns:
+        The size of the page in bytes.
+
+    Raises:
+        InputError: ``up`` is no such axis, or the file cannot be written.
+    """
+    if up not in UP_AXES:
+        raise InputError(f"up is {up!r}; it must be one of {', '.join(UP_AXES)}")
+    page = make_page(exhibit, up).encode()
+    with atomic_file(path) as file:
+        file.write(page)
+    return len(page)
+
+
+def make_page(exhibit: Exhibit, up: Up = "z") -> str:
+    """The text of the page."""
+    script, styles = _read("viewer.js"), _read("viewer.css")
+    splats = encode(exhibit.gaussians, ".spz", up="z")
+    scene = describe(exhibit, up, len(splats))
+    home = find_home(exhibit, up)
+    # The page itself forbids what it does not need: all network, and every other script or style.
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src '{_hash(script)}' 'wasm-unsafe-eval' blob:",
+            f"style-src '{_hash(styles)}'",
+            "worker-src blob:",
+            "img-src data: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    values = {
+        "policy": html.escape(policy, quote=False),
+        "title": html.escape(exhibit.title),
+        "caption": html.escape(scene["caption"]),
+        "version": html.escape(importlib.metadata.version("geolrm")),
+        "poster": _data_uri(draw_poster(exhibit.gaussians, home.camera)),
+        "styles": styles,
+        "scene": json.dumps(scene, allow_nan=False).replace("<", "\\u003c"),
+        "splats": base64.b64encode(splats).decode(),
+        "script": script,
+    }
+    # One pass, so that nothing inserted is read as a place to insert.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _read("page.html"))
+
+
+def describe(exhibit: Exhibit, up: Up, splat_bytes: int) -> dict[str, Any]:
+    """What the page's script reads; matrices column by column, as three.js does."""
+    home = find_home(exhibit, up)
+    to_display = np.eye(4)
+    to_display[:3, :3] = UP_AXES[up]
+    anchors = exhibit.anchors if exhibit.anchors is not None and len(exhibit.anchors) else None
+    return {
+        "title": exhibit.title,
+        "caption": caption(exhibit),
+        "toDisplay": to_display.T.ravel().tolist(),
+        "home": {
+            "position": home.position.tolist(),
+            "target": home.target.tolist(),
+            "fov": FOV,
+        },
+        "splats": {"count": len(exhibit.gaussians), "format": "spz"},
+        "anchors": None if anchors is None else _base64(anchors),
+        "views": [] if exhibit.views is None else _views(exhibit.views),
+        "facts": _facts(exhibit, splat_bytes),
+        "timings": [[name, f"{seconds:.3f}"] for name, seconds in exhibit.timings.items()],
+    }
+
+
+def caption(exhibit: Exhibit) -> str:
+    """One line under the title."""
+    text = f"{len(exhibit.gaussians):,} Gaussians"
+    if exhibit.views is not None and exhibit.anchors is not None:
+        text += f" from {len(exhibit.views)} views"
+    if "total" in exhibit.timings:
+        text += f" in {exhibit.timings['total']:.2f} s"
+    return text
+
+
+def draw_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
+    """[S, S, 4] straight alpha, by the project's own rasterizer: seen before any script runs."""
+    drawn = gaussians.render(camera, (POSTER_SIDE, POSTER_SIDE), background=(0, 0, 0))
+    alpha = drawn.alpha[0, ..., None]
+    color = drawn.rgb[0] / np.maximum(alpha, 1e-6)
+    return np.rint(np.concatenate([color, alpha], axis=-1).clip(0, 1) * 255).astype(np.uint8)
+
+
+def _facts(exhibit: Exhibit, splat_bytes: int) -> list[list[str]]:
+    gaussians = exhibit.gaussians
+    facts = [["Gaussians", f"{len(gaussians):,}"]]
+    if len(gaussians):
+        low, high = gaussians.means.min(axis=0), gaussians.means.max(axis=0)
+        facts += [
+            [axis, f"{a:.3f} to {b:.3f}".replace("-", "\N{MINUS SIGN}")]
+            for axis, a, b in zip("xyz", low, high, strict=True)
+        ]
+    if gaussians.sh is not None:
+        facts.append(["Harmonics", f"degree {int(np.sqrt(gaussians.sh.shape[1])) - 1}"])
+    if exhibit.anchors is not None:
+        facts.append(["Anchors", f"{len(exhibit.anchors):,}"])
+    if exhibit.views is not None:
+        facts.append(["Input views", str(len(exhibit.views))])
+    return [*facts, ["Data", f"{splat_bytes / 1e6:.1f} MB"]]
+
+
+def _views(views: InputViews) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "c2w": c2w.T.ravel().tolist(),
+            "fx": float(intrinsics[0, 0]),
+            "fy": float(intrinsics[1, 1]),
+            "cx": float(intrinsics[0, 2]),
+            "cy": float(intrinsics[1, 2]),
+            "picture": _data_uri(picture),
+        }
+        for name, c2w, intrinsics, picture in zip(
+            views.names, views.cameras.c2w, views.cameras.intrinsics, views.pictures, strict=True
+        )
+    ]
+
+
+def _data_uri(picture: NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="WEBP", quality=WEBP_QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _base64(points: NDArray[np.float32]) -> str:
+    return base64.b64encode(np.ascontiguousarray(points, "<f4").tobytes()).decode()
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _read(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8")

@@ -1,0 +1,153 @@
+// What can be shown and hidden, in the object's frame.
+import * as THREE from "three";
+import { SparkRenderer, SplatMesh } from "@sparkjsdev/spark";
+
+const DEPTH_OF_FRUSTUM = 0.12; // of a camera's distance from the origin
+
+export class Layers {
+  constructor(stage, scene, bytes) {
+    this.stage = stage;
+    this.root = new THREE.Group(); // the object's frame, turned so that `up` is z
+    this.root.matrixAutoUpdate = false;
+    this.root.matrix.fromArray(scene.toDisplay);
+    stage.scene.add(this.root);
+    // The filter and order of 3DGS, so that pictures agree with geolrm's own rasterizer.
+    this.spark = new SparkRenderer({
+      renderer: stage.renderer,
+      preBlurAmount: 0.3,
+      blurAmount: 0,
+      maxStdDev: 3.3,
+      sortRadial: false,
+      onDirty: () => stage.request(),
+    });
+    stage.scene.add(this.spark);
+    this.scene = scene;
+    this.views = scene.views.map((view) => ({
+      ...view,
+      matrix: new THREE.Matrix4().fromArray(view.c2w),
+    }));
+    this.objects = { cube: cubeOutline() };
+    if (scene.views.length) this.objects.cameras = this.frusta();
+    for (const object of Object.values(this.objects)) this.add(object);
+    this.ready = this.loadSplats(bytes);
+  }
+
+  add(object) {
+    object.visible = false;
+    this.root.add(object);
+    return object;
+  }
+
+  async loadSplats(bytes) {
+    const { count, format } = this.scene.splats;
+    if (!count) return;
+    const mesh = new SplatMesh({ fileBytes: bytes, fileType: format, editable: false });
+    this.objects.splats = mesh;
+    this.root.add(mesh);
+    await mesh.initialized;
+    this.stage.request();
+  }
+
+  // The layer's object, made when it is first shown.
+  object(name) {
+    if (!this.objects[name] && name === "points") {
+      this.objects.points = this.add(centres(this.objects.splats));
+    }
+    if (!this.objects[name] && name === "anchors") {
+      this.objects.anchors = this.add(anchorPoints(this.scene.anchors));
+    }
+    return this.objects[name];
+  }
+
+  show(name, visible) {
+    const object = this.object(name);
+    if (object) object.visible = visible;
+    this.stage.request();
+  }
+
+  // Whether the picture will change without anything being asked for: splats are sorted aside.
+  get busy() {
+    return this.stage.pending || this.spark.sorting || this.spark.sortDirty || this.spark.dirty;
+  }
+
+  frusta() {
+    const group = new THREE.Group();
+    const lines = [];
+    this.planes = [];
+    for (const view of this.views) {
+      const depth = DEPTH_OF_FRUSTUM * new THREE.Vector3().setFromMatrixPosition(view.matrix).length();
+      const corner = (u, v) =>
+        new THREE.Vector3(((u - view.cx) / view.fx) * depth, (-(v - view.cy) / view.fy) * depth, -depth);
+      const corners = [corner(0, 0), corner(1, 0), corner(1, 1), corner(0, 1)];
+      const world = corners.map((point) => point.clone().applyMatrix4(view.matrix));
+      const eye = new THREE.Vector3().setFromMatrixPosition(view.matrix);
+      for (let i = 0; i < 4; i++) lines.push(eye, world[i], world[i], world[(i + 1) % 4]);
+      const plane = this.picture(view, world);
+      this.planes.push(plane);
+      group.add(plane);
+    }
+    const geometry = new THREE.BufferGeometry().setFromPoints(lines);
+    group.add(new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ color: 0x8a93a3 })));
+    return group;
+  }
+
+  picture(view, [a, b, c, d]) {
+    const geometry = new THREE.BufferGeometry().setFromPoints([a, b, c, d]);
+    geometry.setAttribute("uv", new THREE.Float32BufferAttribute([0, 1, 1, 1, 1, 0, 0, 0], 2));
+    geometry.setIndex([0, 2, 1, 0, 3, 2]);
+    const texture = new THREE.TextureLoader().load(view.picture, () => this.stage.request());
+    texture.colorSpace = THREE.SRGBColorSpace;
+    const material = new THREE.MeshBasicMaterial({ map: texture, side: THREE.DoubleSide });
+    return new THREE.Mesh(geometry, material);
+  }
+
+  // Index of the input camera whose picture lies at a point of the canvas, or -1.
+  pick(x, y) {
+    if (!this.objects.cameras?.visible) return -1;
+    const { clientWidth, clientHeight } = this.stage.canvas;
+    const point = new THREE.Vector2((x / clientWidth) * 2 - 1, 1 - (y / clientHeight) * 2);
+    const ray = new THREE.Raycaster();
+    ray.setFromCamera(point, this.stage.camera);
+    const hit = ray.intersectObjects(this.planes, false)[0];
+    return hit ? this.planes.indexOf(hit.object) : -1;
+  }
+
+  displayedPose(index) {
+    return this.root.matrix.clone().multiply(this.views[index].matrix);
+  }
+}
+
+function cubeOutline() {
+  const edges = new THREE.EdgesGeometry(new THREE.BoxGeometry(1, 1, 1));
+  const material = new THREE.LineBasicMaterial({ color: 0x8a93a3 });
+  return new THREE.LineSegments(edges, material);
+}
+
+function centres(mesh) {
+  const positions = [];
+  const colors = [];
+  const color = new THREE.Color();
+  mesh.forEachSplat((_, centre, _scales, _quaternion, _opacity, rgb) => {
+    positions.push(centre.x, centre.y, centre.z);
+    color.setRGB(rgb.r, rgb.g, rgb.b, THREE.SRGBColorSpace);
+    colors.push(color.r, color.g, color.b);
+  });
+  const geometry = new THREE.BufferGeometry();
+  geometry.setAttribute("position", new THREE.Float32BufferAttribute(positions, 3));
+  geometry.setAttribute("color", new THREE.Float32BufferAttribute(colors, 3));
+  return new THREE.Points(
+    geometry,
+    new THREE.PointsMaterial({ size: 2.5, sizeAttenuation: false, vertexColors: true }),
+  );
+}
+
+function anchorPoints(base64) {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const geometry = new THREE.BufferGeometry();
+  const positions = new Float32Array(bytes.buffer);
+  geometry.setAttribute("position", new THREE.BufferAttribute(positions, 3));
+  return new THREE.Points(
+    geometry,
+    new THREE.PointsMaterial({ size: 3, sizeAttenuation: false, color: 0xe0822f }),
+  );
+}

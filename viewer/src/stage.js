@@ -1,0 +1,190 @@
+// A camera around the object, and pictures drawn only when something changed.
+import * as THREE from "three";
+import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+
+const MAX_PIXEL_RATIO = 2;
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+export class Stage {
+  // `home`: { position, target, fov } in the displayed frame, z up; fov of the shorter side.
+  constructor(canvas, home) {
+    this.canvas = canvas;
+    this.home = home;
+    this.renderer = new THREE.WebGLRenderer({ canvas, alpha: true, antialias: false });
+    this.renderer.setPixelRatio(Math.min(devicePixelRatio, MAX_PIXEL_RATIO));
+    this.scene = new THREE.Scene();
+    this.camera = new THREE.PerspectiveCamera();
+    this.camera.up.set(0, 0, 1);
+    this.controls = new OrbitControls(this.camera, canvas);
+    this.controls.enableDamping = !still.matches;
+    this.controls.dampingFactor = 0.12;
+    this.controls.minDistance = 0.02;
+    this.controls.maxDistance = 200;
+    still.addEventListener("change", () => (this.controls.enableDamping = !still.matches));
+    this.controls.addEventListener("change", () => this.request());
+    this.controls.addEventListener("start", () => this.release());
+    this.posed = false; // at an input camera's pose, which the controls must leave alone
+    this.turning = false;
+    this.pending = false;
+    this.frames = 0;
+    this.before = []; // called before a frame
+    this.after = []; // called after a frame
+    this.onRelease = () => {};
+    this.reset();
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    this.resize();
+  }
+
+  request() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame((time) => this.frame(time));
+  }
+
+  frame(time) {
+    this.pending = false;
+    if (this.turning) {
+      const seconds = Math.min((time - (this.lastTime ?? time)) / 1000, 0.1);
+      this.controls.rotateLeft(-seconds * 0.5);
+      this.request();
+    }
+    this.lastTime = time;
+    if (!this.posed) this.glide();
+    this.draw();
+  }
+
+  // Lets a turn run out. At rest the controls still move the camera by rounding errors, which would
+  // have splats with spherical harmonics computed again, without end.
+  glide() {
+    const { position, quaternion } = this.camera;
+    const before = [position.clone(), quaternion.clone()];
+    if (this.controls.update()) return;
+    position.copy(before[0]);
+    quaternion.copy(before[1]);
+  }
+
+  draw() {
+    for (const call of this.before) call();
+    this.renderer.render(this.scene, this.camera);
+    this.frames += 1;
+    for (const call of this.after) call();
+  }
+
+  resize() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (!width || !height) return;
+    this.renderer.setSize(width, height, false);
+    this.project();
+    // At once: a resized canvas is blank, and would stay so until the next frame.
+    this.draw();
+  }
+
+  // Focal length and principal point are in units of the image that `view` inscribes in the canvas.
+  project() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { focal, shift } = this.lens(width, height);
+    this.camera.fov = THREE.MathUtils.radToDeg(2 * Math.atan(height / (2 * focal)));
+    this.camera.aspect = width / height;
+    if (shift.x || shift.y) this.camera.setViewOffset(width, height, -shift.x, -shift.y, width, height);
+    else this.camera.clearViewOffset();
+    this.camera.updateProjectionMatrix();
+  }
+
+  // Focal length and shift of the principal point in canvas pixels.
+  lens(width, height) {
+    if (this.view) {
+      const { fx, cx, cy } = this.view;
+      const frame = this.frameOf(this.view);
+      return {
+        focal: fx * frame.width,
+        shift: { x: (cx - 0.5) * frame.width, y: (cy - 0.5) * frame.height },
+      };
+    }
+    const half = Math.tan(THREE.MathUtils.degToRad(this.fov) / 2);
+    return { focal: Math.min(width, height) / (2 * half), shift: { x: 0, y: 0 } };
+  }
+
+  // Where an input image lies on the canvas: as large as fits, centred. CSS pixels.
+  frameOf(view) {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const aspect = view.fy / view.fx; // of an image of square pixels with these intrinsics
+    const used = Math.min(width, height * aspect);
+    return {
+      left: (width - used) / 2,
+      top: (height - used / aspect) / 2,
+      width: used,
+      height: used / aspect,
+    };
+  }
+
+  reset() {
+    this.view = null;
+    this.posed = false;
+    this.fov = this.home.fov;
+    this.camera.near = 0.005;
+    this.camera.far = 500;
+    this.camera.position.fromArray(this.home.position);
+    this.controls.target.fromArray(this.home.target);
+    this.controls.update();
+    this.project();
+    this.request();
+  }
+
+  // Stand where an input camera stood; `c2w` is a displayed-frame Matrix4.
+  stand(view, c2w) {
+    this.stop();
+    this.view = view;
+    this.posed = true;
+    c2w.decompose(this.camera.position, this.camera.quaternion, new THREE.Vector3());
+    this.project();
+    this.request();
+  }
+
+  // From an input camera's pose back to the orbit through the same place.
+  release() {
+    if (!this.posed) return;
+    const forward = this.camera.getWorldDirection(new THREE.Vector3());
+    const target = new THREE.Vector3().fromArray(this.home.target);
+    const along = target.sub(this.camera.position).dot(forward);
+    const distance = Math.max(along, 0.1);
+    this.controls.target.copy(this.camera.position).addScaledVector(forward, distance);
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { focal } = this.lens(width, height);
+    this.fov = THREE.MathUtils.radToDeg(2 * Math.atan(Math.min(width, height) / (2 * focal)));
+    this.view = null;
+    this.posed = false;
+    this.project();
+    this.onRelease();
+    this.request();
+  }
+
+  turn(left, up) {
+    this.release();
+    if (left) this.controls.rotateLeft(left);
+    if (up) this.controls.rotateUp(up);
+    this.request();
+  }
+
+  zoom(factor) {
+    this.release();
+    const offset = this.camera.position.clone().sub(this.controls.target).multiplyScalar(factor);
+    offset.clampLength(this.controls.minDistance, this.controls.maxDistance);
+    this.camera.position.copy(this.controls.target).add(offset);
+    this.controls.update();
+    this.request();
+  }
+
+  toggleTurning() {
+    this.turning = !this.turning;
+    this.lastTime = undefined;
+    if (this.turning) {
+      this.release();
+      this.request();
+    }
+    return this.turning;
+  }
+
+  stop() {
+    this.turning = false;
+  }
+}
