@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import fail, print_json, print_table, steps
-from geolrm.engine.atomic import check_writable
+from geolrm.commands.console import print_json, print_table, steps
+from geolrm.commands.convert import check_output
 from geolrm.engine.errors import InputError
 
 
@@ -35,7 +35,9 @@ def run(
     capture: Annotated[
         Path, typer.Argument(help="Folder with transforms.json, or the file itself.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Splat file to write (.ply).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Splat file: .ply, .spz, .splat, .glb.")
+    ],
     views: Annotated[
         str | None,
         typer.Option(help="How many views, or frame indices i,j,...; default: the model's choice."),
@@ -45,6 +47,9 @@ def run(
     seed: Annotated[int, typer.Option(help="Of the random choice of anchors.")] = 0,
     selection: Annotated[str, typer.Option(help="'random' or 'confident' anchors.")] = "random",
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    raw_ply: Annotated[
+        bool, typer.Option("--raw-ply", help="Write the PLY layout of GeoLRM's own script.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Reconstruct a capture into 3D Gaussians.
@@ -54,11 +59,7 @@ def run(
     from geolrm.engine.captures import load_capture
     from geolrm.engine.engine import Engine
 
-    if output.suffix.lower() != ".ply":
-        fail(f"output is {str(output)!r}; the file name must end in .ply", 2)
-    if output.is_dir():
-        fail(f"output {str(output)!r} is a folder; name a .ply file in it", 2)
-    check_writable(output)
+    check_output(output, raw_ply)
     with steps(not as_json) as step:
         step("reading the capture")
         content = load_capture(capture)
@@ -79,7 +80,7 @@ def run(
             selection=selection,  # pyright: ignore[reportArgumentType]
         )
         step("writing")
-        scene.gaussians.save(output)
+        scene.gaussians.save(output, raw=raw_ply)
     summary: dict[str, Any] = {
         "capture": str(capture),
         "views": chosen,
