@@ -1,6 +1,7 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
 # make test   add the export and test packages, run the tests
 # make lint   style and types
+# make fuzz   100,000 damaged inputs for every splat reader
 # make sanitize  run the native core under sanitizers
 # make bench  print the figures of docs/benchmarks.md for this machine
 
@@ -9,7 +10,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type f)
 
-.PHONY: demo test lint sanitize bench bench-released clean
+ORACLE := tests/oracle/node_modules
+
+.PHONY: demo test lint oracle fuzz sanitize bench bench-released clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -22,6 +25,16 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inl')
+
+# Another program's reader of splat files, for tests that skip without it; needs node.
+oracle: $(ORACLE)/.stamp
+
+$(ORACLE)/.stamp: tests/oracle/package.json tests/oracle/package-lock.json
+	npm ci --prefix tests/oracle --ignore-scripts --no-audit --no-fund
+	touch $@
+
+fuzz: .venv/test.stamp
+	GEOLRM_FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/engine/formats/test_fuzz.py
 
 # The native rasterizer under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 sanitize:
@@ -50,9 +63,9 @@ clean:
 
 .venv/test.stamp: $(SOURCES) | .venv/bin/python
 	$(PIP) -c constraints.txt torch==2.13.0
-	$(PIP) -c constraints.txt -e '.[eval,export,test,training,video]'
+	$(PIP) -c constraints.txt -e '.[eval,export,mesh,test,training,video]'
 	touch $@ .venv/base.stamp
 
 .venv/lint.stamp: .venv/test.stamp
-	$(PIP) -c constraints.txt -e '.[eval,export,test,training,video,dev]'
+	$(PIP) -c constraints.txt -e '.[eval,export,mesh,test,training,video,dev]'
 	touch $@

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolrm.engine.cameras import Cameras
+from geolrm.engine.meshing.mesh import surface_points
 from geolrm.engine.preprocessing import Views, make_views
 from geolrm.training.config import Recipe, ViewConfig
-from geolrm.training.data.meshes import Mesh, render_mesh, surface_points
+from geolrm.training.data.meshes import Mesh, render_mesh
 from geolrm.training.occupancy import occupancy_from_points
 
 FOV = 50.0  # degrees, of the capture rig
@@ -55,7 +56,7 @@ def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe
     rgba, _ = render_premultiplied(mesh, inputs, model.image_size, views.supersample)
     target_rgba, depth = render_premultiplied(mesh, targets, views.target_size, views.supersample)
     posed = make_views(rgba, inputs.c2w, inputs.intrinsics, rgba[..., 3])
-    points = surface_points(mesh, SURFACE_POINTS, rng)
+    points = surface_points(mesh.vertices, mesh.faces, SURFACE_POINTS, rng)
     occupancy = occupancy_from_points(points, model.proposal.grid_size, recipe.occupancy_convention)
     foreground = np.ascontiguousarray(rgba.transpose(0, 3, 1, 2))
     return assemble(name, posed, foreground, occupancy, targets, target_rgba, depth)

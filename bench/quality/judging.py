@@ -7,14 +7,18 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality import shape_metrics
 from geolrm.bench.quality.dataset import Subject
+from geolrm.bench.quality.extras import installed
 from geolrm.bench.quality.image_metrics import StructuralSimilarity, pooled_psnr
 from geolrm.bench.quality.protocol import TARGET_GROUPS, TARGETS
 from geolrm.bench.quality.scores import Scores
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.meshing.fusion import fuse
+from geolrm.engine.meshing.mesh import surface_points
 from geolrm.engine.preprocessing import composite_on_white
 from geolrm.engine.rendering import render
 
+MESH_SIZE, MESH_VIEWS = 96, 32  # voxels along the object, and pictures fused
 Pictures = list[NDArray[np.float32]]  # [H, W, 3] each, in [0, 1]
 Perceive = Callable[[Pictures, Pictures], float]
 
@@ -69,7 +73,23 @@ class Judge:
         """
         generator = np.random.default_rng(self._seed)
         points = shape_metrics.draw_points(gaussians, shape_metrics.SAMPLES, generator)
-        return self._scores(pictures, occupied, points)
+        scores = self._scores(pictures, occupied, points)
+        fit = self._mesh_fit(gaussians)
+        if fit is not None:
+            scores.mesh_cd, scores.mesh_cd2 = fit.cd, fit.cd2
+            scores.mesh_f02, scores.mesh_f002 = fit.f02, fit.f002
+        return scores
+
+    def _mesh_fit(self, gaussians: Gaussians) -> shape_metrics.Fit | None:
+        """How near the fused mesh comes to the surface; None without scikit-image or a mesh."""
+        if not installed("scikit-image"):
+            return None
+        mesh = fuse(gaussians, size=MESH_SIZE, views=MESH_VIEWS, threads=self._threads)
+        if not len(mesh.faces):
+            return None
+        generator = np.random.default_rng(self._seed)
+        points = surface_points(mesh.vertices, mesh.faces, shape_metrics.SAMPLES, generator)
+        return shape_metrics.fit(points, self._points)
 
     def _scores(
         self, pictures: Pictures, occupied: NDArray[np.bool_] | None, points: NDArray

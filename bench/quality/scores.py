@@ -19,6 +19,10 @@ class Scores(msgspec.Struct, kw_only=True):
     cd2: float | None = None  # with squared distances
     f02: float | None = None  # F-score at 0.2
     f002: float | None = None  # F-score at 0.02
+    mesh_cd: float | None = None  # the same four of the fused mesh; None without a mesh
+    mesh_cd2: float | None = None
+    mesh_f02: float | None = None
+    mesh_f002: float | None = None
     groups: dict[str, float] = {}  # PSNR of each group of targets
 
 

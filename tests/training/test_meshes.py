@@ -7,7 +7,8 @@ import pytest
 
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
-from geolrm.training.data.meshes import Mesh, compose, load_glb, render_mesh, surface_points
+from geolrm.engine.meshing.mesh import surface_points
+from geolrm.training.data.meshes import Mesh, compose, load_glb, render_mesh
 
 trimesh = pytest.importorskip("trimesh")
 GLB = Path(__file__).resolve().parents[3] / "shared" / "data" / "train" / "glb"
@@ -60,7 +61,7 @@ def test_composed_objects_keep_their_textures():
 
 def test_surface_points_are_uniform_over_the_area():
     mesh = compose([wall(-0.25, 0.4), wall(0.25, 0.2)])  # areas 4 : 1
-    points = surface_points(mesh, 20000, np.random.default_rng(0))
+    points = surface_points(mesh.vertices, mesh.faces, 20000, np.random.default_rng(0))
     assert points.shape == (20000, 3) and points.dtype == np.float32
     large = points[:, 0] < 0
     assert abs(large.mean() - 0.8) < 0.01
@@ -68,7 +69,7 @@ def test_surface_points_are_uniform_over_the_area():
     assert np.abs(plane).max() <= 0.4 + 1e-6
     counts, _, _ = np.histogram2d(*plane.T, bins=8, range=[[-0.4, 0.4]] * 2)
     assert abs(counts / counts.mean() - 1).max() < 0.25
-    again = surface_points(mesh, 20000, np.random.default_rng(0))
+    again = surface_points(mesh.vertices, mesh.faces, 20000, np.random.default_rng(0))
     np.testing.assert_array_equal(points, again)
 
 
@@ -132,7 +133,7 @@ def test_rendering_and_sampling_refuse_in_one_sentence():
     with pytest.raises(InputError, match="no meshes were given"):
         compose([])
     with pytest.raises(InputError, match="the mesh has no area"):
-        surface_points(wall(half=0), 5, np.random.default_rng(0))
+        surface_points(wall(half=0).vertices, wall(half=0).faces, 5, np.random.default_rng(0))
 
 
 @needs_shared

@@ -12,6 +12,7 @@ from geolrm import _C
 from geolrm.engine.atomic import existing_path
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.meshing.mesh import surface_points
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import rig, seen_points
 
@@ -193,27 +194,13 @@ def render_object(
     cameras = rig(mesh.vertices, rng)
     rgb, alpha, depth = render_mesh(mesh, cameras, size, supersample, threads)
     rgba = np.concatenate([rgb, alpha[..., None]], axis=-1)
-    samples = surface_points(mesh, points, rng)
+    samples = surface_points(mesh.vertices, mesh.faces, points, rng)
     return PosedObject(
         (rgba * 255 + 0.5).astype(np.uint8),
         depth,
         cameras,
         samples[seen_points(samples, depth, cameras)],
     )
-
-
-def surface_points(mesh: Mesh, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """[count, 3] points on the surface, uniform over its area."""
-    corners = mesh.vertices[mesh.faces].astype(np.float64)  # [F, 3, 3]
-    sides = corners[:, 1:] - corners[:, :1]
-    area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=-1)
-    if not area.sum() > 0:
-        raise InputError("the mesh has no area; there are no points on it")
-    chosen = rng.choice(len(area), count, p=area / area.sum())
-    along = rng.random((count, 2))
-    along = np.where(along.sum(1, keepdims=True) > 1, 1 - along, along)  # fold onto the triangle
-    points = corners[chosen, 0] + np.einsum("nk,nkd->nd", along, sides[chosen])
-    return points.astype(np.float32)
 
 
 def _face_texture(mesh: Mesh) -> NDArray[np.int32]:

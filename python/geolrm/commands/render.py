@@ -21,7 +21,7 @@ LARGEST_SIZE = 8192
 
 
 def render(
-    splats: Annotated[Path, typer.Argument(help="A Gaussian splatting .ply file.")],
+    splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for PNG frames, or a .mp4 file.")
     ],

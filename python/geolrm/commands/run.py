@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import fail, print_json, print_table, steps
-from geolrm.engine.atomic import check_writable
+from geolrm.commands.console import print_json, print_table, steps
+from geolrm.commands.convert import check_output
 from geolrm.engine.errors import InputError
 
 
@@ -35,7 +35,9 @@ def run(
     capture: Annotated[
         Path, typer.Argument(help="Folder with transforms.json, or the file itself.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Splat file to write (.ply).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Splat file: .ply, .spz, .splat, .glb.")
+    ],
     views: Annotated[
         str | None,
         typer.Option(help="How many views, or frame indices i,j,...; default: the model's choice."),
@@ -56,6 +58,9 @@ def run(
         Path | None,
         typer.Option("--scene", help="Also keep all that 'geolrm view' shows (.safetensors)."),
     ] = None,
+    raw_ply: Annotated[
+        bool, typer.Option("--raw-ply", help="Write the PLY layout of GeoLRM's own script.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Reconstruct a capture into 3D Gaussians.
@@ -66,11 +71,7 @@ def run(
     from geolrm.engine.engine import Engine
     from geolrm.viewer import Exhibit, check_scene_name, save_scene, write_page
 
-    if output.suffix.lower() != ".ply":
-        fail(f"output is {str(output)!r}; the file name must end in .ply", 2)
-    if output.is_dir():
-        fail(f"output {str(output)!r} is a folder; name a .ply file in it", 2)
-    check_writable(output)
+    check_output(output, raw_ply)
     page = output.with_suffix(".html") if view else None
     if scene_file is not None:
         check_scene_name(scene_file)
@@ -97,7 +98,7 @@ def run(
             refine_steps=refine,
         )
         step("writing")
-        scene.gaussians.save(output)
+        scene.gaussians.save(output, raw=raw_ply)
         exhibit = Exhibit.from_scene(scene, output.stem, used.names)
         if page is not None:
             write_page(exhibit, page)

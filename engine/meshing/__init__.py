@@ -1,0 +1,1 @@
+"""Splats to triangle meshes."""

@@ -1,0 +1,79 @@
+"""``geolrm convert``: one splat file into another."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geolrm.commands.console import print_json, steps
+from geolrm.engine.atomic import check_writable
+from geolrm.engine.errors import InputError
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
+    output: Annotated[Path, typer.Argument(help="The file to write; its suffix says how.")],
+    up: Annotated[
+        str | None, typer.Option(help="'y' or 'z', up in the output; default: the format's own.")
+    ] = None,
+    prune_opacity: Annotated[
+        float | None, typer.Option(help="Leave out splats of less opacity, 0 to 1.")
+    ] = None,
+    max_splats: Annotated[
+        int | None, typer.Option(help="Keep at most this many: those of most opacity and area.")
+    ] = None,
+    raw_ply: Annotated[
+        bool, typer.Option("--raw-ply", help="Write the PLY layout of GeoLRM's own script.")
+    ] = False,
+    from_up: Annotated[
+        str | None, typer.Option(help="'y' or 'z', up in the input; default: the format's own.")
+    ] = None,
+    from_raw_ply: Annotated[
+        bool | None,
+        typer.Option(
+            "--from-raw-ply/--from-standard-ply", help="Layout of the input; default: found out."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Convert splats between PLY, SPZ, .splat and GLB.
+
+    Example: geolrm convert shoe.ply shoe.spz --prune-opacity 0.005
+    """
+    from geolrm.engine.formats.splat_files import load, save
+    from geolrm.engine.thinning import keep_largest, prune
+
+    check_output(output, raw_ply)
+    with steps(not as_json) as step:
+        step("reading")
+        read = load(source, up=from_up, raw=from_raw_ply)
+        kept = read if prune_opacity is None else prune(read, prune_opacity)
+        written = kept if max_splats is None else keep_largest(kept, max_splats)
+        step("writing")
+        save(written, output, up=up, raw=raw_ply)
+    size = output.stat().st_size
+    summary: dict[str, Any] = {
+        "input": str(source),
+        "output": str(output),
+        "read": len(read),
+        "pruned": len(read) - len(kept),
+        "beyond_max_splats": len(kept) - len(written),
+        "written": len(written),
+        "bytes": size,
+    }
+    if as_json:
+        print_json(summary)
+        return
+    less = "" if len(written) == len(read) else f" of {len(read):,}"
+    print(f"{len(written):,}{less} Gaussians, {size:,} bytes -> {output}")
+
+
+def check_output(output: Path, raw_ply: bool = False) -> None:
+    """Refuse early a splat file that could not be written."""
+    from geolrm.engine.formats.splat_files import SUFFIXES, suffix_of
+
+    if suffix_of(output) != ".ply" and raw_ply:
+        raise InputError(f"--raw-ply was given, but output {str(output)!r} is no .ply; name one")
+    if output.is_dir():
+        raise InputError(f"output {str(output)!r} is a folder; name a file in it: {SUFFIXES}")
+    check_writable(output)

@@ -1,0 +1,61 @@
+"""``geolrm mesh``: splats to triangles."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geolrm.commands.console import print_json, steps
+from geolrm.commands.render import progress_bar
+from geolrm.engine.atomic import check_writable
+from geolrm.engine.errors import GeoLRMError, InputError
+
+
+def mesh(
+    splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The mesh to write (.glb).")],
+    size: Annotated[int, typer.Option(help="Voxels along the object's longest side.")] = 128,
+    views: Annotated[int, typer.Option(help="Pictures from all around that are fused.")] = 48,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Fuse splats into a triangle mesh with vertex colours.
+
+    Example: geolrm mesh shoe.ply -o shoe.glb --size 192
+    """
+    from geolrm.engine.formats.splat_files import load
+    from geolrm.engine.meshing.fusion import fuse
+    from geolrm.engine.meshing.mesh import check_mesh_path
+
+    check_mesh_path(output)
+    if output.is_dir():
+        raise InputError(f"output {str(output)!r} is a folder; name a .glb file in it")
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads is {threads}; it must be at least 1")
+    check_writable(output)
+    with steps(not as_json) as step:
+        step("reading")
+        gaussians = load(splats)
+    with progress_bar("fusing", views) as advance:
+        fused = fuse(gaussians, size=size, views=views, threads=threads, advance=advance)
+    if not len(fused.faces):
+        raise GeoLRMError(
+            f"{str(splats)!r} shows no opaque surface, and so no mesh was written; are its "
+            "opacities right? See geolrm render"
+        )
+    fused.save(output)
+    summary = {
+        "input": str(splats),
+        "output": str(output),
+        "gaussians": len(gaussians),
+        "vertices": len(fused.vertices),
+        "triangles": len(fused.faces),
+        "bytes": output.stat().st_size,
+    }
+    if as_json:
+        print_json(summary)
+        return
+    print(
+        f"{len(fused.vertices):,} vertices, {len(fused.faces):,} triangles of "
+        f"{len(gaussians):,} Gaussians -> {output}"
+    )
