@@ -7,6 +7,7 @@ import typer
 
 from geolrm.commands.console import print_json, print_table, steps
 from geolrm.commands.convert import check_output
+from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 
 
