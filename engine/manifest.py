@@ -188,6 +188,7 @@ class GpuPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     targets: list[str]  # ["sm_86", "sm_89"], or ["any"]
     plans: dict[str, GpuPlan]
     engines: dict[str, EngineIdentity]  # by file; empty for the backend cuda
+    command: str  # that makes the bundle again
 
 
 class RopeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
