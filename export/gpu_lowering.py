@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx
+from onnx import helper
 
 from geolrm.engine.manifest import (
     GpuCrossAttentionStep,
@@ -16,9 +17,10 @@ from geolrm.engine.manifest import (
     GpuStep,
     GridSampleStep,
 )
-from geolrm.export.onnx_operator import OPERATOR
+from geolrm.export.onnx_operator import DOMAIN as OPERATOR_DOMAIN
+from geolrm.export.onnx_operator import DOMAIN_VERSION, OPERATOR
 from geolrm.export.shapes import derive_shapes_from_inputs, free_nodes
-from geolrm.export.splitting import Segment, Splitter, attributes
+from geolrm.export.splitting import Segment, Splitter, attributes, with_opset
 from geolrm.export.trace import Graph
 
 Files = Callable[[str], dict[str, str]]  # the name of a segment to its file of each target
@@ -54,11 +56,47 @@ def lower_split(graph: Graph, files: Files) -> GpuLowered:
 
 
 def lower_whole(graph: Graph, files: Files) -> GpuLowered:
-    """A stage as one segment, its custom nodes left for plugins."""
+    """A stage as one segment, whose cut nodes are left for TensorRT plugins."""
     splitter = _GpuSplitter(graph)
     plan = _plan(splitter, [])
     step = GpuSegmentStep(graph.name, files(graph.name), plan.inputs, plan.outputs)
-    return GpuLowered(GpuPlan(plan.inputs, plan.outputs, [step]), {graph.name: graph.model})
+    model = name_plugins(graph.model)
+    return GpuLowered(GpuPlan(plan.inputs, plan.outputs, [step]), {graph.name: model})
+
+
+def name_plugins(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose custom nodes, GridSample among them, carry what names a plugin.
+
+    ``aot`` asks for the kernel that is compiled into the engine.
+    """
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for node in named.graph.node:
+        if is_grid_sample(node):
+            padding, align = grid_sample_mode(node)
+            del node.attribute[:]
+            node.domain = OPERATOR_DOMAIN
+            fields = {"border": int(padding == "border"), "align_corners": int(align)}
+            node.attribute.extend(helper.make_attribute(k, v) for k, v in fields.items())
+            with_opset(named, OPERATOR_DOMAIN, DOMAIN_VERSION)
+        elif node.op_type != OPERATOR:
+            continue
+        fields = {"plugin_namespace": OPERATOR_DOMAIN, "plugin_version": "1", "aot": 1}
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in fields.items())
+    return named
+
+
+def grid_sample_mode(node: onnx.NodeProto) -> tuple[str, bool]:
+    """Padding mode and align_corners of a GridSample that the CUDA kernel can run."""
+    attribute = attributes(node)
+    mode = attribute.get("mode", b"linear").decode()
+    padding = attribute.get("padding_mode", b"zeros").decode()
+    if mode != "linear" or padding not in ("zeros", "border"):
+        raise ValueError(
+            f"{node.name or 'a node'}: GridSample has mode {mode!r} and padding {padding!r}; the "
+            "CUDA kernel knows mode 'linear' with 'zeros' or 'border'"
+        )
+    return padding, bool(attribute.get("align_corners", 0))
 
 
 def _plan(splitter: "_GpuSplitter", steps: list[GpuStep]) -> GpuPlan:
@@ -83,19 +121,13 @@ class _GpuSplitter(Splitter[GpuCrossAttentionStep | GridSampleStep]):
         }
 
     def native_step(self, node: onnx.NodeProto) -> GpuCrossAttentionStep | GridSampleStep:
-        attribute = attributes(node)
         output = self.spec(node.output[0])
         if node.op_type != OPERATOR:
             data, grid = (self.spec(name) for name in node.input)
-            mode, padding = attribute["mode"].decode(), attribute["padding_mode"].decode()
-            if mode != "linear" or padding not in ("zeros", "border"):
-                raise ValueError(
-                    f"{self.name}: GridSample has mode {mode!r} and padding {padding!r}; the CUDA "
-                    "kernel knows mode 'linear' with 'zeros' or 'border'"
-                )
-            align = bool(attribute["align_corners"])
+            padding, align = grid_sample_mode(node)
             return GridSampleStep(data, grid, output, padding, align)  # pyright: ignore
         value, _, reference, offsets, logits, view_weight, view_bias = node.input
+        attribute = attributes(node)
         tensors = [self.spec(name) for name in (value, reference, offsets, logits)]
         return GpuCrossAttentionStep(
             *tensors, view_weight, view_bias, output, attribute["num_heads"],

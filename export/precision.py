@@ -7,17 +7,16 @@ decoder heads.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from geolrm.export.backend_choice import Precision
 from geolrm.export.lowering import is_attention
 from geolrm.export.onnx_operator import OPERATOR
 from geolrm.export.trace import Graph
-
-Precision = Literal["fp32", "fp16", "bf16"]
+from geolrm.export.weights import is_stored_half
 
 FLOAT = TensorProto.FLOAT
 HALVES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
@@ -47,11 +46,9 @@ class Policy:
     """What runs in half precision.
 
     ``convolve`` includes convolutions and Gelu: ONNX Runtime's CUDA provider has none in bfloat16.
-    The sampling kernels know float16 and float32, so ``sampled`` is float16 for bfloat16 graphs.
     """
 
     half: int  # an element type of TensorProto
-    sampled: int
     convolve: bool = True
 
 
@@ -60,7 +57,18 @@ def policy_of(precision: Precision, backend: str) -> Policy | None:
     if precision == "fp32":
         return None
     convolve = precision == "fp16" or backend != "cuda"
-    return Policy(HALVES[precision], TensorProto.FLOAT16, convolve)
+    return Policy(HALVES[precision], convolve)
+
+
+def stored_half(graph: Graph, parameters: set[str]) -> set[str]:
+    """Initializers that a bundle of half precision stores as float16."""
+    return {
+        tensor.name
+        for tensor in graph.model.graph.initializer
+        if tensor.name in parameters
+        and tensor.data_type == FLOAT
+        and is_stored_half(tuple(tensor.dims))
+    }
 
 
 def set_precision(
@@ -119,7 +127,7 @@ class _Typing:
         made = kind
         wanted = [kind] * len(node.input)
         if node.op_type == OPERATOR and self.policy:
-            made = self.policy.sampled
+            made = self.policy.half
             wanted = [made, *[FLOAT] * 6]
         for index, name in enumerate(node.input):
             if name in self.floats or name in self.kinds:
