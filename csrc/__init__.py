@@ -1,0 +1,1 @@
+"""Sources of the CUDA kernels, shipped to be compiled for the GPU at hand."""
