@@ -116,7 +116,7 @@ def _compile(name: str, arch: str, kind: str, macros: Mapping[str, str]) -> Comp
     version = compiler_version()
     from cuda.bindings import nvrtc
 
-    options = [f"--gpu-architecture={arch}", "--std=c++17", f"--include-path={sources.folder()}"]
+    options = [f"--gpu-architecture={arch}", "--std=c++17", f"--include-path={sources.FOLDER}"]
     options += [f"--define-macro={key}={value}" for key, value in macros.items()]
     if kind == "cubin":
         options.append("--ptxas-options=-v")

@@ -1,1 +1,0 @@
-"""Sources of the CUDA kernels, shipped to be compiled for the GPU at hand."""
