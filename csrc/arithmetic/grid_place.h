@@ -3,8 +3,8 @@
 // Included like tent_taps.h; scalars alone.
 
 struct AxisTaps {
-  int first, second;        // indices of the two taps, always inside
-  float before, after;      // their weights; 0 where a tap counts as zero
+  int first, second;    // indices of the two taps, always inside
+  float before, after;  // their weights; 0 where a tap counts as zero
 };
 
 // x in [-1, 1] covers `side` pixels: their centres where align_corners, else their outer edges.

@@ -19,12 +19,12 @@ GEOLRM_DEVICE float coordinate(const Grid* at) { return widen(*at); }
 
 }  // namespace geolrm
 
-// input [N, C, D, H, W], grid [N, points, 3] (x, y, z) -> output [N, C, points]; an image has D = 0,
-// and its grid rows are (x, y).
+// input [N, C, D, H, W], grid [N, points, 3] (x, y, z) -> output [N, C, points]; an image has D =
+// 0, and its grid rows are (x, y).
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
-grid_sample(const geolrm::Input* __restrict__ input, const geolrm::Grid* __restrict__ grid,
-            int channels, int depth, int height, int width, int points, int align_corners,
-            int border, geolrm::Input* __restrict__ output) {
+    grid_sample(const geolrm::Input* __restrict__ input, const geolrm::Grid* __restrict__ grid,
+                int channels, int depth, int height, int width, int points, int align_corners,
+                int border, geolrm::Input* __restrict__ output) {
   using namespace geolrm;
   const int point = blockIdx.x * blockDim.x + threadIdx.x;
   if (point >= points) return;

@@ -188,3 +188,53 @@ class DeformableCrossAttention:
         numbers = integers(*self.sizes(views, tokens, pixels))
         arguments = (*addresses, *numbers, pointer(out))
         return [Call(self.source, entry, self.launch(tokens), arguments)]
+
+
+@dataclass(frozen=True)
+class GridSample:
+    """ONNX GridSample, mode linear, of images and volumes; padding ``zeros`` or ``border``."""
+
+    storage: str = "float32"  # of input and output
+    grid: str = "float32"
+    padding: str = "zeros"
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        storage_name("input", self.storage)
+        storage_name("grid", self.grid)
+        if self.padding not in ("zeros", "border"):
+            raise InputError(f"padding is {self.padding!r}; it must be 'zeros' or 'border'")
+
+    @property
+    def source(self) -> Source:
+        """The source with the storage types' macros."""
+        types = {"INPUT": STORAGE[self.storage][0], "GRID": STORAGE[self.grid][0]}
+        return Source("grid_sample", {f"GEOLRM_{key}": name for key, name in types.items()})
+
+    def calls(
+        self, input: Any, grid: Any, output: Any, *, shape: tuple[int, ...], points: int
+    ) -> list[Call]:
+        """One launch.
+
+        Args:
+            input: ``shape`` [N, C, H, W] or [N, C, D, H, W] on the device.
+            grid: [N, points, 2] (x, y) or [N, points, 3] (x, y, z), in [-1, 1] inside.
+            output: [N, C, points], written.
+            shape: of the input.
+            points: of one batch entry, the product of the grid's inner sides.
+        """
+        if len(shape) not in (4, 5) or min(shape) < 1:
+            raise InputError(
+                f"input has shape {list(shape)}; it must be [N, C, H, W] or [N, C, D, H, W]"
+            )
+        batch, channels, *sides = shape
+        depth, height, width = [0, *sides] if len(sides) == 2 else sides
+        if height * width * max(depth, 1) >= 2**31:
+            raise InputError(f"input has shape {list(shape)}; a plane must have below 2^31 values")
+        block = (64, 4, 1)
+        grid_sides = (ceil_div(points, block[0]), min(ceil_div(channels, block[1]), 64), batch)
+        numbers = integers(
+            channels, depth, height, width, points, self.align_corners, self.padding == "border"
+        )
+        arguments = (pointer(input), pointer(grid), *numbers, pointer(output))
+        return [Call(self.source, "grid_sample", Launch(grid_sides, block), arguments)]

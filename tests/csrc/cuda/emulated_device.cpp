@@ -1,12 +1,12 @@
 // Fibers for a block's threads, scheduled in a shuffled order, so that a missing barrier shows.
 #include "emulated_device.h"
 
+#include <ucontext.h>
+
 #include <csetjmp>
 #include <memory>
 #include <utility>
 #include <vector>
-
-#include <ucontext.h>
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
