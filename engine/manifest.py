@@ -16,6 +16,7 @@ CAMERA_CONVENTION = (
 )
 
 Dim = int | str  # a number, "views", "tokens", or a multiple such as "16*tokens"
+ANY_GPU = "any"  # target of a graph that every GPU runs
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +31,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor that passes between two steps of a plan."""
 
     name: str
-    dtype: Literal["float32", "int64"]
+    dtype: Literal["float32", "int64", "float16", "bfloat16"]  # the last two on GPUs only
     shape: list[Dim]
 
 
@@ -96,6 +97,100 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: list[Step]
 
 
+class GpuSegmentStep(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="segment", tag_field="step"
+):
+    """Run an engine or a graph on the GPU.
+
+    ``files`` maps a target, ``sm_89`` or ``any``, to the file made for it.
+    """
+
+    name: str  # as messages call it, "proposal.segment03"
+    files: dict[str, str]
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class GpuCrossAttentionStep(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag="deformable_cross_attention",
+    tag_field="step",
+):
+    """The node ``geolrm::DeformableCrossAttention`` with its own inputs, by the CUDA kernel.
+
+    The level shapes are the manifest's; ``view_*`` name float32 tensors of the weights file.
+    """
+
+    value: TensorSpec  # [V, L, d], heads in contiguous blocks
+    reference_points: TensorSpec  # [V, N, 2] float32
+    sampling_offsets: TensorSpec  # [N, heads * levels * points * 2] float32, in pixels
+    attention_logits: TensorSpec  # [N, heads * levels * points] float32
+    view_weight: str  # [d]
+    view_bias: str  # [1]
+    output: TensorSpec  # [N, d], of the value's dtype
+    num_heads: int
+    num_points: int
+
+
+class GridSampleStep(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="grid_sample", tag_field="step"
+):
+    """ONNX ``GridSample`` in mode ``linear``, over planes or volumes, by the CUDA kernel.
+
+    Outside the input, ``zeros`` reads 0 and ``border`` the nearest cell.
+    """
+
+    input: TensorSpec  # [B, C, H, W] or [B, C, D, H, W] float32; B is 1 where the grid's is more
+    grid: TensorSpec  # [B, H', W', 2] or [B, D', H', W', 3] float32; (x, y) or (x, y, z) in [-1, 1]
+    output: TensorSpec  # [B, C, H', W'] or [B, C, D', H', W'] float32
+    padding_mode: Literal["zeros", "border"]
+    align_corners: bool
+
+
+GpuStep = GpuSegmentStep | GpuCrossAttentionStep | GridSampleStep
+
+
+class GpuPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One stage on a GPU as steps in order; all tensors are contiguous device memory."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    steps: list[GpuStep]
+
+
+class GpuIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The GPU an engine was built for; None where the engine fits every GPU of that kind."""
+
+    sm: str  # "sm_89"
+    multiprocessors: int | None = None
+    memory_bytes: int | None = None
+
+
+class EngineIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides whether a built engine may be used, or must be built again."""
+
+    onnx_sha256: str  # of the graph with its weights inside
+    builder: str  # "tensorrt 11.4.0.106"
+    kernels: str  # version of the CUDA kernels inside, "" where there are none
+    precision: Literal["fp32", "fp16", "bf16"]
+    views: Range
+    tokens: Range
+    gpu: GpuIdentity
+
+
+class GpuPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a GPU runs instead of the CPU's plans."""
+
+    backend: Literal["cuda", "tensorrt", "tensorrt-rtx"]
+    precision: Literal["fp32", "fp16", "bf16"]
+    targets: list[str]  # ["sm_86", "sm_89"], or ["any"]
+    plans: dict[str, GpuPlan]
+    engines: dict[str, EngineIdentity]  # by file; empty for the backend cuda
+    command: str  # that makes the bundle again
+
+
 class RopeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Voxel centres along one axis and the RoPE index of each (specimen of the exact rounding)."""
 
@@ -147,6 +242,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str] = {}
     # Absent, not 0, where nothing is refined: older manifests then keep their checksum.
     refine_steps: int | msgspec.UnsetType = msgspec.UNSET
+    # Absent, not null, without a GPU: older manifests then keep their checksum.
+    gpu: GpuPart | msgspec.UnsetType = msgspec.UNSET
     checksum: str = ""  # SHA-256 of the manifest with this field empty
 
 

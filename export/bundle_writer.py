@@ -17,6 +17,7 @@ from geolrm.engine.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
     FileEntry,
+    GpuPart,
     Manifest,
     Plan,
     Range,
@@ -25,7 +26,9 @@ from geolrm.engine.manifest import (
     encode,
 )
 from geolrm.engine.voxel_grid import rope_indices, voxel_axis
-from geolrm.export import lowering, weights
+from geolrm.export import gpu_part, lowering, weights
+from geolrm.export.backend_choice import Choice
+from geolrm.export.engine_builder import Profile
 from geolrm.export.model import GeoLRM
 from geolrm.export.trace import Graph, trace
 
@@ -38,10 +41,12 @@ Progress = Callable[[str], None]
 class ExportOptions:
     """What a bundle is made for."""
 
-    precision: str = "fp32"
+    precision: str = "fp32"  # of the storage
     views: Range = DEFAULT_VIEWS
     tokens: Range = DEFAULT_TOKENS
     refine_steps: int = 0  # of gradient descent on the input pictures, after the network
+    gpu: Choice | None = None  # None leaves the GPU part out
+    command: str = ""  # that makes the bundle again
 
 
 def write_bundle(
@@ -74,11 +79,17 @@ def write_bundle(
     parameters = set(model.state_dict()) | _folded_biases(graphs)
     for graph in graphs:
         weights.qualify_constants(graph, parameters)
+    gpu_graphs = None
+    if options.gpu is not None:
+        progress(f"lowering for {options.gpu.backend} in {options.gpu.precision}")
+        gpu_graphs = gpu_part.lower_for_gpu(graphs, options.gpu, parameters)
     progress("lowering for onnxruntime")
     plans, models, stages = _lower(graphs)
     if half:
         for proto in models.values():
             weights.store_half(proto, parameters)
+    if gpu_graphs is not None and options.gpu is not None and options.gpu.backend == "cuda":
+        models |= gpu_graphs.files
     with atomic_folder(folder) as temporary:
         progress("writing weights and graphs")
         complete = not model.config.encoder.batch_norm  # then nothing was folded: a checkpoint
@@ -87,7 +98,8 @@ def write_bundle(
         weights.write_weights(temporary, models.values(), extra, metadata)
         for file, proto in models.items():
             (temporary / file).write_bytes(proto.SerializeToString())
-        manifest = describe(model, name, source, options, stages, plans, temporary)
+        part = _gpu_part(gpu_graphs, options, temporary, folder, progress)
+        manifest = describe(model, name, source, options, stages, plans, temporary, part)
         (temporary / MANIFEST_NAME).write_bytes(encode(manifest))
         if verify is not None:
             progress("verifying against torch")
@@ -106,8 +118,9 @@ def describe(
     stages: dict[str, str],
     plans: dict[str, Plan],
     folder: Path,
+    part: GpuPart | None = None,
 ) -> Manifest:
-    """The manifest of a bundle whose graphs and weights lie in ``folder``."""
+    """The manifest of a bundle whose graphs, weights and engines lie in ``folder``."""
     config = model.config
     grid, scale = config.reconstruction.grid_size, config.reconstruction.xyz_scale
     axis = voxel_axis(grid)
@@ -137,7 +150,31 @@ def describe(
         },
         versions={name: importlib.metadata.version(name) for name in packages},
         refine_steps=options.refine_steps or msgspec.UNSET,
+        gpu=part or msgspec.UNSET,
     )
+
+
+def _gpu_part(
+    graphs: gpu_part.GpuGraphs | None,
+    options: ExportOptions,
+    folder: Path,
+    previous: Path,
+    progress: Progress,
+) -> GpuPart | None:
+    """Build what the chosen backend builds, and describe it."""
+    if graphs is None or options.gpu is None:
+        return None
+    engines = {}
+    if options.gpu.backend != "cuda":
+        engines = gpu_part.build_engines(
+            graphs,
+            options.gpu,
+            Profile(options.views, options.tokens),
+            folder,
+            previous=previous,
+            progress=progress,
+        )
+    return gpu_part.describe_part(graphs, options.gpu, engines, options.command)
 
 
 def _lower(

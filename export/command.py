@@ -1,5 +1,6 @@
 """What ``geolrm-export`` does, step by step, as one function."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any
 
 from geolrm.engine.captures import load_capture
 from geolrm.engine.errors import InputError
+from geolrm.engine.file_lock import locked
 from geolrm.engine.manifest import Range
 from geolrm.engine.refinement import DEFAULT_STEPS
 from geolrm.examples import capture_path
 from geolrm.export import verification
+from geolrm.export.backend_choice import Choice
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.checkpoint import load_checkpoint
 from geolrm.export.model import GeoLRM, GeoLRMConfig
@@ -24,7 +27,7 @@ def export_checkpoint(
     folder: Path,
     *,
     name: str,
-    precision: str,
+    choice: Choice,
     views: Range,
     tokens: Range | None,
     image_size: int | None,
@@ -41,14 +44,15 @@ def export_checkpoint(
         checkpoint: A file, or ``"mini"``.
         folder: Of the bundle.
         name: Of the model, for the manifest.
-        precision: ``fp32`` or ``fp16`` storage.
+        choice: Backend, precision and target GPUs.
         views: Range of the number of views.
         tokens: Range of the number of anchors; None derives it from the model.
         image_size: Input side; None keeps the model's.
         self_attention: ``token``, ``head``, ``auto``, or None: ``auto`` for a checkpoint that does
             not state its variant, else the stated one.
         rope_scale: xyz_scale of the reconstruction; None keeps the model's.
-        verify: Compare the bundle with torch before it is put in place.
+        verify: Compare the bundle with torch before it is put in place: on the CPU, and on the
+            GPU where it can run here.
         progress: Called with a line for each step.
         occupancy_bias: Added to the occupancy logits; None keeps the model's.
         refine_steps: That the engine refines with by default; None: 30 for models with cues.
@@ -71,29 +75,50 @@ def export_checkpoint(
     model = _with_config(model, config)
     if refine_steps is None:  # models that read masks were made for pictures with masks
         refine_steps = DEFAULT_STEPS if config.cues is not None else 0
-    options = ExportOptions(precision, views, tokens or default_tokens(config), refine_steps)
+    on_gpu = choice.backend != "onnxruntime"
+    options = ExportOptions(
+        "fp16" if choice.stored_half else "fp32",
+        views,
+        tokens or default_tokens(config),
+        refine_steps,
+        choice if on_gpu else None,
+        f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}",
+    )
     check_padding(config, options.tokens)
     report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}
+    if on_gpu:
+        report["gpu"] = {"status": report["status"]}
 
     def run_verification(bundle: Path) -> dict:
         report.clear()
         report.update(verification.report(verification.verify(bundle, model, capture)))
+        if on_gpu:
+            report["gpu"] = verification.verify_on_gpu(bundle, model, capture, choice)
         return report
 
-    manifest = write_bundle(
-        model,
-        folder,
-        name=name,
-        source=source,
-        options=options,
-        verify=run_verification if verify else None,
-        progress=progress,
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.parent / f".{folder.name}.lock"
+    refusal = (
+        f"another process exports to {str(folder)!r}; wait for it, or name another folder with -o"
     )
+    with locked(lock, refusal, keep=False):
+        manifest = write_bundle(
+            model,
+            folder,
+            name=name,
+            source=source,
+            options=options,
+            verify=run_verification if verify else None,
+            progress=progress,
+        )
     summary: dict[str, Any] = {
         "model": name,
         "folder": str(folder),
         "self_attention": manifest.self_attention,
-        "precision": manifest.precision,
+        "backend": choice.backend,
+        "backend_reason": choice.reason,
+        "targets": [target.name for target in choice.targets],
+        "precision": choice.precision,
         "bytes": sum(entry.bytes for entry in manifest.files.values()),
         "verify": report,
     }

@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures import Capture
 from geolrm.engine.engine import Engine
-from geolrm.engine.errors import InputError, VerificationError
+from geolrm.engine.errors import GeoLRMError, InputError, VerificationError
 from geolrm.engine.preprocessing import prepare_views
 from geolrm.engine.selection import select_anchors
+from geolrm.export.backend_choice import Choice
 from geolrm.export.model import GeoLRM
 
 MAX_ANCHORS = 1024
 NUM_VIEWS = 3
 GAUSSIAN_GATE = 1e-4  # fp32, max abs
-COSINE_GATE = {"fp32": 0.99999, "fp16": 0.999}
-IOU_GATE = {"fp32": 0.999, "fp16": 0.995}
+COSINE_GATE = {"fp32": 0.99999, "fp16": 0.999, "bf16": 0.99}
+IOU_GATE = {"fp32": 0.999, "fp16": 0.995, "bf16": 0.97}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,15 @@ class StageResult:
     passed: bool
 
 
-def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> list[StageResult]:
+def verify(
+    folder: Path,
+    model: GeoLRM,
+    capture: Capture,
+    *,
+    seed: int = 0,
+    backend: str = "onnxruntime",
+    precision: str | None = None,
+) -> list[StageResult]:
     """Run both sides on the same views and the same anchors.
 
     Args:
@@ -41,12 +50,15 @@ def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> l
         model: The torch model it was exported from.
         capture: Real images.
         seed: Of the subset of anchors.
+        backend: Of the engine.
+        precision: Whose gates apply; None takes the bundle's storage.
 
     Raises:
         VerificationError: A gate is missed; the message names the worst stage.
     """
-    engine = Engine(folder)
+    engine = Engine(folder, backend=backend)
     manifest = engine.manifest
+    precision = precision or manifest.precision
     count = max(manifest.views.min, min(NUM_VIEWS, manifest.views.max))
     if count > len(capture):
         raise InputError(
@@ -82,10 +94,10 @@ def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> l
         array = colors if name == "colors" else getattr(gaussians, name)
         pairs[name] = (array, getattr(truth, name))
     results = [
-        _compare(name, engine_array, expected.numpy(), manifest.precision)
+        _compare(name, engine_array, expected.numpy(), precision)
         for name, (engine_array, expected) in pairs.items()
     ]
-    results.append(_compare_occupancy(logits, truth_logits.numpy(), manifest.precision))
+    results.append(_compare_occupancy(logits, truth_logits.numpy(), precision))
     failed = [result for result in results if not result.passed]
     if failed:
         worst = failed[0]
@@ -95,6 +107,28 @@ def verify(folder: Path, model: GeoLRM, capture: Capture, *, seed: int = 0) -> l
             f"{worst.max_abs:.2e}; the gate is {worst.gate}. Nothing was written"
         )
     return results
+
+
+def verify_on_gpu(folder: Path, model: GeoLRM, capture: Capture, choice: Choice) -> dict:
+    """Compare the GPU part with torch where this machine can run it; content for the report.
+
+    Raises:
+        VerificationError: A gate is missed.
+    """
+    targets = [target.name for target in choice.targets if target.present]
+    if not targets:
+        return {"status": "not run: no GPU"}
+    try:
+        results = verify(folder, model, capture, backend=choice.backend, precision=choice.precision)
+    except VerificationError:
+        raise
+    except GeoLRMError as error:  # a package of the run time is missing
+        return {"status": f"not run: {error}"}
+    absent = [target.name for target in choice.targets if not target.present]
+    content = report(results) | {"targets": targets}
+    if absent:
+        content["not_run"] = absent
+    return content
 
 
 def report(results: list[StageResult]) -> dict:

@@ -108,6 +108,11 @@ def read_header(path: Path) -> tuple[dict, int]:
         return json.loads(file.read(length)), 8 + length
 
 
+def is_stored_half(shape: tuple[int, ...]) -> bool:
+    """Whether float16 storage holds an array of this shape as float16: matrices and filters."""
+    return sum(side > 1 for side in shape) >= 2
+
+
 def _stored(array: NDArray, half: bool) -> NDArray:
-    matrix = sum(side > 1 for side in array.shape) >= 2
-    return array.astype(np.float16) if half and matrix and array.dtype == np.float32 else array
+    narrow = half and array.dtype == np.float32 and is_stored_half(array.shape)
+    return array.astype(np.float16) if narrow else array

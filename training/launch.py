@@ -12,13 +12,13 @@ import torch
 import torch.distributed as dist
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.file_lock import locked
 from geolrm.export.checkpoint import load_checkpoint
 from geolrm.training import gsplat_backend
 from geolrm.training.config import Recipe
 from geolrm.training.data.prefetch import Prefetched
 from geolrm.training.data.sources import load_source
 from geolrm.training.drawing import RasterizerName
-from geolrm.training.folder_lock import locked
 from geolrm.training.loop import Intervals, train
 from geolrm.training.pictures import draw_curves, draw_sample
 from geolrm.training.processes import leave, on_interrupt, part, run_processes
@@ -28,6 +28,8 @@ from geolrm.training.run_folder import WEIGHTS_NAME, RunFolder
 from geolrm.training.version import code_version
 
 WORKERS = {"cpu": 0, "cuda": 4}  # threads that make examples ahead; a CPU is busy enough
+LOCK_NAME = ".lock"
+LOCK_PATIENCE = 60.0  # seconds; processes that lost their parent save and leave within a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,12 @@ def work(options: Launch, process: Process) -> None:
         source: Any = load_source(options.data, recipe, options.cache)
         if process.rank == 0:
             folder.start(recipe, code_version())
-            stack.enter_context(locked(folder.path))
+            refusal = (
+                f"another process trains in {str(folder.path)!r}; wait for it, or choose another "
+                "folder"
+            )
+            lock = folder.path / LOCK_NAME
+            stack.enter_context(locked(lock, refusal, patience=LOCK_PATIENCE))
             folder.check_data(source.names)
         initial = None
         if options.initial is not None:

@@ -5,34 +5,24 @@
 
 namespace geolrm::GEOLRM_ISA {
 
-// Where one vector of samples falls: the upper left of its 2x2 taps, and the taps' tent weights.
-// A pair of taps over an edge is moved inside; the tents then give the outer tap's weight to none.
-struct Location {
-  Mask inside;
-  Vec pixel;                      // index of the upper left tap in its plane
-  Vec left, right, upper, lower;  // weights along x and y
+using Real = Vec;
+using Truth = Mask;
+#define GEOLRM_ARITHMETIC inline
+#include "arithmetic/tent_taps.h"
+#undef GEOLRM_ARITHMETIC
+
+// Where one vector of samples falls: its taps and the index of the upper left one in its plane.
+struct Location : TentTaps {
+  Vec pixel;
 };
 
 // The same operations, unfused, in every instruction set: all decide alike which taps are read.
 inline Location locate(const SampleLanes& lanes, int64_t at, Vec u, Vec v, Vec x, Vec y) {
-  const Vec one = set1(1.0f), minus_one = set1(-1.0f), half = set1(0.5f);
-  const Vec width = load(lanes.width + at), height = load(lanes.height + at);
-  x = (u * width - half) + x;
-  y = (v * height - half) + y;
-  Location r;
-  r.inside = less(minus_one, x) & less(x, width) & less(minus_one, y) & less(y, height);
-  x = select(r.inside, x, zero());
-  y = select(r.inside, y, zero());
-  const Vec column = min(load(lanes.last_x + at), max(zero(), floor(x)));
-  const Vec row = min(load(lanes.last_y + at), max(zero(), floor(y)));
-  r.pixel = load(lanes.start + at) + row * width + column;
-  x = x - column;
-  y = y - row;
-  r.left = max(zero(), one - abs(x));
-  r.upper = max(zero(), one - abs(y));
-  r.right = max(zero(), load(lanes.has_x + at) - abs(x - one));
-  r.lower = max(zero(), load(lanes.has_y + at) - abs(y - one));
-  return r;
+  const Vec width = load(lanes.width + at);
+  const TentTaps taps = place_taps(
+      u, v, x, y, width, load(lanes.height + at), load(lanes.last_x + at), load(lanes.last_y + at),
+      load(lanes.has_x + at), load(lanes.has_y + at), zero(), set1(0.5f), set1(1.0f));
+  return {taps, load(lanes.start + at) + taps.row * width + taps.column};
 }
 
 // Vector `at` of x0 y0 x1 y1 ..., reading no further than `samples` pairs.

@@ -17,6 +17,7 @@ from geolrm.commands.console import (
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import MANIFEST_NAME, Range
+from geolrm.export import backend_choice
 
 MAX_REFINE_STEPS = 1000  # as the engine takes
 LARGEST_BIAS = 20.0  # logits; beyond it every voxel or none would be proposed
@@ -70,11 +71,25 @@ def export(
     name: Annotated[
         str | None, typer.Option(help="Of the model, for the manifest; default: the file's.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="'onnxruntime'.")] = "onnxruntime",
-    fp32: Annotated[bool, typer.Option("--fp32", help="Store weights as float32.")] = False,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="'tensorrt-rtx', 'tensorrt', 'cuda', 'onnxruntime' (the CPU), or 'auto': the best "
+            "that this machine can build and run."
+        ),
+    ] = "auto",
+    fp32: Annotated[bool, typer.Option("--fp32", help="Store and compute in float32.")] = False,
     fp16: Annotated[
-        bool, typer.Option("--fp16", help="Store weights as float16; arithmetic stays float32.")
+        bool,
+        typer.Option(
+            "--fp16", help="Store weights as float16; GPUs also compute in it, the CPU does not."
+        ),
     ] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16 on the GPU.")] = False,
+    sm: Annotated[
+        str | None,
+        typer.Option(help="GPUs that tensorrt-rtx builds for, as 86,89,120; default: this one."),
+    ] = None,
     views: Annotated[str, typer.Option(help="Numbers of views, MIN:OPT:MAX.")] = "1:6:21",
     tokens: Annotated[
         str | None, typer.Option(help="Numbers of anchors, MIN:OPT:MAX; default: the model's.")
@@ -109,10 +124,11 @@ def export(
 
     Example: geolrm-export mini -o mini-bundle --fp16
     """
-    if fp32 and fp16:
-        raise InputError("--fp32 and --fp16 were both given; choose one")
-    if backend != "onnxruntime":
-        raise InputError(f"--backend is {backend!r}; it must be 'onnxruntime'")
+    flags = {"fp32": fp32, "fp16": fp16, "bf16": bf16}
+    precisions = [name for name, given in flags.items() if given]
+    if len(precisions) > 1:
+        given = " and ".join(f"--{name}" for name in precisions)
+        raise InputError(f"{given} were both given; choose one")
     if self_attention not in (None, "token", "head", "auto"):
         raise InputError(
             f"--self-attention is {self_attention!r}; it must be 'token', 'head' or 'auto'"
@@ -133,6 +149,7 @@ def export(
     folder = output or Path(f"{name}-bundle")
     check_output(folder, force)
     check_writable(folder)
+    choice = backend_choice.choose(backend, precisions[0] if precisions else None, sm)
     require_packages()
 
     from geolrm.export.command import export_checkpoint
@@ -142,7 +159,7 @@ def export(
             checkpoint,
             folder,
             name=name,
-            precision="fp16" if fp16 else "fp32",
+            choice=choice,
             views=view_range,
             tokens=token_range,
             image_size=image_size,
@@ -163,20 +180,29 @@ def export(
             [[variant, f"{score:.4f}"] for variant, score in result["comparison"].items()],
         )
     if result["verify"]["status"] == "passed":
-        rows = [
-            [s["stage"], f"{s['cosine']:.7f}", f"{s['norm_ratio']:.6f}", f"{s['max_abs']:.2e}",
-             s["gate"]]
-            for s in result["verify"]["stages"]
-        ]  # fmt: skip
-        print_table(
-            "Engine against torch", ["stage", "cosine", "norm ratio", "max abs", "gate"], rows
-        )
+        print_stages("Engine against torch", result["verify"]["stages"])
     else:
         print(f"verification: {result['verify']['status']}")
+    if "gpu" in result["verify"]:
+        if "stages" in result["verify"]["gpu"]:
+            print_stages("GPU engine against torch", result["verify"]["gpu"]["stages"])
+        print(f"verification on the GPU: {result['verify']['gpu']['status']}")
+    built = f" for {', '.join(result['targets'])}" if result["targets"] else ""
+    print(f"backend: {choice.backend}{built} ({choice.reason})")
     print(
         f"{result['model']}: {result['self_attention']} attention, {result['precision']}, "
         f"{result['bytes'] / 1e6:.1f} MB -> {folder}"
     )
+
+
+def print_stages(title: str, stages: list[dict[str, Any]]) -> None:
+    """The comparison of each stage."""
+    rows = [
+        [s["stage"], f"{s['cosine']:.7f}", f"{s['norm_ratio']:.6f}", f"{s['max_abs']:.2e}",
+         s["gate"]]
+        for s in stages
+    ]  # fmt: skip
+    print_table(title, ["stage", "cosine", "norm ratio", "max abs", "gate"], rows)
 
 
 def check_output(folder: Path, force: bool) -> None:

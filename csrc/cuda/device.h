@@ -1,0 +1,92 @@
+// What the kernels need of CUDA, and no header of it: NVRTC compiles them with this folder alone.
+// Elsewhere "emulated_device.h" stands in for the device, so that a host can run the same source.
+#pragma once
+
+#ifdef __CUDACC__
+#define GEOLRM_KERNEL extern "C" __global__ void
+#define GEOLRM_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
+#define GEOLRM_DEVICE static __device__ __forceinline__
+#define GEOLRM_SHARED __shared__
+// The launch's dynamic shared memory, aligned to 16 bytes.
+#define GEOLRM_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#else
+#include "emulated_device.h"
+#endif
+#define GEOLRM_ARITHMETIC GEOLRM_DEVICE
+
+namespace geolrm {
+
+using Index = long long;
+using Bits = unsigned int;
+using Bits64 = unsigned long long;
+
+// Floats as stored; arithmetic is float32 everywhere.
+struct Half {
+  unsigned short bits;
+};
+struct BFloat16 {
+  unsigned short bits;
+};
+
+#ifdef __CUDACC__
+GEOLRM_DEVICE float widen(Half x) {
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+  return y;
+}
+GEOLRM_DEVICE void narrow(float x, Half& y) {
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+}
+#else
+GEOLRM_DEVICE float widen(Half x) { return emulation::float_of_half(x.bits); }
+GEOLRM_DEVICE void narrow(float x, Half& y) { y.bits = emulation::half_of_float(x); }
+#endif
+GEOLRM_DEVICE float widen(float x) { return x; }
+GEOLRM_DEVICE void narrow(float x, float& y) { y = x; }
+GEOLRM_DEVICE float widen(BFloat16 x) { return __uint_as_float(static_cast<Bits>(x.bits) << 16); }
+GEOLRM_DEVICE void narrow(float x, BFloat16& y) {
+  const Bits bits = __float_as_uint(x);
+  const Bits rounded = bits + 0x7FFFu + (bits >> 16 & 1u);  // to nearest, ties to even
+  y.bits = static_cast<unsigned short>((x != x ? bits | 0x400000u : rounded) >> 16);
+}
+
+// kCount neighbours, read and written at once: the address must be a multiple of their size, which
+// is at most 16 bytes.
+template <class T, int kCount>
+struct alignas(sizeof(T) * kCount) Packet {
+  T item[kCount];
+};
+template <class T, int kCount>
+GEOLRM_DEVICE void load(const T* from, float (&to)[kCount]) {
+  const Packet<T, kCount> packet = *reinterpret_cast<const Packet<T, kCount>*>(from);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) to[i] = widen(packet.item[i]);
+}
+template <class T, int kCount>
+GEOLRM_DEVICE void store(const float (&from)[kCount], T* to) {
+  Packet<T, kCount> packet;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) narrow(from[i], packet.item[i]);
+  *reinterpret_cast<Packet<T, kCount>*>(to) = packet;
+}
+
+// The scalar names that shared arithmetic is written with.
+using Real = float;
+using Truth = bool;
+GEOLRM_DEVICE bool less(float a, float b) { return a < b; }
+GEOLRM_DEVICE float select(bool which, float a, float b) { return which ? a : b; }
+GEOLRM_DEVICE float min(float a, float b) { return a < b ? a : b; }
+GEOLRM_DEVICE float max(float a, float b) { return a > b ? a : b; }
+GEOLRM_DEVICE float floor(float a) { return floorf(a); }
+GEOLRM_DEVICE float abs(float a) { return fabsf(a); }
+
+constexpr int kWarp = 32;
+constexpr Bits kAllLanes = 0xFFFFFFFFu;
+
+GEOLRM_DEVICE float warp_sum(float x) {
+#pragma unroll
+  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+  return x;
+}
+
+}  // namespace geolrm

@@ -1,0 +1,1 @@
+"""The CUDA kernels: their sources, their compiler, and one launcher for each."""

@@ -1,0 +1,173 @@
+"""CUDA sources to machine code with NVRTC, kept on disk: no toolkit, and no GPU either."""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geolrm.engine.atomic import atomic_file
+from geolrm.engine.cuda import sources
+from geolrm.engine.errors import GeoLRMError, InputError
+
+PACKAGES = ("cuda-bindings", "cuda-core", "nvidia-cuda-nvrtc")
+ARCHITECTURE = re.compile(r"(sm|compute)_\d{2,3}[af]?")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Machine code of one kernel source."""
+
+    code: bytes  # a cubin for sm_NN, PTX for compute_NN
+    kind: str  # "cubin" or "ptx"
+    log: str  # what ptxas says of registers and spills; empty for PTX
+
+    def __repr__(self) -> str:
+        return f"Compiled({self.kind}, {len(self.code)} bytes)"
+
+
+def require_packages(packages: tuple[str, ...] = PACKAGES) -> None:
+    """Refuse in one sentence when a package of the extra is not installed."""
+    for package in packages:
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise GeoLRMError(
+                f"the CUDA kernels need {package}, which is not installed; run: "
+                "pip install 'geolrm[gpu]'"
+            ) from error
+
+
+@functools.cache
+def compiler_version() -> str:
+    """Major and minor version of the NVRTC that would be loaded."""
+    require_packages()
+    from cuda.bindings import nvrtc
+
+    try:
+        status, major, minor = nvrtc.nvrtcVersion()
+    except Exception as error:  # the loader's own error types differ between its versions
+        raise GeoLRMError(
+            f"the CUDA compiler cannot be loaded ({str(error).splitlines()[0]}); run: "
+            "pip install --force-reinstall nvidia-cuda-nvrtc"
+        ) from error
+    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise GeoLRMError(f"NVRTC does not tell its version: {status!r}")
+    return f"{major}.{minor}"
+
+
+def cache_folder() -> Path:
+    """``$GEOLRM_CACHE``, or the platform's folder for caches."""
+    chosen = os.environ.get("GEOLRM_CACHE")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "geolrm"
+    if os.name == "nt":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "geolrm"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "geolrm"
+
+
+def compile_source(
+    name: str, arch: str, defines: Mapping[str, str | int] | None = None, *, cache: bool = True
+) -> Compiled:
+    """Compile ``csrc/cuda/NAME.cu``.
+
+    Args:
+        name: of the source.
+        arch: ``sm_90`` for machine code of that very GPU, ``compute_75`` for PTX that later GPUs'
+            drivers finish.
+        defines: macros, the storage types and tile sizes of a kernel.
+        cache: look on disk first and keep the result there; False for a fresh log.
+
+    Raises:
+        InputError: for an architecture that NVRTC does not know.
+        GeoLRMError: where a package is missing, or the source does not compile.
+    """
+    if not ARCHITECTURE.fullmatch(arch):
+        raise InputError(f"arch is {arch!r}; it must be sm_NN or compute_NN, such as sm_90")
+    macros = {key: str(value) for key, value in sorted((defines or {}).items())}
+    kind = "cubin" if arch.startswith("sm_") else "ptx"
+    if not cache:
+        return _compile(name, arch, kind, macros)
+    path = cache_folder() / "kernels" / f"{name}.{arch}.{_key(name, arch, macros)}.{kind}"
+    code = _read(path)
+    if code is None:
+        compiled = _compile(name, arch, kind, macros)
+        _write(path, compiled.code)
+        return compiled
+    return Compiled(code, kind, "")
+
+
+def _key(name: str, arch: str, macros: Mapping[str, str]) -> str:
+    parts = [sources.fingerprint(name), arch, compiler_version(), macros]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _compile(name: str, arch: str, kind: str, macros: Mapping[str, str]) -> Compiled:
+    # NVRTC itself: cuda.core's Program asks the driver its version before it gives out PTX.
+    version = compiler_version()
+    from cuda.bindings import nvrtc
+
+    options = [f"--gpu-architecture={arch}", "--std=c++17", f"--include-path={sources.FOLDER}"]
+    options += [f"--define-macro={key}={value}" for key, value in macros.items()]
+    if kind == "cubin":
+        options.append("--ptxas-options=-v")
+    text, file = sources.text(name).encode(), f"{name}.cu".encode()
+    status, program = nvrtc.nvrtcCreateProgram(text, file, 0, [], [])
+    _check(status, "nvrtcCreateProgram")
+    try:
+        encoded = [option.encode() for option in options]
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(encoded), encoded)
+        log = _output(program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
+        message = log.rstrip(b"\0").decode("utf-8", "replace")
+        if "invalid value for --gpu-architecture" in message:
+            raise InputError(f"arch is {arch!r}; NVRTC {version} does not compile for it")
+        if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+            raise GeoLRMError(f"{name}.cu does not compile for {arch}: {message.strip()}")
+        if kind == "cubin":
+            code = _output(program, nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN)
+        else:
+            code = _output(program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX).rstrip(b"\0")
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+    return Compiled(code, kind, message)
+
+
+def _output(program: Any, measure: Callable, fetch: Callable) -> bytes:
+    status, size = measure(program)
+    _check(status, measure.__name__)
+    buffer = b" " * size  # the bindings write into it
+    (status,) = fetch(program, buffer)
+    _check(status, fetch.__name__)
+    return buffer
+
+
+def _check(status: Any, call: str) -> None:
+    if int(status) != 0:
+        raise GeoLRMError(f"{call} failed: {status!r}")
+
+
+def _read(path: Path) -> bytes | None:
+    """A file's code, or None where there is none or it is not what was written."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = stored[:32], stored[32:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    try:
+        with atomic_file(path) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+    except InputError:  # a read-only home: compiled again next time
+        pass

@@ -1,0 +1,240 @@
+"""The kernels that stand in for nodes of exported graphs: one class each, without CUDA itself.
+
+An object holds what is fixed when a graph is built; its ``calls`` turn addresses and sizes into
+launches, for :meth:`geolrm.engine.cuda.launch.Launcher.run`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from geolrm.engine.cuda.launch import (
+    SHARED_LIMIT,
+    Call,
+    Launch,
+    Source,
+    ceil_div,
+    integers,
+    pointer,
+)
+from geolrm.engine.errors import InputError
+
+# Storage type to its name in the sources, and its size in bytes.
+STORAGE = {"float32": ("float", 4), "float16": ("Half", 2), "bfloat16": ("BFloat16", 2)}
+INTEGER = {"int64": "long long", "int32": "int"}
+WARP = 32
+LOAD_BYTES = 16  # of the largest load
+BLOCK_THREADS = 256  # at most, as the source bounds it
+
+
+def storage_name(name: str, dtype: str) -> str:
+    """A storage type's name in the sources."""
+    if dtype not in STORAGE:
+        raise InputError(f"{name} is stored as {dtype!r}; it must be one of {', '.join(STORAGE)}")
+    return STORAGE[dtype][0]
+
+
+@dataclass(frozen=True)
+class DeformableCrossAttention:
+    """``geolrm::DeformableCrossAttention``, see `export/onnx_operator.py` for the tensors.
+
+    The kernel takes the node's inputs, then the integers of :meth:`sizes`, then the output: the
+    order of a TensorRT ahead-of-time plugin.
+    """
+
+    heads: int
+    width: int  # of a head, e; d = heads * e
+    levels: int
+    points: int  # a level
+    value: str = "float16"  # storage of value [V, L, d]
+    query: str = "float16"  # of sampling_offsets and attention_logits
+    reference: str = "float32"  # of reference_points
+    weight: str = "float16"  # of view_weight and view_bias
+    out: str = "float16"
+    shapes: str = "int64"  # of level_shapes
+    entry: str = field(default="deformable_cross_attention", init=False)
+
+    def __post_init__(self) -> None:
+        for name in ("heads", "width", "levels", "points"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        for name in ("value", "query", "reference", "weight", "out"):
+            storage_name(name, getattr(self, name))
+        if self.shapes not in INTEGER:
+            raise InputError(f"shapes is {self.shapes!r}; it must be one of {', '.join(INTEGER)}")
+        if self.chunks > 8:
+            raise InputError(
+                f"{self.heads} heads of {self.width} channels are too many for a block; at most "
+                f"{8 * BLOCK_THREADS * self.vector} channels fit when loads take {self.vector}"
+            )
+        if self.piece < 1:
+            raise InputError(f"{self.heads} heads do not fit the shared memory of a block")
+
+    @property
+    def vector(self) -> int:
+        """Channels read at once: the widest load that divides a head in every storage type."""
+        vector = LOAD_BYTES // max(STORAGE[t][1] for t in (self.value, self.weight, self.out))
+        while self.width % vector:
+            vector //= 2
+        return vector
+
+    @property
+    def lanes(self) -> int:
+        """Threads of one query, whole warps."""
+        vectors = self.heads * self.width // self.vector
+        return min(ceil_div(vectors, WARP) * WARP, BLOCK_THREADS)
+
+    @property
+    def chunks(self) -> int:
+        """Vectors of one thread."""
+        return ceil_div(self.heads * self.width // self.vector, self.lanes)
+
+    @property
+    def piece(self) -> int:
+        """Samples of a level placed at a time: the largest divisor of P that leaves room."""
+        fitting = [
+            piece
+            for piece in range(1, self.points + 1)
+            if self.points % piece == 0 and self._query_bytes(piece) <= SHARED_LIMIT
+        ]
+        return max(fitting, default=0)
+
+    @property
+    def queries(self) -> int:
+        """Queries of a block."""
+        return max(
+            1, min(BLOCK_THREADS // self.lanes, SHARED_LIMIT // self._query_bytes(self.piece))
+        )
+
+    def _query_bytes(self, piece: int) -> int:
+        # As split_shared in the source lays it out.
+        rest = 8 * self.heads + 4 * (self.lanes // WARP)
+        return 32 * 2 * self.heads * (piece | 1) + ceil_div(rest, 16) * 16
+
+    @property
+    def source(self) -> Source:
+        """The source with this geometry's macros."""
+        return Source(
+            "deformable_cross_attention",
+            {
+                "GEOLRM_VALUE": STORAGE[self.value][0],
+                "GEOLRM_REFERENCE": STORAGE[self.reference][0],
+                "GEOLRM_QUERY": STORAGE[self.query][0],
+                "GEOLRM_WEIGHT": STORAGE[self.weight][0],
+                "GEOLRM_OUT": STORAGE[self.out][0],
+                "GEOLRM_SIDE": INTEGER[self.shapes],
+                "GEOLRM_VECTOR": self.vector,
+                "GEOLRM_CHUNKS": self.chunks,
+            },
+        )
+
+    def launch(self, tokens: int) -> Launch:
+        """Geometry for N tokens; only the grid depends on them."""
+        return Launch(
+            (ceil_div(tokens, self.queries), 1, 1),
+            (self.lanes, self.queries, 1),
+            self.queries * self._query_bytes(self.piece),
+        )
+
+    def sizes(self, views: Any, tokens: Any, pixels: Any) -> tuple[Any, ...]:
+        """The kernel's integers: V, N and L as given (symbols too), then the fixed ones."""
+        fixed = (self.heads, self.width, self.levels, self.points, self.piece)
+        return (views, tokens, pixels, *fixed)
+
+    def calls(
+        self,
+        value: Any,
+        level_shapes: Any,
+        reference_points: Any,
+        sampling_offsets: Any,
+        attention_logits: Any,
+        view_weight: Any,
+        view_bias: Any,
+        out: Any,
+        *,
+        views: int,
+        tokens: int,
+        pixels: int,
+        order: Any = None,
+    ) -> list[Call]:
+        """One launch.
+
+        Args:
+            value: [V, L, d] on the device, 16-byte aligned, as are all tensors; L = ``pixels``.
+            level_shapes: [levels, 2] (H, W).
+            reference_points: [V, N, 2] (u, v), [0, 1] inside the image.
+            sampling_offsets: [N, h*levels*P*2] (x, y) in pixels of the level.
+            attention_logits: [N, h*levels*P].
+            view_weight: [d].
+            view_bias: [1].
+            out: [N, d], written.
+            views: V.
+            tokens: N.
+            pixels: L, the sum of H*W over the levels.
+            order: int32 [N], a permutation in which neighbours lie close in space, or None. The
+                result does not depend on it.
+        """
+        if pixels * self.heads * self.width >= 2**31:
+            raise InputError(
+                f"a view of {pixels} pixels and {self.heads * self.width} channels is too large; "
+                "the kernel's indices need fewer than 2^31 values a view"
+            )
+        tensors = (value, level_shapes, reference_points, sampling_offsets, attention_logits,
+                   view_weight, view_bias)  # fmt: skip
+        addresses = [pointer(tensor) for tensor in tensors]
+        entry = self.entry
+        if order is not None:
+            addresses.append(pointer(order))
+            entry += "_ordered"
+        numbers = integers(*self.sizes(views, tokens, pixels))
+        arguments = (*addresses, *numbers, pointer(out))
+        return [Call(self.source, entry, self.launch(tokens), arguments)]
+
+
+@dataclass(frozen=True)
+class GridSample:
+    """ONNX GridSample, mode linear, of images and volumes; padding ``zeros`` or ``border``."""
+
+    storage: str = "float32"  # of input and output
+    grid: str = "float32"
+    padding: str = "zeros"
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        storage_name("input", self.storage)
+        storage_name("grid", self.grid)
+        if self.padding not in ("zeros", "border"):
+            raise InputError(f"padding is {self.padding!r}; it must be 'zeros' or 'border'")
+
+    @property
+    def source(self) -> Source:
+        """The source with the storage types' macros."""
+        types = {"INPUT": STORAGE[self.storage][0], "GRID": STORAGE[self.grid][0]}
+        return Source("grid_sample", {f"GEOLRM_{key}": name for key, name in types.items()})
+
+    def calls(
+        self, input: Any, grid: Any, output: Any, *, shape: tuple[int, ...], points: int
+    ) -> list[Call]:
+        """One launch.
+
+        Args:
+            input: ``shape`` [N, C, H, W] or [N, C, D, H, W] on the device.
+            grid: [N, points, 2] (x, y) or [N, points, 3] (x, y, z), in [-1, 1] inside.
+            output: [N, C, points], written.
+            shape: of the input.
+            points: of one batch entry, the product of the grid's inner sides.
+        """
+        if len(shape) not in (4, 5) or min(shape) < 1:
+            raise InputError(
+                f"input has shape {list(shape)}; it must be [N, C, H, W] or [N, C, D, H, W]"
+            )
+        batch, channels, *sides = shape
+        depth, height, width = [0, *sides] if len(sides) == 2 else sides
+        if height * width * max(depth, 1) >= 2**31:
+            raise InputError(f"input has shape {list(shape)}; a plane must have below 2^31 values")
+        block = (64, 4, 1)
+        grid_sides = (ceil_div(points, block[0]), min(ceil_div(channels, block[1]), 64), batch)
+        numbers = integers(
+            channels, depth, height, width, points, self.align_corners, self.padding == "border"
+        )
+        arguments = (pointer(input), pointer(grid), *numbers, pointer(output))
+        return [Call(self.source, "grid_sample", Launch(grid_sides, block), arguments)]

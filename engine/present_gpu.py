@@ -1,0 +1,74 @@
+"""The GPU of this machine, as its driver describes it; no package is needed to ask."""
+
+import ctypes
+import functools
+import os
+import sys
+from dataclasses import dataclass
+
+from geolrm.engine.errors import GeoLRMError
+
+# Of cuDeviceGetAttribute, cuda.h.
+MULTIPROCESSOR_COUNT, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
+NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+
+
+@dataclass(frozen=True, slots=True)
+class PresentGpu:
+    """What distinguishes GPUs for a built engine."""
+
+    name: str
+    sm: str  # "sm_89"
+    multiprocessors: int
+    memory_bytes: int
+
+
+@functools.cache
+def present_gpu() -> PresentGpu:
+    """The first GPU that CUDA would use.
+
+    Raises:
+        GeoLRMError: There is no driver, or it has no GPU; the message is half a sentence that says
+            which, for others to complete.
+    """
+    driver = _driver()
+    if driver is None:
+        raise GeoLRMError("no NVIDIA driver was found")
+    status = driver.cuInit(0)
+    count = ctypes.c_int()
+    if status == 0:
+        status = driver.cuDeviceGetCount(ctypes.byref(count))
+    if status == NO_DEVICE or (status == 0 and count.value == 0):
+        raise GeoLRMError("the NVIDIA driver has no GPU")
+    if status:
+        raise GeoLRMError(f"the NVIDIA driver does not start (CUDA error {status})")
+    device, value, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    _check(driver.cuDeviceGet(ctypes.byref(device), 0))
+    name = ctypes.create_string_buffer(128)
+    _check(driver.cuDeviceGetName(name, len(name), device))
+    _check(driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device))
+    values = []
+    for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR, MULTIPROCESSOR_COUNT):
+        _check(driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device))
+        values.append(value.value)
+    major, minor, multiprocessors = values
+    text = name.value.decode(errors="replace")
+    return PresentGpu(text, f"sm_{major}{minor}", multiprocessors, memory.value)
+
+
+def _driver() -> ctypes.CDLL | None:
+    if os.name == "nt":
+        names = ["nvcuda.dll"]
+    else:
+        names = [] if sys.platform == "darwin" else ["libcuda.so.1", "libcuda.so"]
+    for name in names:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+def _check(status: int) -> None:
+    if status:
+        raise GeoLRMError(f"the NVIDIA driver does not answer (CUDA error {status})")

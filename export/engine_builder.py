@@ -1,0 +1,223 @@
+"""Build an engine from one graph with TensorRT, or with TensorRT for RTX: they share their API."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import onnx
+
+from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.manifest import Dim, EngineIdentity, GpuSegmentStep, Range, TensorSpec
+from geolrm.export.backend_choice import Target
+
+SECONDS_BETWEEN_LINES = 1.0
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Ranges of the dynamic dimensions."""
+
+    views: Range
+    tokens: Range
+
+    def shapes(self, spec: TensorSpec) -> list[tuple[int, ...]]:
+        """The smallest, preferred and largest shape of a tensor."""
+        return [
+            tuple(self.size(dim, limit) for dim in spec.shape) for limit in ("min", "opt", "max")
+        ]
+
+    def size(self, dim: Dim, limit: str) -> int:
+        """One dimension at ``min``, ``opt`` or ``max``."""
+        if isinstance(dim, int):
+            return dim
+        *factors, symbol = dim.split("*")
+        return math.prod(map(int, factors)) * getattr(getattr(self, symbol), limit)
+
+
+class EngineBuilder:
+    """Builds engines for one target.
+
+    Args:
+        tensorrt: The module ``tensorrt`` or ``tensorrt_rtx``.
+        package: Its name, ``tensorrt`` or ``tensorrt-rtx``.
+        target: The GPU to build for.
+        profile: Ranges of views and tokens.
+        precision: Of the graphs, for the identity.
+        kernels: Version of the plugins' kernels, for the identity.
+        timing_cache: Of earlier builds on the same GPU; only TensorRT has one.
+        progress: Called with a line for each engine, and while it is built.
+    """
+
+    def __init__(
+        self,
+        tensorrt: ModuleType,
+        package: str,
+        target: Target,
+        profile: Profile,
+        precision: str,
+        *,
+        kernels: str = "",
+        timing_cache: bytes = b"",
+        progress: Progress = lambda message: None,
+    ):
+        self.trt, self.package, self.target, self.profile = tensorrt, package, target, profile
+        self.precision, self.kernels, self.progress = precision, kernels, progress
+        self.logger = _collecting_logger(tensorrt)
+        self.timing_cache = timing_cache
+
+    @property
+    def is_rtx(self) -> bool:
+        """Whether this is TensorRT for RTX, which builds without a GPU."""
+        return self.package == "tensorrt-rtx"
+
+    @property
+    def version(self) -> str:
+        """What builds, as an identity states it."""
+        return f"{self.package} {self.trt.__version__}"
+
+    def identity(self, model: bytes) -> EngineIdentity:
+        """Of the engine that these ONNX bytes, weights included, would become."""
+        assert self.target.gpu is not None, "engines are built for a GPU"
+        return EngineIdentity(
+            onnx_sha256=hashlib.sha256(model).hexdigest(),
+            builder=self.version,
+            kernels=self.kernels,
+            precision=self.precision,  # pyright: ignore[reportArgumentType]
+            views=self.profile.views,
+            tokens=self.profile.tokens,
+            gpu=self.target.gpu,
+        )
+
+    def build(self, step: GpuSegmentStep, model: bytes) -> bytes:
+        """The serialized engine of one segment.
+
+        Raises:
+            GeoLRMError: The graph is refused or the build fails; with the builder's own reason.
+        """
+        title = f"building {step.name} for {self.target.name}"
+        self.progress(title)
+        trt = self.trt
+        self.logger.lines.clear()
+        builder = trt.Builder(self.logger)
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(network, self.logger)
+        if not parser.parse(model):
+            errors = [parser.get_error(index) for index in range(parser.num_errors)]
+            reasons = "; ".join(f"{e.node_operator()} {e.node_name()}: {e.desc()}" for e in errors)
+            raise GeoLRMError(
+                f"{self.version} cannot read {step.name}: {' '.join(reasons.split())}"
+            )
+        config = builder.create_builder_config()
+        config.clear_flag(
+            trt.BuilderFlag.TF32
+        )  # float32 means float32: positions are computed in it
+        self._add_profile(builder, config, step)
+        cache = self._prepare(config)
+        monitor = _monitor(trt, title, self.progress)
+        config.progress_monitor = monitor
+        plan = builder.build_serialized_network(network, config)
+        if monitor.interrupted:
+            raise KeyboardInterrupt
+        if plan is None:
+            reason = " ".join(self.logger.lines[-3:]) or "no reason was given"
+            raise GeoLRMError(
+                f"{self.version} cannot build {step.name} for {self.target.name}: {reason}"
+            )
+        if cache is not None:
+            self.timing_cache = bytes(cache.serialize())
+        return bytes(plan)
+
+    def _add_profile(self, builder: Any, config: Any, step: GpuSegmentStep) -> None:
+        dynamic = [spec for spec in step.inputs if any(isinstance(dim, str) for dim in spec.shape)]
+        if not dynamic:
+            return
+        profile = builder.create_optimization_profile()
+        for spec in dynamic:
+            profile.set_shape(spec.name, *self.profile.shapes(spec))
+        config.add_optimization_profile(profile)
+
+    def _prepare(self, config: Any) -> Any:
+        """Name the target of TensorRT for RTX; give TensorRT its timing cache, and return it."""
+        if self.is_rtx:
+            config.num_compute_capabilities = 1
+            capability = getattr(
+                self.trt.ComputeCapability, self.target.name.upper().replace("_", "")
+            )
+            config.set_compute_capability(capability, 0)
+            return None
+        cache = config.create_timing_cache(self.timing_cache)
+        if not config.set_timing_cache(cache, False) and self.timing_cache:  # of another GPU
+            cache = config.create_timing_cache(b"")
+            config.set_timing_cache(cache, False)
+        return cache
+
+
+def serialized(model: onnx.ModelProto) -> bytes:
+    """The same bytes for the same graph, weights inside."""
+    return model.SerializeToString(deterministic=True)
+
+
+def load_tensorrt(package: str) -> ModuleType:
+    """Import ``tensorrt`` or ``tensorrt-rtx``, which must be installed.
+
+    Raises:
+        GeoLRMError: It is installed and does not load.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(package.replace("-", "_"))
+    except Exception as error:  # a missing library is an OSError, a missing symbol an ImportError
+        reason = " ".join(str(error).split())
+        raise GeoLRMError(f"{package} is installed but does not load: {reason}") from error
+
+
+def _collecting_logger(trt: ModuleType) -> Any:
+    """A logger that keeps errors for the one sentence, and prints nothing."""
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.lines.append(" ".join(message.split()))
+
+    return Logger()
+
+
+def _monitor(trt: ModuleType, title: str, progress: Progress) -> Any:
+    """Reports the outermost phase of a build, at most once a second; a Ctrl-C ends the build."""
+
+    class Monitor(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.interrupted = False
+            self.phases: dict[str, int] = {}
+            self.last = time.monotonic()
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            if not parent_phase:
+                self.phases[phase_name] = num_steps
+
+        def phase_finish(self, phase_name: str) -> None:
+            self.phases.pop(phase_name, None)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            try:
+                now = time.monotonic()
+                total = self.phases.get(phase_name)
+                if total and now - self.last >= SECONDS_BETWEEN_LINES:
+                    self.last = now
+                    progress(f"{title}: {100 * (step + 1) // total} %")
+            except KeyboardInterrupt:
+                self.interrupted = True
+            return not self.interrupted
+
+    return Monitor()
