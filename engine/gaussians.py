@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from geolrm.engine.errors import InputError
 
@@ -94,6 +94,24 @@ class Gaussians:
         from geolrm.engine.rendering import render
 
         return render(self, cameras, size, **options)
+
+    def transformed(self, matrix: ArrayLike) -> Gaussians:
+        """Moved by a [4, 4] similarity, such as the ``object_to_world`` of a capture.
+
+        Raises:
+            InputError: The matrix mirrors, shears, or scales axes differently.
+        """
+        from geolrm.engine import harmonics, similarity
+
+        scale, rotation, translation = similarity.split_similarity(matrix)
+        turned = similarity.quaternion(rotation)
+        return replace(
+            self,
+            means=self.means @ (scale * rotation).T + translation,
+            scales=self.scales * scale,
+            quats=similarity.multiply_quaternions(turned, self.quats),
+            sh=None if self.sh is None else harmonics.turn(self.sh, rotation),
+        )
 
     def save(self, path: str | Path, *, up: str | None = None, raw: bool = False) -> None:
         """Write a .ply, .spz, .splat or .glb file that common viewers open.

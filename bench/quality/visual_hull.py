@@ -20,6 +20,7 @@ from geolrm.bench.quality.shape_metrics import occupied_voxels
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.rendering import render_opencv, splat_model, to_opencv
+from geolrm.engine.silhouettes import Silhouette, carve, reduce_pixels
 
 RESOLUTION = 64
 FOOTPRINT = 0.5  # standard deviation of a Gaussian, in voxels
@@ -47,25 +48,8 @@ class VisualHull:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    w2c: NDArray[np.float64]  # [4, 4], OpenCV axes
-    intrinsics: NDArray[np.float64]  # [3, 3], in pixels
+class _View(Silhouette):
     colors: NDArray[np.float32]  # [H, W, 3], times alpha
-    alpha: NDArray[np.float32]  # [H, W]
-
-    def project(self, points: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Pixels [N] that points [N, 3] fall on, row by row, -1 if outside; and depths [N]."""
-        height, width = self.alpha.shape
-        matrix = self.intrinsics @ self.w2c[:3]
-        # Not a matrix product: threads cost more than they bring in one so thin.
-        x, y, depth = np.einsum("ij,nj->in", matrix[:, :3], points) + matrix[:, 3:]
-        ahead = np.maximum(depth, 1e-6)
-        column, row = (
-            np.floor((along / ahead).clip(-1, side)).astype(np.int64)
-            for along, side in ((x, width), (y, height))
-        )
-        inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (depth > 0)
-        return np.where(inside, row * width + column, -1), depth
 
 
 def visual_hull(
@@ -110,29 +94,16 @@ def _make_view(image: NDArray[np.uint8], camera: Cameras, resolution: int) -> _V
         alpha = pixels[..., 3:]
     else:
         alpha = (pixels.min(axis=-1, keepdims=True) < WHITE).astype(np.float32)
-    pixels = _reduce(np.concatenate([pixels[..., :3] * alpha, alpha], axis=-1), factor)
+    pixels = reduce_pixels(np.concatenate([pixels[..., :3] * alpha, alpha], axis=-1), factor)
     scale = np.array([[1 / factor], [1 / factor], [1.0]])
-    return _View(w2c[0], intrinsics[0] * scale, pixels[..., :3], pixels[..., 3])
-
-
-def _reduce(pixels: NDArray, factor: int) -> NDArray[np.float32]:
-    """Means over squares of ``factor`` pixels; beyond the border there is nothing."""
-    height, width, channels = pixels.shape
-    padded = np.pad(pixels, ((0, -height % factor), (0, -width % factor), (0, 0)))
-    squares = padded.reshape(-(-height // factor), factor, -(-width // factor), factor, channels)
-    return squares.mean(axis=(1, 3))
+    return _View(w2c[0], intrinsics[0] * scale, pixels[..., 3], pixels[..., :3])
 
 
 def _carve(views: list[_View], resolution: int) -> NDArray[np.bool_]:
     """[R, R, R]: voxels that no view shows to be empty, and that some view shows at all."""
     points = _centres(np.ones((resolution,) * 3, np.bool_))
-    kept, shown = np.arange(len(points)), np.zeros(len(points), np.bool_)
-    for view in views:
-        pixel, _ = view.project(points[kept])
-        shown[kept] |= pixel >= 0
-        kept = kept[(pixel < 0) | (view.alpha.ravel()[pixel] >= 0.5)]
-    hull = np.zeros(len(points), np.bool_)
-    hull[kept] = shown[kept]
+    inside, shown = carve(views, points)
+    hull = inside & (shown > 0)
     return hull.reshape((resolution,) * 3)
 
 

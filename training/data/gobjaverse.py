@@ -1,7 +1,5 @@
-"""GObjaverse: rendered objects as folders of PNG, JSON and EXR files, one folder a view."""
+"""GObjaverse with depth: what `geolrm.engine.captures.gobjaverse` reads, and the EXR files."""
 
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.atomic import existing_path
-from geolrm.engine.cameras import FLIP_YZ, Cameras
+from geolrm.engine.captures.gobjaverse import (
+    DISTINCT_VIEWS,
+    object_folder,
+    read_views,
+    view_stem,
+)
 from geolrm.engine.errors import InputError
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import points_of_depth
 
-# 24 around from above, 12 around on a level, top, bottom; 24 and 39 repeat others.
-DISTINCT_VIEWS = (*range(24), *range(27, 39), 25, 26)
 BOUNDING_RADIUS = 0.867  # of the unit cube
 POINTS = 20_000  # back-projected from the depth
-MAX_SIDE = 4096  # px
-MAX_JSON_BYTES = 1 << 20
 
 
 def load_gobjaverse(path: str | Path, views: Sequence[int] = DISTINCT_VIEWS) -> PosedObject:
@@ -32,28 +31,21 @@ def load_gobjaverse(path: str | Path, views: Sequence[int] = DISTINCT_VIEWS) -> 
     Raises:
         InputError: Names the file, what is wrong with it, and what to do.
     """
-    path = existing_path(path)
-    nested = path / "campos_512_v4"
-    path = nested if nested.is_dir() else path
+    path = object_folder(existing_path(path))
     if not path.is_dir():
         raise InputError(f"{str(path)!r} is no folder; give the folder of one GObjaverse object")
-    stems = [path / f"{view:05d}" / f"{view:05d}" for view in views]
-    if not stems:
+    if not views:
         raise InputError("no views were asked for; give at least one index")
-    poses, intrinsics, images, planes = [], [], [], []
-    for stem in stems:
-        pose, focal = _read_camera(stem.with_suffix(".json"))
-        poses.append(pose)
-        intrinsics.append([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
-        images.append(_read_rgba(stem.with_suffix(".png"), images))
-        size = images[0].shape[0]
-        raw = read_depth(stem.with_name(f"{stem.name}_nd.exr"), size)
-        planes.append(clean_depth(raw, float(np.linalg.norm(pose[:3, 3]))))
+    images, cameras = read_views(path, views)
     try:
-        cameras = Cameras(np.stack(poses), np.array(intrinsics))
         cameras.check_facing()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    planes = []
+    for view, c2w in zip(views, cameras.c2w, strict=True):
+        stem = view_stem(path, view)
+        raw = read_depth(stem.with_name(f"{stem.name}_nd.exr"), images[0].shape[0])
+        planes.append(clean_depth(raw, float(np.linalg.norm(c2w[:3, 3]))))
     depth = np.stack(planes)
     points = points_of_depth(depth, cameras, POINTS, str(path))
     return PosedObject(np.stack(images), depth, cameras, points)
@@ -97,48 +89,3 @@ def read_depth(path: Path, size: int) -> NDArray[np.float32]:
             f"{str(path)!r} has channels {', '.join(sorted(channels))}; depth must be in A"
         )
     return depth.astype(np.float32)
-
-
-def _read_camera(path: Path) -> tuple[NDArray[np.float64], float]:
-    """[4, 4] OpenGL camera-to-world, and the focal length divided by the image width."""
-    if not path.is_file():
-        raise InputError(f"{str(path)!r} is missing; restore it or leave its view out")
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise InputError(f"{str(path)!r} is larger than {MAX_JSON_BYTES} bytes; it is no camera")
-    try:
-        content = json.loads(path.read_bytes())
-        columns = [np.array(content[key], dtype=np.float64) for key in ("x", "y", "z", "origin")]
-        field = float(content["x_fov"])
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-        raise InputError(
-            f"{str(path)!r} is no camera of GObjaverse ({type(error).__name__}: {error}); it needs "
-            "x, y, z, origin (3 numbers each) and x_fov (radians)"
-        ) from error
-    if any(column.shape != (3,) for column in columns):
-        raise InputError(f"{str(path)!r}: x, y, z and origin must be lists of 3 numbers")
-    if not 0.017 < field < math.pi:
-        raise InputError(f"{str(path)!r}: x_fov is {field:g}; it must be in radians, 0.017 to pi")
-    pose = np.eye(4)
-    pose[:3] = np.stack(columns, axis=1)
-    return pose @ FLIP_YZ, 0.5 / math.tan(field / 2)
-
-
-def _read_rgba(path: Path, others: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """[S, S, 4], straight alpha, of the size of the others."""
-    from PIL import Image
-
-    if not path.is_file():
-        raise InputError(f"{str(path)!r} is missing; restore it or leave its view out")
-    try:
-        with Image.open(path) as image:
-            size = others[0].shape[0] if others else min(image.width, MAX_SIDE)
-            if image.size != (size, size) or image.mode != "RGBA":
-                raise InputError(
-                    f"{str(path)!r} is {image.mode} with {image.width} x {image.height} px; it "
-                    f"must be RGBA, 8 bit, {size} x {size}"
-                )
-            return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{str(path)!r} cannot be decoded: {error}; restore it") from error

@@ -1,0 +1,81 @@
+"""Posed images of one object: what every reader yields."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.errors import InputError
+
+Kind = Literal["transforms", "colmap", "gobjaverse", "sv3d", "zero123plus", "poses"]
+TITLES: dict[Kind, str] = {
+    "transforms": "NeRF/nerfstudio transforms",
+    "colmap": "COLMAP sparse model",
+    "gobjaverse": "GObjaverse object",
+    "sv3d": "SV3D orbit",
+    "zero123plus": "Zero123++ sheet",
+    "poses": "images with poses.npy",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Capture:
+    """Posed images of one object, checked as a whole."""
+
+    path: Path  # the folder or file that holds it
+    names: list[str]  # [V] image paths as listed
+    images: list[NDArray[np.uint8]]  # V of [H, W, 3|4], straight alpha
+    cameras: Cameras  # V, OpenGL, object frame, intrinsics divided by the image size
+    kind: Kind = "transforms"
+    source: Path | None = None  # the file that the poses are from; None: there is none
+    # [4, 4] similarity from the object frame to the frame of the poses on disk
+    object_to_world: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    points: NDArray[np.float64] | None = None  # [P, 3] of a sparse model, object frame
+    notes: tuple[str, ...] = ()  # what the reader assumed or changed, a sentence each
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        return f"Capture({str(self.path)!r}, {TITLES[self.kind]}, {len(self)} views)"
+
+    @property
+    def found(self) -> str:
+        """What was recognised, in one line."""
+        sizes = {(image.shape[1], image.shape[0]) for image in self.images}
+        size = " x ".join(map(str, next(iter(sizes)))) if len(sizes) == 1 else "different sizes"
+        with_alpha = sum(image.shape[2] == 4 for image in self.images)
+        alpha = {0: "without alpha", len(self): "with alpha"}.get(
+            with_alpha, f"{with_alpha} with alpha"
+        )
+        return f"{TITLES[self.kind]}: {len(self)} views, {size} px, {alpha}"
+
+    def subset(self, indices: Sequence[int]) -> "Capture":
+        """The frames at these indices, in this order."""
+        for index in indices:
+            if not 0 <= index < len(self):
+                raise InputError(
+                    f"view {index} was asked for, but {str(self.path)!r} has frames 0 to "
+                    f"{len(self) - 1}"
+                )
+        return replace(
+            self,
+            names=[self.names[i] for i in indices],
+            images=[self.images[i] for i in indices],
+            cameras=self.cameras[list(indices)],
+        )
+
+    def check_facing(self) -> None:
+        """Every camera must stand outside the object cube and have it in view.
+
+        Raises:
+            InputError: Names the file, the first camera that does not, and the likely mistake.
+        """
+        try:
+            self.cameras.check_facing()
+        except InputError as error:
+            raise InputError(f"{self.source or self.path}: {error}") from error

@@ -1,0 +1,154 @@
+"""Where the object of a capture is, when its poses are in a frame of their own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.errors import InputError
+from geolrm.engine.silhouettes import Silhouette, carve, grid, has_mask, make_silhouette
+from geolrm.engine.similarity import make_similarity, turning
+
+FILL = 0.95  # of the cube's side, for the object's longest one
+RESOLUTION = 64  # voxels along an axis when masks carve
+MASK_SIDE = 256  # px
+NEAR = 0.6  # of the cameras' median distance: points beyond are background
+FEWEST_POINTS = 10
+TRIM = 1.0  # percent of the points at either end of an axis, taken for outliers
+LEAST_UPRIGHT = 0.2  # length of the cameras' mean up vector; below it there is no common up
+
+
+def fit_to_cube(
+    images: Sequence[NDArray[np.uint8]],
+    c2w: NDArray[np.float64],
+    intrinsics: NDArray[np.float64],
+    points: NDArray[np.float64],
+    where: str,
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The similarity [4, 4] that takes the object cube to the frame of the poses, and how it came.
+
+    z is the cameras' mean up. Centre and size are those of what all masks agree on where every
+    image has one, otherwise of the points near to where the cameras look.
+
+    Args:
+        images: V of [H, W, 3|4].
+        c2w: [V, 4, 4] OpenGL camera-to-world.
+        intrinsics: [V, 3, 3], divided by the image size.
+        points: [P, 3] on the surface, in the frame of the poses.
+        where: The model's path, for the error.
+
+    Raises:
+        InputError: Neither masks nor points tell where the object is.
+    """
+    notes = []
+    up = c2w[:, :3, 1].mean(axis=0)
+    length = float(np.linalg.norm(up))
+    if length >= LEAST_UPRIGHT:
+        upright = turning(up / length, np.array([0.0, 0.0, 1.0]))
+        notes.append("z is the cameras' mean up")
+    else:
+        upright = np.eye(3)
+        notes.append("the cameras have no common up; z was kept as it is")
+    turned = np.tile(np.eye(4), (len(c2w), 1, 1))
+    turned[:, :3] = upright @ c2w[:, :3]
+    box = None
+    if all(has_mask(image) for image in images):
+        box = _box_of_masks(images, turned, intrinsics)
+        basis = "what the masks agree on"
+        if box is None:
+            notes.append("the masks agree on no object; the points were used instead")
+    if box is None:
+        box = _box_of_points(points @ upright.T, turned, where)
+        basis = "the points"
+    low, high = box
+    side = float((high - low).max()) / FILL
+    matrix = make_similarity(side, upright.T, upright.T @ ((low + high) / 2))
+    centre = ", ".join(f"{value:.3g}" for value in matrix[:3, 3])
+    notes.append(
+        f"the object was centred from ({centre}) and scaled by {1 / side:.3g}, from {basis}"
+    )
+    return matrix, tuple(notes)
+
+
+def nearest_to_rays(
+    origins: NDArray[np.float64], directions: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """The point with the least squared distance to all lines, None if they are parallel."""
+    across = np.eye(3) - directions[:, :, None] * directions[:, None, :]
+    normal = across.sum(axis=0)
+    if np.linalg.cond(normal) > 1e6:
+        return None
+    return np.linalg.solve(normal, np.einsum("vij,vj->i", across, origins))
+
+
+def _box_of_points(
+    points: NDArray[np.float64], c2w: NDArray[np.float64], where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    origins = c2w[:, :3, 3]
+    focus = nearest_to_rays(origins, -c2w[:, :3, 2])
+    if focus is not None:
+        reach = NEAR * float(np.median(np.linalg.norm(origins - focus, axis=1)))
+        points = points[np.linalg.norm(points - focus, axis=1) <= reach]
+    if len(points) < FEWEST_POINTS:
+        raise InputError(
+            f"{where} has {len(points)} points where its cameras look, too few to find the object "
+            f"(at least {FEWEST_POINTS}); give images with alpha, or masks/ beside the images"
+        )
+    low, high = np.percentile(points, [TRIM, 100 - TRIM], axis=0)
+    if (high - low).max() <= 0:
+        raise InputError(
+            f"{where} has all its points in one place; give images with alpha, or masks/ beside "
+            "the images"
+        )
+    return low, high
+
+
+def _box_of_masks(
+    images: Sequence[NDArray[np.uint8]],
+    c2w: NDArray[np.float64],
+    intrinsics: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Corners of the visual hull; None when there is none."""
+    views = [
+        make_silhouette(image, pose, matrix, MASK_SIDE)
+        for image, pose, matrix in zip(images, c2w, intrinsics, strict=True)
+    ]
+    boxes = [_mask_box(view) for view in views]
+    if any(box is None for box in boxes):
+        return None
+    rays = np.stack([_ray(view, box[:2]) for view, box in zip(views, boxes, strict=True) if box])
+    origins = c2w[:, :3, 3]
+    centre = nearest_to_rays(origins, rays)
+    if centre is None:
+        return None
+    distances = np.linalg.norm(origins - centre, axis=1)
+    halves = [
+        box[2] / view.intrinsics[0, 0] for view, box in zip(views, boxes, strict=True) if box
+    ]
+    radius = 1.5 * float(np.max(distances * halves))
+    low = high = None
+    for _ in range(2):  # the second time at the resolution of the object itself
+        points = grid(centre, radius, RESOLUTION)
+        inside, shown = carve(views, points)
+        hull = points[inside & (shown >= len(views) / 2)]
+        if not len(hull):
+            return None
+        voxel = radius / RESOLUTION  # half of one
+        low, high = hull.min(axis=0) - voxel, hull.max(axis=0) + voxel
+        centre, radius = (low + high) / 2, 0.55 * float((high - low).max())
+    return (low, high) if low is not None and high is not None else None
+
+
+def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:
+    """Middle (x, y) and half the longer side of a mask's bounding box, in pixels."""
+    rows, columns = np.nonzero(view.alpha >= 0.5)
+    if not len(rows):
+        return None
+    x, y = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2
+    return float(x), float(y), float(max(np.ptp(columns) + 1, np.ptp(rows) + 1) / 2)
+
+
+def _ray(view: Silhouette, pixel: tuple[float, float]) -> NDArray[np.float64]:
+    """[3] unit direction in the world through a pixel."""
+    direction = view.w2c[:3, :3].T @ np.linalg.inv(view.intrinsics) @ np.array([*pixel, 1.0])
+    return direction / np.linalg.norm(direction)

@@ -1,0 +1,67 @@
+"""Pictures of image generators, whose cameras are known: SV3D clips and Zero123++ sheets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.images import ImageReader, check_square
+from geolrm.engine.errors import InputError
+
+SV3D_FRAMES = 21
+TILE = 320  # px, of a Zero123++ sheet
+SHEETS = {(2 * TILE, 3 * TILE): (3, 2), (3 * TILE, 2 * TILE): (2, 3)}  # (width, height): layout
+
+
+def sv3d_capture(
+    path: Path, names: Sequence[str], images: Sequence[NDArray[np.uint8]]
+) -> Capture:
+    """21 frames, frame i at azimuth i * 360 / 21 (degrees), elevation 10, radius 1.5."""
+    if len(images) != SV3D_FRAMES:
+        raise InputError(
+            f"{str(path)!r} has {len(images)} frames; an SV3D orbit has {SV3D_FRAMES}: cut it to "
+            "those, or give the poses of the frames in transforms.json or poses.npy"
+        )
+    for name, image in zip(names, images, strict=True):
+        check_square(image, f"{name} of {str(path)!r}", "frames of SV3D")
+    note = "cameras of SV3D are assumed: elevation 10, radius 1.5, field of view 39.6 degrees"
+    cameras = Cameras.from_orbit("sv3d")
+    return Capture(path, list(names), list(images), cameras, kind="sv3d", notes=(note,))
+
+
+def read_frames(folder: Path, files: Sequence[Path]) -> Capture:
+    """The frames of an SV3D clip as image files."""
+    reader = ImageReader()
+    images = [reader.read(file, str(folder)) for file in files]
+    return sv3d_capture(folder, [file.name for file in files], images)
+
+
+def read_sheet(file: Path) -> Capture:
+    """Six tiles of 320 px, row by row: 3 rows of 2 as Zero123++ writes them, or 2 rows of 3."""
+    sheet = ImageReader().read(file, "Zero123++ sheet")
+    height, width = sheet.shape[:2]
+    layout = SHEETS.get((width, height))
+    if layout is None:
+        raise InputError(
+            f"{str(file)!r} has {width} x {height} pixels; a single image can only be a Zero123++ "
+            f"sheet, {2 * TILE} x {3 * TILE} (3 rows of 2 tiles) or {3 * TILE} x {2 * TILE}: "
+            "resize it, or give a folder of images with their poses"
+        )
+    rows, columns = layout
+    tiles = sheet.reshape(rows, TILE, columns, TILE, -1).swapaxes(1, 2).reshape(6, TILE, TILE, -1)
+    notes = (
+        f"the sheet is read row by row, {rows} rows of {columns}",
+        "cameras of Zero123++ are assumed: azimuths 30 to 330, elevations 20 and -10, radius 1.5, "
+        "field of view 30 degrees",
+    )
+    return Capture(
+        file,
+        [f"tile {index}" for index in range(6)],
+        [np.ascontiguousarray(tile) for tile in tiles],
+        Cameras.from_orbit("zero123plus"),
+        kind="zero123plus",
+        notes=notes,
+    )

@@ -1,0 +1,119 @@
+"""What a path holds, and the reader for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from geolrm.engine.atomic import existing_path
+from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.colmap import find_model, read_colmap
+from geolrm.engine.captures.gobjaverse import holds_object, read_object
+from geolrm.engine.captures.images import IMAGE_SUFFIXES, list_images
+from geolrm.engine.captures.orbits import SV3D_FRAMES, read_frames, read_sheet
+from geolrm.engine.captures.poses import POSES, read_posed_folder
+from geolrm.engine.captures.transforms import read_transforms
+from geolrm.engine.captures.video import CONTAINERS, read_clip
+from geolrm.engine.errors import InputError
+
+TRANSFORMS, TRAINING_TRANSFORMS = "transforms.json", "transforms_train.json"
+WANTED = (
+    "give a folder that holds transforms.json with camera_angle_x or fl_x, and frames with "
+    "file_path and transform_matrix; or a COLMAP sparse model, a GObjaverse object, images with "
+    f"{POSES}, {SV3D_FRAMES} frames or a clip of SV3D, or a Zero123++ sheet"
+)
+
+Reader = Callable[[], Capture]
+
+
+def load_capture(path: str | Path) -> Capture:
+    """Read a capture of any kind: what it is is seen from the files, and told by ``kind``.
+
+    * a folder with ``transforms.json`` (NeRF/Blender, nerfstudio), or such a file;
+    * a folder with a COLMAP sparse model, in ``sparse/0``, ``sparse`` or by itself;
+    * the folder of a GObjaverse object;
+    * a folder of images with ``poses.npy``;
+    * an SV3D clip (.mp4), or a folder of its 21 frames;
+    * a Zero123++ sheet.
+
+    Every listed frame is checked, image and pose, before anything is returned.
+
+    Raises:
+        InputError: Names the file or frame, what is wrong with it, and what to do.
+        GeoLRMError: An extra is needed and not installed.
+    """
+    capture = read_capture(path)
+    capture.check_facing()
+    return capture
+
+
+def read_capture(path: str | Path) -> Capture:
+    """As :func:`load_capture`, for diagnosis: cameras may be anywhere and look away."""
+    path = existing_path(path)
+    if not path.exists():
+        raise InputError(f"{str(path)!r} is no capture (there is no such path); {WANTED}")
+    if path.is_file():
+        return _file_reader(path)()
+    try:
+        found = _folder_readers(path)
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be listed: {error.strerror}") from error
+    if not found:
+        raise InputError(f"{str(path)!r} is no capture; {WANTED}")
+    if len(found) > 1:
+        raise InputError(
+            f"{str(path)!r} holds more than one capture; give the one that is meant: "
+            f"{' or '.join(str(marker) for marker in found)}"
+        )
+    return next(iter(found.values()))()
+
+
+def _file_reader(path: Path) -> Reader:
+    suffix = path.suffix.lower()
+    if suffix in CONTAINERS:
+        return lambda: read_clip(path)
+    if suffix in IMAGE_SUFFIXES:
+        return lambda: read_sheet(path)
+    if path.name == POSES:
+        return lambda: read_posed_folder(path.parent)
+    if suffix == ".json":
+        return lambda: read_transforms(path, path.parent)
+    raise InputError(f"{str(path)!r} is no capture; {WANTED}")
+
+
+def _folder_readers(folder: Path) -> dict[Path, Reader]:
+    """Readers by what would name each capture alone."""
+    found: dict[Path, Reader] = {}
+    if (file := _transforms_file(folder)) is not None:
+        others = sorted(set(folder.glob("transforms_*.json")) - {file})
+        notes = (f"{file.name} was read, {', '.join(o.name for o in others)} not",) if others else ()
+        found[file] = lambda: read_transforms(file, folder, notes)
+    if (model := find_model(folder)) is not None:
+        found[model] = lambda: read_colmap(model, folder)
+    if holds_object(folder):
+        found[folder] = lambda: read_object(folder)
+    if (folder / POSES).is_file():
+        found[folder / POSES] = lambda: read_posed_folder(folder)
+    if not found:
+        files = list_images(folder)
+        if len(files) == SV3D_FRAMES:
+            found[folder] = lambda: read_frames(folder, files)
+        elif files:
+            raise InputError(
+                f"{str(folder)!r} holds {len(files)} images without poses; give transforms.json, a "
+                f"COLMAP model in sparse/0 or {POSES} with them ({SV3D_FRAMES} images alone are "
+                "read as an SV3D orbit)"
+            )
+    return found
+
+
+def _transforms_file(folder: Path) -> Path | None:
+    """``transforms.json``, or the training part of a NeRF data set, or the only other part."""
+    for name in (TRANSFORMS, TRAINING_TRANSFORMS):
+        if (folder / name).is_file():
+            return folder / name
+    others = sorted(folder.glob("transforms_*.json"))
+    if len(others) > 1:
+        raise InputError(
+            f"{str(folder)!r} holds {', '.join(file.name for file in others)}; give the one file "
+            "that is meant"
+        )
+    return others[0] if others else None

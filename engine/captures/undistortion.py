@@ -1,0 +1,60 @@
+"""Lens distortion of COLMAP's cameras, removed by pycolmap, which is the extra ``[colmap]``."""
+
+import importlib.metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.captures.colmap_model import SparseCamera
+from geolrm.engine.errors import GeoLRMError, InputError
+
+
+def undistorted(
+    image: NDArray[np.uint8], camera: SparseCamera, where: str
+) -> tuple[NDArray[np.uint8], SparseCamera]:
+    """The image [H, W, 3|4] as a pinhole camera sees it, and that camera.
+
+    Raises:
+        GeoLRMError: pycolmap is not installed.
+        InputError: The distortion cannot be undone.
+    """
+    try:
+        importlib.metadata.version("pycolmap")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise GeoLRMError(
+            f"{where} has lens distortion ({camera.model}), and correcting it needs pycolmap, "
+            "which is not installed; run: pip install 'geolrm[colmap]', or undistort the images "
+            "first (colmap image_undistorter)"
+        ) from error
+    import pycolmap
+
+    height, width = image.shape[:2]
+    try:
+        source = pycolmap.Camera(
+            model=camera.model,
+            width=camera.width,
+            height=camera.height,
+            params=list(camera.parameters),
+        )
+        source.rescale(width, height)
+        options = pycolmap.UndistortCameraOptions()
+        rgb, target = _undistort(pycolmap, options, image[..., :3], source)
+        pixels = rgb
+        if image.shape[2] == 4:
+            alpha, _ = _undistort(pycolmap, options, image[..., 3], source)
+            pixels = np.dstack([rgb, alpha])
+        fx, fy = target.focal_length_x, target.focal_length_y
+        cx, cy = target.principal_point_x, target.principal_point_y
+    except Exception as error:  # pybind11 raises what C++ throws
+        raise InputError(
+            f"{where} has lens distortion ({camera.model}) that cannot be undone: "
+            f"{str(error)[:120]}; undistort the images with COLMAP, or calibrate again"
+        ) from error
+    return pixels, SparseCamera("PINHOLE", target.width, target.height, (fx, fy, cx, cy))
+
+
+def _undistort(pycolmap: Any, options: Any, pixels: NDArray[np.uint8], camera: Any):
+    bitmap = pycolmap.Bitmap.from_array(np.ascontiguousarray(pixels))
+    result, target = pycolmap.undistort_image(options, bitmap, camera)
+    return np.asarray(result.to_array(), dtype=np.uint8), target
