@@ -30,8 +30,11 @@ def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np
                 )
             shape, _, dtype = read_header(file)
             rest = path.stat().st_size - file.tell()
-        if dtype.kind not in "fiu" or dtype.hasobject or len(shape) not in (2, 3) or (
-            shape[-2:] not in shapes
+        if (
+            dtype.kind not in "fiu"
+            or dtype.hasobject
+            or len(shape) not in (2, 3)
+            or (shape[-2:] not in shapes)
         ):
             raise InputError(
                 f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers {wanted}"

@@ -47,12 +47,13 @@ class Capture:
     def found(self) -> str:
         """What was recognised, in one line."""
         sizes = {(image.shape[1], image.shape[0]) for image in self.images}
-        size = " x ".join(map(str, next(iter(sizes)))) if len(sizes) == 1 else "different sizes"
+        width, height = next(iter(sizes))
+        size = f"{width} x {height} px" if len(sizes) == 1 else "different sizes"
         with_alpha = sum(image.shape[2] == 4 for image in self.images)
         alpha = {0: "without alpha", len(self): "with alpha"}.get(
             with_alpha, f"{with_alpha} with alpha"
         )
-        return f"{TITLES[self.kind]}: {len(self)} views, {size} px, {alpha}"
+        return f"{TITLES[self.kind]}: {len(self)} views, {size}, {alpha}"
 
     def subset(self, indices: Sequence[int]) -> "Capture":
         """The frames at these indices, in this order."""

@@ -13,9 +13,13 @@ FILL = 0.95  # of the cube's side, for the object's longest one
 RESOLUTION = 64  # voxels along an axis when masks carve
 MASK_SIDE = 256  # px
 NEAR = 0.6  # of the cameras' median distance: points beyond are background
+SHOWN = 0.8  # of the views, what of the hull counts as the object
 FEWEST_POINTS = 10
+COVERED = 0.7  # of the hull's longest side, by points that are to stand for the object
 TRIM = 1.0  # percent of the points at either end of an axis, taken for outliers
 LEAST_UPRIGHT = 0.2  # length of the cameras' mean up vector; below it there is no common up
+
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner, [3] each
 
 
 def fit_to_cube(
@@ -27,8 +31,9 @@ def fit_to_cube(
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """The similarity [4, 4] that takes the object cube to the frame of the poses, and how it came.
 
-    z is the cameras' mean up. Centre and size are those of what all masks agree on where every
-    image has one, otherwise of the points near to where the cameras look.
+    z is the cameras' mean up. Where every image has a mask, centre and size are those of the points
+    inside all masks, or of the masks' visual hull; otherwise of the points near to where the
+    cameras look.
 
     Args:
         images: V of [H, W, 3|4].
@@ -51,15 +56,13 @@ def fit_to_cube(
         notes.append("the cameras have no common up; z was kept as it is")
     turned = np.tile(np.eye(4), (len(c2w), 1, 1))
     turned[:, :3] = upright @ c2w[:, :3]
-    box = None
+    box, basis = None, "the points"
     if all(has_mask(image) for image in images):
-        box = _box_of_masks(images, turned, intrinsics)
-        basis = "what the masks agree on"
+        box, basis = _box_of_masks(images, turned, intrinsics, points @ upright.T)
         if box is None:
             notes.append("the masks agree on no object; the points were used instead")
     if box is None:
         box = _box_of_points(points @ upright.T, turned, where)
-        basis = "the points"
     low, high = box
     side = float((high - low).max()) / FILL
     matrix = make_similarity(side, upright.T, upright.T @ ((low + high) / 2))
@@ -81,9 +84,7 @@ def nearest_to_rays(
     return np.linalg.solve(normal, np.einsum("vij,vj->i", across, origins))
 
 
-def _box_of_points(
-    points: NDArray[np.float64], c2w: NDArray[np.float64], where: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _box_of_points(points: NDArray[np.float64], c2w: NDArray[np.float64], where: str) -> Box:
     origins = c2w[:, :3, 3]
     focus = nearest_to_rays(origins, -c2w[:, :3, 2])
     if focus is not None:
@@ -107,36 +108,51 @@ def _box_of_masks(
     images: Sequence[NDArray[np.uint8]],
     c2w: NDArray[np.float64],
     intrinsics: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Corners of the visual hull; None when there is none."""
+    points: NDArray[np.float64],
+) -> tuple[Box | None, str]:
+    """Corners of the points that the masks leave, or else of the visual hull, and which.
+
+    Close cameras leave a hull that is larger than the object, so points come first where they
+    cover most of it. There is no box when the masks agree on nothing.
+    """
     views = [
         make_silhouette(image, pose, matrix, MASK_SIDE)
         for image, pose, matrix in zip(images, c2w, intrinsics, strict=True)
     ]
-    boxes = [_mask_box(view) for view in views]
-    if any(box is None for box in boxes):
+    hull = _hull_box(views, c2w[:, :3, 3])
+    if hull is None:
+        return None, "the points"
+    inside, shown = carve(views, points)
+    left = points[inside & (shown >= SHOWN * len(views))]
+    if len(left) >= FEWEST_POINTS:
+        low, high = np.percentile(left, [TRIM, 100 - TRIM], axis=0)
+        if (high - low).max() >= COVERED * (hull[1] - hull[0]).max():
+            return (low, high), "the points inside all masks"
+    return hull, "what the masks agree on"
+
+
+def _hull_box(views: Sequence[Silhouette], origins: NDArray[np.float64]) -> Box | None:
+    boxes = [box for view in views if (box := _mask_box(view)) is not None]
+    if len(boxes) < len(views):
         return None
-    rays = np.stack([_ray(view, box[:2]) for view, box in zip(views, boxes, strict=True) if box])
-    origins = c2w[:, :3, 3]
+    rays = np.stack([_ray(view, box[:2]) for view, box in zip(views, boxes, strict=True)])
     centre = nearest_to_rays(origins, rays)
     if centre is None:
         return None
     distances = np.linalg.norm(origins - centre, axis=1)
-    halves = [
-        box[2] / view.intrinsics[0, 0] for view, box in zip(views, boxes, strict=True) if box
-    ]
+    halves = [box[2] / view.intrinsics[0, 0] for view, box in zip(views, boxes, strict=True)]
     radius = 1.5 * float(np.max(distances * halves))
-    low = high = None
+    low = high = centre
     for _ in range(2):  # the second time at the resolution of the object itself
         points = grid(centre, radius, RESOLUTION)
         inside, shown = carve(views, points)
-        hull = points[inside & (shown >= len(views) / 2)]
+        hull = points[inside & (shown >= SHOWN * len(views))]
         if not len(hull):
             return None
         voxel = radius / RESOLUTION  # half of one
         low, high = hull.min(axis=0) - voxel, hull.max(axis=0) + voxel
         centre, radius = (low + high) / 2, 0.55 * float((high - low).max())
-    return (low, high) if low is not None and high is not None else None
+    return low, high
 
 
 def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:

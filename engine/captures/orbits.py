@@ -16,9 +16,7 @@ TILE = 320  # px, of a Zero123++ sheet
 SHEETS = {(2 * TILE, 3 * TILE): (3, 2), (3 * TILE, 2 * TILE): (2, 3)}  # (width, height): layout
 
 
-def sv3d_capture(
-    path: Path, names: Sequence[str], images: Sequence[NDArray[np.uint8]]
-) -> Capture:
+def sv3d_capture(path: Path, names: Sequence[str], images: Sequence[NDArray[np.uint8]]) -> Capture:
     """21 frames, frame i at azimuth i * 360 / 21 (degrees), elevation 10, radius 1.5."""
     if len(images) != SV3D_FRAMES:
         raise InputError(

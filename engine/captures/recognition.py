@@ -84,7 +84,9 @@ def _folder_readers(folder: Path) -> dict[Path, Reader]:
     found: dict[Path, Reader] = {}
     if (file := _transforms_file(folder)) is not None:
         others = sorted(set(folder.glob("transforms_*.json")) - {file})
-        notes = (f"{file.name} was read, {', '.join(o.name for o in others)} not",) if others else ()
+        notes = (
+            (f"{file.name} was read, {', '.join(o.name for o in others)} not",) if others else ()
+        )
         found[file] = lambda: read_transforms(file, folder, notes)
     if (model := find_model(folder)) is not None:
         found[model] = lambda: read_colmap(model, folder)
