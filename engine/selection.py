@@ -56,8 +56,12 @@ def voxel_hash(seed: int, voxels: NDArray[np.int64]) -> NDArray[np.uint32]:
     For one seed it is a bijection of the voxels, so there are no ties, and a voxel's rank against
     another does not depend on the rest: one voxel that flips changes the subset by at most one.
     """
-    key = _mix(np.array([seed % 2**32], dtype=np.uint32))
-    return _mix(voxels.astype(np.uint32) ^ key)
+    return _mix(voxels.astype(np.uint32) ^ seed_key(seed))
+
+
+def seed_key(seed: int) -> np.uint32:
+    """``mix(seed mod 2^32)``: all that a kernel needs of the seed."""
+    return _mix(np.array([seed % 2**32], dtype=np.uint32))[0]
 
 
 def select_anchors(

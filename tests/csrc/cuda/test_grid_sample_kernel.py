@@ -66,7 +66,9 @@ def test_a_tap_without_weight_is_not_read():
 
 
 def test_refuses_what_it_does_not_know():
-    with pytest.raises(InputError, match=r"padding is 'reflection'; it must be 'zeros' or 'border'"):
+    with pytest.raises(
+        InputError, match=r"padding is 'reflection'; it must be 'zeros' or 'border'"
+    ):
         GridSample(padding="reflection")
     with pytest.raises(InputError, match=r"input has shape \[1, 2, 3\]; it must be \[N, C, H, W\]"):
         GridSample().calls(0, 0, 0, shape=(1, 2, 3), points=1)
