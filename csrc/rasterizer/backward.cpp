@@ -137,7 +137,7 @@ void render_view_backward(const SplatModel& model, const View& view, const Param
   const Kernel& kernel = kernel_for(options.isa);
   workspace.prepare(kernel, resolve_threads(options.threads));
   TileLists& lists = workspace.lists;
-  lists.find(model, view, parameters, kernel, options.threads);
+  lists.find(model, view, parameters, kernel, kNoSplit, options.threads);
   stats.visible += lists.candidates();
   stats.pairs += lists.pairs();
   const int64_t tiles = static_cast<int64_t>(view.tiles_x) * view.tiles_y;

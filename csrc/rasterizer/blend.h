@@ -8,13 +8,6 @@
 namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
 
-// T > 0: transmittance of an unfinished pixel; T < 0: minus that of a finished one.
-struct alignas(64) BlockState {
-  float transmittance[kLanes];
-  float color[3][kLanes];
-  float depth[kLanes];
-};
-
 struct BlendLimits {
   float log2_alpha_min, alpha_max, transmittance_min;
 };

@@ -19,8 +19,8 @@ inline float variance_along(float jx, float jy, float jz, float xx, float xy, fl
   return (variance > 0.0f ? variance : 0.0f) + rounding;
 }
 
-int64_t find_candidates(const SplatModel& model, const View& view, const Parameters& parameters,
-                        int64_t begin, int64_t end, Candidate* out) {
+Found find_candidates(const SplatModel& model, const View& view, const Parameters& parameters,
+                      int64_t begin, int64_t end, uint32_t split, Candidate* out) {
   constexpr int kStep = SplatModel::kPadding;
   constexpr float kSlackPixels = 0.02f;
   const Camera& camera = view.camera;
@@ -43,7 +43,7 @@ int64_t find_candidates(const SplatModel& model, const View& view, const Paramet
 
   alignas(64) float depth[kStep];
   alignas(64) int x0[kStep], x1[kStep], y0[kStep], y1[kStep], visible[kStep];
-  int64_t found = 0;
+  int64_t near = 0, far = end - begin;  // the next free places; at least one is
   for (int64_t base = begin; base < end; base += kStep) {
     const float* plane[SplatModel::kPlanes];
     for (int k = 0; k < SplatModel::kPlanes; ++k) {
@@ -91,17 +91,21 @@ int64_t find_candidates(const SplatModel& model, const View& view, const Paramet
     }
     const int count = static_cast<int>(end - base < kStep ? end - base : kStep);
     for (int i = 0; i < count; ++i) {
-      Candidate& candidate = out[found];
+      Candidate candidate;
       std::memcpy(&candidate.key, &depth[i], 4);
       candidate.id = static_cast<uint32_t>(base + i);
       candidate.block_x0 = static_cast<uint16_t>(x0[i]);
       candidate.block_x1 = static_cast<uint16_t>(x1[i]);
       candidate.block_y0 = static_cast<uint16_t>(y0[i]);
       candidate.block_y1 = static_cast<uint16_t>(y1[i]);
-      found += visible[i];
+      const int64_t is_near = candidate.key < split;
+      out[far - 1] = candidate;
+      out[near] = candidate;
+      near += visible[i] & is_near;
+      far -= visible[i] & (is_near ^ 1);
     }
   }
-  return found;
+  return {near, end - begin - far};
 }
 
 }  // namespace

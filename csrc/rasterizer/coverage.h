@@ -8,11 +8,6 @@
 namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
 
-// Rows of a tile as bits: bit j of rows[i] is block (column j, row i).
-struct alignas(32) BlockRows {
-  uint16_t rows[kMaxTileBlocks];
-};
-
 // For each lane, the blocks whose pixel centres lie within (a dx + b dy)^2 + (c dy)^2 <= reach.
 // Slightly more is allowed, less is not: what this leaves out is never drawn, so the margins cover
 // the rounding here and in blending, and the image does not depend on where tiles begin.

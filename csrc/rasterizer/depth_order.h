@@ -70,14 +70,20 @@ struct AliveSums {
   }
 };
 
-// Sorts by (depth, index): all keys differ, so the order is the same however it is reached.
+// Sorts by (depth, index): all keys differ, so the order is the same however it is reached. A few
+// keys go straight to their ranks: no branch to mispredict, and vectors of comparisons.
 inline void sort_keys(uint64_t* keys, int64_t count) {
-  if (count <= 40) {
-    for (int64_t i = 1; i < count; ++i) {
-      const uint64_t key = keys[i];
-      int64_t j = i;
-      for (; j > 0 && keys[j - 1] > key; --j) keys[j] = keys[j - 1];
-      keys[j] = key;
+  constexpr int kFew = 32;
+  if (count <= 1) return;
+  if (count <= kFew) {
+    int64_t copy[kFew];
+    const int n = static_cast<int>(count);
+    for (int i = 0; i < n; ++i) copy[i] = static_cast<int64_t>(keys[i]);  // the top bit is 0
+    for (int i = 0; i < n; ++i) {
+      const int64_t key = copy[i];
+      int64_t rank = 0;
+      for (int j = 0; j < n; ++j) rank += copy[j] < key;
+      keys[rank] = static_cast<uint64_t>(key);
     }
   } else {
     const auto less = [](uint64_t a, uint64_t b) { return a < b; };

@@ -34,6 +34,11 @@ struct Candidate {
   uint16_t block_x0, block_x1, block_y0, block_y1;
 };
 
+// Candidates nearer than a split key, and the others.
+struct Found {
+  int64_t near, far;
+};
+
 // Entries of a tile: (key << 32 | id), and the box within the tile, four bits a side.
 struct TileEntries {
   const uint64_t* keys;
@@ -46,6 +51,24 @@ struct Image {
   float* rgb;    // [H, W, 3]
   float* alpha;  // [H, W]
   float* depth;  // [H, W]
+};
+
+// T > 0: transmittance of an unfinished pixel; T < 0: minus that of a finished one.
+struct alignas(64) BlockState {
+  float transmittance[kBlock * kBlock];
+  float color[3][kBlock * kBlock];
+  float depth[kBlock * kBlock];
+};
+
+// Rows of a tile as bits: bit j of rows[i] is block (column j, row i).
+struct alignas(32) BlockRows {
+  uint16_t rows[kMaxTileBlocks];
+};
+
+// A tile on its way from front to back.
+struct TileState {
+  BlockState blocks[kMaxTileBlocks * kMaxTileBlocks];
+  BlockRows alive;  // blocks with an unfinished pixel
 };
 
 struct StageClock {
@@ -68,6 +91,7 @@ struct TileTask {
   int tile_x, tile_y;
   TileEntries entries;
   Image image;
+  TileState* state = nullptr;  // holds the state between passes; null: the image does
   bool first_pass, last_pass;
   bool cull = true;  // false: the bench's comparison without occlusion culling
   bool timed = false;
@@ -88,10 +112,12 @@ struct Recording;
 struct TileScratch;  // opaque to the caller, one per worker
 
 struct Kernel {
-  // Writes the candidates of splats [begin, end), begin a multiple of SplatModel::kPadding.
-  int64_t (*find_candidates)(const SplatModel&, const View&, const Parameters&, int64_t begin,
-                             int64_t end, Candidate* out);
-  // Draws one tile; returns true when every pixel of it is finished.
+  // Writes the candidates of splats [begin, end), begin a multiple of SplatModel::kPadding: those
+  // with a key below the split from the front of `out`, the others from the back of its end - begin
+  // places.
+  Found (*find_candidates)(const SplatModel&, const View&, const Parameters&, int64_t begin,
+                           int64_t end, uint32_t split, Candidate* out);
+  // Draws one tile; returns true when every pixel of it is finished, and written to the image.
   bool (*render_tile)(const TileTask&, TileScratch&, StageClock&);
   // Walks one tile to the back and again to the front; hands rows of gradients to the recording.
   void (*trace_tile)(const TileTask&, const ImageGradients&, TileScratch&, Recording&, StageClock&);

@@ -7,14 +7,13 @@ namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
 
 // Starts (or, after the first pass, resumes) a tile. Pixels outside the image count as finished.
-// `alive` gets a bit for each block with an unfinished pixel.
-inline void load_tile(const TileTask& task, BlockState* states, BlockRows& alive) {
+inline void load_tile(const TileTask& task, TileState& tile) {
   const View& view = *task.view;
   const int blocks = view.tile_blocks;
-  for (int row = 0; row < kMaxTileBlocks; ++row) alive.rows[row] = 0;
+  for (int row = 0; row < kMaxTileBlocks; ++row) tile.alive.rows[row] = 0;
   for (int row = 0; row < blocks; ++row) {
     for (int column = 0; column < blocks; ++column) {
-      BlockState& state = states[row * kMaxTileBlocks + column];
+      BlockState& state = tile.blocks[row * kMaxTileBlocks + column];
       const int x0 = (task.tile_x * blocks + column) * kBlock;
       const int y0 = (task.tile_y * blocks + row) * kBlock;
       bool any_alive = false;
@@ -36,12 +35,15 @@ inline void load_tile(const TileTask& task, BlockState* states, BlockRows& alive
           any_alive |= state.transmittance[i] > 0;
         }
       }
-      if (any_alive) alive.rows[row] = static_cast<uint16_t>(alive.rows[row] | (1u << column));
+      if (any_alive) {
+        tile.alive.rows[row] = static_cast<uint16_t>(tile.alive.rows[row] | (1u << column));
+      }
     }
   }
 }
 
-inline void store_tile(const TileTask& task, const BlockState* states) {
+// Writes the tile's final values, or what the next pass resumes from.
+inline void store_tile(const TileTask& task, const BlockState* states, bool final) {
   const View& view = *task.view;
   const int blocks = view.tile_blocks;
   const float* background = task.parameters->background;
@@ -57,8 +59,8 @@ inline void store_tile(const TileTask& task, const BlockState* states) {
         for (int k = 0; k < 3; ++k) final_color[k][i] = state.color[k][i] + t * background[k];
         final_alpha[i] = 1.0f - t;
       }
-      const float (*color)[kLanes] = task.last_pass ? final_color : state.color;
-      const float* alpha = task.last_pass ? final_alpha : state.transmittance;
+      const float (*color)[kLanes] = final ? final_color : state.color;
+      const float* alpha = final ? final_alpha : state.transmittance;
       const int rows = y0 + kBlock <= view.size.height ? kBlock : view.size.height - y0;
       const int columns = x0 + kBlock <= view.size.width ? kBlock : view.size.width - x0;
       for (int j = 0; j < rows; ++j) {

@@ -36,6 +36,8 @@ class Workspace {
 
   std::mutex mutex;
   TileLists lists;
+  AlignedBuffer<TileState> states;  // of all tiles, between passes
+  AliveBlocks alive;
   struct Worker {
     TileScratch* scratch = nullptr;
     AlignedBuffer<uint64_t> keys;

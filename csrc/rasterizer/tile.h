@@ -19,13 +19,13 @@ namespace GEOLRM_RASTER_ISA {
 namespace {
 
 struct alignas(64) Scratch : TileScratch {
-  BlockState states[kTileArea];
+  TileState own;    // the state of a tile that is drawn in one pass
+  TileState* tile;  // of the tile at hand
   Record records[kBatch];
   BlockRows rows[kBatch];
   uint64_t masks[kTileArea];  // which of the batch touch a block
   Buckets buckets;
   AliveSums sums;
-  BlockRows alive;
   uint32_t pending[kBatch];
 };
 
@@ -62,7 +62,7 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* tou
   const float tile_x = static_cast<float>(task.tile_x * view.tile_blocks * kBlock);
   const float tile_y = static_cast<float>(task.tile_y * view.tile_blocks * kBlock);
   uint64_t alive[4];
-  std::memcpy(alive, s.alive.rows, sizeof(alive));
+  std::memcpy(alive, s.tile->alive.rows, sizeof(alive));
   for (int w = 0; w < 4; ++w) touched[w] = 0;
   std::memset(s.rows + count, 0, (kBatch - count) * sizeof(BlockRows));
   for (int begin = 0; begin < count; begin += kLanes) {
@@ -99,16 +99,16 @@ inline void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touche
       const int block = 64 * w + lowest_bit(bits);
       const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
       if (task.timed) clock.block_pairs += count_bits(s.masks[block]);
-      if (!blend_block<kCull>(s.states[block], s.records, s.masks[block],
+      if (!blend_block<kCull>(s.tile->blocks[block], s.records, s.masks[block],
                               static_cast<float>((first_x + column) * kBlock),
                               static_cast<float>((first_y + row) * kBlock), limits) &&
           kCull) {
-        s.alive.rows[row] = static_cast<uint16_t>(s.alive.rows[row] & ~(1u << column));
+        s.tile->alive.rows[row] = static_cast<uint16_t>(s.tile->alive.rows[row] & ~(1u << column));
         changed = true;
       }
     }
   }
-  if (changed) s.sums.rebuild(s.alive);
+  if (changed) s.sums.rebuild(s.tile->alive);
 }
 
 inline bool stopped(const TileTask& task) {
@@ -168,16 +168,20 @@ inline void walk_tile(const TileTask& task, Scratch& s, StageClock& clock, Stage
 template <bool kCull>
 inline bool draw_tile(const TileTask& task, Scratch& s, StageClock& clock) {
   StageTimer timer(task.timed);
-  load_tile(task, s.states, s.alive);
-  s.sums.rebuild(s.alive);
+  s.tile = task.state ? task.state : &s.own;
+  if (task.first_pass || !task.state) load_tile(task, *s.tile);
+  s.sums.rebuild(s.tile->alive);
   timer.lap(clock.write);
   const BlendLimits limits = limits_of(task);
   walk_tile<kCull>(task, s, clock, timer, [&](int, const uint64_t* touched) {
     blend_batch<kCull>(task, s, touched, limits, clock);
   });
-  store_tile(task, s.states);
+  const bool finished = kCull && !s.sums.any();
+  if (finished || task.last_pass || !task.state) {
+    store_tile(task, s.tile->blocks, finished || task.last_pass);
+  }
   timer.lap(clock.write);
-  return !s.sums.any();
+  return finished;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "tile_lists.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "thread_pool.h"
 
@@ -52,9 +53,25 @@ int64_t chunk_size(int64_t count) {
   return (size + SplatModel::kPadding - 1) / SplatModel::kPadding * SplatModel::kPadding;
 }
 
+void AliveBlocks::build(const View& view, const TileState* states) {
+  width = view.blocks_x + 1;
+  sums.assign(static_cast<size_t>(width) * (view.blocks_y + 1), 0);
+  for (int y = 0; y < view.blocks_y; ++y) {
+    const TileState* const row = states + static_cast<int64_t>(y / view.tile_blocks) * view.tiles_x;
+    const uint32_t* const above = sums.data() + static_cast<int64_t>(y) * width;
+    uint32_t* const below = sums.data() + static_cast<int64_t>(y + 1) * width;
+    uint32_t sum = 0;
+    for (int x = 0; x < view.blocks_x; ++x) {
+      const uint32_t bits = row[x / view.tile_blocks].alive.rows[y % view.tile_blocks];
+      sum += bits >> (x % view.tile_blocks) & 1;
+      below[x + 1] = above[x + 1] + sum;
+    }
+  }
+}
+
 void TileLists::find(const SplatModel& model, const View& view, const Parameters& parameters,
-                     const Kernel& kernel, int threads) {
-  const int64_t n = model.count();
+                     const Kernel& kernel, uint32_t split, int threads) {
+  const int64_t n = count_ = model.count();
   chunk_ = chunk_size(n);
   chunks_ = (n + chunk_ - 1) / chunk_;
   tiles_ = static_cast<int64_t>(view.tiles_x) * view.tiles_y;
@@ -62,34 +79,67 @@ void TileLists::find(const SplatModel& model, const View& view, const Parameters
   candidates_.reserve(n + 1);
   counts_.reserve(std::max<int64_t>(chunks_ * tiles_, 1));
   found_.assign(chunks_, 0);
-  const int shift = tile_shift(view);
+  far_.assign(chunks_, 0);
   parallel_for(chunks_, 1, threads, [&](int64_t first, int64_t last, int) {
     for (int64_t chunk = first; chunk < last; ++chunk) {
       const int64_t begin = chunk * chunk_, end = std::min(begin + chunk_, n);
       Candidate* const out = candidates_.data() + begin;
-      const int64_t found = kernel.find_candidates(model, view, parameters, begin, end, out);
-      found_[chunk] = found;
-      uint32_t* const counts = counts_.data() + chunk * tiles_;
-      std::fill(counts, counts + tiles_, 0u);
-      for (int64_t i = 0; i < found; ++i) {
-        const TileRange range = tiles_of(out[i], shift);
-        if (is_small(range)) {
-          const uint32_t wide = range.x1 - range.x0, high = range.y1 - range.y0;
-          uint32_t* const top = counts + static_cast<int64_t>(range.y0) * view.tiles_x;
-          uint32_t* const bottom = counts + static_cast<int64_t>(range.y1) * view.tiles_x;
-          ++top[range.x0];
-          top[range.x1] += wide;
-          bottom[range.x0] += high;
-          bottom[range.x1] += wide & high;
-        } else {
-          for_tiles(range, view.tiles_x, [&](int64_t tile, int, int) { ++counts[tile]; });
-        }
-      }
+      const Found found = kernel.find_candidates(model, view, parameters, begin, end, split, out);
+      found_[chunk] = found.near;
+      far_[chunk] = found.far;
+      count_tiles(view, chunk);
     }
   });
-  total_candidates_ = 0;
-  for (int64_t found : found_) total_candidates_ += found;
-  // Each tile's list, then each chunk's part of it.
+  far_candidates_ = std::accumulate(far_.begin(), far_.end(), int64_t{0});
+  place_chunks();
+}
+
+void TileLists::advance(const View& view, const AliveBlocks& alive, int threads) {
+  next_ = far_candidates_ = 0;
+  parallel_for(chunks_, 1, threads, [&](int64_t first, int64_t last, int) {
+    for (int64_t chunk = first; chunk < last; ++chunk) {
+      const int64_t begin = chunk * chunk_, end = std::min(begin + chunk_, count_);
+      Candidate* const out = candidates_.data() + begin;
+      const Candidate* const far = candidates_.data() + end - far_[chunk];
+      int64_t kept = 0;
+      for (int64_t i = 0; i < far_[chunk]; ++i) {
+        const Candidate c = far[i];  // never overtaken by what is kept
+        out[kept] = c;
+        kept += alive.any(c);
+      }
+      found_[chunk] = kept;
+      far_[chunk] = 0;
+      count_tiles(view, chunk);
+    }
+  });
+  place_chunks();
+}
+
+void TileLists::count_tiles(const View& view, int64_t chunk) {
+  const int shift = tile_shift(view);
+  const Candidate* const found = candidates_.data() + chunk * chunk_;
+  const int64_t count = found_[chunk];
+  uint32_t* const counts = counts_.data() + chunk * tiles_;
+  std::fill(counts, counts + tiles_, 0u);
+  for (int64_t i = 0; i < count; ++i) {
+    const TileRange range = tiles_of(found[i], shift);
+    if (is_small(range)) {
+      const uint32_t wide = range.x1 - range.x0, high = range.y1 - range.y0;
+      uint32_t* const top = counts + static_cast<int64_t>(range.y0) * view.tiles_x;
+      uint32_t* const bottom = counts + static_cast<int64_t>(range.y1) * view.tiles_x;
+      ++top[range.x0];
+      top[range.x1] += wide;
+      bottom[range.x0] += high;
+      bottom[range.x1] += wide & high;
+    } else {
+      for_tiles(range, view.tiles_x, [&](int64_t tile, int, int) { ++counts[tile]; });
+    }
+  }
+}
+
+// Where each tile's list lies, then each chunk's part of it.
+void TileLists::place_chunks() {
+  total_candidates_ = std::accumulate(found_.begin(), found_.end(), int64_t{0});
   offsets_.assign(tiles_ + 1, 0);
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     uint32_t* const counts = counts_.data() + chunk * tiles_;
@@ -155,12 +205,13 @@ void TileLists::scatter_all(const View& view, int threads) {
 void TileLists::sort_by_depth() {
   // One stable radix sort on the depth keys: candidates are in order of index already.
   sorted_.reserve(total_candidates_ + 1);
-  Candidate* from = candidates_.data();
+  // Not in place, as far candidates lie between them.
+  Candidate* from = spare_.reserve(total_candidates_ + 1);
   Candidate* to = sorted_.data();
   int64_t at = 0;
   for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
     const Candidate* const found = candidates_.data() + chunk * chunk_;
-    std::copy(found, found + found_[chunk], from + at);  // never overtakes what it reads
+    std::copy(found, found + found_[chunk], from + at);
     at += found_[chunk];
   }
   constexpr int kBits = 11, kBins = 1 << kBits;

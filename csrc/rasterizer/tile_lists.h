@@ -11,14 +11,35 @@ namespace geolrm::raster {
 // Splats per chunk of work. Chunks do not depend on the number of threads, nor does their result.
 int64_t chunk_size(int64_t count);
 
+// Unfinished blocks above and left of each corner of the image's grid of blocks.
+struct AliveBlocks {
+  int width = 0;  // corners in a row
+  std::vector<uint32_t> sums;
+
+  void build(const View& view, const TileState* states);
+  bool any(const Candidate& c) const {
+    const uint32_t* const top = sums.data() + static_cast<int64_t>(c.block_y0) * width;
+    const uint32_t* const bottom = sums.data() + static_cast<int64_t>(c.block_y1 + 1) * width;
+    return bottom[c.block_x1 + 1] - top[c.block_x1 + 1] != bottom[c.block_x0] - top[c.block_x0];
+  }
+};
+
+constexpr uint32_t kNoSplit = ~0u;
+
 // The candidates of one view and, for one pass over a range of depth at a time, the tiles' lists.
 class TileLists {
  public:
-  // Finds the candidates and counts their tiles.
+  // Finds the candidates and counts the tiles of those with a depth key below the split.
   void find(const SplatModel& model, const View& view, const Parameters& parameters,
-            const Kernel& kernel, int threads);
+            const Kernel& kernel, uint32_t split, int threads);
 
+  // Drops the candidates so far, goes on to the others and counts their tiles, but for those that
+  // are hidden behind finished blocks.
+  void advance(const View& view, const AliveBlocks& alive, int threads);
+
+  // Of the part at hand, which the lists are made of; the far candidates come after it.
   int64_t candidates() const { return total_candidates_; }
+  int64_t far_candidates() const { return far_candidates_; }
   int64_t pairs() const { return total_pairs_; }
 
   // Lists all candidates at once; for when pairs() fits the budget.
@@ -39,13 +60,15 @@ class TileLists {
   int64_t largest_tile() const;
 
  private:
-  void count_tiles(const View& view, const Candidate& candidate, uint32_t* counts) const;
+  void count_tiles(const View& view, int64_t chunk);
+  void place_chunks();
 
-  int64_t chunk_ = 0, chunks_ = 0, tiles_ = 0;
-  int64_t total_candidates_ = 0, total_pairs_ = 0, next_ = 0;
-  AlignedBuffer<Candidate> candidates_, sorted_;
+  int64_t count_ = 0, chunk_ = 0, chunks_ = 0, tiles_ = 0;
+  int64_t total_candidates_ = 0, far_candidates_ = 0, total_pairs_ = 0, next_ = 0;
+  AlignedBuffer<Candidate> candidates_, sorted_, spare_;
   AlignedBuffer<uint32_t> counts_;  // [chunks, tiles], then where each chunk writes in a tile
-  std::vector<int64_t> found_;      // candidates of each chunk
+  std::vector<int64_t> found_;      // candidates of each chunk, at the front of its part
+  std::vector<int64_t> far_;        // of each chunk, at the back
   std::vector<int64_t> offsets_;    // [tiles + 1] into keys_ and boxes_
   AlignedBuffer<uint64_t> keys_;
   AlignedBuffer<uint16_t> boxes_;

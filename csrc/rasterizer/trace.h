@@ -59,17 +59,17 @@ inline void trace_batch(const TileTask& task, Scratch& s, int count, const uint6
       const int64_t segment = recording.segment_count++;
       recording.segments[segment] = {first, entries, last_segment[block]};
       last_segment[block] = static_cast<int32_t>(segment);
-      const bool alive = trace_block(s.states[block], s.records, s.masks[block], seen[block],
+      const bool alive = trace_block(s.tile->blocks[block], s.records, s.masks[block], seen[block],
                                      static_cast<float>((first_x + column) * kBlock),
                                      static_cast<float>((first_y + row) * kBlock), limits);
       seen[block] += static_cast<float>(entries);
       if (!alive) {
-        s.alive.rows[row] = static_cast<uint16_t>(s.alive.rows[row] & ~(1u << column));
+        s.tile->alive.rows[row] = static_cast<uint16_t>(s.tile->alive.rows[row] & ~(1u << column));
         changed = true;
       }
     }
   }
-  if (changed) s.sums.rebuild(s.alive);
+  if (changed) s.sums.rebuild(s.tile->alive);
 }
 
 struct alignas(64) BlockGradients {
@@ -150,8 +150,9 @@ inline void trace_tile(const TileTask& task, const ImageGradients& gradients, Sc
                        Recording& recording, StageClock& clock) {
   StageTimer timer(task.timed);
   recording.record_count = recording.item_count = recording.segment_count = 0;
-  load_tile(task, s.states, s.alive);
-  s.sums.rebuild(s.alive);
+  s.tile = &s.own;
+  load_tile(task, *s.tile);
+  s.sums.rebuild(s.tile->alive);
   const BlendLimits limits = limits_of(task);
   int32_t last_segment[kTileArea];
   float seen[kTileArea];
@@ -169,7 +170,7 @@ inline void trace_tile(const TileTask& task, const ImageGradients& gradients, Sc
     const int x0 = (first_x + block % kMaxTileBlocks) * kBlock;
     const int y0 = (first_y + block / kMaxTileBlocks) * kBlock;
     const BlockGradients g = load_gradients(gradients, task.view->size, x0, y0);
-    gradients_of_block(s.states[block], g, last_segment[block], seen[block],
+    gradients_of_block(s.tile->blocks[block], g, last_segment[block], seen[block],
                        task.parameters->background, recording, static_cast<float>(x0),
                        static_cast<float>(y0), limits);
   }

@@ -21,10 +21,11 @@ def scenes():
     ties.means[:] = np.round(ties.means * 8) / 8
     flat = cloud(1500, 5, low=0.02, high=0.3)
     flat.means[:, 2] = 0
-    return {"dense": dense, "ties": ties, "flat": flat}
+    many = cloud(14000, 6, low=0.02, high=0.1)  # enough for the pixels to be drawn in two parts
+    return {"dense": dense, "ties": ties, "flat": flat, "many": many}
 
 
-@pytest.mark.parametrize("name", ["dense", "ties", "flat"])
+@pytest.mark.parametrize("name", ["dense", "ties", "flat", "many"])
 @pytest.mark.parametrize("isa", ISAS)
 def test_bit_identical(name, isa):
     model = scenes()[name].model()
@@ -46,6 +47,18 @@ def test_bit_identical(name, isa):
         {"threads": 2, "cull": False},
     ):
         assert draw(**options) == expected, options
+
+
+def test_what_the_nearer_part_hides_is_not_listed():
+    model = scenes()["many"].model()
+    w2c, k = camera(SIZE)
+    out = Renders.empty(1, SIZE)
+    frame = (w2c[None], k[None], *SIZE, _C.RasterParameters(), out.rgb, out.alpha, out.depth)
+    whole, parts = model.render(*frame, cull=False), model.render(*frame)
+    assert (whole["passes"], parts["passes"]) == (1, 2)
+    assert parts["visible"] == whole["visible"]
+    assert parts["pairs"] < 0.9 * whole["pairs"]
+    assert model.render(*frame, pair_budget=3000)["passes"] > 3
 
 
 def test_isas_agree():
