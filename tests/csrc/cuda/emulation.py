@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
 from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.launch import Call, Source
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from csrc.cuda import emulation
 from csrc.cuda.emulation import address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from csrc.cuda import emulation
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.errors import InputError
 from geolrm.engine.selection import select_anchors

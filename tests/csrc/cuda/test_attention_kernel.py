@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from csrc.cuda import emulation
 from csrc.cuda.emulation import address
 from csrc.test_deformable_attention import make_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import deformable_attention as reference
 
+from csrc.cuda import emulation
 from geolrm import _C
 from geolrm.engine.cuda.kernels import DeformableCrossAttention
 from geolrm.engine.errors import InputError

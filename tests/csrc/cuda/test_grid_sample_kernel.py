@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from csrc.cuda import emulation
 from csrc.cuda.emulation import address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import grid_sample
 
+from csrc.cuda import emulation
 from geolrm.engine.cuda.kernels import GridSample
 from geolrm.engine.errors import InputError
 
