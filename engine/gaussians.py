@@ -101,7 +101,8 @@ class Gaussians:
         Raises:
             InputError: The matrix mirrors, shears, or scales axes differently.
         """
-        from geolrm.engine import harmonics, similarity
+        from geolrm.engine import similarity
+        from geolrm.engine.formats import harmonics
 
         scale, rotation, translation = similarity.split_similarity(matrix)
         turned = similarity.quaternion(rotation)
