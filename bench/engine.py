@@ -69,7 +69,7 @@ def run_engine(options: argparse.Namespace) -> dict[str, Any]:
     chosen, _ = make_views(engine.manifest.image_size, options.views)
 
     def run() -> Any:
-        return engine.run(chosen.images, chosen.cameras, max_tokens=options.tokens)
+        return engine.run(chosen.images, chosen.cameras, max_tokens=options.tokens, refine_steps=0)
 
     scene = run()
     timings: dict[str, list[float]] = {}

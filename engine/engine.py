@@ -16,6 +16,7 @@ from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
 from geolrm.engine.plan import PlanRunner, Workspace
 from geolrm.engine.preprocessing import Images, Views, count_images, prepare_views
+from geolrm.engine.refinement import REFERENCE_SIZE, refine
 from geolrm.engine.scene import Scene
 from geolrm.engine.selection import (
     AnchorChoice,
@@ -25,10 +26,12 @@ from geolrm.engine.selection import (
     select_anchors,
 )
 from geolrm.engine.stopwatch import Stopwatch
+from geolrm.engine.visibility import drop_hidden
 from geolrm.engine.voxel_grid import rope_indices
 
 BACKENDS = ("auto", "onnxruntime")
 MAX_THREADS = 1024
+MAX_REFINE_STEPS = 1000
 
 
 class Engine:
@@ -87,6 +90,7 @@ class Engine:
         max_tokens: int | None = None,
         selection: Selection = "random",
         anchors: ArrayLike | None = None,
+        refine_steps: int | None = None,
     ) -> Scene:
         """Reconstruct one object.
 
@@ -102,6 +106,9 @@ class Engine:
             max_tokens: Largest number of anchors; None takes the bundle's preferred number.
             selection: ``"random"``, or ``"confident"`` for the largest logits.
             anchors: [M, 3] positions to use instead of the proposal's, in this order.
+            refine_steps: Steps of gradient descent on the input pictures after the network, see
+                :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
+                None takes the bundle's number; 0 gives what the network says, anchor by anchor.
 
         Returns:
             The scene; with no occupied voxel it has no Gaussians, and a warning says so.
@@ -109,16 +116,20 @@ class Engine:
         Raises:
             InputError: An argument breaks its rule; the message says which and what to do.
         """
-        choice = self.choose(seed, max_tokens, selection, anchors)
+        choice = self.choose(seed, max_tokens, selection, anchors, refine_steps)
         clock = Stopwatch()
         with clock("prepare"):
             cameras = self._cameras(poses, intrinsics, fov)
             self._check_view_count(count_images(images))
-            views = prepare_views(images, cameras, self.manifest.image_size)
+            views = self.prepare(images, cameras)
         with self.lock:
             with clock("encode"):
                 features = self.encode(views)
             return self.finish(views, features, choice, clock)
+
+    def prepare(self, images: Images, cameras: Cameras) -> Views:
+        """Images as the model takes them, and at the size that a refinement compares."""
+        return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE)
 
     def live(self) -> LiveCapture:
         """A capture that grows view by view; each view is encoded once, when it is added."""
@@ -230,17 +241,34 @@ class Engine:
                     stacklevel=3,
                 )
                 gaussians = _no_gaussians()
+        if choice.refine_steps and len(gaussians):
+            with clock("refine"):
+                gaussians = refine(
+                    drop_hidden(gaussians, self.threads),
+                    views,
+                    steps=choice.refine_steps,
+                    seed=choice.seed,
+                    threads=self.threads,
+                )
         logits = proposal.logits if proposal is not None and choice.given is None else None
         return Scene(gaussians, positions, logits, num_occupied, views, clock.timings())
 
     def choose(
-        self, seed: int, max_tokens: int | None, selection: Selection, anchors: ArrayLike | None
+        self,
+        seed: int,
+        max_tokens: int | None,
+        selection: Selection,
+        anchors: ArrayLike | None,
+        refine_steps: int | None,
     ) -> AnchorChoice:
-        """Check how anchors are to be chosen, before any work is done."""
+        """Check how anchors are to be chosen and refined, before any work is done."""
         seed = check_whole("seed", seed, 0, 2**64)
         check_selection(selection)
         given = None if anchors is None else self._given_anchors(anchors)
-        return AnchorChoice(seed, self._token_limit(max_tokens), selection, given)
+        if refine_steps is None:
+            refine_steps = self.manifest.refine_steps or 0
+        refine_steps = check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
+        return AnchorChoice(seed, self._token_limit(max_tokens), selection, given, refine_steps)
 
     @property
     def _feature_shape(self) -> tuple[int, int]:

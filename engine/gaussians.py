@@ -65,6 +65,11 @@ class Gaussians:
         color = "colors" if self.sh is None else f"sh of {self.sh.shape[1]} coefficients"
         return f"Gaussians({len(self):,}, {color})"
 
+    def take(self, which: NDArray[np.bool_] | NDArray[np.integer]) -> Gaussians:
+        """Those that a mask [N] keeps, or that indices name."""
+        arrays = (self.means, self.opacities, self.scales, self.quats, self.colors, self.sh)
+        return Gaussians(*(None if array is None else array[which] for array in arrays))
+
     @staticmethod
     def load(path: str | Path) -> Gaussians:
         """Read a 3D Gaussian splatting PLY; the file is not trusted for its sizes."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
 from geolrm.engine.features import Features
-from geolrm.engine.preprocessing import Views, join_views, prepare_views
+from geolrm.engine.preprocessing import Views, join_views
 from geolrm.engine.selection import Selection
 from geolrm.engine.stopwatch import Stopwatch
 
@@ -56,7 +56,7 @@ class LiveCapture:
                 f"or export the bundle again with --views 1:{limit}:{2 * limit}"
             )
         cameras = self._engine._cameras(pose, intrinsics, fov)
-        views = prepare_views([np.asarray(image)], cameras, self._engine.manifest.image_size)
+        views = self._engine.prepare([np.asarray(image)], cameras)
         with self._engine.lock:
             self._features.append(self._engine.encode(views))
             self._views.append(views)
@@ -68,12 +68,13 @@ class LiveCapture:
         max_tokens: int | None = None,
         selection: Selection = "random",
         anchors: ArrayLike | None = None,
+        refine_steps: int | None = None,
     ) -> Scene:
         """Reconstruct from all views so far, bit-identical to :meth:`Engine.run` on them."""
         if not self._views:
             raise InputError("no images were given; add at least 1 view before run")
         self._engine._check_view_count(len(self))
-        choice = self._engine.choose(seed, max_tokens, selection, anchors)
+        choice = self._engine.choose(seed, max_tokens, selection, anchors, refine_steps)
         with self._engine.lock:
             views, features = join_views(self._views), Features.join(self._features)
             return self._engine.finish(views, features, choice, Stopwatch())

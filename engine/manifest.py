@@ -145,6 +145,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     world_frame: str = WORLD_FRAME
     camera_convention: str = CAMERA_CONVENTION
     versions: dict[str, str] = {}
+    # Absent, not 0, where nothing is refined: older manifests then keep their checksum.
+    refine_steps: int | msgspec.UnsetType = msgspec.UNSET
     checksum: str = ""  # SHA-256 of the manifest with this field empty
 
 

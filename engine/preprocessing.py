@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +27,26 @@ class Views:
     intrinsics: NDArray[np.float32]  # [V, 3, 3] divided by S; fx = fy, principal point centred
     projection: NDArray[np.float32]  # [V, 3, 4] intrinsics times world-to-camera
     alpha: NDArray[np.float32]  # [V, S, S] of the object
+    fine: NDArray[np.float32] | None = None  # [V, 4, R, R] as `reference`, where R is not S
+
+    @property
+    def reference(self) -> NDArray[np.float32]:
+        """[V, 4, R, R]: premultiplied RGBA that renders are compared with in a refinement."""
+        return self.foreground if self.fine is None else self.fine
 
     @property
     def foreground(self) -> NDArray[np.float32]:
         """[V, 4, S, S]: RGB premultiplied by alpha, then alpha; what geometric cues read."""
-        alpha = self.alpha[:, None]
-        return np.concatenate([np.maximum(self.images - (1 - alpha), 0), alpha], axis=1)
+        return premultiplied(self.images, self.alpha)
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def premultiplied(on_white: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[V, 3, S, S] on white and [V, S, S] to [V, 4, S, S], premultiplied by alpha."""
+    alpha = alpha[:, None]
+    return np.concatenate([np.maximum(on_white - (1 - alpha), 0), alpha], axis=1)
 
 
 def make_views(
@@ -55,11 +66,14 @@ def make_views(
 
 def join_views(parts: Sequence[Views]) -> Views:
     """Views one after another."""
-    names = ("images", "c2w", "intrinsics", "projection", "alpha")
+    names = ["images", "c2w", "intrinsics", "projection", "alpha"]
+    names += ["fine"] if parts[0].fine is not None else []
     return Views(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
+def prepare_views(
+    images: Images, cameras: Cameras, size: int, reference_size: int | None = None
+) -> Views:
     """Composite on white and resample each view to a square of ``size`` pixels.
 
     The square is centred on the principal point, has fx = fy, and is as wide as the widest half of
@@ -70,6 +84,7 @@ def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
             images, which may differ in size.
         cameras: V cameras with the intrinsics of the given images.
         size: Side of the model's input.
+        reference_size: Side of the pictures for a refinement; None: there is none.
     """
     count = count_images(images)
     if count != len(cameras):
@@ -77,16 +92,22 @@ def prepare_views(images: Images, cameras: Cameras, size: int) -> Views:
             f"{count} images but {len(cameras)} poses were given; there must be one pose per image"
         )
     cameras.check_facing()
-    squares, intrinsics = [], np.tile(np.eye(3), (count, 1, 1))
+    squares, fine, intrinsics = [], [], np.tile(np.eye(3), (count, 1, 1))
     for index in range(count):
         rgb, alpha = split_alpha(images[index], index)
         # The emptiness is resampled, so that padding, which is 1, stays empty.
         planes = np.concatenate([rgb, 1 - alpha[..., None]], axis=-1)
         square, focal = resample_to_square(planes, cameras.intrinsics[index], size)
         squares.append(square)
+        if reference_size not in (None, size):
+            fine.append(resample_to_square(planes, cameras.intrinsics[index], reference_size)[0])
         intrinsics[index] = [[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]]
     planes = np.stack(squares)
-    return make_views(planes[:, :3], cameras.c2w, intrinsics, 1 - planes[:, 3])
+    views = make_views(planes[:, :3], cameras.c2w, intrinsics, 1 - planes[:, 3])
+    if not fine:
+        return views
+    planes = np.stack(fine)
+    return replace(views, fine=premultiplied(planes[:, :3], 1 - planes[:, 3]))
 
 
 def count_images(images: Images) -> int:

@@ -26,12 +26,13 @@ class Anchors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnchorChoice:
-    """How a run chooses its anchors, checked."""
+    """How a run chooses its anchors, and refines what comes of them, checked."""
 
     seed: int
     limit: int  # largest number of anchors
     selection: Selection
     given: NDArray[np.float32] | None  # [M, 3] anchors that replace the proposal's
+    refine_steps: int
 
 
 def check_selection(selection: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import onnx
 import torch
 
@@ -40,6 +41,7 @@ class ExportOptions:
     precision: str = "fp32"
     views: Range = DEFAULT_VIEWS
     tokens: Range = DEFAULT_TOKENS
+    refine_steps: int = 0  # of gradient descent on the input pictures, after the network
 
 
 def write_bundle(
@@ -134,6 +136,7 @@ def describe(
             for path in sorted(folder.iterdir())
         },
         versions={name: importlib.metadata.version(name) for name in packages},
+        refine_steps=options.refine_steps or msgspec.UNSET,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from geolrm.engine.captures import load_capture
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import Range
+from geolrm.engine.refinement import DEFAULT_STEPS
 from geolrm.examples import capture_path
 from geolrm.export import verification
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
@@ -32,6 +33,7 @@ def export_checkpoint(
     verify: bool,
     progress: Callable[[str], None],
     occupancy_bias: float | None = None,
+    refine_steps: int | None = None,
 ) -> dict[str, Any]:
     """Load, choose the variant, export, verify; returns a summary for printing.
 
@@ -49,6 +51,7 @@ def export_checkpoint(
         verify: Compare the bundle with torch before it is put in place.
         progress: Called with a line for each step.
         occupancy_bias: Added to the occupancy logits; None keeps the model's.
+        refine_steps: That the engine refines with by default; None: 30 for models with cues.
     """
     progress("loading the checkpoint")
     model, source, states_variant = load_checkpoint(checkpoint)
@@ -66,7 +69,9 @@ def export_checkpoint(
     elif self_attention is not None:
         config = config.with_self_attention(self_attention)  # pyright: ignore
     model = _with_config(model, config)
-    options = ExportOptions(precision, views, tokens or default_tokens(config))
+    if refine_steps is None:  # models that read masks were made for pictures with masks
+        refine_steps = DEFAULT_STEPS if config.cues is not None else 0
+    options = ExportOptions(precision, views, tokens or default_tokens(config), refine_steps)
     check_padding(config, options.tokens)
     report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}
 

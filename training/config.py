@@ -123,7 +123,8 @@ class Recipe:
     """A run: model, data handling, losses, optimizer and length.
 
     ``stage`` is ``proposal`` for stage 1 alone, ``reconstruction`` for stage 2 with a frozen
-    proposal, ``both`` for one run that trains them together. ``recompute`` keeps no activations of
+    proposal, ``both`` for one run that trains them together. ``precision`` ``auto`` is bf16 where
+    the hardware multiplies it and fp32 elsewhere. ``recompute`` keeps no activations of
     the transformer blocks: less memory, more time. ``occupancy_convention`` is one of
     :func:`~geolrm.training.occupancy.occupancy_from_points`.
     """
@@ -134,7 +135,7 @@ class Recipe:
     seed: int = 0
     true_anchor_steps: int = 1000  # over which true occupancy gives way to the proposal's
     max_anchors: int = 3200
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     losses: LossConfig = field(default_factory=LossConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -26,7 +26,7 @@ from geolrm.training.optimizer import (
     learning_rate,
     make_optimizer,
 )
-from geolrm.training.precision import reduce_precision
+from geolrm.training.precision import reduce_precision, reduces
 from geolrm.training.ranks import Process
 from geolrm.training.run_folder import RunFolder
 from geolrm.training.state import TrainingState
@@ -122,7 +122,7 @@ def start(
         model.load_state_dict(initial)
     stages.prepare(model, recipe.stage)
     model.to(process.device)
-    if recipe.precision == "bf16":
+    if reduces(recipe.precision, process.device):
         reduce_precision(model)
     if recipe.recompute:
         stages.recompute_blocks(model)
@@ -150,7 +150,7 @@ def fast_operators(recipe: Recipe, process: Process) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if process.device.type == "cpu":
             stack.enter_context(use_sampler(sample_and_weigh))
-            if recipe.precision == "bf16":
+            if reduces(recipe.precision, process.device):
                 stack.enter_context(use_attention(multi_head_attention))
         yield
 

@@ -15,6 +15,18 @@ from geolrm.export.model.transformer import FeedForward
 from geolrm.export.model.volume import ConvBlock
 
 
+def reduces(precision: str, device: torch.device) -> bool:
+    """Whether matrix products run in bf16.
+
+    ``auto`` asks the hardware: a CPU without instructions for bf16 emulates it, ten times slower.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()
+
+
 def reduce_precision(model: GeoLRM, dtype: torch.dtype = torch.bfloat16) -> None:
     """Let the matrix products of transformers, decoder and convolutions run in ``dtype``."""
     for module in model.modules():

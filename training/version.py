@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from geolrm import _C
+from geolrm.training.precision import reduces
 
 
 def code_version() -> dict[str, str]:
@@ -27,4 +28,5 @@ def code_version() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "isa": _C.best_isa(),
+        "bf16": str(reduces("auto", torch.device("cpu"))),
     }

@@ -48,6 +48,7 @@ class Evaluation:
         seed: Of the choice of anchors and of the points that are drawn.
         threads: Of the engine and of the rasterizer; None takes all cores.
         lpips: A weights file; None leaves LPIPS out.
+        refine_steps: As :meth:`geolrm.Engine.run`; None takes the bundle's.
 
     Raises:
         InputError: A capture is damaged or does not follow the protocol; nothing was computed.
@@ -64,6 +65,7 @@ class Evaluation:
         seed: int = 0,
         threads: int | None = None,
         lpips: str | Path | None = None,
+        refine_steps: int | None = None,
     ):
         require("scipy", "the evaluation")
         self.inputs = {count: input_frames(count) for count in views}
@@ -75,7 +77,7 @@ class Evaluation:
         self.folders = find_subjects(dataset, objects)
         self.perceive = None if lpips is None else Lpips(lpips, threads)
         self.engine = Engine(model, threads=threads) if isinstance(model, str | Path) else model
-        self.threads = threads
+        self.threads, self.refine_steps = threads, refine_steps
         if self.engine is not None:
             self.threads = self.engine.threads
             self._check_views(self.engine)
@@ -170,7 +172,9 @@ class Evaluation:
         with warnings.catch_warnings():  # scenes without Gaussians are counted instead
             warnings.filterwarnings("ignore", message="no voxel is occupied")
             start = time.perf_counter()
-            scene = engine.run(used.images, used.cameras, seed=self.seed)
+            scene = engine.run(
+                used.images, used.cameras, seed=self.seed, refine_steps=self.refine_steps
+            )
             return scene, time.perf_counter() - start
 
     def _warm_up(self, subject: Subject, advance: Callable[[], None]) -> None:

@@ -27,7 +27,7 @@ def test_named_recipes_survive_json(name):
 def test_the_default_is_as_it_was():
     recipe = mini()
     assert (recipe.stage, recipe.max_anchors, recipe.true_anchor_steps) == ("both", 3200, 1000)
-    assert (recipe.precision, recipe.steps, recipe.objects_per_step) == ("bf16", 4000, 1)
+    assert (recipe.precision, recipe.steps, recipe.objects_per_step) == ("auto", 4000, 1)
     assert recipe.optimizer.clip_scope == "module" and recipe.occupancy_convention == "centres"
     assert recipe.losses.lpips_weights is None and recipe.losses.dissimilarity == 0.3
 

@@ -32,6 +32,10 @@ def evaluate(
         Path | None, typer.Option(help="Weights of LPIPS with VGG-16; without them it is left out.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the anchors and of the drawn points.")] = 0,
+    refine: Annotated[
+        int | None,
+        typer.Option(help="Steps of refinement; default: the model's; 0: the network alone."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     output: Annotated[
         Path | None,
@@ -63,6 +67,7 @@ def evaluate(
             seed=seed,
             threads=threads,
             lpips=lpips,
+            refine_steps=refine,
         )
     with progress_bar("evaluating", evaluation.steps) as advance:
         report = run(evaluation, advance, output)

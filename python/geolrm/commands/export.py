@@ -18,6 +18,7 @@ from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import MANIFEST_NAME, Range
 
+MAX_REFINE_STEPS = 1000  # as the engine takes
 LARGEST_BIAS = 20.0  # logits; beyond it every voxel or none would be proposed
 
 app = typer.Typer(
@@ -92,6 +93,12 @@ def export(
         float | None,
         typer.Option(help="Added to the occupancy logits: above 0 proposes more voxels."),
     ] = None,
+    refine_steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Refinement by default, in steps, 0 to 1000; default: 30 for models with cues."
+        ),
+    ] = None,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Skip the comparison with torch.")
     ] = False,
@@ -115,6 +122,10 @@ def export(
     if occupancy_bias is not None and not abs(occupancy_bias) <= LARGEST_BIAS:
         raise InputError(
             f"--occupancy-bias is {occupancy_bias}; it must be within {LARGEST_BIAS} of 0"
+        )
+    if refine_steps is not None and not 0 <= refine_steps <= MAX_REFINE_STEPS:
+        raise InputError(
+            f"--refine-steps is {refine_steps}; it must be 0 to {MAX_REFINE_STEPS}, 0 for none"
         )
     view_range = parse_range("--views", views)
     token_range = None if tokens is None else parse_range("--tokens", tokens)
@@ -140,6 +151,7 @@ def export(
             verify=not no_verify,
             progress=step,
             occupancy_bias=occupancy_bias,
+            refine_steps=refine_steps,
         )
     if as_json:
         print_json(result)

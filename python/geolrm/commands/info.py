@@ -33,6 +33,7 @@ def info(
         "padded_tokens": manifest.padded_tokens,
         "grid": manifest.rope.grid_size,
         "gaussians_per_anchor": manifest.gaussians_per_anchor,
+        "refine_steps": manifest.refine_steps or 0,
         "trained": manifest.source.trained,
         "checkpoint": manifest.source.checkpoint,
         "checkpoint_sha256": manifest.source.sha256,

@@ -44,6 +44,10 @@ def run(
     max_tokens: Annotated[int | None, typer.Option(help="Largest number of anchors.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random choice of anchors.")] = 0,
     selection: Annotated[str, typer.Option(help="'random' or 'confident' anchors.")] = "random",
+    refine: Annotated[
+        int | None,
+        typer.Option(help="Steps of refinement on the input views; default: the model's; 0: none."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
@@ -77,6 +81,7 @@ def run(
             seed=seed,
             max_tokens=max_tokens,
             selection=selection,  # pyright: ignore[reportArgumentType]
+            refine_steps=refine,
         )
         step("writing")
         scene.gaussians.save(output)
