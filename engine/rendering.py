@@ -103,7 +103,7 @@ def render(
         alpha_max: clamp of one splat's alpha. A pixel ends before the splat that would take its
             transmittance to 1e-4; where float32 and exact arithmetic disagree about which that is,
             alpha differs by up to 1e-4 / (1 - alpha_max), 0.01 at 0.99 and 0.1 at 0.999, and rgb
-            by that times the difference of the colours. About one pixel in 10 million does.
+            by that times the difference of the colours. It is rare.
         antialiased: scale opacities by what `eps2d` adds to a splat's area.
         threads: at most this many; None for all cores. It never changes the image.
         out: images to write into, instead of new ones.
