@@ -67,9 +67,14 @@ class Gaussians:
 
     def select(self, index: NDArray) -> Gaussians:
         """The Gaussians of an index array [M] or a mask [N], in its order."""
-        names = ("means", "opacities", "scales", "quats", "colors", "sh")
-        arrays = {name: getattr(self, name) for name in names}
-        return Gaussians(**{k: None if a is None else a[index] for k, a in arrays.items()})
+        return Gaussians(
+            self.means[index],
+            self.opacities[index],
+            self.scales[index],
+            self.quats[index],
+            None if self.colors is None else self.colors[index],
+            None if self.sh is None else self.sh[index],
+        )
 
     @staticmethod
     def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) -> Gaussians:

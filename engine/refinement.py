@@ -96,7 +96,7 @@ def _gradients(
     drawn = render_opencv(model, w2c, intrinsics, (size, size), parameters, threads=threads)
     alpha = targets.alpha[chosen]
     error = drawn.rgb - targets.premultiplied[chosen] - (1 - alpha[..., None]) * background
-    to_rgb = 0.1 * np.clip(error / HUBER, -1, 1) + SQUARE_SHARE * error
+    to_rgb = (0.1 * np.clip(error / HUBER, -1, 1) + SQUARE_SHARE * error).astype(np.float32)
     to_alpha = ALPHA_SHARE * (drawn.alpha - alpha)
     color = current["color"]
     shapes = (candidate.means, candidate.opacities, candidate.scales, candidate.quats, color)

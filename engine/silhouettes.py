@@ -75,7 +75,7 @@ def make_silhouette(
     small = reduce_pixels(image, factor) / np.float32(255)
     alpha = small[..., 3] if small.shape[2] == 4 else alpha_from_white(small)
     scale = np.array([[width / factor], [height / factor], [1.0]])
-    return Silhouette(np.linalg.inv(c2w @ FLIP_YZ), intrinsics * scale, alpha)
+    return Silhouette(np.linalg.inv(c2w @ FLIP_YZ).astype(np.float64), intrinsics * scale, alpha)
 
 
 def has_mask(image: NDArray[np.uint8]) -> bool:

@@ -65,7 +65,7 @@ def turning(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.
     if cosine < -1 + 1e-9:  # opposite: half a turn about any axis across
         across = np.cross(start, np.eye(3)[np.argmin(np.abs(start))])
         across /= np.linalg.norm(across)
-        return 2 * np.outer(across, across) - np.eye(3)
+        return (2 * np.outer(across, across) - np.eye(3)).astype(np.float64)
     x, y, z = np.cross(start, end)
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + skew + skew @ skew / (1 + cosine)

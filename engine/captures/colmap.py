@@ -62,13 +62,14 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
         )
         images.append(image)
     try:
-        cameras = Cameras(np.linalg.inv(model.w2c) @ FLIP_YZ, np.array(intrinsics))
+        c2w = np.linalg.inv(model.w2c) @ FLIP_YZ
+    cameras = Cameras(c2w.astype(np.float64), np.array(intrinsics))
     except InputError as error:
         raise InputError(f"{model_folder}: {error}") from error
     matrix, notes = fit_to_cube(
         images, cameras.c2w, cameras.intrinsics, model.points, str(model_folder)
     )
-    to_object = np.linalg.inv(matrix)
+    to_object = np.linalg.inv(matrix).astype(np.float64)
     return Capture(
         folder,
         model.names,

@@ -27,7 +27,7 @@ def undistorted(
             "which is not installed; run: pip install 'geolrm[colmap]', or undistort the images "
             "first (colmap image_undistorter)"
         ) from error
-    import pycolmap
+    import pycolmap  # pyright: ignore[reportMissingImports]
 
     height, width = image.shape[:2]
     try:

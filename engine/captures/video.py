@@ -41,7 +41,7 @@ def read_clip(path: Path) -> Capture:
                 raise InputError(f"{str(path)!r} holds no video; give an SV3D clip")
             stream = container.streams.video[0]
             _check_stream(path, stream.codec_context.width, stream.codec_context.height)
-            for frame in container.decode(stream):
+            for frame in container.decode(stream):  # pyright: ignore
                 _check_stream(path, frame.width, frame.height)
                 if len(frames) == SV3D_FRAMES:
                     raise InputError(
@@ -49,10 +49,10 @@ def read_clip(path: Path) -> Capture:
                         f"{SV3D_FRAMES}: cut it to those, or give the poses of the frames in "
                         "transforms.json or poses.npy"
                     )
-                frames.append(frame.to_ndarray(format="rgb24"))
+                frames.append(frame.to_ndarray(format="rgb24"))  # pyright: ignore
     except InputError:
         raise
-    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:  # pyright: ignore
         raise InputError(
             f"{str(path)!r} cannot be decoded: {error}; it may be damaged, restore it"
         ) from error

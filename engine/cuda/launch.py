@@ -72,7 +72,7 @@ class Launcher:
 
     def __init__(self) -> None:
         require_packages()
-        from cuda.core import Device
+        from cuda.core import Device  # pyright: ignore[reportMissingImports]
 
         device = Device()
         try:
@@ -88,7 +88,7 @@ class Launcher:
 
     def run(self, stream: int, calls: Iterable[Call]) -> None:
         """Queue calls on a stream, given by its handle; nothing is waited for."""
-        from cuda.core import LaunchConfig, Stream, launch
+        from cuda.core import LaunchConfig, Stream, launch  # pyright: ignore[reportMissingImports]
 
         queue = Stream.from_handle(stream)
         for call in calls:
@@ -103,7 +103,7 @@ class Launcher:
 
     def kernel(self, source: Source, entry: str) -> Any:
         """A loaded ``cuda.core.Kernel``."""
-        from cuda.core import ObjectCode
+        from cuda.core import ObjectCode  # pyright: ignore[reportMissingImports]
 
         key = (source.name, tuple(sorted(source.defines.items())), entry)
         with self._lock:

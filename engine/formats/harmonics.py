@@ -69,4 +69,4 @@ def _turning_matrix(count: int, rotation: bytes) -> NDArray[np.float64]:
     after, before = basis(directions @ turned.T, count), basis(directions, count)
     matrix = np.linalg.lstsq(after, before, rcond=None)[0]
     matrix[np.abs(matrix) < 1e-12] = 0  # the degrees do not mix
-    return matrix
+    return matrix.astype(np.float64)

@@ -48,7 +48,9 @@ def encode(gaussians: Gaussians, *, raw: bool, up: Up) -> bytes:
     table = np.empty((count, len(names)), dtype="<f4")
     table[:, :3] = gaussians.means
     table[:, 3 : names.index("f_dc_0")] = 0
-    table[:, names.index("f_dc_0") : -8] = np.hstack([dc, rest]) if len(higher) else dc
+    table[:, names.index("f_dc_0") : -8] = (
+        np.hstack([dc, rest]) if len(higher) else dc  # pyright: ignore
+    )
     table[:, -8] = gaussians.opacities if raw else _logits(gaussians.opacities)
     table[:, -7:-4] = gaussians.scales if raw else _logarithms(gaussians.scales)
     table[:, -4:] = gaussians.quats
@@ -56,7 +58,8 @@ def encode(gaussians: Gaussians, *, raw: bool, up: Up) -> bytes:
     header += [UP_COMMENT.decode().strip()] if up == "y" else []
     header += [f"element vertex {count}"]
     header += [f"property float {name}" for name in names] + ["end_header", ""]
-    return b"".join(["\n".join(header).encode(), memoryview(table).cast("B") if count else b""])
+    rows = table.tobytes()
+    return "\n".join(header).encode() + rows
 
 
 def _logits(opacities: NDArray) -> NDArray[np.float64]:

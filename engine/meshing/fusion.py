@@ -213,7 +213,7 @@ def integrate(field: Field, images: Renders, camera: Cameras) -> None:
 
 def extract(field: Field) -> Mesh:
     """The triangles where the mean distance is zero, between voxels that were seen."""
-    from skimage.measure import marching_cubes
+    from skimage.measure import marching_cubes  # pyright: ignore[reportMissingImports]
 
     seen = field.weight > 0
     mean = np.where(seen, field.distance / np.where(seen, field.weight, 1), 1)
