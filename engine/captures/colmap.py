@@ -63,7 +63,7 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
         images.append(image)
     try:
         c2w = np.linalg.inv(model.w2c) @ FLIP_YZ
-    cameras = Cameras(c2w.astype(np.float64), np.array(intrinsics))
+        cameras = Cameras(c2w.astype(np.float64), np.array(intrinsics))
     except InputError as error:
         raise InputError(f"{model_folder}: {error}") from error
     matrix, notes = fit_to_cube(
