@@ -18,6 +18,7 @@ from geolrm.bench.quality.scores import ObjectScores, Scores, average
 from geolrm.engine.errors import GeoLRMError, InputError
 
 SCORES = {"psnr", "ssim", "iou", "cd", "cd2", "f02", "f002", "groups"}
+SCORES |= {"mesh_cd", "mesh_cd2", "mesh_f02", "mesh_f002"}
 GROUPS = {"orbit_up", "orbit_level", "top", "bottom"}
 
 
