@@ -14,7 +14,7 @@ def lion():
     """A real, asymmetric object: 8,000 Gaussians of 500 anchors, from 6 views."""
     capture = load_capture(capture_path("lion"))
     used = capture.subset(capture.cameras.spread(6))
-    scene = Engine("mini", threads=2).run(used.images, used.cameras, max_tokens=500)
+    scene = Engine("mini", threads=2).run(used.images, used.cameras, max_tokens=500, refine_steps=0)
     assert len(scene.gaussians) == 8000
     names = [HOSTILE, *used.names[1:]]
     return Exhibit.from_scene(scene, HOSTILE, names)
