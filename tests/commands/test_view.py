@@ -23,7 +23,8 @@ def scene_of(page):
 def test_run_writes_a_page_and_a_scene_that_gives_the_same_page(tmp_path):
     done = call(
         "geolrm", "run", CAPTURES / "shoe", "-o", tmp_path / "shoe.ply", "--views", "0,9,20",
-        "--max-tokens", 100, "--refine", 0, "--view", "--scene", tmp_path / "shoe.safetensors", "--json",
+        "--max-tokens", 100, "--refine", 0, "--view",
+        "--scene", tmp_path / "shoe.safetensors", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
