@@ -68,8 +68,8 @@ def export_checkpoint(
     comparison = None
     if self_attention == "auto" or (self_attention is None and not states_variant):
         progress("comparing self-attention variants on the bundled capture")
-        choice = choose_variant(_with_config(model, config), capture)
-        config, comparison = choice.config, choice.scores
+        compared = choose_variant(_with_config(model, config), capture)
+        config, comparison = compared.config, compared.scores
     elif self_attention is not None:
         config = config.with_self_attention(self_attention)  # pyright: ignore
     model = _with_config(model, config)

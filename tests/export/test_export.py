@@ -8,7 +8,7 @@ from conftest import tiny_config, tiny_model
 
 from geolrm import Engine, InputError, VerificationError
 from geolrm.engine.manifest import Range, Source
-from geolrm.export import verification
+from geolrm.export import backend_choice, verification
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.command import check_padding, export_checkpoint, resize
 from geolrm.export.model import released
@@ -91,15 +91,17 @@ def test_export_of_the_bundled_model_at_another_size(tmp_path):
         "mini",
         tmp_path / "b",
         name="mini",
-        precision="fp16",
+        choice=backend_choice.choose("onnxruntime", "fp16", None),
         views=Range(1, 2, 4),
         tokens=Range(1, 128, 256),
         image_size=112,
-        self_attention=None,
+        self_attention="auto",
         rope_scale=1.0,
         verify=True,
         progress=lines.append,
     )
+    assert lines[1] == "comparing self-attention variants on the bundled capture"
+    assert set(summary["comparison"]) == {"token", "head"}
     assert lines[-1] == "verifying against torch"
     assert summary["verify"]["status"] == "passed" and summary["self_attention"] == "token"
     manifest = Engine(tmp_path / "b").manifest
