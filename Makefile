@@ -45,6 +45,7 @@ bench: .venv/test.stamp
 	$(BIN)/python -m geolrm.bench.kernels
 	$(BIN)/python -m geolrm.bench.engine --model mini
 	$(BIN)/python -m geolrm.bench.raster
+	$(BIN)/python -m geolrm.bench.formats
 
 # The released configuration against eager torch: about ten minutes and 4 GB of disk a variant.
 bench-released: .venv/test.stamp

@@ -117,9 +117,7 @@ def test_count_and_bounds_agree(oracle, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("sh", [None, 16])
-@pytest.mark.parametrize(
-    ("suffix", "options"), [(".ply", []), (".spz", ["--spz-version", "3"])]
-)
+@pytest.mark.parametrize(("suffix", "options"), [(".ply", []), (".spz", ["--spz-version", "3"])])
 def test_files_of_the_other_program_are_read(oracle, tmp_path, suffix, options, sh):
     scene = random_gaussians(sh)
     scene.save(tmp_path / "a.ply")

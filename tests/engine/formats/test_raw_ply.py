@@ -81,9 +81,7 @@ def test_raw_takes_the_mean_colour_of_harmonics_and_says_so():
     with pytest.warns(UserWarning, match="a raw PLY holds no colours that depend on the view"):
         content = encode(scene, ".ply", raw=True)
     names, rows = parse(content)
-    np.testing.assert_allclose(
-        rows[:, 3:6], scene.sh[:, 0] * 0.28209479177387814 + 0.5, atol=1e-5
-    )
+    np.testing.assert_allclose(rows[:, 3:6], scene.sh[:, 0] * 0.28209479177387814 + 0.5, atol=1e-5)
     assert names == NAMES.split()
 
 
@@ -107,6 +105,4 @@ def test_convert_writes_and_reads_the_layout(tmp_path):
     np.testing.assert_allclose(rows[:, 6], scene.opacities, rtol=1e-5)
     done = call("geolrm", "convert", tmp_path / "b.ply", tmp_path / "c.ply")
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(
-        Gaussians.load(tmp_path / "c.ply").scales, scene.scales, rtol=1e-5
-    )
+    np.testing.assert_allclose(Gaussians.load(tmp_path / "c.ply").scales, scene.scales, rtol=1e-5)
