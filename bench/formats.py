@@ -23,9 +23,8 @@ from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.splat_files import FORMATS, encode
 
 GATES = {".ply": 0.3, ".spz": 1.5}  # seconds for 524,288 splats, written or read
-PLY_NAMES = (
-    "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3"
-).split()
+PLY_NAMES = [*"xyz", "nx", "ny", "nz", *(f"f_dc_{k}" for k in range(3)), "opacity"]
+PLY_NAMES += [*(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4))]
 
 
 def shell(count: int, seed: int = 0) -> Gaussians:
