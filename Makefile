@@ -1,7 +1,7 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
 # make test   add the export and test packages, run the tests
 # make lint   style and types
-# make fuzz   100,000 damaged inputs for every splat reader
+# make fuzz   100,000 damaged inputs for every reader of splats and captures
 # make sanitize  run the native core under sanitizers
 # make bench  print the figures of docs/benchmarks.md for this machine
 
@@ -34,7 +34,8 @@ $(ORACLE)/.stamp: tests/oracle/package.json tests/oracle/package-lock.json
 	touch $@
 
 fuzz: .venv/test.stamp
-	GEOLRM_FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/engine/formats/test_fuzz.py
+	GEOLRM_FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/engine/formats/test_fuzz.py \
+		tests/engine/captures/test_fuzz.py
 
 # The native rasterizer under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 sanitize:
@@ -44,6 +45,7 @@ bench: .venv/test.stamp
 	$(BIN)/python -m geolrm.bench.kernels
 	$(BIN)/python -m geolrm.bench.engine --model mini
 	$(BIN)/python -m geolrm.bench.raster
+	$(BIN)/python -m geolrm.bench.formats
 
 # The released configuration against eager torch: about ten minutes and 4 GB of disk a variant.
 bench-released: .venv/test.stamp

@@ -17,6 +17,8 @@ def existing_path(path: str | os.PathLike) -> Path:
     """A path that can be asked about; one sentence for what the system refuses to look up."""
     try:
         checked = Path(path)
+        if "\0" in str(checked):  # which exists() takes for any other missing path
+            raise ValueError("it holds a null character")
         checked.exists()
     except (OSError, TypeError, ValueError) as error:
         shown = str(path)

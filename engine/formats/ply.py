@@ -17,11 +17,18 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.orientation import Up
-from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count, check_finite
+from geolrm.engine.formats.untrusted import (
+    HEAD_BYTES,
+    assemble,
+    check_count,
+    check_finite,
+    within_reach,
+)
 from geolrm.engine.gaussians import Gaussians
 
 SMALLEST_SCALE = 1e-10  # a zero scale has no logarithm
 LEAST_OPACITY = 1e-7  # nor have 0 and 1 a finite logit
+MOST_PROPERTIES = 100  # 62 are the most that the standard layout has
 LARGEST_EXPONENT = 80.0  # exp stays finite in float32
 
 POSITION = ("x", "y", "z")
@@ -42,7 +49,8 @@ def encode(gaussians: Gaussians, *, raw: bool, up: Up) -> bytes:
             dc = harmonics.dc_of_colors(gaussians.colors)  # pyright: ignore[reportArgumentType]
         else:
             dc = gaussians.sh[:, 0]
-            rest = gaussians.sh[:, 1:].transpose(0, 2, 1).reshape(count, -1)
+            rest = gaussians.sh[:, 1:].transpose(0, 2, 1)
+            rest = rest.reshape(count, 3 * rest.shape[2])
     higher = tuple(f"f_rest_{index}" for index in range(rest.shape[1]))
     names = (*POSITION, *(() if raw else NORMAL), *DC, *higher, *SHAPE)
     table = np.empty((count, len(names)), dtype="<f4")
@@ -105,7 +113,7 @@ def decode(content: bytes, name: str, *, raw: bool | None) -> Gaussians:
         if key not in column:
             raise InputError(f"{name} has no property {key!r}; it is no Gaussian splatting PLY")
     rest = _higher_names(names, name)
-    if not np.isfinite(table).all():  # the whole table first: columns are slow to walk
+    if not within_reach(table):  # the whole table first: columns are slow to walk
         for key in (*wanted, *rest):
             check_finite(key, column[key], name)
     if raw is None:
@@ -185,6 +193,11 @@ def _read_header(head: bytes, name: str) -> tuple[list[str], int, int]:
             if len(words) != 3 or words[1] not in ("float", "float32"):
                 raise InputError(f"{name} has {shown!r}; all properties must be float")
             names.append(words[2])
+    if len(names) > MOST_PROPERTIES:
+        raise InputError(
+            f"{name} has {len(names)} properties; at most {MOST_PROPERTIES} are read: leave out "
+            "those that are no part of a splat"
+        )
     if count is None or len(set(names)) != len(names):
         raise InputError(f"{name} states no vertices, or a property twice")
     return names, count, end + len(END)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from geolrm.engine.atomic import atomic_file, error_text, existing_path
 from geolrm.engine.errors import InputError
@@ -17,8 +19,10 @@ from geolrm.engine.formats.orientation import (
     from_object_frame,
     to_object_frame,
 )
-from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite
+from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite, check_ranges, unit_quats
 from geolrm.engine.gaussians import Gaussians
+
+QUAT_TOLERANCE = 1e-3  # of the squared length
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ def encode(gaussians: Gaussians, suffix: str, *, up: str | None = None, raw: boo
         values = getattr(gaussians, name)
         if values is not None:
             check_finite(f"value of {name}", values, "the Gaussians")
+    check_ranges(gaussians.opacities, gaussians.scales, "the Gaussians")
+    gaussians = _with_unit_quats(gaussians)
     if gaussians.sh is not None and (raw or not kind.harmonics):
         gaussians = _without_harmonics(gaussians, "a raw PLY" if raw else f"a {suffix} file")
     options: dict[str, Any] = {"raw": raw, "up": up} if suffix == ".ply" else {}
@@ -145,6 +151,14 @@ def _resolved(suffix: str, up: str | None) -> tuple[Format, Up]:
     if kind.fixed_up and check_up(up) != kind.up:
         raise InputError(f"up is {up!r}, but a {suffix} file is {kind.up} up: leave it out")
     return kind, check_up(up)
+
+
+def _with_unit_quats(gaussians: Gaussians) -> Gaussians:
+    """The same, or with rotations of unit length where one is not: formats rely on it."""
+    squares = np.einsum("nk,nk->n", gaussians.quats, gaussians.quats)
+    if not len(squares) or max(squares.max() - 1, 1 - squares.min()) < QUAT_TOLERANCE:
+        return gaussians
+    return replace(gaussians, quats=unit_quats(gaussians.quats))
 
 
 def _without_harmonics(gaussians: Gaussians, holder: str) -> Gaussians:

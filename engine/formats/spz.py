@@ -8,6 +8,7 @@ rotations (the smallest three components of a quaternion), spherical harmonics.
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -27,9 +28,13 @@ COEFFICIENTS = {0: 0, 1: 3, 2: 8, 3: 15}  # beyond the constant one, by degree
 LEVEL = 1  # of gzip: quantised splats do not shrink further at 6, which takes twice as long
 GZIP = 16 + zlib.MAX_WBITS
 MOST_INFLATION = 1032  # no deflate stream grows further
+LEAST_DEFLATION = 1.01  # of what does not shrink; more is no stream of these splats
+MOST_EXTENSION = 1 << 26  # bytes in which other programs may keep what is not read here
+SLACK = 1 << 16  # names and comments in a gzip header
 
 DC_GAIN = 0.15  # a byte spans f_dc of -1/0.3 to 1/0.3
 LOG_SCALE_BIAS, LOG_SCALE_STEPS = 10.0, 16.0
+LARGEST_SCALE = float(np.exp(255 / LOG_SCALE_STEPS - LOG_SCALE_BIAS))
 QUAT_STEPS = 511.0 / np.sqrt(0.5)  # of the three smaller components, which are at most sqrt(1/2)
 SH_STEP_FIRST, SH_STEP_HIGHER = 8, 16  # of a byte: 5 bits for degree 1, 4 for the others
 
@@ -44,6 +49,7 @@ def encode(gaussians: Gaussians) -> bytes:
         dc, higher = gaussians.sh[:, 0], gaussians.sh[:, 1:]
         degree = {k: d for d, k in COEFFICIENTS.items()}[higher.shape[1]]
     bits = _fraction_bits(gaussians.means)
+    _warn_of_wide(gaussians.scales)
     attributes = [
         _fixed_point(gaussians.means, bits),
         _byte(gaussians.opacities * np.float32(255)),
@@ -68,9 +74,27 @@ def _fraction_bits(means: NDArray) -> int:
     bits = FRACTION_BITS
     while bits > 0 and reach * 2**bits > 2**23 - 1:
         bits -= 1
+    if 0 < bits < FRACTION_BITS:
+        warnings.warn(
+            f"a splat is {reach:.3g} from the origin, and so SPZ keeps all positions in steps of "
+            f"{2.0**-bits:g}; leave it out, or write a .ply",
+            UserWarning,
+            stacklevel=6,
+        )
     if reach > 2**23 - 1:
         raise InputError(f"a splat is {reach:.3g} from the origin; SPZ reaches to {2**23 - 1}")
     return bits
+
+
+def _warn_of_wide(scales: NDArray) -> None:
+    widest = float(scales.max(initial=0))
+    if widest > LARGEST_SCALE:
+        warnings.warn(
+            f"a splat has a scale of {widest:.3g}; SPZ holds at most {LARGEST_SCALE:.4g}, which is "
+            "written: leave it out, or write a .ply",
+            UserWarning,
+            stacklevel=6,
+        )
 
 
 def _fixed_point(means: NDArray, bits: int) -> NDArray[np.uint8]:
@@ -104,12 +128,19 @@ def _quantised_harmonics(higher: NDArray) -> NDArray[np.uint8]:
 
 def check(head: bytes, size: int, name: str) -> None:
     """Refuse what cannot be such a file of ``size`` bytes, from its first ``HEAD_BYTES``."""
-    _, count, degree, *_ = _read_header(_unpacker(head, name), head, name)
+    _, count, degree, _, flags = _read_header(_unpacker(head, name), head, name)
     check_count(count, name)
     expected = HEADER.size + count * _bytes_each(VERSION - 1, degree)
     if expected > size * MOST_INFLATION + HEADER.size:
         raise InputError(
             f"{name} states {count:,} splats, which {size} bytes cannot hold; it is damaged"
+        )
+    largest = HEADER.size + count * _bytes_each(VERSION, degree)
+    largest = int(LEAST_DEFLATION * largest) + SLACK + (MOST_EXTENSION if flags & EXTENDED else 0)
+    if size > largest:
+        raise InputError(
+            f"{name} has {size} bytes, but its {count:,} splats take at most {largest}; it is "
+            "damaged"
         )
 
 
@@ -129,6 +160,10 @@ def decode(content: bytes, name: str) -> Gaussians:
             f"{name} does not hold the {expected} bytes that its {count} splats need; it is "
             "truncated or damaged"
         )
+    if unpacker.unused_data:
+        raise InputError(
+            f"{name} has {len(unpacker.unused_data)} bytes after its gzip stream; it is damaged"
+        )
     streams = _split(body, count, [9, 1, 3, 3, 4 if version == 3 else 3, 3 * COEFFICIENTS[degree]])
     positions, alphas, colors, scales, rotations, higher = streams
     byte = np.arange(256, dtype=np.float64)
@@ -136,7 +171,8 @@ def decode(content: bytes, name: str) -> Gaussians:
     scale_of = np.exp(byte / LOG_SCALE_STEPS - LOG_SCALE_BIAS).astype(np.float32)
     dc, sh = dc_of[colors], None
     if degree:
-        coefficients = ((byte - 128) / 128).astype(np.float32)[higher].reshape(count, -1, 3)
+        coefficients = ((byte - 128) / 128).astype(np.float32)[higher]
+        coefficients = coefficients.reshape(count, COEFFICIENTS[degree], 3)
         sh = np.concatenate([dc[:, None], coefficients], axis=1)
     return assemble(
         name,

@@ -10,6 +10,7 @@ from geolrm.engine.gaussians import Gaussians
 
 HEAD_BYTES = 1 << 16  # what `check` functions see of a file
 LARGEST_COUNT = 20_000_000  # splats of one file
+LARGEST_VALUE = 1e18  # squares and sums of more leave the range of float32
 
 
 def check_count(count: int, name: str) -> None:
@@ -41,41 +42,50 @@ def assemble(
         colors: [N, 3] of any finite value, or
         sh: [N, K, 3].
     """
-    arrays = {
-        "position": means,
-        "opacity": opacities,
-        "scale": scales,
-        "rotation": quats,
-        "colour": colors if sh is None else sh,
-    }
-    for kind, array in arrays.items():
-        assert array is not None
-        check_finite(kind, array, name)
-    if not ((opacities >= 0) & (opacities <= 1)).all():
-        row = int(np.argmin((opacities >= 0) & (opacities <= 1)))
-        raise InputError(
-            f"{name}: splat {row} has opacity {opacities[row]:.6g}; it must be in [0, 1]: the file "
-            "is damaged or of another layout"
-        )
-    if (scales < 0).any():
-        row = int(np.argmax((scales < 0).any(axis=1)))
-        raise InputError(
-            f"{name}: splat {row} has scale {scales[row].min():.6g}; it must not be negative: the "
-            "file is damaged or of another layout"
-        )
+    assert colors is not None or sh is not None
+    check_finite("position", means, name)
+    check_finite("opacity", opacities, name)
+    check_finite("scale", scales, name)
+    check_finite("rotation", quats, name)
+    check_finite("colour", colors if sh is None else sh, name)  # pyright: ignore
+    check_ranges(opacities, scales, name)
     return Gaussians(means, opacities, scales, unit_quats(quats), colors=colors, sh=sh)
 
 
-def check_finite(kind: str, array: NDArray, name: str) -> None:
-    """Refuse NaN and infinity, naming the first splat that has one."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        row = int(np.argmin(finite.reshape(len(array), -1).all(axis=1)))
-        value = array[row][~finite[row]].flat[0]
+def check_ranges(opacities: NDArray, scales: NDArray, name: str) -> None:
+    """Refuse opacities [N] outside [0, 1] and negative scales [N, 3]."""
+    if not len(opacities):
+        return
+    if opacities.min() < 0 or opacities.max() > 1:
+        row = int(np.argmin((opacities >= 0) & (opacities <= 1)))
         raise InputError(
-            f"{name}: splat {row} has a {kind} of {value}; every value must be finite: leave that "
-            "splat out"
+            f"{name}: splat {row} has opacity {opacities[row]:.6g}; it must be in [0, 1]: they "
+            "are damaged or of another layout"
         )
+    if scales.min() < 0:
+        row = int(np.argmax((scales < 0).any(axis=1)))
+        raise InputError(
+            f"{name}: splat {row} has scale {scales[row].min():.6g}; it must not be negative: they "
+            "are damaged or of another layout"
+        )
+
+
+def check_finite(kind: str, array: NDArray, name: str) -> None:
+    """Refuse NaN, infinity and what leads to them, naming the first splat that has one."""
+    if within_reach(array):
+        return
+    good = np.abs(array) <= LARGEST_VALUE
+    row = int(np.argmin(good.reshape(len(array), -1).all(axis=1)))
+    value = array[row][~good[row]].flat[0]
+    raise InputError(
+        f"{name}: splat {row} has a {kind} of {value:.6g}; every value must be finite and within "
+        f"{LARGEST_VALUE:g} of 0: leave that splat out"
+    )
+
+
+def within_reach(array: NDArray) -> bool:
+    """Whether there is neither NaN nor anything too large; NaN passes through min and max."""
+    return not array.size or bool(array.min() >= -LARGEST_VALUE and array.max() <= LARGEST_VALUE)
 
 
 def unit_quats(quats: NDArray) -> NDArray[np.float32]:

@@ -1,0 +1,122 @@
+"""Times of writing and reading splat files: `python -m geolrm.bench.formats`.
+
+Each file is written to a folder and read back, checks, packing and the flush to disk included.
+Beside it, in the same run: the plain writer that many scripts use (one tuple a row), and what the
+bytes alone cost (`ndarray.tofile`, `gzip` of the same payload).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from geolrm import Gaussians
+from geolrm.bench.machine import describe
+from geolrm.engine.formats import harmonics
+from geolrm.engine.formats.splat_files import FORMATS, encode
+
+GATES = {".ply": 0.3, ".spz": 1.5}  # seconds for 524,288 splats, written or read
+PLY_NAMES = [*"xyz", "nx", "ny", "nz", *(f"f_dc_{k}" for k in range(3)), "opacity"]
+PLY_NAMES += [*(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4))]
+
+
+def shell(count: int, seed: int = 0) -> Gaussians:
+    """Splats on a ball, of the sizes and opacities that reconstructions have."""
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((count, 3))
+    quats = rng.standard_normal((count, 4))
+    return Gaussians(
+        means=0.4 * points / np.linalg.norm(points, axis=1, keepdims=True),
+        opacities=rng.uniform(0.01, 0.99, count),
+        scales=np.exp(rng.normal(-5.5, 0.6, (count, 3))),
+        quats=quats / np.linalg.norm(quats, axis=1, keepdims=True),
+        colors=rng.random((count, 3)),
+    )
+
+
+def seconds(call: Callable[[], object], repeats: int) -> list[float]:
+    """Of each call, after one to warm up."""
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def write_row_tuples(splats: Gaussians, path: Path) -> None:
+    """The peer: a structured array filled from a list of tuples."""
+    count = len(splats)
+    opacities = splats.opacities.astype(np.float64)
+    columns = np.concatenate(
+        [
+            splats.means,
+            np.zeros((count, 3), np.float32),
+            harmonics.dc_of_colors(splats.colors),  # pyright: ignore[reportArgumentType]
+            np.log(opacities / (1 - opacities))[:, None],
+            np.log(splats.scales),
+            splats.quats,
+        ],
+        axis=1,
+    )
+    rows = np.empty(count, [(name, "<f4") for name in PLY_NAMES])
+    rows[:] = list(map(tuple, columns))
+    header = "ply\nformat binary_little_endian 1.0\n" + f"element vertex {count}\n"
+    header += "".join(f"property float {name}\n" for name in PLY_NAMES) + "end_header\n"
+    path.write_bytes(header.encode() + rows.tobytes())
+
+
+def report(what: str, times: list[float], gate: float | None = None, size: int = 0) -> None:
+    best, median = min(times), float(np.median(times))
+    goal = "" if gate is None else f"  gate {gate:.1f} s: {'met' if median <= gate else 'MISSED'}"
+    megabytes = f"{size / 1e6:6.1f} MB" if size else " " * 9
+    print(f"{what:34s} {best:7.3f} {median:7.3f} s  {megabytes}{goal}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--splats", type=int, default=1 << 19)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where files are written; default: temporary")
+    args = parser.parse_args()
+    splats = shell(args.splats)
+    print(", ".join(f"{key} {value}" for key, value in describe().items()))
+    print(f"{args.splats} splats, load average {os.getloadavg()[0]:.2f}; best and median:")
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        folder = Path(name)
+        for suffix in FORMATS:
+            path, gate = folder / f"splats{suffix}", GATES.get(suffix)
+            written = seconds(lambda p=path: splats.save(p), args.repeats)
+            report(f"{suffix} written", written, gate, path.stat().st_size)
+            read = seconds(lambda p=path: Gaussians.load(p), args.repeats)
+            report(f"{suffix} read", read, gate)
+        raw = folder / "raw.ply"
+        written = seconds(lambda: splats.save(raw, raw=True), args.repeats)
+        report("raw .ply written", written, size=raw.stat().st_size)
+        peer = folder / "tuples.ply"
+        report("peer: .ply by row tuples", seconds(lambda: write_row_tuples(splats, peer), 1))
+        table = np.fromfile(folder / "splats.ply", "<u1")
+        report(
+            "floor: tofile of the .ply's bytes",
+            seconds(lambda: table.tofile(folder / "floor"), args.repeats),
+        )
+        payload = gzip.decompress(encode(splats, ".spz"))
+        for level in (1, 6):
+            report(
+                f"floor: gzip {level} of the .spz payload",
+                seconds(lambda x=level: gzip.compress(payload, x), 1),
+                size=len(gzip.compress(payload, level)),
+            )
+    print(f"load average {os.getloadavg()[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""No bytes crash, hang or fill the memory: splats, or one sentence.
+
+2,000 inputs for each reader; ``make fuzz`` takes 100,000. What was found is kept as examples.
+"""
+
+import gzip
+import json
+import struct
+
+import numpy as np
+import pytest
+from fuzzing import damaged, fuzz, limited_memory
+from hypothesis import example, given
+from hypothesis import strategies as st
+from samples import random_gaussians
+
+from geolrm import Gaussians, InputError
+from geolrm.engine.formats.splat_files import decode, encode
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory():
+    with limited_memory():
+        yield
+
+
+def scenes():
+    few = np.arange(3)
+    return [random_gaussians(sh).select(few) for sh in (None, 4, 16)]
+
+
+def read(content, suffix, **options):
+    """A refusal is fine; what is read must be sound enough to be written again."""
+    try:
+        found = decode(content, suffix, **options)
+    except InputError as error:
+        assert 10 < len(str(error)) < 600
+        return
+    assert isinstance(found, Gaussians)
+    assert np.isfinite(found.means).all() and np.isfinite(found.scales).all()
+    if len(found):
+        encode(found, ".ply")
+
+
+PLY = [encode(s, ".ply") for s in scenes()] + [encode(scenes()[0], ".ply", raw=True, up="y")]
+
+
+@fuzz
+@given(damaged(*PLY), st.sampled_from([None, True, False]))
+def test_ply(content, raw):
+    read(content, ".ply", raw=raw)
+
+
+SPZ = [encode(s, ".spz") for s in scenes()]
+PAYLOADS = [gzip.decompress(content) for content in SPZ]
+VERSION_2 = struct.pack("<4sIIBBBB", b"NGSP", 2, 3, 0, 12, 0, 0) + bytes(range(57))
+
+
+@fuzz
+@given(
+    st.one_of(
+        damaged(*SPZ),
+        damaged(*PAYLOADS, VERSION_2).map(lambda payload: gzip.compress(payload, 1, mtime=0)),
+    )
+)
+def test_spz(content):
+    read(content, ".spz")
+
+
+SPLAT = [encode(scenes()[0], ".splat")]
+
+
+@fuzz
+@given(st.one_of(damaged(*SPLAT), st.binary(max_size=3).map(lambda word: word * 32)))
+def test_splat(content):
+    read(content, ".splat")
+
+
+GLB = [encode(s, ".glb") for s in scenes()]
+
+
+def json_of(content):
+    return content[20 : 20 + struct.unpack_from("<I", content, 12)[0]]
+
+
+def with_json(text):
+    """The first file with another JSON, in headers that are right."""
+    text += b" " * (-len(text) % 4)
+    rest = GLB[0][20 + len(json_of(GLB[0])) :]
+    size = 20 + len(text) + len(rest)
+    return struct.pack("<4sIIII", b"glTF", 2, size, len(text), 0x4E4F534A) + text + rest
+
+
+def leaves(value, path=()):
+    """Every place of a document."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(child, (*path, key))
+
+
+DOCUMENT = json.loads(json_of(GLB[0]))
+PLACES = [path for path in leaves(DOCUMENT) if path]
+VALUES = [None, -1, 0, 1, 2, 3, 1.5, 2**31, 2**53, 1e300, "", "VEC2", "MAT4", [], {}, [0], True]
+
+
+@st.composite
+def documents(draw):
+    """The JSON with up to three values replaced or left out."""
+    changed = json.loads(json.dumps(DOCUMENT))
+    for path in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=3)):
+        place = changed
+        try:
+            for key in path[:-1]:
+                place = place[key]
+            if draw(st.booleans()):
+                place[path[-1]] = draw(st.sampled_from(VALUES))
+            else:
+                del place[path[-1]]
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change took that place away
+    return with_json(json.dumps(changed).encode())
+
+
+@fuzz
+@given(
+    st.one_of(
+        damaged(*GLB),
+        damaged(json_of(GLB[0])).map(with_json),
+        documents(),
+    )
+)
+def test_glb(content):
+    read(content, ".glb")
+
+
+@fuzz
+@given(st.binary(max_size=200), st.sampled_from([".ply", ".spz", ".splat", ".glb"]))
+@example(b"", ".ply")
+@example(b"ply\nend_header\n", ".ply")
+@example(b"\x1f\x8b", ".spz")
+def test_any_bytes(content, suffix):
+    read(content, suffix)

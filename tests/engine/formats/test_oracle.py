@@ -1,0 +1,140 @@
+"""Another program reads what is written here, and the other way round: count, bounds and values.
+
+The program is splat-transform of npm (``make oracle``); the tests skip without it.
+"""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import COUNT, random_gaussians
+
+from geolrm import Gaussians
+
+PROGRAM = Path(__file__).parents[2] / "oracle" / "node_modules" / ".bin" / "splat-transform"
+SH_C0 = 0.28209479177387814
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    missing = None
+    if shutil.which("node") is None:
+        missing = "needs node"
+    elif not PROGRAM.exists():
+        missing = "needs splat-transform: make oracle"
+    if missing and os.environ.get("GEOLRM_REQUIRE_ORACLE") == "1":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+
+    def run(*arguments):
+        done = subprocess.run(
+            [str(PROGRAM), "-q", "-w", *map(str, arguments)],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def table(oracle, path):
+    """Columns of a splat file as the other program reads them."""
+    oracle(path, path.with_suffix(".csv"))
+    with path.with_suffix(".csv").open() as file:
+        names, *rows = csv.reader(file)
+    return dict(zip(names, np.array(rows, dtype=float).T, strict=True))
+
+
+def stack(columns, *names):
+    return np.stack([columns[name] for name in names], axis=1)
+
+
+def y_up(points):
+    x, y, z = points.T
+    return np.stack([x, z, -y], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "sh", "up"),
+    [
+        *((suffix, sh, "z") for suffix in (".ply", ".spz") for sh in (None, 4, 9, 16)),
+        *((suffix, 16, "y") for suffix in (".ply", ".spz", ".splat")),
+        *((".splat", None, up) for up in ("y", "z")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:a .splat file holds no colours")
+def test_values_agree(oracle, tmp_path, suffix, sh, up):
+    written, path = random_gaussians(sh), tmp_path / f"a{suffix}"
+    written.save(path, up=up)
+    columns = table(oracle, path)
+    means = stack(columns, "x", "y", "z")
+    assert len(means) == COUNT
+    expected = written.means if up == "z" else y_up(written.means)
+    step = 1.01 * 2**-13 if suffix == ".spz" else 1e-7
+    np.testing.assert_allclose(means, expected, atol=step)
+    # What is compared from here on is what this project reads of the same file, unturned.
+    read = Gaussians.load(path, up="z")
+    np.testing.assert_allclose(1 / (1 + np.exp(-columns["opacity"])), read.opacities, atol=1e-5)
+    scales = np.exp(stack(columns, "scale_0", "scale_1", "scale_2"))
+    np.testing.assert_allclose(scales, read.scales, rtol=1e-4)
+    quats = stack(columns, "rot_0", "rot_1", "rot_2", "rot_3")
+    quats /= np.linalg.norm(quats, axis=1, keepdims=True)
+    signs = np.sign((quats * read.quats).sum(axis=1, keepdims=True))
+    # A byte of .splat is (b - 128) / 128 to its first writer and 2 b / 255 - 1 to this reader.
+    within = 1 / 128 if suffix == ".splat" else 1e-4
+    np.testing.assert_allclose(quats * signs, read.quats, atol=within)
+    dc = stack(columns, "f_dc_0", "f_dc_1", "f_dc_2")
+    colors = read.colors if read.sh is None else read.sh[:, 0] * SH_C0 + 0.5
+    np.testing.assert_allclose(dc * SH_C0 + 0.5, colors, atol=1e-4)
+    higher = [name for name in columns if name.startswith("f_rest_")]
+    if sh is None or suffix == ".splat":
+        assert not higher
+        return
+    assert len(higher) == 3 * (sh - 1)
+    rest = stack(columns, *(f"f_rest_{k}" for k in range(len(higher))))
+    rest = rest.reshape(COUNT, 3, sh - 1).transpose(0, 2, 1)
+    np.testing.assert_allclose(rest, read.sh[:, 1:], atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat"])
+def test_count_and_bounds_agree(oracle, tmp_path, suffix):
+    scene = random_gaussians()
+    scene.save(tmp_path / f"a{suffix}", up="z")
+    report = json.loads(oracle(tmp_path / f"a{suffix}", "--stats", "json", "null"))
+    (stats,) = report["stats"]
+    assert report["numGaussians"] == stats["numGaussians"] == COUNT
+    assert stats["columns"][:3] == ["x", "y", "z"]
+    atol = 1.01 * 2**-13 if suffix == ".spz" else 1e-6
+    np.testing.assert_allclose(stats["data"]["min"][:3], scene.means.min(axis=0), atol=atol)
+    np.testing.assert_allclose(stats["data"]["max"][:3], scene.means.max(axis=0), atol=atol)
+    assert not any(stats["data"]["nanCount"]) and not any(stats["data"]["infCount"])
+
+
+@pytest.mark.parametrize("sh", [None, 16])
+@pytest.mark.parametrize(("suffix", "options"), [(".ply", []), (".spz", ["--spz-version", "3"])])
+def test_files_of_the_other_program_are_read(oracle, tmp_path, suffix, options, sh):
+    scene = random_gaussians(sh)
+    scene.save(tmp_path / "a.ply")
+    oracle(*options, tmp_path / "a.ply", tmp_path / f"b{suffix}")
+    read = Gaussians.load(tmp_path / f"b{suffix}", up="z")
+    atol = 1.01 * 2**-12 if suffix == ".spz" else 1e-6
+    np.testing.assert_allclose(read.means, scene.means, atol=atol)
+    np.testing.assert_allclose(read.opacities, scene.opacities, atol=1.01 / 255)
+    np.testing.assert_allclose(np.log(read.scales), np.log(scene.scales), atol=1.01 / 16)
+    signs = np.sign((read.quats * scene.quats).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(read.quats * signs, scene.quats, atol=3e-3)
+
+
+def test_a_glb_of_the_other_program_is_read(oracle, tmp_path):
+    scene = random_gaussians(4)
+    scene.save(tmp_path / "a.ply", up="y")
+    oracle(tmp_path / "a.ply", tmp_path / "b.glb")
+    read = Gaussians.load(tmp_path / "b.glb")
+    np.testing.assert_allclose(read.opacities, scene.opacities, atol=1e-5)
+    np.testing.assert_allclose(read.scales, scene.scales, rtol=1e-4)

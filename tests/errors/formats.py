@@ -1,0 +1,326 @@
+"""Splat files, conversion, meshes and scenes."""
+
+import gzip
+import json
+import struct
+
+import numpy as np
+from errors.case import Case
+from samples import random_gaussians
+
+from geolrm import Gaussians
+from geolrm.commands.convert import check_output
+from geolrm.commands.mesh import mesh as mesh_command
+from geolrm.commands.view import check_page_name
+from geolrm.commands.view import view as view_command
+from geolrm.engine.atomic import atomic_file, check_writable
+from geolrm.engine.formats.splat_files import decode, encode
+from geolrm.engine.meshing.fusion import fuse
+from geolrm.engine.meshing.mesh import Mesh, surface_points
+from geolrm.engine.thinning import keep_largest, prune
+from geolrm.viewer import load_scene
+
+
+def ply(old=b"", new=b"", cut=None):
+    content = encode(random_gaussians(), ".ply").replace(old, new)[:cut]
+    return lambda place: decode(content, ".ply")
+
+
+def spz(offset=0, new=b"", cut=None, tail=b""):
+    payload = bytearray(gzip.decompress(encode(random_gaussians(), ".spz")))
+    payload[offset : offset + len(new)] = new
+    return lambda place: decode(gzip.compress(bytes(payload[:cut])) + tail, ".spz")
+
+
+def glb(change=lambda document: None, *, stated=None, version=2, numbers=True, kind=0x004E4942):
+    """A GLB whose JSON or headers were changed."""
+    content = encode(random_gaussians(), ".glb")
+    size = struct.unpack_from("<I", content, 12)[0]
+    document = json.loads(content[20 : 20 + size])
+    change(document)
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    rest = content[20 + size :]
+    rest = struct.pack("<II", len(rest) - 8, kind) + rest[8:] if numbers else b""
+    total = 20 + len(text) + len(rest)
+    head = struct.pack("<4sIIII", b"glTF", version, stated or total, len(text), 0x4E4F534A)
+    return lambda place: decode(head + text + rest, ".glb")
+
+
+def accessor(**values):
+    return glb(lambda document: document["accessors"][0].update(values))
+
+
+def primitive(**values):
+    return glb(lambda document: document["meshes"][0]["primitives"][0].update(values))
+
+
+def attributes(**values):
+    def change(document):
+        document["meshes"][0]["primitives"][0]["attributes"].update(values)
+
+    return glb(change)
+
+
+def extension(**values):
+    def change(document):
+        fields = document["meshes"][0]["primitives"][0]["extensions"]["KHR_gaussian_splatting"]
+        fields.update(values)
+
+    return glb(change)
+
+
+def lacking_position(document):
+    del document["meshes"][0]["primitives"][0]["attributes"]["POSITION"]
+
+
+def save(suffix, **changes):
+    def trigger(place):
+        scene = random_gaussians()
+        for name, value in changes.items():
+            getattr(scene, name)[7] = value
+        return encode(scene, suffix)
+
+    return trigger
+
+
+def make(**changes):
+    fields = {
+        "means": np.zeros((2, 3)), "opacities": np.zeros(2), "scales": np.zeros((2, 3)),
+        "quats": np.zeros((2, 4)), "colors": np.zeros((2, 3)),
+    }  # fmt: skip
+    return lambda place: Gaussians(**(fields | changes))
+
+
+def faint_mesh(place):
+    scene = random_gaussians()
+    scene.opacities[:] = 0.01
+    scene.save(place.tmp / "a.ply")
+    mesh_command(place.tmp / "a.ply", place.tmp / "a.glb", 32, 8, None, True)
+
+
+def folder_named(name, call):
+    def trigger(place):
+        (place.tmp / name).mkdir()
+        return call(place.tmp / name)
+
+    return trigger
+
+
+def command(function, *options):
+    """A command on a sound file."""
+
+    def trigger(place):
+        random_gaussians().save(place.tmp / "a.ply")
+        return function(place.tmp / "a.ply", *(o(place.tmp) if callable(o) else o for o in options))
+
+    return trigger
+
+
+def without_scikit_image(place):
+    import importlib.metadata
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    place.patch.setattr(importlib.metadata, "version", missing)
+    return fuse(random_gaussians())
+
+
+def write_below_a_file(place):
+    (place.tmp / "file").write_text("")
+    return check_writable(place.tmp / "file" / "a.ply")
+
+
+def write_over_a_folder(place):
+    with atomic_file(place.tmp):
+        pass
+
+
+def scene_file(content):
+    def trigger(place):
+        (place.tmp / "a.safetensors").write_bytes(content)
+        return load_scene(place.tmp / "a.safetensors")
+
+    return trigger
+
+
+def other_safetensors(place):
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(1)}, str(place.tmp / "a.safetensors"))
+    return load_scene(place.tmp / "a.safetensors")
+
+
+NO_MESH = Mesh(np.zeros((0, 3), "f4"), np.zeros((0, 3), "u4"), np.zeros((0, 3), "f4"))
+FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
+
+CASES = [
+    Case("… names no splat format; the file name must end in .ply, .spz, .splat, .glb",
+         "The suffix says how a file is read and written.",
+         lambda place: Gaussians.load(place.tmp / "a.obj")),
+    Case("… is no splat format; it must be one of .ply, .spz, .splat, .glb", "Of bytes in memory.",
+         lambda place: decode(b"", ".obj")),
+    Case("… is not a regular file; name a splat file", "A folder or device.",
+         folder_named("a.ply", Gaussians.load)),
+    Case("cannot read …: …", "The system's reason follows, such as: No such file or directory.",
+         lambda place: Gaussians.load(place.tmp / "none.ply")),
+    Case("up is 'x'; it must be 'y' or 'z'", "The axis that is up in the file.",
+         lambda place: encode(random_gaussians(), ".ply", up="x")),
+    Case("up is 'z', but a .glb file is y up: leave it out", "glTF fixes its axes.",
+         lambda place: encode(random_gaussians(), ".glb", up="z")),
+    Case("… states … splats; at most 20,000,000 are read: split the file", "Or a damaged count.",
+         ply(b"vertex 50", b"vertex 99999999")),
+    Case("…: splat … has opacity …; it must be in [0, 1]: they are damaged or of another layout",
+         "Opacities are activated, no logits.", save(".glb", opacities=1.5)),
+    Case("…: splat … has scale …; it must not be negative: they are damaged or of another layout",
+         "Scales are activated, no logarithms.", save(".glb", scales=-1)),
+    Case("…: splat … has a … of …; every value must be finite and within 1e+18 of 0: leave that …",
+         "NaN, infinity, or what leads to them.", save(".ply", means=np.nan)),
+    # PLY
+    Case("… is no binary little-endian PLY file", "ASCII and big-endian PLY are not read.",
+         ply(b"little", b"big   ")),
+    Case("… has … bytes; … splats of … properties need …: the file is truncated or damaged",
+         "Copy it again.", ply(cut=-4)),
+    Case("… has no property …; it is no Gaussian splatting PLY", "A point cloud or a mesh.",
+         ply(b"opacity", b"opacitz")),
+    Case("… has elements other than vertices: …", "A mesh, or a compressed splat PLY.",
+         ply(b"element vertex", b"element  chunk")),
+    Case("… states … vertices; it is damaged", "No number.", ply(b"vertex 50", b"vertex -5")),
+    Case("… has …; all properties must be float", "double and uchar are not read.",
+         ply(b"float nz", b"uchar n")),
+    Case("… has … properties; at most 100 are read: leave out those that are no part of a splat",
+         "62 are the most that splats have.",
+         ply(b"end_header", b"".join(b"property float p%d\n" % i for i in range(99)) + b"end_header")),
+    Case("… states no vertices, or a property twice", "A damaged header.",
+         ply(b"float ny", b"float nx")),
+    Case("… has … f_rest properties; it must be 9, 24 or 45", "Degrees 1, 2 or 3.",
+         ply(b"float nx", b"float f_rest_0")),
+    Case("… has f_rest properties, and so it is no raw PLY; read it as it is",
+         "Leave --from-raw-ply out.",
+         lambda place: decode(encode(random_gaussians(4), ".ply"), ".ply", raw=True)),
+    Case("the raw layout is one of PLY; a .spz file has none: name a .ply", "See --raw-ply.",
+         lambda place: encode(random_gaussians(), ".spz", raw=True)),
+    Case("--raw-ply was given, but output … is no .ply; name one", "See docs/formats.md.",
+         lambda place: check_output(place.tmp / "a.spz", True)),
+    Case("… is no PLY, which alone has a raw layout: leave that choice out", "On reading.",
+         lambda place: decode(b"", ".spz", raw=True)),
+    # SPZ
+    Case("… is no SPZ file; it must be a gzip stream", "Another format under this suffix.",
+         lambda place: decode(b"", ".spz")),
+    Case("… is SPZ of version 4 or later; versions 2 and 3 are read: save it as version 3",
+         "splat-transform: --spz-version 3.", lambda place: decode(b"NGSP" + bytes(40), ".spz")),
+    Case("… cannot be decompressed: …", "The gzip stream is damaged.",
+         lambda place: decode(b"\x1f\x8b" + bytes(40), ".spz")),
+    Case("… is no SPZ file; its stream does not begin with NGSP", "Something else, gzipped.",
+         spz(0, b"X")),
+    Case("… is SPZ of version 1; versions 2 and 3 are read", "Convert it with its own tools.",
+         spz(4, b"\1")),
+    Case("… has harmonics of degree 4; at most 3 are read", "Or it is damaged.", spz(12, b"\4")),
+    Case("… has … fraction bits, flags … and reserved …; at most 24, 0x3 and 0 are known: …",
+         "Damaged or of a later version.", spz(15, b"\7")),
+    Case("… states … splats, which … bytes cannot hold; it is damaged", "A wrong count.",
+         spz(8, struct.pack("<I", 19_000_000))),
+    Case("… has … bytes, but its … splats take at most …; it is damaged", "A wrong count.",
+         spz(8, struct.pack("<I", 1), tail=bytes(99_999))),
+    Case("… does not hold the … bytes that its … splats need; it is truncated or damaged",
+         "Copy it again.", spz(cut=-1)),
+    Case("… has … bytes after its gzip stream; it is damaged", "Two files in one.",
+         spz(tail=b"more")),
+    Case("a splat is … from the origin; SPZ reaches to 8388607", "Leave it out, or write .ply.",
+         save(".spz", means=1e7)),
+    # .splat
+    Case("… has … bytes; a .splat file has 32 for each splat: it is truncated or of another format",
+         "Copy it again.", lambda place: decode(bytes(33), ".splat")),
+    Case("… is a PLY file; give it the suffix .ply", "Rename it.",
+         lambda place: decode(b"ply\n" + bytes(28), ".splat")),
+    # GLB
+    Case("… is no GLB file; it must begin with glTF", ".gltf with separate files is not read.",
+         lambda place: decode(b"", ".glb")),
+    Case("… is GLB of version 1; version 2 is read", "Convert it with its own tools.",
+         glb(version=1)),
+    Case("… states … bytes but has …; it is truncated or damaged", "Copy it again.", glb(stated=9)),
+    Case("… states … bytes of JSON; at most 1048576 within the file are read", "Damaged.",
+         lambda place: decode(
+             struct.pack("<4sIIII", b"glTF", 2, 40, 99, 0x4E4F534A) + bytes(20), ".glb")),
+    Case("… has no binary chunk; numbers in other files are not read", "Export it as one .glb.",
+         glb(numbers=False)),
+    Case("… states a binary chunk of … bytes; it is damaged", "Or another kind of chunk.",
+         glb(kind=7)),
+    Case("… has JSON that is no glTF: …", "The reason follows.",
+         glb(lambda document: document.update(meshes="x"))),
+    Case("… has … primitives with KHR_gaussian_splatting; files with one are read",
+         "A mesh, or several scenes in one file.", primitive(extensions={})),
+    Case("… has colours in …; 'srgb_rec709_display' is read", "Another colour space.",
+         extension(colorSpace="lin")),
+    Case("… extends KHR_gaussian_splatting; compressed splats are not read", "Decompress them.",
+         extension(extensions={"a": 1})),
+    Case("… moves its splats by a node; apply that to the splats first", "Scene graphs.",
+         glb(lambda document: document["nodes"][0].update(scale=[2, 2, 2]))),
+    Case("… lacks the attribute … of its splats", "Damaged.", glb(lacking_position)),
+    Case("… has … harmonics a splat; it must have 1, 4, 9 or 16", "Degrees 0 to 3.",
+         attributes(**{"KHR_gaussian_splatting:SH_DEGREE_1_COEF_0": 0})),
+    Case("… has attributes of different lengths: …", "Damaged.", accessor(count=49)),
+    Case("…: POSITION has no accessor …; the file is damaged", "Damaged.", attributes(POSITION=99)),
+    Case("…: POSITION is not stored as plain float VEC3; only that is read", "Quantised splats.",
+         accessor(componentType=5121)),
+    Case("…: POSITION has no buffer view …; the file is damaged", "Damaged.",
+         accessor(bufferView=99)),
+    Case("…: POSITION reaches beyond its … bytes of numbers; it is damaged", "Damaged.",
+         accessor(count=5000)),
+    Case("there are no splats, and glTF has no empty primitives: write a .ply", "An empty scene.",
+         lambda place: encode(random_gaussians().select(np.zeros(50, bool)), ".glb")),
+    # Gaussians
+    Case("Gaussians need either colors [N, 3] or sh [N, K, 3], and not both", "Choose one.",
+         make(colors=None)),
+    Case("quats has shape …; with 2 means it must be (2, 4)", "One row for each Gaussian.",
+         make(quats=np.zeros((2, 3)))),
+    Case("sh has shape …; with 2 means it must be (2, K, 3) with K = 1, 4, 9 or 16",
+         "Degrees 0 to 3.", make(colors=None, sh=np.zeros((2, 5, 3)))),
+    Case("the transform has shape …; it must be a [4, 4] matrix of finite numbers",
+         "Of Gaussians.transformed.", lambda place: random_gaussians().transformed(np.eye(3))),
+    Case("the transform is no similarity; it must be a rotation times one positive scale, and …",
+         "Gaussians cannot be sheared or mirrored.",
+         lambda place: random_gaussians().transformed(np.diag([1.0, 2, 1, 1]))),
+    Case("the least opacity is …; it must be in [0, 1]", "Of --prune-opacity.",
+         lambda place: prune(random_gaussians(), 1.5)),
+    Case("the largest number of splats is …; it must be 1 or more", "Of --max-splats.",
+         lambda place: keep_largest(random_gaussians(), 0)),
+    # writing
+    Case("cannot write …: …", "The system's reason follows: no folder, no permission, no room.",
+         write_below_a_file),
+    Case("cannot write …: it is not a regular file; name another", "A folder of that name.",
+         write_over_a_folder),
+    Case("output … is a folder; name a file in it: .ply, .spz, .splat, .glb", "Of geolrm convert.",
+         folder_named("a.ply", check_output)),
+    # meshes
+    Case("output … is a folder; name a .glb file in it", "Of geolrm mesh.", command(
+        mesh_command, lambda tmp: ((tmp / "a.glb").mkdir(), tmp / "a.glb")[1], 32, 8, None, True)),
+    Case("… is no mesh file; the file name must end in .glb", "Meshes are written as GLB alone.",
+         lambda place: NO_MESH.save(place.tmp / "a.obj")),
+    Case("--threads is 0; it must be at least 1", "Leave it out for all cores.",
+         command(mesh_command, lambda tmp: tmp / "a.glb", 32, 8, 0, True)),
+    Case("size is …; it must be 16 to 512 voxels", "Of geolrm mesh --size.",
+         lambda place: fuse(random_gaussians(), size=1)),
+    Case("views is …; it must be 4 to 1000", "Of geolrm mesh --views.",
+         lambda place: fuse(random_gaussians(), views=1)),
+    Case("… shows no opaque surface, and so no mesh was written; are its opacities right? …",
+         "All splats are faint, or dust; --raw-ply files read as standard ones look so.",
+         faint_mesh),
+    Case("meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
+         "An extra.", without_scikit_image),
+    Case("the mesh has no triangles; there is nothing to write", "Of Mesh.to_glb.",
+         lambda place: NO_MESH.to_glb()),
+    Case("the mesh has no area; there are no points on it", "Of surface_points.",
+         lambda place: surface_points(*FLAT)),
+    # pages and scenes
+    Case("the page is …; its file name must end in .html", "Of geolrm view -o.",
+         lambda place: check_page_name(place.tmp / "a.txt")),
+    Case("--up is …; it must be one of z, -z, y, -y", "Of geolrm view.", command(
+        view_command, lambda tmp: tmp / "a.html", None, "x", None, True)),
+    Case("there is no scene file at …", "Of geolrm run --scene.",
+         lambda place: load_scene(place.tmp / "none.safetensors")),
+    Case("… is no scene file: …", "Damaged, or another format.", scene_file(b"nothing")),
+    Case("… is a safetensors file, but no …; write one with: geolrm run CAPTURE -o …",
+         "Weights, perhaps.", other_safetensors),
+]  # fmt: skip

@@ -1,0 +1,45 @@
+"""Every message of docs/errors.md is produced here, and nothing else stands there."""
+
+import shutil
+
+import pytest
+from errors import page
+from errors.case import Place
+
+CASES = [
+    pytest.param(case, id=f"{title.split()[0]}-{number}-{case.message[:40]}")
+    for title, cases in page.groups().items()
+    for number, case in enumerate(cases)
+]
+
+
+@pytest.fixture
+def place(bundles, engine, tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Place(
+        folder,
+        lambda: shutil.copytree(bundles["token"], tmp_path / "bundle"),
+        lambda: engine,
+        monkeypatch,
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore")
+def test_the_message_is_produced(case, place):
+    with pytest.raises(case.kind) as raised:
+        case.trigger(place)
+    assert case.pattern.fullmatch(str(raised.value)), str(raised.value)
+    assert len(str(raised.value)) < 1000
+
+
+def test_the_page_shows_the_cases():
+    assert page.PAGE.read_text(encoding="utf-8") == page.text()
+
+
+def test_no_message_stands_there_twice():
+    for cases in page.groups().values():
+        messages = [case.message for case in cases]
+        assert len(set(messages)) == len(messages)
+        assert all(case.meaning.endswith((".", "?")) for case in cases)
