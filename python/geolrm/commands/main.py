@@ -15,13 +15,14 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the ``geolrm`` command."""
-    from geolrm.commands import convert, demo, evaluate, info, mesh, render, run, view
+    from geolrm.commands import check, convert, demo, evaluate, info, mesh, render, run, view
 
     app.command("run")(run.run)
     app.command("render")(render.render)
     app.command("view")(view.view)
     app.command("convert")(convert.convert)
     app.command("mesh")(mesh.mesh)
+    app.command("check")(check.check)
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
     app.command("info")(info.info)

@@ -1,0 +1,175 @@
+"""All doubts about a capture, and what its masks leave of space."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.doubts import Doubt, name_point, name_views
+from geolrm.engine.captures.fitting import FILL, visual_hull
+from geolrm.engine.captures.picture_doubts import (
+    COMPARED_SIDE,
+    find_mask_doubts,
+    find_quality_doubts,
+    find_silhouette_doubts,
+)
+from geolrm.engine.captures.pose_doubts import (
+    WIDEST_GAP,
+    azimuth_gap,
+    find_pose_doubts,
+    find_unmasked_scale_doubts,
+)
+from geolrm.engine.silhouettes import INSIDE, Silhouette, carve, has_mask, make_silhouette
+
+OUTSIDE = 0.1  # cube sides that a hull, larger than its object, may reach beyond the cube
+SMALLEST = 0.5  # of the cube's side, for the object's longest
+EXPLAINED = 0.75  # of a mask, by the hull that all masks leave
+AGREEING_SIDE = 48  # px, so that a pixel is not smaller than a voxel of the hull
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagnosis:
+    """Doubts about a capture, the gravest first, and what it shows of its object."""
+
+    doubts: tuple[Doubt, ...]
+    hull: NDArray[np.float64] | None  # [N, 3] that all masks leave, object frame
+    step: float  # between neighbouring points of the hull
+
+    @property
+    def doubtful_views(self) -> set[int]:
+        """Views that some doubt names, where it names not all of them."""
+        return {view for doubt in self.doubts for view in doubt.views}
+
+
+def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -> Diagnosis:
+    """Look for what spoils reconstructions.
+
+    Args:
+        capture: Of :func:`~geolrm.engine.captures.read_capture`: cameras may look anywhere.
+        model_fov: Degrees, that the model was trained with.
+        model_size: Side of the model's input in pixels.
+    """
+    cameras, images = capture.cameras, capture.images
+    poses = find_pose_doubts(cameras, model_fov)
+    lost = any(doubt.topic in ("axes", "looking away") and doubt.views for doubt in poses)
+    masks = find_mask_doubts(images)
+    views = [
+        make_silhouette(image, pose, matrix, COMPARED_SIDE)
+        for image, pose, matrix in zip(images, cameras.c2w, cameras.intrinsics, strict=True)
+    ]
+    outlines, scale, hull, step = [], [], None, 0.0
+    if all(has_mask(image) for image in images):
+        outlines = find_silhouette_doubts(views)
+        if not lost and len(capture) > 1:
+            found = visual_hull(views, cameras.c2w[:, :3, 3])
+            hull, step = (None, 0.0) if found is None else (found[0], 2 * found[1])
+            empty = {i for doubt in outlines if "no object" in doubt.text for i in doubt.views}
+            if not empty:
+                scale = _agreement(capture, hull)
+            if hull is not None and not scale:
+                scale = _extent(capture, hull, step)
+    elif not lost:
+        scale = find_unmasked_scale_doubts(cameras)
+    if any(doubt.topic == "scale" for doubt in scale):
+        # The hull says where the object is; where the cameras look says it less well.
+        poses = [doubt for doubt in poses if doubt.topic != "scale" or doubt.views]
+    quality = find_quality_doubts(images, views, cameras, model_size)
+    return Diagnosis((*poses, *scale, *masks, *outlines, *quality), hull, step)
+
+
+def _agreement(capture: Capture, hull: NDArray[np.float64] | None) -> list[Doubt]:
+    """Masks must be outlines of one object: what all leave must fill each of them."""
+    total, cameras = len(capture), capture.cameras
+    remedy = (
+        "check that images and poses belong together and are in the same order, and the focal "
+        "length"
+    )
+    if hull is None:
+        return [Doubt("poses", f"the masks of all {total} views agree on no object; {remedy}")]
+    views = [
+        make_silhouette(image, pose, matrix, AGREEING_SIDE)
+        for image, pose, matrix in zip(
+            capture.images, cameras.c2w, cameras.intrinsics, strict=True
+        )
+    ]
+    shares = np.array([_explained(view, hull) for view in views])
+    if not (off := np.flatnonzero(shares < EXPLAINED)).size:
+        return []
+    # One wrong view carves the others' object away; without it they agree.
+    if off.size > 1 and total > 3 and (alone := _culprit(views, cameras.c2w[:, :3, 3])) is not None:
+        off = np.array([alone])
+    return [
+        Doubt(
+            "poses",
+            f"{name_views(off, total)} show{'s' if off.size == 1 else ''} an object where the "
+            f"other masks leave nothing (only {shares[off].min():.0%} of the outline is explained, "
+            f"at least {EXPLAINED:.0%}); {remedy}",
+            tuple(int(i) for i in off),
+        )
+    ]
+
+
+def _explained(view: Silhouette, hull: NDArray[np.float64]) -> float:
+    """Which part of a mask the hull covers."""
+    solid = view.alpha.ravel() > 0.9
+    pixel, _ = view.project(hull)
+    covered = np.zeros(len(solid), np.bool_)
+    covered[pixel[pixel >= 0]] = True
+    return float(covered[solid].mean()) if solid.any() else 1.0
+
+
+def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | None:
+    """The one view that others agree without, if there is one: it carves the most away."""
+    found = visual_hull(views, origins)
+    if found is None or len(views) > 64:
+        return None
+    centre, radius = found[0].mean(axis=0), 1.5 * max(float(np.ptp(found[0])), 8 * found[1])
+    axis = (np.arange(32) + 0.5) / 32 * 2 - 1
+    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    points = centre + radius * points
+    votes = np.zeros(len(points), np.int64)
+    outside = []
+    for view in views:
+        pixel, _ = view.project(points)
+        out = (pixel >= 0) & (view.alpha.ravel()[pixel] < INSIDE)
+        outside.append(out)
+        votes += out
+    alone = np.array([np.count_nonzero(out & (votes == 1)) for out in outside])
+    worst = int(alone.argmax())
+    others = [view for index, view in enumerate(views) if index != worst]
+    rest, shown = carve(others, points)
+    kept = points[rest & (shown >= 0.8 * len(others))]
+    if not len(kept):
+        return None
+    again = visual_hull(others, np.delete(origins, worst, axis=0))
+    if again is None or min(_explained(view, again[0]) for view in others) < EXPLAINED:
+        return None
+    return worst
+
+
+def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Doubt]:
+    """The object must lie in the cube and fill most of it."""
+    low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
+    side, centre = float((high - low).max()), (low + high) / 2
+    remedy = f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}"
+    box = f"{name_point(low)} to {name_point(high)}"
+    beyond = max(float(-low.min()), float(high.max())) - 0.5
+    # Seen from one side alone, the hull is longer than the object.
+    if beyond > OUTSIDE + step / 2 and azimuth_gap(capture.cameras)[0] <= WIDEST_GAP:
+        return [
+            Doubt(
+                "scale",
+                f"by its masks the object reaches from {box}, {beyond:.2g} beyond the cube "
+                f"[-0.5, 0.5]^3, where it is cut off: {remedy}",
+            )
+        ]
+    if side < SMALLEST:
+        return [
+            Doubt(
+                "scale",
+                f"by its masks the object reaches from {box}, {side:.2g} of the cube's side; at "
+                f"least {SMALLEST:g} is needed for detail: {remedy}",
+            )
+        ]
+    return []
