@@ -46,6 +46,8 @@ def drop_hidden(gaussians: Gaussians, threads: int | None = None) -> Gaussians:
     """
     if not len(gaussians):
         return gaussians
-    weights = blending_weights(gaussians, Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV), SIZE, threads)
+    weights = blending_weights(
+        gaussians, Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV), SIZE, threads
+    )
     kept = weights >= LEAST_WEIGHT
     return gaussians.select(kept) if kept.any() else gaussians

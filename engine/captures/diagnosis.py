@@ -13,6 +13,7 @@ from geolrm.engine.captures.picture_doubts import (
     find_mask_doubts,
     find_quality_doubts,
     find_silhouette_doubts,
+    find_size_doubts,
 )
 from geolrm.engine.captures.pose_doubts import (
     WIDEST_GAP,
@@ -20,7 +21,14 @@ from geolrm.engine.captures.pose_doubts import (
     find_pose_doubts,
     find_unmasked_scale_doubts,
 )
-from geolrm.engine.silhouettes import INSIDE, Silhouette, carve, has_mask, make_silhouette
+from geolrm.engine.silhouettes import (
+    INSIDE,
+    Silhouette,
+    carve,
+    has_mask,
+    make_silhouette,
+    reduce_pixels,
+)
 
 OUTSIDE = 0.1  # cube sides that a hull, larger than its object, may reach beyond the cube
 SMALLEST = 0.5  # of the cube's side, for the object's longest
@@ -33,8 +41,7 @@ class Diagnosis:
     """Doubts about a capture, the gravest first, and what it shows of its object."""
 
     doubts: tuple[Doubt, ...]
-    hull: NDArray[np.float64] | None  # [N, 3] that all masks leave, object frame
-    step: float  # between neighbouring points of the hull
+    surface: NDArray[np.float64] | None  # [N, 3] of what all masks leave, object frame
 
     @property
     def doubtful_views(self) -> set[int]:
@@ -65,34 +72,49 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
             found = visual_hull(views, cameras.c2w[:, :3, 3])
             hull, step = (None, 0.0) if found is None else (found[0], 2 * found[1])
             empty = {i for doubt in outlines if "no object" in doubt.text for i in doubt.views}
-            if not empty:
-                scale = _agreement(capture, hull)
+            repeated = any("the same pose" in doubt.text for doubt in poses)
+            if not empty and not repeated:
+                scale = _agreement(capture, views, hull)
             if hull is not None and not scale:
                 scale = _extent(capture, hull, step)
     elif not lost:
         scale = find_unmasked_scale_doubts(cameras)
     if any(doubt.topic == "scale" for doubt in scale):
         # The hull says where the object is; where the cameras look says it less well.
-        poses = [doubt for doubt in poses if doubt.topic != "scale" or doubt.views]
-    quality = find_quality_doubts(images, views, cameras, model_size)
-    return Diagnosis((*poses, *scale, *masks, *outlines, *quality), hull, step)
+        poses = [doubt for doubt in poses if doubt.topic != "scale"]
+    surface = None if hull is None else surface_of(hull, step)
+    quality = [
+        *find_size_doubts(images, model_size),
+        *([] if lost else find_quality_doubts(images, views, cameras, surface)),
+    ]
+    return Diagnosis((*poses, *scale, *masks, *outlines, *quality), surface)
 
 
-def _agreement(capture: Capture, hull: NDArray[np.float64] | None) -> list[Doubt]:
+def surface_of(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """The points that have not all six neighbours."""
+    index = np.rint((hull - hull.min(axis=0)) / step).astype(np.int64) + 1
+    solid = np.zeros(index.max(axis=0) + 2, np.bool_)
+    solid[tuple(index.T)] = True
+    inner = solid.copy()
+    for axis in range(3):
+        inner &= np.roll(solid, 1, axis) & np.roll(solid, -1, axis)
+    return hull[~inner[tuple(index.T)]]
+
+
+def _agreement(
+    capture: Capture, outlines: list[Silhouette], hull: NDArray[np.float64] | None
+) -> list[Doubt]:
     """Masks must be outlines of one object: what all leave must fill each of them."""
     total, cameras = len(capture), capture.cameras
     remedy = (
         "check that images and poses belong together and are in the same order, and the focal "
         "length"
     )
+    views = [_reduced(view) for view in outlines]
+    if any(image.shape[2] == 3 for image in capture.images):
+        return _white_agreement(views, hull)
     if hull is None:
         return [Doubt("poses", f"the masks of all {total} views agree on no object; {remedy}")]
-    views = [
-        make_silhouette(image, pose, matrix, AGREEING_SIDE)
-        for image, pose, matrix in zip(
-            capture.images, cameras.c2w, cameras.intrinsics, strict=True
-        )
-    ]
     shares = np.array([_explained(view, hull) for view in views])
     if not (off := np.flatnonzero(shares < EXPLAINED)).size:
         return []
@@ -108,6 +130,29 @@ def _agreement(capture: Capture, hull: NDArray[np.float64] | None) -> list[Doubt
             tuple(int(i) for i in off),
         )
     ]
+
+
+def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) -> list[Doubt]:
+    """Outlines found from a white background fail where the object itself is white."""
+    worst = 0.0 if hull is None else min(_explained(view, hull) for view in views)
+    if worst >= EXPLAINED:
+        return []
+    return [
+        Doubt(
+            "masks",
+            f"the outlines on the white background do not agree (only {worst:.0%} of one is "
+            f"explained by the others, at least {EXPLAINED:.0%}): white parts of the object count "
+            "as background, or poses are wrong; give images with alpha, or check the poses",
+        )
+    ]
+
+
+def _reduced(view: Silhouette) -> Silhouette:
+    """With pixels not smaller than a voxel of the hull, made after the mask was found."""
+    factor = max(-(-max(view.alpha.shape) // AGREEING_SIDE), 1)
+    alpha = reduce_pixels(view.alpha[..., None], factor)[..., 0]
+    scale = np.array([[1 / factor], [1 / factor], [1.0]])
+    return Silhouette(view.w2c, view.intrinsics * scale, alpha)
 
 
 def _explained(view: Silhouette, hull: NDArray[np.float64]) -> float:
@@ -152,7 +197,9 @@ def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Do
     """The object must lie in the cube and fill most of it."""
     low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
     side, centre = float((high - low).max()), (low + high) / 2
-    remedy = f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}"
+    remedy = (
+        f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}"
+    )
     box = f"{name_point(low)} to {name_point(high)}"
     beyond = max(float(-low.min()), float(high.max())) - 0.5
     # Seen from one side alone, the hull is longer than the object.

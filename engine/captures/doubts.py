@@ -38,4 +38,4 @@ def name_views(views: Iterable[int], total: int) -> str:
 
 def name_point(values: Iterable[float]) -> str:
     """``(0.1, 2, -3)``."""
-    return "(" + ", ".join(f"{value + 0.0:.3g}" for value in values) + ")"
+    return "(" + ", ".join(f"{round(float(value), 6) + 0.0:.3g}" for value in values) + ")"

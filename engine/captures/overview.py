@@ -1,7 +1,7 @@
 """A picture of a capture: its cameras, the object cube, what the masks leave, every image."""
 
 import colorsys
-from collections.abc import Sequence
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnosis import Diagnosis
+from geolrm.engine.captures.sheet import PALE, Sheet
 from geolrm.engine.preprocessing import composite_on_white
 
-WIDTH, GAP, HEADER = 1600, 16, 64  # px
+WIDTH, GAP, HEADER, LINE = 1600, 16, 64, 20  # px
 MAIN = (1040, 720)  # width, height of the view in perspective
 SIDE = (WIDTH - 3 * GAP - MAIN[0], (MAIN[1] - GAP) // 2)  # of the two projections
-OVERSAMPLING = 2  # Pillow draws hard edges; the picture is drawn larger
 MOST_IMAGES = 64
-INK, GREY, PALE, RED = (34, 38, 46), (120, 126, 138), (226, 229, 234), (214, 40, 40)
+INK, GREY, RED = (34, 38, 46), (120, 126, 138), (214, 40, 40)
 AXES = (("x", (205, 60, 50)), ("y", (60, 150, 70)), ("z", (55, 100, 205)))
 CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 EDGES = [(a, b) for a in range(8) for b in range(a) if (CORNERS[a] != CORNERS[b]).sum() == 1]
@@ -51,18 +51,22 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
 
     cell, columns, shown = _thumbnail_grid(len(capture))
     rows = -(-len(shown) // columns)
-    height = HEADER + MAIN[1] + 2 * GAP + rows * (cell + GAP)
-    sheet = _Sheet(WIDTH, height)
+    lines = [line for doubt in diagnosis.doubts for line in textwrap.wrap(f"- {doubt}", 195)]
+    header = HEADER + LINE * len(lines)
+    height = header + MAIN[1] + 2 * GAP + rows * (cell + GAP)
+    sheet = Sheet(WIDTH, height)
     doubtful = diagnosis.doubtful_views
     count = len(diagnosis.doubts)
     verdict = "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
     sheet.text((GAP, 10), str(capture.path.name or capture.path)[-60:], 24, INK)
     sheet.text((GAP, 38), f"{capture.found}; {verdict}", 16, RED if count else GREY)
+    for number, line in enumerate(lines):
+        sheet.text((GAP, HEADER - 4 + LINE * number), line, 15, INK)
 
     points, colors = _object_points(capture, diagnosis)
     positions = capture.cameras.c2w[:, :3, 3]
     reach = float(np.clip(np.quantile(np.linalg.norm(positions, axis=1), 0.9), 0.9, 1e4))
-    top = HEADER
+    top = header
     backward, right = _viewpoint()
     axes = np.stack([right, np.cross(backward, right), backward])
     panels = [
@@ -120,25 +124,14 @@ def _object_points(
     capture: Capture, diagnosis: Diagnosis
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Points [N, 3] that stand for the object, and their colours [N, 3]."""
-    if diagnosis.hull is None:
+    if diagnosis.surface is None:
         points = np.empty((0, 3)) if capture.points is None else capture.points
         points = points[np.abs(points).max(axis=1, initial=0) < 1.5]
         points = points[:: max(len(points) // MOST_POINTS, 1)]
         return points, np.full((len(points), 3), 130, np.uint8)
-    points = _surface(diagnosis.hull, diagnosis.step)
+    points = diagnosis.surface
     points = points[:: -(-len(points) // MOST_POINTS)]
     return points, _colors_of(points, capture)
-
-
-def _surface(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """The points that have not all six neighbours."""
-    index = np.rint((hull - hull.min(axis=0)) / step).astype(np.int64) + 1
-    solid = np.zeros(index.max(axis=0) + 2, np.bool_)
-    solid[tuple(index.T)] = True
-    inner = solid.copy()
-    for axis in range(3):
-        inner &= np.roll(solid, 1, axis) & np.roll(solid, -1, axis)
-    return hull[~inner[tuple(index.T)]]
 
 
 def _colors_of(points: NDArray[np.float64], capture: Capture) -> NDArray[np.uint8]:
@@ -162,7 +155,7 @@ def _colors_of(points: NDArray[np.float64], capture: Capture) -> NDArray[np.uint
 
 
 def _draw_scene(
-    sheet: "_Sheet",
+    sheet: Sheet,
     project: Projection,
     cameras: Cameras,
     doubtful: set[int],
@@ -195,6 +188,8 @@ def _draw_scene(
             sheet.line(pair, INK, 1.5)
     for (name, color), axis in zip(AXES, np.eye(3), strict=True):
         ends, _ = project([[0, 0, 0], 0.85 * axis])
+        if np.linalg.norm(ends[1] - ends[0]) < 5:  # it points at the eye
+            continue
         sheet.line(ends, color, 3)
         sheet.text(tuple(ends[1] + (4, -10)), name, 18, color)
     for index in order[near[order] >= 0]:
@@ -209,7 +204,7 @@ def _spacing(points: NDArray[np.float64]) -> float:
     return float(np.diff(values).min()) if len(values) > 1 else 0.0
 
 
-def _draw_ground(sheet: "_Sheet", project: Projection, reach: float) -> None:
+def _draw_ground(sheet: Sheet, project: Projection, reach: float) -> None:
     """A grid at the cube's bottom, of the cube's side where that is not too fine."""
     side = max(1.0, float(np.ceil(reach / 6)))
     count = int(np.ceil(1.2 * reach / side))
@@ -220,7 +215,7 @@ def _draw_ground(sheet: "_Sheet", project: Projection, reach: float) -> None:
 
 
 def _draw_camera(
-    sheet: "_Sheet",
+    sheet: Sheet,
     project: Projection,
     cameras: Cameras,
     index: int,
@@ -232,7 +227,8 @@ def _draw_camera(
     corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1], [0.4, 0, 1], [0.6, 0, 1]])
     rays = np.linalg.solve(intrinsics, corners.T).T * [1, -1, -1]
     rays *= length / max(1.0, float(np.abs(rays[:, :2]).max()))  # wide ones are made shorter
-    tip = rays[4:].mean(axis=0) + [0, 0.35 * (rays[0, 1] - rays[4:, 1].mean() + length * 0.4), 0]
+    tip = rays[4:].mean(axis=0)
+    tip[1] += 0.14 * length
     world = np.vstack([[0, 0, 0], rays, tip]) @ pose[:3, :3].T + pose[:3, 3]
     pixels, _ = project(world)
     apex, frame, left, right, up = pixels[0], pixels[1:5], pixels[5], pixels[6], pixels[7]
@@ -244,96 +240,6 @@ def _draw_camera(
     sheet.line([*frame, frame[0]], color, width)
     sheet.polygon([left, up, right], color)
     sheet.dot(apex, 3, color)
-    outward = apex - np.array(project.middle)
+    outward = apex - frame.mean(axis=0)
     outward /= max(float(np.linalg.norm(outward)), 1e-9)
     sheet.label(tuple(apex + 13 * outward), str(index), 14, color)
-
-
-class _Sheet:
-    """Pillow's drawing in the picture's own pixels, although it is drawn larger."""
-
-    def __init__(self, width: int, height: int):
-        from PIL import Image, ImageDraw
-
-        self.size = (width, height)
-        self.image = Image.new("RGB", tuple(s * OVERSAMPLING for s in self.size), "white")
-        self.draw = ImageDraw.Draw(self.image)
-
-    def finish(self) -> NDArray[np.uint8]:
-        from PIL import Image
-
-        return np.asarray(self.image.resize(self.size, Image.Resampling.BOX))
-
-    def clipped(self, corner: Sequence[float], size: Sequence[float]) -> "_Clip":
-        return _Clip(self, corner, size)
-
-    def panel(self, corner: Sequence[float], size: Sequence[float]) -> None:
-        box = _scaled([*corner, corner[0] + size[0], corner[1] + size[1]])
-        self.draw.rounded_rectangle(box, 16, fill=(249, 250, 252), outline=PALE, width=2)
-
-    def line(self, points: Any, color: Any, width: float) -> None:
-        flat = _scaled(np.asarray(points).ravel().clip(-1e5, 1e5))
-        self.draw.line(flat, fill=color, width=round(width * OVERSAMPLING), joint="curve")
-
-    def polygon(self, points: Any, color: Any) -> None:
-        self.draw.polygon(_scaled(np.asarray(points).ravel().clip(-1e5, 1e5)), fill=color)
-
-    def dot(self, point: Any, radius: float, color: Any) -> None:
-        x, y = point
-        if -100 < x < 1e4 and -100 < y < 1e4:
-            box = _scaled([x - radius, y - radius, x + radius, y + radius])
-            self.draw.ellipse(box, fill=color)
-
-    def text(self, place: Any, text: str, size: int, color: Any, anchor: str = "la") -> None:
-        x, y = _scaled(place)
-        # The font that Pillow carries lacks some letters of paths.
-        plain = text.encode("latin-1", "replace").decode("latin-1")
-        self.draw.text((x, y), plain, fill=color, font=_font(size), anchor=anchor)
-
-    def label(self, place: Any, text: str, size: int, color: Any) -> None:
-        x, y = _scaled(place)
-        self.draw.text(
-            (x, y), text, fill=color, font=_font(size), anchor="mm",
-            stroke_width=2 * OVERSAMPLING, stroke_fill=(249, 250, 252),
-        )  # fmt: skip
-
-    def picture(self, corner: Any, side: int, picture: Any, color: Any, name: str) -> None:
-        picture.thumbnail((side * OVERSAMPLING, side * OVERSAMPLING))
-        x, y = (int(value) for value in _scaled(corner))
-        full = side * OVERSAMPLING
-        self.image.paste(
-            picture, (x + (full - picture.width) // 2, y + (full - picture.height) // 2)
-        )
-        self.draw.rectangle((x, y, x + full, y + full), outline=color, width=2 * OVERSAMPLING)
-        width = (9 * len(name) + 8) * OVERSAMPLING
-        self.draw.rectangle((x, y, x + width, y + 20 * OVERSAMPLING), fill=color)
-        middle = (corner[0] + width / OVERSAMPLING / 2, corner[1] + 10)
-        self.text(middle, name, 14, "white", "mm")
-
-
-class _Clip:
-    """Leaves the sheet outside a panel as it was."""
-
-    def __init__(self, sheet: _Sheet, corner: Sequence[float], size: Sequence[float]):
-        self.sheet = sheet
-        box = (corner[0] + 1, corner[1] + 1, corner[0] + size[0] - 1, corner[1] + size[1] - 1)
-        self.box = tuple(round(value) for value in _scaled(box))
-        self.before = sheet.image.copy()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        inside = self.sheet.image.crop(self.box)
-        self.sheet.image.paste(self.before)
-        self.sheet.image.paste(inside, self.box[:2])
-
-
-def _scaled(values: Any) -> list[float]:
-    return [float(value) * OVERSAMPLING for value in values]
-
-
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size * OVERSAMPLING)

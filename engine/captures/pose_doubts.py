@@ -33,11 +33,14 @@ def find_pose_doubts(cameras: Cameras, model_fov: float) -> list[Doubt]:
         model_fov: Degrees, that the model was trained with.
     """
     facing = _facing(cameras)
+    frame = facing or _upright(cameras)
+    if any(doubt.topic == "axes" for doubt in frame):  # the rest would follow from it
+        return [*frame, *_few(cameras), *_fields(cameras, model_fov)]
     return [
-        *facing,
-        *([] if facing else [*_upright(cameras), *_focus(cameras)]),
+        *frame,
+        *([] if facing else _focus(cameras)),
         *_repeated(cameras),
-        *_coverage(cameras),
+        *(_few(cameras) or _one_sided(cameras)),
         *_fields(cameras, model_fov),
     ]
 
@@ -70,7 +73,8 @@ def _facing(cameras: Cameras) -> list[Doubt]:
             Doubt(
                 "looking away",
                 f"{name_views(away, total)} {look} away from the cube, which must be in every "
-                f"image; correct the poses or leave them out ({faults[away[0]]})",
+                f"image; correct the pose, or leave "
+                "the image out",
                 tuple(away),
             )
         )
@@ -102,7 +106,10 @@ def _upright(cameras: Cameras) -> list[Doubt]:
     largest = int(np.abs(axis).argmax())
     name = f"{'-' if axis[largest] < 0 else ''}{'xyz'[largest]}"
     near = abs(axis[largest]) > np.cos(np.deg2rad(15))
-    turn = {"y": " by 90 degrees about x (x, y, z become x, -z, y)", "-z": " by 180 degrees about x"}
+    turn = {
+        "y": " by 90 degrees about x (x, y, z become x, -z, y)",
+        "-z": " by 180 degrees about x",
+    }
     how = turn.get(name, "") if near else ""
     shown = name if near else name_point(axis)
     return [
@@ -197,16 +204,21 @@ def azimuth_gap(cameras: Cameras) -> tuple[float, float, float]:
     return float(gaps[widest]), float(azimuths[widest]), float(azimuths[widest] + gaps[widest])
 
 
-def _coverage(cameras: Cameras) -> list[Doubt]:
-    if len(cameras) < FEWEST_VIEWS:
-        return [
-            Doubt(
-                "coverage",
-                f"there {'is' if len(cameras) == 1 else 'are'} {len(cameras)} "
-                f"view{'' if len(cameras) == 1 else 's'}; at least {FEWEST_VIEWS} from all around "
-                "are needed, 6 to 12 are better: add some",
-            )
-        ]
+def _few(cameras: Cameras) -> list[Doubt]:
+    count = len(cameras)
+    if count >= FEWEST_VIEWS:
+        return []
+    there = "there is 1 view" if count == 1 else f"there are {count} views"
+    return [
+        Doubt(
+            "coverage",
+            f"{there}; at least {FEWEST_VIEWS} from all around are needed, 6 to 12 are better: add "
+            "some",
+        )
+    ]
+
+
+def _one_sided(cameras: Cameras) -> list[Doubt]:
     gap, start, end = azimuth_gap(cameras)
     if gap <= WIDEST_GAP:
         return []

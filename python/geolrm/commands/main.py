@@ -6,7 +6,8 @@ from geolrm.commands.console import one_sentence_errors, show_warnings
 
 app = typer.Typer(
     name="geolrm",
-    help="Posed images of an object to 3D Gaussians.",
+    help="Posed images of an object to 3D Gaussians.\n\n"
+    "Example: geolrm run examples/captures/shoe -o shoe.ply --view",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
