@@ -17,7 +17,7 @@ def main() -> None:
     main()
 
 
-def export() -> None:
+def export_main() -> None:
     """Entry point of ``geolrm-export``."""
     signal.signal(signal.SIGINT, _leave)
     from geolrm.commands.export import main
@@ -25,7 +25,7 @@ def export() -> None:
     main()
 
 
-def train() -> None:
+def train_main() -> None:
     """Entry point of ``geolrm-train``."""
     signal.signal(signal.SIGINT, _leave)
     from geolrm.commands.train import main

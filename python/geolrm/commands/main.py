@@ -14,8 +14,8 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Entry point of the ``geolrm`` command."""
+def register() -> None:
+    """Add every command, none of which imports anything heavy before it runs."""
     from geolrm.commands import check, convert, demo, evaluate, info, mesh, render, run, view
 
     app.command("run")(run.run)
@@ -27,5 +27,10 @@ def main() -> None:
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
     app.command("info")(info.info)
+
+
+def main() -> None:
+    """Entry point of the ``geolrm`` command."""
+    register()
     with one_sentence_errors(), show_warnings():
         app()
