@@ -14,6 +14,7 @@ ROTATION_TOLERANCE = 1e-3
 FARTHEST_CAMERA = 100.0  # cube sides
 LARGEST_NORMALISED_FOCAL = 60.0  # just under a field of view of 1 degree; pixels are beyond
 CUBE_RADIUS = 3**0.5 / 2  # bounding sphere of the object cube
+GOLDEN_ANGLE = 180 * (3 - 5**0.5)  # degrees
 FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL, and back
 
 
@@ -160,6 +161,16 @@ class Cameras:
         c2w[:, :3, 3] = radius * backward
         return Cameras.from_fov(c2w, fov)
 
+    @staticmethod
+    def around(count: int, distance: float, fov: float) -> "Cameras":
+        """Cameras evenly spread over the whole sphere, on a Fibonacci spiral from above to below.
+
+        All look at the origin from ``distance``; ``fov`` in degrees.
+        """
+        steps = np.arange(count)
+        elevations = np.rad2deg(np.arcsin(1 - (2 * steps + 1) / count))
+        return Cameras.orbit(steps * GOLDEN_ANGLE % 360, elevations, distance, fov)
+
     @property
     def world_to_camera(self) -> NDArray[np.float64]:
         """[V, 4, 4] OpenCV extrinsics (x right, y down, z forward)."""
@@ -187,28 +198,35 @@ class Cameras:
         Raises:
             InputError: Names the first camera that does not, and the likely mistake.
         """
+        for text in self.facing_faults().values():
+            raise InputError(text)
+
+    def facing_faults(self) -> dict[int, str]:
+        """What :meth:`check_facing` refuses, by camera: a sentence with the likely mistake."""
         to_object = -np.einsum("vij,vi->vj", self.c2w[:, :3, :3], self.c2w[:, :3, 3])
+        faults = {}
         for index, (x, y, z) in enumerate(to_object):
             distance = float(np.hypot(np.hypot(x, y), z))
             if np.abs(self.c2w[index, :3, 3]).max() < 0.5:
-                raise InputError(
+                faults[index] = (
                     f"pose {index} stands at {_point(self.c2w[index, :3, 3])}, inside the object "
                     "cube [-0.5, 0.5]^3; scale the scene so that the object fits the cube and the "
                     "cameras stand outside"
                 )
-            if distance > FARTHEST_CAMERA:
-                raise InputError(
+            elif distance > FARTHEST_CAMERA:
+                faults[index] = (
                     f"pose {index} stands {distance:.3g} away from the object; scale the scene so "
                     f"that the object fills the cube [-0.5, 0.5]^3 (cameras at most "
                     f"{FARTHEST_CAMERA:g} away)"
                 )
-            if z >= 0 or not self._shows_cube(index, x, y, -z):
-                raise InputError(
+            elif z >= 0 or not self._shows_cube(index, x, y, -z):
+                faults[index] = (
                     f"pose {index} looks away from the object: the origin is {distance:.3g} away "
                     f"and at {_point((x, y, z))} in camera axes (x right, y up, z backward), out "
                     "of view; poses must be OpenGL camera-to-world looking along -z. If these are "
                     "OpenCV poses, use Cameras.from_opencv"
                 )
+        return faults
 
     def _shows_cube(self, index: int, x: float, y: float, depth: float) -> bool:
         """Whether the cube's bounding sphere, at (x, y, depth), reaches into the image."""

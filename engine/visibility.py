@@ -9,18 +9,10 @@ from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.rendering import pack, to_opencv
 
 NUM_CAMERAS = 24  # spread evenly over the sphere
-GOLDEN_ANGLE = 137.50776  # degrees
 CAMERA_DISTANCE = 1.8  # from the middle of the object cube
 FOV = 50.0  # degrees; the cube fits
 SIZE = 128  # px
 LEAST_WEIGHT = 1.0  # px, of all cameras together
-
-
-def surrounding_cameras() -> Cameras:
-    """Cameras evenly spread around the object cube, from below to above."""
-    index = np.arange(NUM_CAMERAS)
-    elevations = np.rad2deg(np.arcsin(1 - (2 * index + 1) / NUM_CAMERAS))
-    return Cameras.orbit(GOLDEN_ANGLE * index, elevations, CAMERA_DISTANCE, FOV)
 
 
 def blending_weights(
@@ -54,6 +46,8 @@ def drop_hidden(gaussians: Gaussians, threads: int | None = None) -> Gaussians:
     """
     if not len(gaussians):
         return gaussians
-    weights = blending_weights(gaussians, surrounding_cameras(), SIZE, threads)
+    weights = blending_weights(
+        gaussians, Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV), SIZE, threads
+    )
     kept = weights >= LEAST_WEIGHT
     return gaussians.select(kept) if kept.any() else gaussians

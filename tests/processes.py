@@ -1,5 +1,6 @@
 """Run the commands in processes of their own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 
 
-def call(*arguments, cwd=None):
+def call(*arguments, cwd=None, env=None):
+    """The finished process; ``env`` is added to the environment."""
     command = [str(BIN / arguments[0]), *map(str, arguments[1:])]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=600)
+    env = None if env is None else {**os.environ, **env}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=600)
 
 
 def assert_refused(done, message, code=2):

@@ -131,7 +131,13 @@ def _box_of_masks(
     return hull, "what the masks agree on"
 
 
-def _hull_box(views: Sequence[Silhouette], origins: NDArray[np.float64]) -> Box | None:
+def visual_hull(
+    views: Sequence[Silhouette], origins: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float] | None:
+    """Points [N, 3] of a grid that every mask leaves, and half the grid's step.
+
+    Wherever the object is and however large; None where the masks agree on nothing.
+    """
     boxes = [box for view in views if (box := _mask_box(view)) is not None]
     if len(boxes) < len(views):
         return None
@@ -142,17 +148,24 @@ def _hull_box(views: Sequence[Silhouette], origins: NDArray[np.float64]) -> Box 
     distances = np.linalg.norm(origins - centre, axis=1)
     halves = [box[2] / view.intrinsics[0, 0] for view, box in zip(views, boxes, strict=True)]
     radius = 1.5 * float(np.max(distances * halves))
-    low = high = centre
+    hull, half = np.empty((0, 3)), 0.0
     for _ in range(2):  # the second time at the resolution of the object itself
         points = grid(centre, radius, RESOLUTION)
         inside, shown = carve(views, points)
-        hull = points[inside & (shown >= SHOWN * len(views))]
+        hull, half = points[inside & (shown >= SHOWN * len(views))], radius / RESOLUTION
         if not len(hull):
             return None
-        voxel = radius / RESOLUTION  # half of one
-        low, high = hull.min(axis=0) - voxel, hull.max(axis=0) + voxel
+        low, high = hull.min(axis=0) - half, hull.max(axis=0) + half
         centre, radius = (low + high) / 2, 0.55 * float((high - low).max())
-    return low, high
+    return hull, half
+
+
+def _hull_box(views: Sequence[Silhouette], origins: NDArray[np.float64]) -> Box | None:
+    found = visual_hull(views, origins)
+    if found is None:
+        return None
+    hull, half = found
+    return hull.min(axis=0) - half, hull.max(axis=0) + half
 
 
 def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:

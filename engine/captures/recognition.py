@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from geolrm.engine.atomic import existing_path
+from geolrm.engine.captures.background import cut_out
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap import find_model, read_colmap
 from geolrm.engine.captures.gobjaverse import holds_object, read_object
@@ -24,7 +25,7 @@ WANTED = (
 Reader = Callable[[], Capture]
 
 
-def load_capture(path: str | Path) -> Capture:
+def load_capture(path: str | Path, *, remove_background: bool = False) -> Capture:
     """Read a capture of any kind: what it is is seen from the files, and told by ``kind``.
 
     * a folder with ``transforms.json`` (NeRF/Blender, nerfstudio), or such a file;
@@ -36,17 +37,26 @@ def load_capture(path: str | Path) -> Capture:
 
     Every listed frame is checked, image and pose, before anything is returned.
 
+    Args:
+        path: The folder or file.
+        remove_background: Give images without alpha one by rembg, the extra ``[rembg]``.
+
     Raises:
         InputError: Names the file or frame, what is wrong with it, and what to do.
         GeoLRMError: An extra is needed and not installed.
     """
     capture = read_capture(path)
     capture.check_facing()
-    return capture
+    return cut_out(capture) if remove_background else capture
 
 
-def read_capture(path: str | Path) -> Capture:
+def read_capture(path: str | Path, *, remove_background: bool = False) -> Capture:
     """As :func:`load_capture`, for diagnosis: cameras may be anywhere and look away."""
+    capture = _read(path)
+    return cut_out(capture) if remove_background else capture
+
+
+def _read(path: str | Path) -> Capture:
     path = existing_path(path)
     if not path.exists():
         raise InputError(f"{str(path)!r} is no capture (there is no such path); {WANTED}")

@@ -168,15 +168,12 @@ def empty_field(gaussians: Gaussians, size: int) -> Field:
 
 
 def cameras_around(gaussians: Gaussians, views: int, voxel: float) -> tuple[Cameras, int]:
-    """Cameras on a Fibonacci spiral over the sphere, and the side of their pictures in pixels."""
+    """Cameras all around the unit object, and the side of their pictures in pixels."""
     radius = float(np.linalg.norm(gaussians.means, axis=1).max() + 2 * gaussians.scales.max())
     radius = min(radius, 1.0)  # a cube of side 1 and the widest splats that matter
     distance = radius / np.sin(np.deg2rad(FOV / 2))
-    steps = np.arange(views)
-    elevations = np.rad2deg(np.arcsin(1 - (2 * steps + 1) / views))
-    azimuths = steps * 180 * (3 - np.sqrt(5)) % 360
     pixels = PIXELS_A_VOXEL * 2 * np.tan(np.deg2rad(FOV / 2)) * distance / voxel
-    return Cameras.orbit(azimuths, elevations, distance, FOV), int(np.ceil(pixels / 2) * 2)
+    return Cameras.around(views, distance, FOV), int(np.ceil(pixels / 2) * 2)
 
 
 def integrate(field: Field, images: Renders, camera: Cameras) -> None:

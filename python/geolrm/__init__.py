@@ -7,20 +7,55 @@ Example::
     scene.gaussians.save("object.ply")
 """
 
-from geolrm.engine.cameras import Cameras
-from geolrm.engine.captures import Capture, load_capture
-from geolrm.engine.engine import Engine
-from geolrm.engine.errors import (
-    BundleError,
-    CheckpointError,
-    GeoLRMError,
-    InputError,
-    VerificationError,
-)
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.live import LiveCapture
-from geolrm.engine.rendering import Renders, render
-from geolrm.engine.scene import Scene
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geolrm.engine.cameras import Cameras
+    from geolrm.engine.captures import Capture, load_capture
+    from geolrm.engine.engine import Engine
+    from geolrm.engine.errors import (
+        BundleError,
+        CheckpointError,
+        GeoLRMError,
+        InputError,
+        VerificationError,
+    )
+    from geolrm.engine.gaussians import Gaussians
+    from geolrm.engine.live import LiveCapture
+    from geolrm.engine.rendering import Renders, render
+    from geolrm.engine.scene import Scene
+
+_MODULES = {
+    "Cameras": "cameras",
+    "Capture": "captures",
+    "load_capture": "captures",
+    "Engine": "engine",
+    "BundleError": "errors",
+    "CheckpointError": "errors",
+    "GeoLRMError": "errors",
+    "InputError": "errors",
+    "VerificationError": "errors",
+    "Gaussians": "gaussians",
+    "LiveCapture": "live",
+    "Renders": "rendering",
+    "render": "rendering",
+    "Scene": "scene",
+}  # of geolrm.engine; imported at first use, so that commands start at once
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'geolrm' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"geolrm.engine.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "BundleError",

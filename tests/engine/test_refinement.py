@@ -7,7 +7,13 @@ from geolrm import Cameras, Engine, Gaussians, InputError
 from geolrm.engine.preprocessing import make_views
 from geolrm.engine.refinement import refine
 from geolrm.engine.rendering import render
-from geolrm.engine.visibility import blending_weights, drop_hidden, surrounding_cameras
+from geolrm.engine.visibility import (
+    CAMERA_DISTANCE,
+    FOV,
+    NUM_CAMERAS,
+    blending_weights,
+    drop_hidden,
+)
 
 SIZE = 64
 
@@ -116,7 +122,7 @@ def test_splats_far_below_a_pixel_stay():
 
 
 def test_cameras_surround_the_cube():
-    cameras = surrounding_cameras()
+    cameras = Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV)
     places = cameras.c2w[:, :3, 3]
     np.testing.assert_allclose(np.linalg.norm(places, axis=1), 1.8)
     assert np.abs(places.mean(axis=0)).max() < 0.05

@@ -6,24 +6,31 @@ from geolrm.commands.console import one_sentence_errors, show_warnings
 
 app = typer.Typer(
     name="geolrm",
-    help="Posed images of an object to 3D Gaussians.",
+    help="Posed images of an object to 3D Gaussians.\n\n"
+    "Example: geolrm run examples/captures/shoe -o shoe.ply --view",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def main() -> None:
-    """Entry point of the ``geolrm`` command."""
-    from geolrm.commands import convert, demo, evaluate, info, mesh, render, run, view
+def register() -> None:
+    """Add every command, none of which imports anything heavy before it runs."""
+    from geolrm.commands import check, convert, demo, evaluate, info, mesh, render, run, view
 
     app.command("run")(run.run)
     app.command("render")(render.render)
     app.command("view")(view.view)
     app.command("convert")(convert.convert)
     app.command("mesh")(mesh.mesh)
+    app.command("check")(check.check)
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
     app.command("info")(info.info)
+
+
+def main() -> None:
+    """Entry point of the ``geolrm`` command."""
+    register()
     with one_sentence_errors(), show_warnings():
         app()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geolrm.commands.console import print_json
 from geolrm.engine.errors import GeoLRMError, InputError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def render(
         bool, typer.Option("--antialiased", help="Compensate the low-pass filter.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Draw splats along an orbit or in a capture's cameras.
 
@@ -77,6 +79,12 @@ def render(
             write_video(output, frames(), size, advance)
         else:
             write_frames(output, frames(), advance)
+    if as_json:
+        print_json(
+            {"input": str(splats), "gaussians": len(gaussians), "frames": len(path), "size": size,
+             "output": str(output)}
+        )  # fmt: skip
+        return
     print(f"{len(path)} frames of {len(gaussians):,} Gaussians -> {output}")
 
 

@@ -33,9 +33,7 @@ def parse_views(text: str, count: int) -> int | list[int]:
 
 
 def run(
-    capture: Annotated[
-        Path, typer.Argument(help="Folder with transforms.json, or the file itself.")
-    ],
+    capture: Annotated[Path, typer.Argument(help="A capture of any kind: see docs/captures.md.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Splat file: .ply, .spz, .splat, .glb.")
     ],
@@ -59,6 +57,13 @@ def run(
         Path | None,
         typer.Option("--scene", help="Also keep all that 'geolrm view' shows (.safetensors)."),
     ] = None,
+    remove_background: Annotated[
+        bool, typer.Option("--remove-background", help="Of images without alpha, with [rembg].")
+    ] = False,
+    world: Annotated[
+        bool,
+        typer.Option("--world", help="Write OUTPUT in the frame of the capture's own poses."),
+    ] = False,
     raw_ply: Annotated[
         bool, typer.Option("--raw-ply", help="Write the PLY layout of GeoLRM's own script.")
     ] = False,
@@ -80,7 +85,7 @@ def run(
         check_writable(path)
     with steps(not as_json) as step:
         step("reading the capture")
-        content = load_capture(capture)
+        content = load_capture(capture, remove_background=remove_background)
         step("loading the model")
         engine = Engine(model, threads=threads)
         wanted = views
@@ -99,7 +104,10 @@ def run(
             refine_steps=refine,
         )
         step("writing")
-        scene.gaussians.save(output, raw=raw_ply)
+        written = scene.gaussians
+        if world:
+            written = written.transformed(content.object_to_world)
+        written.save(output, raw=raw_ply)
         exhibit = Exhibit.from_scene(scene, output.stem, used.names)
         if page is not None:
             write_page(exhibit, page)
@@ -107,6 +115,11 @@ def run(
             save_scene(exhibit, scene_file)
     summary: dict[str, Any] = {
         "capture": str(capture),
+        "kind": content.kind,
+        "found": content.found,
+        "notes": content.notes,
+        "object_to_world": content.object_to_world.tolist(),
+        "frame": "world" if world else "object",
         "views": chosen,
         "model": engine.manifest.model,
         "trained": engine.manifest.source.trained,
@@ -123,6 +136,9 @@ def run(
     if as_json:
         print_json(summary)
         return
+    print(content.found)
+    for note in content.notes:
+        print(f"note: {note}")
     print(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
           if isinstance(parsed, int) else f"views: {', '.join(map(str, chosen))}")  # fmt: skip
     print_timings(scene.timings)

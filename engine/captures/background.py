@@ -1,0 +1,73 @@
+"""Backgrounds removed by rembg, which is the extra ``[rembg]``."""
+
+import importlib.metadata
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.captures.capture import Capture
+from geolrm.engine.errors import GeoLRMError
+
+MODEL = "isnet-general-use"  # rembg's own default may not be used commercially
+
+
+class Segmenter(Protocol):
+    """What rembg calls a session."""
+
+    def predict(self, img: Any) -> list[Any]:
+        """Masks, PIL images in mode L, of a PIL image."""
+        ...
+
+
+def cut_out(capture: Capture, segmenter: Segmenter | None = None) -> Capture:
+    """The capture with an alpha for the images that have none.
+
+    Args:
+        capture: Left as it is.
+        segmenter: Finds the object; default: rembg with ``isnet-general-use``.
+
+    Raises:
+        GeoLRMError: rembg is not installed, or has no weights of its model.
+    """
+    plain = [index for index, image in enumerate(capture.images) if image.shape[2] == 3]
+    if not plain:
+        return replace(
+            capture,
+            notes=(*capture.notes, "every image has an alpha, so that no background was removed"),
+        )
+    segmenter = segmenter or _load_segmenter()
+    images = list(capture.images)
+    for index in plain:
+        images[index] = np.dstack([images[index], _mask(segmenter, images[index])])
+    note = f"rembg removed the background of {len(plain)} images"
+    return replace(capture, images=images, notes=(*capture.notes, note))
+
+
+def _mask(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[H, W], the union of what is found."""
+    from PIL import Image
+
+    found = [np.asarray(mask.convert("L")) for mask in segmenter.predict(Image.fromarray(image))]
+    return np.max(found, axis=0) if found else np.zeros(image.shape[:2], np.uint8)
+
+
+def _load_segmenter() -> Segmenter:
+    try:
+        importlib.metadata.version("rembg")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise GeoLRMError(
+            "removing backgrounds needs rembg, which is not installed; run: pip install "
+            "'geolrm[rembg]', or give images with alpha"
+        ) from error
+    from rembg import new_session  # pyright: ignore[reportMissingImports]
+
+    try:
+        return new_session(MODEL)
+    except Exception as error:  # of requests, pooch, ONNX Runtime or the file system
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise GeoLRMError(
+            f"rembg could not load its model {MODEL}, which it downloads at first use ({reason}); "
+            f"connect to the network once, or put {MODEL}.onnx into ~/.rembg/models/{MODEL}"
+        ) from error

@@ -1,0 +1,109 @@
+"""A white page to draw on, through Pillow, with smooth edges."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OVERSAMPLING = 2  # Pillow draws hard edges: the page is drawn larger
+PALE, PAPER = (226, 229, 234), (249, 250, 252)
+
+
+class Sheet:
+    """Pillow's drawing in the picture's own pixels, although it is drawn larger."""
+
+    def __init__(self, width: int, height: int):
+        from PIL import Image, ImageDraw
+
+        self.size = (width, height)
+        self.image = Image.new("RGB", tuple(s * OVERSAMPLING for s in self.size), "white")
+        self.draw = ImageDraw.Draw(self.image)
+
+    def finish(self) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8."""
+        from PIL import Image
+
+        return np.asarray(self.image.resize(self.size, Image.Resampling.BOX))
+
+    def clipped(self, corner: Sequence[float], size: Sequence[float]) -> "_Clip":
+        """A block in which nothing outside a panel is drawn on."""
+        return _Clip(self, corner, size)
+
+    def panel(self, corner: Sequence[float], size: Sequence[float]) -> None:
+        """A pale rectangle with round corners."""
+        box = _scaled([*corner, corner[0] + size[0], corner[1] + size[1]])
+        self.draw.rounded_rectangle(box, 16, fill=PAPER, outline=PALE, width=2)
+
+    def line(self, points: Any, color: Any, width: float) -> None:
+        """Through points [N, 2], ``width`` px wide."""
+        flat = _scaled(np.asarray(points).ravel().clip(-1e5, 1e5))
+        self.draw.line(flat, fill=color, width=round(width * OVERSAMPLING), joint="curve")
+
+    def polygon(self, points: Any, color: Any) -> None:
+        """Filled, of corners [N, 2]."""
+        self.draw.polygon(_scaled(np.asarray(points).ravel().clip(-1e5, 1e5)), fill=color)
+
+    def dot(self, point: Any, radius: float, color: Any) -> None:
+        """Filled, ``radius`` px."""
+        x, y = point
+        if -100 < x < 1e4 and -100 < y < 1e4:
+            box = _scaled([x - radius, y - radius, x + radius, y + radius])
+            self.draw.ellipse(box, fill=color)
+
+    def text(self, place: Any, text: str, size: int, color: Any, anchor: str = "la") -> None:
+        """``size`` px high."""
+        x, y = _scaled(place)
+        # The font that Pillow carries lacks some letters of paths.
+        plain = text.encode("latin-1", "replace").decode("latin-1")
+        self.draw.text((x, y), plain, fill=color, font=_font(size), anchor=anchor)
+
+    def label(self, place: Any, text: str, size: int, color: Any) -> None:
+        """A word around a place, on a halo of paper."""
+        x, y = _scaled(place)
+        self.draw.text(
+            (x, y), text, fill=color, font=_font(size), anchor="mm",
+            stroke_width=2 * OVERSAMPLING, stroke_fill=PAPER,
+        )  # fmt: skip
+
+    def picture(self, corner: Any, side: int, picture: Any, color: Any, name: str) -> None:
+        """An image in a square frame with its name in the corner."""
+        picture.thumbnail((side * OVERSAMPLING, side * OVERSAMPLING))
+        x, y = (int(value) for value in _scaled(corner))
+        full = side * OVERSAMPLING
+        self.image.paste(
+            picture, (x + (full - picture.width) // 2, y + (full - picture.height) // 2)
+        )
+        self.draw.rectangle((x, y, x + full, y + full), outline=color, width=2 * OVERSAMPLING)
+        width = (9 * len(name) + 8) * OVERSAMPLING
+        self.draw.rectangle((x, y, x + width, y + 20 * OVERSAMPLING), fill=color)
+        middle = (corner[0] + width / OVERSAMPLING / 2, corner[1] + 10)
+        self.text(middle, name, 14, "white", "mm")
+
+
+class _Clip:
+    """Leaves the sheet outside a panel as it was."""
+
+    def __init__(self, sheet: Sheet, corner: Sequence[float], size: Sequence[float]):
+        self.sheet = sheet
+        box = (corner[0] + 1, corner[1] + 1, corner[0] + size[0] - 1, corner[1] + size[1] - 1)
+        self.box = tuple(round(value) for value in _scaled(box))
+        self.before = sheet.image.copy()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        inside = self.sheet.image.crop(self.box)
+        self.sheet.image.paste(self.before)
+        self.sheet.image.paste(inside, self.box[:2])
+
+
+def _scaled(values: Any) -> list[float]:
+    return [float(value) * OVERSAMPLING for value in values]
+
+
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size * OVERSAMPLING)

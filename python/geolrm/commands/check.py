@@ -1,0 +1,74 @@
+"""``geolrm check``: what is doubtful about a capture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geolrm.commands.console import FAILED, print_json, steps
+from geolrm.engine.errors import InputError
+
+
+def check(
+    capture: Annotated[Path, typer.Argument(help="A capture of any kind: see docs/captures.md.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Picture of cameras, cube and images (.png).")
+    ] = Path("check.png"),
+    model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
+    remove_background: Annotated[
+        bool, typer.Option("--remove-background", help="Of images without alpha, with [rembg].")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are doubts.")] = (
+        False
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Say what a capture is and every doubt about it, and draw its cameras.
+
+    Example: geolrm check examples/captures/shoe -o check.png
+    """
+    from geolrm.engine.atomic import check_writable
+    from geolrm.engine.bundle import Bundle
+    from geolrm.engine.captures import read_capture
+    from geolrm.engine.captures.diagnosis import diagnose
+    from geolrm.engine.captures.overview import draw_overview
+    from geolrm.engine.pictures import save_picture
+
+    if output.suffix.lower() != ".png":
+        raise InputError(f"the picture is {str(output)!r}; its file name must end in .png")
+    check_writable(output)
+    manifest = Bundle.open(model).manifest
+    with steps(not as_json) as step:
+        step("reading the capture")
+        content = read_capture(capture, remove_background=remove_background)
+        step("looking for doubts")
+        diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)
+        step("drawing")
+        save_picture(draw_overview(content, diagnosis), output)
+    doubts = diagnosis.doubts
+    if as_json:
+        print_json(
+            {
+                "capture": str(capture),
+                "kind": content.kind,
+                "found": content.found,
+                "notes": content.notes,
+                "views": len(content),
+                "doubts": [
+                    {"topic": doubt.topic, "text": doubt.text, "views": doubt.views}
+                    for doubt in doubts
+                ],
+                "output": str(output),
+            }
+        )
+    else:
+        print(content.found)
+        for note in content.notes:
+            print(f"note: {note}")
+        for doubt in doubts:
+            print(f"doubt: {doubt}")
+        count = len(doubts)
+        said = "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
+        print(f"{said}; cameras, cube and images -> {output}")
+    if strict and doubts:
+        raise SystemExit(FAILED)

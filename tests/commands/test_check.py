@@ -1,0 +1,73 @@
+"""``geolrm check`` as a user runs it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from processes import assert_refused, call
+from written_captures import box_cameras, box_photos, write_poses, write_transforms
+
+from geolrm.examples import CAPTURES
+
+
+def test_a_clean_capture(tmp_path):
+    done = call("geolrm", "check", CAPTURES / "shoe", "--strict", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "NeRF/nerfstudio transforms: 38 views, 256 x 256 px, with alpha",
+        "no doubts; cameras, cube and images -> check.png",
+    ]
+    with Image.open(tmp_path / "check.png") as picture:
+        assert picture.width == 1600 and picture.height > 900
+
+
+@pytest.fixture
+def opencv_capture(tmp_path):
+    cameras = box_cameras()
+    folder = write_transforms(tmp_path / "box", box_photos(cameras, 128), cameras)
+    content = json.loads((folder / "transforms.json").read_text())
+    for frame in content["frames"]:
+        matrix = np.array(frame["transform_matrix"])
+        frame["transform_matrix"] = (matrix @ np.diag([1, -1, -1, 1])).tolist()
+    (folder / "transforms.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_doubts_are_printed_and_strict_fails(opencv_capture, tmp_path):
+    output = tmp_path / "a.png"
+    done = call("geolrm", "check", opencv_capture, "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert "doubt: axes: all 12 views look away from the object" in done.stdout
+    assert "1 doubt; " in done.stdout
+    assert call("geolrm", "check", opencv_capture, "-o", output, "--strict").returncode == 1
+    done = call("geolrm", "check", opencv_capture, "-o", output, "--json", "--strict")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["kind"] == "transforms" and report["views"] == 12
+    (doubt,) = report["doubts"]
+    assert doubt["topic"] == "axes" and doubt["views"] == list(range(12))
+    assert "OpenCV camera-to-world" in doubt["text"]
+
+
+def test_what_cannot_be_read_is_refused(tmp_path):
+    cameras = box_cameras(4)
+    folder = write_poses(tmp_path / "p", box_photos(cameras), cameras)
+    np.save(folder / "intrinsics.npy", 64 * cameras.intrinsics)
+    refused = call("geolrm", "check", folder, "-o", tmp_path / "a.png")
+    assert_refused(refused, "which look like pixels; divide the first row by the image width")
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "a.jpg"], "the picture is 'a.jpg'; its file name must end in .png"),
+        (["-o", "file/a.png"], "cannot write 'file/a.png'"),
+        (["--model", "none"], "no bundle at 'none'"),
+    ],
+)
+def test_bad_options(tmp_path, options, message):
+    (tmp_path / "file").write_text("")
+    assert_refused(call("geolrm", "check", CAPTURES / "shoe", *options, cwd=tmp_path), message)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

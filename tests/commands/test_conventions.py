@@ -1,0 +1,159 @@
+"""What all commands share: examples in their help, exit codes, JSON alone, completion, Ctrl-C."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+import typer
+from processes import call
+from samples import random_gaussians
+
+from geolrm.examples import CAPTURES
+
+COMMANDS = ("run", "render", "view", "convert", "mesh", "check", "eval", "info", "demo")
+FLAGS = {  # the one way to say each thing, by parameter
+    "output": ("--output", "-o"),
+    "as_json": ("--json",),
+    "threads": ("--threads",),
+    "seed": ("--seed",),
+    "model": ("--model",),
+}
+
+
+def programs():
+    """(name, click command) of everything that can be typed."""
+    from geolrm.commands import export, train
+    from geolrm.commands.main import app, register
+
+    register()
+    group = typer.main.get_command(app)
+    found = {f"geolrm {name}": command for name, command in group.commands.items()}
+    found["geolrm-export"] = typer.main.get_command(export.app)
+    found["geolrm-train"] = typer.main.get_command(train.app)
+    return found
+
+
+def test_the_commands_are_these():
+    listed = {name.removeprefix("geolrm ") for name in programs() if " " in name}
+    assert set(COMMANDS) <= listed
+
+
+def examples(command):
+    return re.findall(r"Example: (geolrm.*)", command.help or "")
+
+
+@pytest.mark.parametrize("name", [*(f"geolrm {n}" for n in COMMANDS), "geolrm-export",
+                                  "geolrm-train"])  # fmt: skip
+def test_every_help_has_an_example_that_parses(name):
+    command = programs()[name]
+    (example,) = examples(command)
+    assert example.startswith(f"{name} ")
+    arguments = example.removeprefix(name).split()
+    with command.make_context(name, arguments) as context:
+        given = [
+            p for p in command.params if context.get_parameter_source(p.name).name != "DEFAULT"
+        ]
+    assert given
+
+
+@pytest.mark.parametrize("name", programs())
+def test_flags_are_called_alike(name):
+    for parameter in programs()[name].params:
+        if parameter.name in FLAGS and isinstance(parameter, click.Option):
+            assert set(FLAGS[parameter.name]) <= set(parameter.opts), parameter.opts
+
+
+@pytest.fixture
+def splats(tmp_path):
+    random_gaussians().save(tmp_path / "a.ply")
+    return tmp_path / "a.ply"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("render", "a.ply", "--orbit", "2", "--size", "32", "-o", "frames"),
+        ("view", "a.ply", "-o", "a.html"),
+        ("convert", "a.ply", "b.splat"),
+        ("info", "mini"),
+        ("check", CAPTURES / "lion", "-o", "a.png"),
+        ("run", CAPTURES / "lion", "-o", "r.ply", "--views", "0,12", "--max-tokens", "32",
+         "--refine", "0"),
+    ],
+)  # fmt: skip
+def test_json_stands_alone_on_standard_output(splats, tmp_path, arguments):
+    done = call("geolrm", *arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), dict)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("info", "none"), 2),
+        (("run", "none", "-o", "a.ply"), 2),
+        (("nonsense",), 2),
+        (("run", "--nonsense"), 2),
+        (("check", CAPTURES / "lion", "-o", "a.png", "--model"), 2),
+        ((), 2),
+        (("--help",), 0),
+    ],
+)
+def test_exit_codes(tmp_path, arguments, code):
+    done = call("geolrm", *arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("program", ["geolrm", "geolrm-export", "geolrm-train"])
+def test_shell_completion_can_be_shown_and_installed(program, tmp_path):
+    home = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = call(program, "--show-completion", "bash", env=home)
+    assert done.returncode == 0, done.stderr
+    variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
+    assert variable in done.stdout
+    done = call(program, "--install-completion", "bash", env=home)
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / ".bash_completions" / f"{program}.sh"
+    assert variable in script.read_text() and str(script) in (tmp_path / ".bashrc").read_text()
+
+
+def test_shell_completion_completes():
+    words = {"_GEOLRM_COMPLETE": "complete_bash", "COMP_WORDS": "geolrm ch", "COMP_CWORD": "1"}
+    assert call("geolrm", env=words).stdout.split() == ["check"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.4])
+def test_an_early_interrupt_is_one_line(tmp_path, seconds):
+    """After Python itself has started, which a file says that is imported by the entry point."""
+    code = f"import sys; sys.argv[1:] = ['run', {str(CAPTURES / 'lion')!r}, '-o', 'a.ply']\n" \
+           "from geolrm.commands import main\nopen('started', 'w').close()\nmain()"  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    while not (tmp_path / "started").exists():
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted; nothing was written"
+    assert "Traceback" not in errors and not (tmp_path / "a.ply").exists()
+
+
+def test_the_face_of_the_package_is_complete():
+    import geolrm
+
+    assert all(getattr(geolrm, name) is not None for name in geolrm.__all__)
+    assert set(geolrm.__all__) <= set(dir(geolrm))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        geolrm.nothing  # noqa: B018
