@@ -5,7 +5,6 @@ TensorRT is reported to miscompile it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import onnx
 from onnx import helper
@@ -20,18 +19,12 @@ from geolrm.engine.manifest import (
 from geolrm.export.onnx_operator import DOMAIN as OPERATOR_DOMAIN
 from geolrm.export.onnx_operator import DOMAIN_VERSION, OPERATOR
 from geolrm.export.shapes import derive_shapes_from_inputs, free_nodes
-from geolrm.export.splitting import Segment, Splitter, attributes, with_opset
+from geolrm.export.splitting import Lowered, Segment, Splitter, attributes, with_opset
 from geolrm.export.trace import Graph
 
+PLUGIN_VERSION = "1"  # of every quick-deployable plugin
+
 Files = Callable[[str], dict[str, str]]  # the name of a segment to its file of each target
-
-
-@dataclass(frozen=True, slots=True)
-class GpuLowered:
-    """A plan and the graphs of its segments by name."""
-
-    plan: GpuPlan
-    segments: dict[str, onnx.ModelProto]
 
 
 def is_grid_sample(node: onnx.NodeProto) -> bool:
@@ -39,7 +32,7 @@ def is_grid_sample(node: onnx.NodeProto) -> bool:
     return node.op_type == "GridSample" and node.domain == ""
 
 
-def lower_split(graph: Graph, files: Files) -> GpuLowered:
+def lower_split(graph: Graph, files: Files) -> Lowered[GpuPlan]:
     """A stage with every node that a CUDA kernel of ours runs cut out."""
     splitter = _GpuSplitter(derive_shapes_from_inputs(graph))
     steps: list[GpuStep] = []
@@ -52,22 +45,23 @@ def lower_split(graph: Graph, files: Files) -> GpuLowered:
             steps.append(GpuSegmentStep(part.name, files(part.name), inputs, outputs))
         else:
             steps.append(part)
-    return GpuLowered(_plan(splitter, steps), segments)
+    return Lowered(_plan(splitter, steps), segments)
 
 
-def lower_whole(graph: Graph, files: Files) -> GpuLowered:
+def lower_whole(graph: Graph, files: Files) -> Lowered[GpuPlan]:
     """A stage as one segment, whose cut nodes are left for TensorRT plugins."""
     splitter = _GpuSplitter(graph)
     plan = _plan(splitter, [])
     step = GpuSegmentStep(graph.name, files(graph.name), plan.inputs, plan.outputs)
     model = name_plugins(graph.model)
-    return GpuLowered(GpuPlan(plan.inputs, plan.outputs, [step]), {graph.name: model})
+    return Lowered(GpuPlan(plan.inputs, plan.outputs, [step]), {graph.name: model})
 
 
 def name_plugins(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose custom nodes, GridSample among them, carry what names a plugin.
 
-    ``aot`` asks for the kernel that is compiled into the engine.
+    ``aot`` asks for the kernel that is compiled into the engine. TensorRT hands the attributes to a
+    plugin by place: here and there they are in alphabetical order.
     """
     named = onnx.ModelProto()
     named.CopyFrom(model)
@@ -81,8 +75,9 @@ def name_plugins(model: onnx.ModelProto) -> onnx.ModelProto:
             with_opset(named, OPERATOR_DOMAIN, DOMAIN_VERSION)
         elif node.op_type != OPERATOR:
             continue
-        fields = {"plugin_namespace": OPERATOR_DOMAIN, "plugin_version": "1", "aot": 1}
+        fields = {"plugin_namespace": OPERATOR_DOMAIN, "plugin_version": PLUGIN_VERSION, "aot": 1}
         node.attribute.extend(helper.make_attribute(k, v) for k, v in fields.items())
+        node.attribute.sort(key=lambda attribute: attribute.name)
     return named
 
 

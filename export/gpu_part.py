@@ -119,7 +119,8 @@ def build_engines(
     if choice.backend == "tensorrt":
         from geolrm.plugins import registration
 
-        kernels = registration.register(tensorrt)
+        plugin = load("tensorrt.plugin")
+        kernels = registration.register(plugin, choice.targets[0].name)
     older = _manifest(previous)
     engines: dict[str, EngineIdentity] = {}
     for target in choice.targets:

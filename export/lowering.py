@@ -3,8 +3,6 @@
 A stage becomes a plan: graph segments with native steps between them.
 """
 
-from dataclasses import dataclass
-
 import onnx
 from onnx import helper
 
@@ -16,18 +14,10 @@ from geolrm.engine.manifest import (
     Step,
 )
 from geolrm.export.onnx_operator import OPERATOR
-from geolrm.export.splitting import Segment, Splitter, attributes, with_opset
+from geolrm.export.splitting import Lowered, Segment, Splitter, attributes, with_opset
 from geolrm.export.trace import Graph
 
 MICROSOFT_DOMAIN = "com.microsoft"
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """A plan and the graphs of its segments by file name."""
-
-    plan: Plan
-    segments: dict[str, onnx.ModelProto]
 
 
 def is_attention(node: onnx.NodeProto) -> bool:
@@ -50,7 +40,7 @@ def lower_attention(model: onnx.ModelProto) -> onnx.ModelProto:
     return lowered
 
 
-def lower(graph: Graph) -> Lowered:
+def lower(graph: Graph) -> Lowered[Plan]:
     """Plan of a stage: a transformer is split at its attention nodes, an encoder stays whole."""
     if not any(node.op_type == OPERATOR for node in graph.model.graph.node):
         graph = Graph(graph.name, lower_attention(graph.model))

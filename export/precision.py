@@ -43,21 +43,26 @@ SHARED_INPUTS = ("features",)  # of a stage, in half precision between the stage
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What runs in half precision.
-
-    ``convolve`` includes convolutions and Gelu: ONNX Runtime's CUDA provider has none in bfloat16.
-    """
+    """What runs in half precision, and what never does because a backend has no kernel for it."""
 
     half: int  # an element type of TensorProto
-    convolve: bool = True
+    float32_only: frozenset[str] = frozenset()  # operators
+
+
+# Without a kernel in bfloat16: ONNX Runtime's CUDA provider, and TensorRT's compiler.
+NO_BFLOAT16 = {
+    "cuda": frozenset(["Conv", "ConvTranspose", "Gelu"]),
+    "tensorrt": frozenset(["ConvTranspose"]),
+    "tensorrt-rtx": frozenset(["ConvTranspose"]),
+}
 
 
 def policy_of(precision: Precision, backend: str) -> Policy | None:
     """The policy of a precision; None where everything stays float32."""
     if precision == "fp32":
         return None
-    convolve = precision == "fp16" or backend != "cuda"
-    return Policy(HALVES[precision], convolve)
+    missing = NO_BFLOAT16.get(backend, frozenset()) if precision == "bf16" else frozenset()
+    return Policy(HALVES[precision], missing)
 
 
 def stored_half(graph: Graph, parameters: set[str]) -> set[str]:
@@ -158,8 +163,7 @@ class _Typing:
             return FLOAT
         if is_attention(node):
             return half
-        convolution = node.op_type in ("Conv", "ConvTranspose", "Gelu")
-        if convolution and not self.policy.convolve:
+        if node.op_type in self.policy.float32_only:
             return FLOAT
         layers = [name for name in node.input if name in self.parameters]
         if node.op_type in WEIGHTED and layers:

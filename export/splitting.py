@@ -52,6 +52,15 @@ class Segment:
 
 
 S = TypeVar("S")  # the steps that stand for cut nodes
+P = TypeVar("P")  # the plan of a stage, for a CPU or a GPU
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered(Generic[P]):
+    """A plan, and the graphs of its segments under the names by which its steps call them."""
+
+    plan: P
+    segments: dict[str, onnx.ModelProto]
 
 
 class Splitter(ABC, Generic[S]):

@@ -20,14 +20,14 @@ NUM_VIEWS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Comparison:
     """The better variant and both scores in dB."""
 
     config: GeoLRMConfig
     scores: dict[str, float]
 
 
-def choose_variant(model: GeoLRM, capture: Capture) -> Choice:
+def choose_variant(model: GeoLRM, capture: Capture) -> Comparison:
     """Reconstruct a capture with both variants; keep the one closer to its images."""
     scores: dict[str, float] = {}
     configs: dict[str, GeoLRMConfig] = {}
@@ -38,7 +38,7 @@ def choose_variant(model: GeoLRM, capture: Capture) -> Choice:
         candidate = GeoLRM(configs[variant])
         candidate.load_state_dict(model.state_dict())
         scores[variant] = score(candidate.eval(), views)
-    return Choice(configs[max(scores, key=lambda variant: scores[variant])], scores)
+    return Comparison(configs[max(scores, key=lambda variant: scores[variant])], scores)
 
 
 def score(model: GeoLRM, views: Views) -> float:

@@ -4,6 +4,7 @@ An object holds what is fixed when a graph is built; its ``calls`` turn addresse
 launches, for :meth:`geolrm.engine.cuda.launch.Launcher.run`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,9 @@ INTEGER = {"int64": "long long", "int32": "int"}
 WARP = 32
 LOAD_BYTES = 16  # of the largest load
 BLOCK_THREADS = 256  # at most, as the source bounds it
+
+# Of a number or a symbol by a number, rounded up: TensorRT has one for its symbols.
+Divide = Callable[[Any, int], Any]
 
 
 def storage_name(name: str, dtype: str) -> str:
@@ -127,16 +131,21 @@ class DeformableCrossAttention:
             },
         )
 
-    def launch(self, tokens: int) -> Launch:
-        """Geometry for N tokens; only the grid depends on them."""
+    def launch(self, tokens: Any, divide: Divide = ceil_div) -> Launch:
+        """Geometry for N tokens; only the grid depends on them, which may be a symbol."""
         return Launch(
-            (ceil_div(tokens, self.queries), 1, 1),
+            (divide(tokens, self.queries), 1, 1),
             (self.lanes, self.queries, 1),
             self.queries * self._query_bytes(self.piece),
         )
 
-    def sizes(self, views: Any, tokens: Any, pixels: Any) -> tuple[Any, ...]:
-        """The kernel's integers: V, N and L as given (symbols too), then the fixed ones."""
+    def sizes(self, views: Any, tokens: Any, pixels: int) -> tuple[Any, ...]:
+        """The kernel's integers: V and N as given (symbols too), L, then the fixed ones."""
+        if pixels * self.heads * self.width >= 2**31:
+            raise InputError(
+                f"a view of {pixels} pixels and {self.heads * self.width} channels is too large; "
+                "the kernel's indices need fewer than 2^31 values a view"
+            )
         fixed = (self.heads, self.width, self.levels, self.points, self.piece)
         return (views, tokens, pixels, *fixed)
 
@@ -173,11 +182,6 @@ class DeformableCrossAttention:
             order: int32 [N], a permutation in which neighbours lie close in space, or None. The
                 result does not depend on it.
         """
-        if pixels * self.heads * self.width >= 2**31:
-            raise InputError(
-                f"a view of {pixels} pixels and {self.heads * self.width} channels is too large; "
-                "the kernel's indices need fewer than 2^31 values a view"
-            )
         tensors = (value, level_shapes, reference_points, sampling_offsets, attention_logits,
                    view_weight, view_bias)  # fmt: skip
         addresses = [pointer(tensor) for tensor in tensors]
@@ -198,6 +202,7 @@ class GridSample:
     grid: str = "float32"
     padding: str = "zeros"
     align_corners: bool = False
+    entry: str = field(default="grid_sample", init=False)
 
     def __post_init__(self) -> None:
         storage_name("input", self.storage)
@@ -211,6 +216,27 @@ class GridSample:
         types = {"INPUT": STORAGE[self.storage][0], "GRID": STORAGE[self.grid][0]}
         return Source("grid_sample", {f"GEOLRM_{key}": name for key, name in types.items()})
 
+    def launch(self, batch: Any, channels: int, points: Any, divide: Divide = ceil_div) -> Launch:
+        """Geometry; the batch and the points of one of its entries may be symbols."""
+        block = (64, 4, 1)
+        channel_blocks = min(ceil_div(channels, block[1]), 64)
+        return Launch((divide(points, block[0]), channel_blocks, batch), block)
+
+    def sizes(self, shape: tuple[int, ...], points: Any) -> tuple[Any, ...]:
+        """The kernel's integers; ``shape`` is the input's without the batch."""
+        if len(shape) not in (3, 4) or min(shape) < 1:
+            raise InputError(
+                f"input has shape {['N', *shape]}; it must be [N, C, H, W] or [N, C, D, H, W]"
+            )
+        channels, *sides = shape
+        depth, height, width = [0, *sides] if len(sides) == 2 else sides
+        if height * width * max(depth, 1) >= 2**31:
+            raise InputError(
+                f"input has sides {sides}; one channel must have fewer than 2^31 values"
+            )
+        modes = (int(self.align_corners), int(self.padding == "border"))
+        return (channels, depth, height, width, points, *modes)
+
     def calls(
         self, input: Any, grid: Any, output: Any, *, shape: tuple[int, ...], points: int
     ) -> list[Call]:
@@ -223,18 +249,7 @@ class GridSample:
             shape: of the input.
             points: of one batch entry, the product of the grid's inner sides.
         """
-        if len(shape) not in (4, 5) or min(shape) < 1:
-            raise InputError(
-                f"input has shape {list(shape)}; it must be [N, C, H, W] or [N, C, D, H, W]"
-            )
-        batch, channels, *sides = shape
-        depth, height, width = [0, *sides] if len(sides) == 2 else sides
-        if height * width * max(depth, 1) >= 2**31:
-            raise InputError(f"input has shape {list(shape)}; a plane must have below 2^31 values")
-        block = (64, 4, 1)
-        grid_sides = (ceil_div(points, block[0]), min(ceil_div(channels, block[1]), 64), batch)
-        numbers = integers(
-            channels, depth, height, width, points, self.align_corners, self.padding == "border"
-        )
+        numbers = integers(*self.sizes(shape[1:], points))
+        launch = self.launch(shape[0], shape[1], points)
         arguments = (pointer(input), pointer(grid), *numbers, pointer(output))
-        return [Call(self.source, "grid_sample", Launch(grid_sides, block), arguments)]
+        return [Call(self.source, self.entry, launch, arguments)]

@@ -1,0 +1,69 @@
+"""``geolrm::DeformableCrossAttention`` for TensorRT; `export/onnx_operator.py` says what it is."""
+
+from types import ModuleType
+
+from geolrm.engine.cuda.kernels import DeformableCrossAttention
+from geolrm.plugins.kernel_description import constant, describe, integer, storage
+
+NAME = "DeformableCrossAttention"
+
+
+def define(plugin: ModuleType, plugin_id: str, arch: str, *, lazy: bool = False) -> None:
+    """Register the plugin.
+
+    Args:
+        plugin: The module ``tensorrt.plugin``.
+        plugin_id: Namespace and name.
+        arch: ``compute_NN`` of the GPU that engines are built for.
+        lazy: Leave TensorRT's own registry alone until the plugin is used.
+    """
+    Desc = plugin.TensorDesc
+
+    # TensorRT reads the annotations, and hands attributes over in this order.
+    def shapes(
+        value: Desc,
+        level_shapes: Desc,
+        reference_points: Desc,
+        sampling_offsets: Desc,
+        attention_logits: Desc,
+        view_weight: Desc,
+        view_bias: Desc,
+        num_heads: int,
+        num_points: int,
+    ) -> Desc:
+        sides = (sampling_offsets.shape_expr[0], value.shape_expr[2])
+        return plugin.from_shape_expr(sides, value.dtype)
+
+    def kernel(
+        value,
+        level_shapes,
+        reference_points,
+        sampling_offsets,
+        attention_logits,
+        view_weight,
+        view_bias,
+        num_heads,
+        num_points,
+        outputs,
+        tactic,
+    ) -> tuple[str, bytes, plugin.KernelLaunchParams, plugin.SymIntExprs]:
+        views, pixels, channels = value.shape_expr
+        tokens = sampling_offsets.shape_expr[0]
+        made = DeformableCrossAttention(
+            heads=num_heads,
+            width=constant(channels) // num_heads,
+            levels=constant(level_shapes.shape_expr[0]),
+            points=num_points,
+            value=storage(value),
+            query=storage(sampling_offsets),
+            reference=storage(reference_points),
+            weight=storage(view_weight),
+            out=storage(outputs[0]),
+            shapes=integer(level_shapes),
+        )
+        launch = made.launch(tokens, plugin.cdiv)
+        integers = made.sizes(views, tokens, constant(pixels))
+        return describe(plugin, arch, made.source, made.entry, launch, integers)
+
+    plugin.register(plugin_id, lazy_register=lazy)(shapes)
+    plugin.aot_impl(plugin_id)(kernel)

@@ -1,0 +1,44 @@
+"""Register the plugins that the exported graphs name, and state their version."""
+
+import functools
+import hashlib
+from pathlib import Path
+from types import ModuleType
+
+from geolrm.engine.cuda import kernels, sources
+from geolrm.engine.cuda.compiler import compiler_version
+from geolrm.plugins import deformable_cross_attention, grid_sample
+
+NAMESPACE = "geolrm"
+PLUGINS = (deformable_cross_attention, grid_sample)
+KERNELS = ("deformable_cross_attention", "grid_sample")  # their sources
+
+
+def register(plugin: ModuleType, sm: str, *, lazy: bool = False) -> str:
+    """Make the plugins known to TensorRT, once in a process.
+
+    Args:
+        plugin: The module ``tensorrt.plugin``.
+        sm: Of the GPU of this machine, ``sm_89``; TensorRT builds for no other.
+        lazy: Leave TensorRT's own registry alone until a plugin is used.
+
+    Returns:
+        The version of what the engines will hold.
+    """
+    defined = getattr(plugin.op, NAMESPACE, None)
+    for each in PLUGINS:
+        if not hasattr(defined, each.NAME):
+            arch = sm.replace("sm_", "compute_")
+            each.define(plugin, f"{NAMESPACE}::{each.NAME}", arch, lazy=lazy)
+    return version()
+
+
+@functools.cache
+def version() -> str:
+    """A hash of the kernels, of their geometry and of the plugins, and the compiler's version."""
+    digest = hashlib.sha256()
+    for name in KERNELS:
+        digest.update(sources.fingerprint(name).encode())
+    for path in [Path(kernels.__file__), *sorted(Path(__file__).parent.glob("*.py"))]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{digest.hexdigest()[:16]} nvrtc {compiler_version()}"
