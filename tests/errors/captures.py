@@ -206,7 +206,7 @@ CASES = [
          colmap(cameras=b"1 PINHOLE 8\n")),
     Case("…: image … has a quaternion of length … and translation …; a pose has length 1 and …",
          "A damaged pose.", colmap(images=b"1 0 0 0 0 0 0 2 1 a.png\n\n")),
-    Case("…: image … of the model is missing; put the images into a folder 'images' beside 'sparse'",
+    Case("…: image … of the model is missing; put the images into a folder 'images' …",
          "The model names an image that is not there.", colmap(picture=False)),
     Case("… has … points where its cameras look, too few to find the object (at least …); give …",
          "Neither points nor masks tell where the object is.", colmap()),

@@ -24,7 +24,7 @@ def no_zip(place):
 ONE, SEEN = np.zeros((1, 3), np.float32), np.ones(1, bool)
 
 CASES = [
-    Case("… is no dataset; give a capture folder (transforms.json, rgb/, points.npz), or a folder …",
+    Case("… is no dataset; give a capture folder (transforms.json, rgb/, points.npz), or a …",
          "The path is no folder.", lambda place: find_subjects(place.tmp / "none", None)),
     Case("… holds no capture: neither transforms.json nor a folder with one; give a capture …",
          "Nothing to score.", lambda place: find_subjects(place.tmp, None)),

@@ -153,6 +153,7 @@ def other_safetensors(place):
 
 
 NO_MESH = Mesh(np.zeros((0, 3), "f4"), np.zeros((0, 3), "u4"), np.zeros((0, 3), "f4"))
+MORE_PROPERTIES = b"".join(b"property float p%d\n" % index for index in range(99))
 FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
 
 CASES = [
@@ -191,7 +192,7 @@ CASES = [
          ply(b"float nz", b"uchar n")),
     Case("… has … properties; at most 100 are read: leave out those that are no part of a splat",
          "62 are the most that splats have.",
-         ply(b"end_header", b"".join(b"property float p%d\n" % i for i in range(99)) + b"end_header")),
+         ply(b"end_header", MORE_PROPERTIES + b"end_header")),
     Case("… states no vertices, or a property twice", "A damaged header.",
          ply(b"float ny", b"float nx")),
     Case("… has … f_rest properties; it must be 9, 24 or 45", "Degrees 1, 2 or 3.",

@@ -6,13 +6,13 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 INTRODUCTION = """# Errors
 
-Every error is one sentence that names the value, the rule and the remedy; `…` stands for what it quotes.
-On the command line it follows `error: ` on standard error, and the exit code is 2 for bad input and 1 for
-the rest (no such package, no surface, out of memory); 130 after an interrupt. In Python they are
-`InputError`, `BundleError` and `CheckpointError`, all of them `GeoLRMError`.
+Every error is one sentence that names the value, the rule and the remedy; `…` stands for what it
+quotes. On the command line it follows `error: ` on standard error, and the exit code is 2 for bad
+input and 1 for the rest (no such package, no surface, out of memory); 130 after an interrupt. In
+Python they are `InputError`, `BundleError` and `CheckpointError`, all of them `GeoLRMError`.
 
-Each message below is brought about by the tests, which hold this page against `tests/errors/`: to add one,
-add a `Case` to the list of its group there and run `python tests/errors/page.py`.
+Each message below is brought about by the tests, which hold this page against `tests/errors/`: to
+add one, add a `Case` to the list of its group there and run `python tests/errors/page.py`.
 """
 
 

@@ -22,12 +22,6 @@ from geolrm.engine.captures.colmap_model import read_model
 from geolrm.engine.captures.images import ImageReader
 
 
-@pytest.fixture(scope="module", autouse=True)
-def memory():
-    with limited_memory():
-        yield
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """On the memory file system where there is one: a file is written for every input."""
@@ -44,7 +38,7 @@ def folder(tmp_path_factory):
 
 
 def refused_or_read(call):
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), limited_memory():
         warnings.simplefilter("ignore")
         try:
             return call()
