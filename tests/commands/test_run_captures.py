@@ -73,7 +73,8 @@ def test_every_kind_is_told_and_reconstructed(tmp_path, kind, found):
     assert len(solid) > 100
     low, high = np.percentile(solid, [10, 90], axis=0)
     assert np.abs((low + high) / 2).max() < 0.2  # in the middle; six views leave it longer below
-    assert (high - low)[2] < (high - low).max() * 0.85
+    if kind != "zero123plus":  # whose two elevations leave the height open
+        assert (high - low)[2] < (high - low).max() * 0.85
 
 
 def test_results_map_back_to_the_frame_of_colmap(tmp_path):
