@@ -171,7 +171,8 @@ def _border_share(view: Silhouette) -> float:
 def _linear_luminance(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float32]:
     """[H, W] at the size of the view's mask."""
     factor = -(-max(image.shape[:2]) // max(view.alpha.shape))
-    return (reduce_pixels(image[..., :3], factor) / np.float32(255)) ** 2.2 @ LUMINANCE
+    linear = (reduce_pixels(image[..., :3], factor) / np.float32(255)) ** np.float32(2.2)
+    return (linear @ LUMINANCE).astype(np.float32)
 
 
 def _quantiles(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ def _facing(cameras: Cameras) -> list[Doubt]:
     away = [index for index, text in faults.items() if "looks away" in text]
     total = len(cameras)
     if len(away) >= MOST * total:
-        c2w, inverse = cameras.c2w, np.linalg.inv(cameras.c2w)
+        c2w, inverse = cameras.c2w, np.linalg.inv(cameras.c2w).astype(np.float64)
         tries = (c2w @ FLIP_YZ, inverse, inverse @ FLIP_YZ)
         for (name, remedy), poses in zip(MISTAKES, tries, strict=True):
             # Only the directions: where the scale is wrong too, that is told by itself.

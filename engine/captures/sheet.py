@@ -17,7 +17,7 @@ class Sheet:
         from PIL import Image, ImageDraw
 
         self.size = (width, height)
-        self.image = Image.new("RGB", tuple(s * OVERSAMPLING for s in self.size), "white")
+        self.image = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), "white")
         self.draw = ImageDraw.Draw(self.image)
 
     def finish(self) -> NDArray[np.uint8]:
@@ -87,7 +87,7 @@ class _Clip:
     def __init__(self, sheet: Sheet, corner: Sequence[float], size: Sequence[float]):
         self.sheet = sheet
         box = (corner[0] + 1, corner[1] + 1, corner[0] + size[0] - 1, corner[1] + size[1] - 1)
-        self.box = tuple(round(value) for value in _scaled(box))
+        self.box: Any = tuple(round(value) for value in _scaled(box))
         self.before = sheet.image.copy()
 
     def __enter__(self) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import click
 import pytest
 import typer
 from processes import call
@@ -27,7 +26,7 @@ FLAGS = {  # the one way to say each thing, by parameter
 
 
 def programs():
-    """(name, click command) of everything that can be typed."""
+    """(name, command) of everything that can be typed."""
     from geolrm.commands import export, train
     from geolrm.commands.main import app, register
 
@@ -65,7 +64,7 @@ def test_every_help_has_an_example_that_parses(name):
 @pytest.mark.parametrize("name", programs())
 def test_flags_are_called_alike(name):
     for parameter in programs()[name].params:
-        if parameter.name in FLAGS and isinstance(parameter, click.Option):
+        if parameter.name in FLAGS and parameter.param_type_name == "option":
             assert set(FLAGS[parameter.name]) <= set(parameter.opts), parameter.opts
 
 
