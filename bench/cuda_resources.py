@@ -1,6 +1,6 @@
-"""Registers, shared memory and spills of every CUDA kernel: ``python -m geolrm.bench.cuda_resources``.
+"""Registers, shared memory and spills: ``python -m geolrm.bench.cuda_resources``.
 
-Compiles for each architecture and prints a Markdown table; no GPU is needed.
+Every CUDA kernel in every storage. Compiles for each architecture and prints a Markdown table; no GPU is needed.
 """
 
 import itertools
