@@ -1,6 +1,7 @@
 """Registers, shared memory and spills: ``python -m geolrm.bench.cuda_resources``.
 
-Every CUDA kernel in every storage. Compiles for each architecture and prints a Markdown table; no GPU is needed.
+Every CUDA kernel in every storage, compiled for each architecture, as a Markdown table; no GPU is
+needed.
 """
 
 import itertools
@@ -15,8 +16,7 @@ from geolrm.engine.cuda.launch import Source
 
 ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_90", "sm_120")
 # (heads, width of a head, levels, points) of the bundled model, and of the released one's stages.
-ATTENTIONS = {"mini": (4, 48, 2, 4), "proposal": (16, 24, 2, 8), "reconstruction": (16, 48, 2, 8)}
-HALVES = ("float16", "bfloat16")
+ATTENTIONS = ((4, 48, 2, 4), (16, 24, 2, 8), (16, 48, 2, 8))
 TYPES = {name: dtype for dtype, (name, _) in kernels.STORAGE.items()}
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
 NUMBERS = {
@@ -49,12 +49,14 @@ class Resources:
 
 def variants() -> Iterator[tuple[str, Source]]:
     """Every source in every storage that the engines use, by a name for the table."""
-    for model, (heads, width, levels, points) in ATTENTIONS.items():
+    seen = []
+    for geometry in ATTENTIONS:
         for value in kernels.STORAGE:
-            kernel = kernels.DeformableCrossAttention(
-                heads, width, levels, points, value, "float32", "float32", "float32", value
-            )
-            yield f"{value}, {model}", kernel.source
+            types = (value, "float32", "float32", "float32", value)
+            source = kernels.DeformableCrossAttention(*geometry, *types).source
+            if source not in seen:  # most geometries are the same code
+                seen.append(source)
+                yield value, source
     covered = {"deformable_cross_attention"}
     for name in sorted(set(sources.names()) - covered):
         yield from _storages(name)
