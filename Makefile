@@ -10,6 +10,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type f)
 
+# What the GPU tests compile and build with; none of it needs a GPU.
+GPU_BUILDERS := cuda-bindings cuda-core nvidia-cuda-nvrtc tensorrt-cu13-bindings tensorrt-rtx
+
 ORACLE := tests/oracle/node_modules
 
 .PHONY: demo test lint oracle fuzz sanitize bench bench-released clean
@@ -65,6 +68,7 @@ clean:
 
 .venv/test.stamp: $(SOURCES) | .venv/bin/python
 	$(PIP) -c constraints.txt torch==2.13.0
+	$(PIP) -c constraints.txt $(GPU_BUILDERS)
 	$(PIP) -c constraints.txt -e '.[colmap,eval,export,mesh,rembg,test,training,video]'
 	touch $@ .venv/base.stamp
 

@@ -116,7 +116,7 @@ def require(backend: str) -> None:
         if installed_version(package) is None:
             raise GeoLRMError(
                 f"--backend tensorrt needs {package} for its plugins, which is not installed; run: "
-                "pip install 'geolrm[gpu]'"
+                "pip install 'geolrm[tensorrt]'"
             )
 
 

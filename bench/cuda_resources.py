@@ -1,0 +1,126 @@
+"""Registers, shared memory and spills: ``python -m geolrm.bench.cuda_resources``.
+
+Every CUDA kernel in every storage, compiled for each architecture, as a Markdown table; no GPU is
+needed.
+"""
+
+import itertools
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from geolrm.engine.cuda import kernels, sources
+from geolrm.engine.cuda.compiler import compile_source, compiler_version
+from geolrm.engine.cuda.launch import Source
+
+ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_90", "sm_120")
+# (heads, width of a head, levels, points) of the bundled model, and of the released one's stages.
+ATTENTIONS = ((4, 48, 2, 4), (16, 24, 2, 8), (16, 48, 2, 8))
+TYPES = {name: dtype for dtype, (name, _) in kernels.STORAGE.items()}
+ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
+NUMBERS = {
+    "registers": re.compile(r"Used (\d+) registers"),
+    "shared": re.compile(r"(\d+) bytes smem"),
+    "stack": re.compile(r"(\d+) bytes stack frame"),
+    "spill_stores": re.compile(r"(\d+) bytes spill stores"),
+    "spill_loads": re.compile(r"(\d+) bytes spill loads"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one kernel takes of a GPU; shared memory is the static part."""
+
+    entry: str
+    variant: str
+    architecture: str
+    registers: int
+    shared: int  # bytes
+    stack: int  # bytes
+    spill_stores: int  # bytes
+    spill_loads: int  # bytes
+
+    @property
+    def spills(self) -> int:
+        """Bytes that registers were too few for."""
+        return self.spill_stores + self.spill_loads
+
+
+def variants() -> Iterator[tuple[str, Source]]:
+    """Every source in every storage that the engines use, by a name for the table."""
+    seen = []
+    for geometry in ATTENTIONS:
+        for value in kernels.STORAGE:
+            types = (value, "float32", "float32", "float32", value)
+            source = kernels.DeformableCrossAttention(*geometry, *types).source
+            if source not in seen:  # most geometries are the same code
+                seen.append(source)
+                yield value, source
+    covered = {"deformable_cross_attention"}
+    for name in sorted(set(sources.names()) - covered):
+        yield from _storages(name)
+
+
+def _storages(name: str) -> Iterator[tuple[str, Source]]:
+    """A source in each storage of its first storage macro; the others keep their defaults.
+
+    Defaults hold only where none of a source's macros is given, so all of them are.
+    """
+    macros = re.findall(r"^#define (GEOLRM_\w+) (\w[\w ]*\w|\w)", sources.text(name), re.MULTILINE)
+    stored = [macro for macro, default in macros if default in TYPES]
+    if not stored:
+        yield "", Source(name)
+        return
+    for dtype, (storage, _) in kernels.STORAGE.items():
+        yield dtype, Source(name, {**dict(macros), stored[0]: storage})
+
+
+def measure(variant: str, source: Source, architecture: str) -> list[Resources]:
+    """Compile one source, and read what ptxas says of each of its kernels."""
+    log = compile_source(source.name, architecture, source.defines, cache=False).log
+    parts = ENTRY.split(log)[1:]
+    return [
+        Resources(entry, variant, arch, **{key: _number(text, p) for key, p in NUMBERS.items()})
+        for entry, arch, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    ]
+
+
+def _number(text: str, pattern: re.Pattern[str]) -> int:
+    found = pattern.search(text)
+    return int(found.group(1)) if found else 0
+
+
+def measure_all(architectures: Iterable[str] = ARCHITECTURES) -> list[Resources]:
+    """All kernels, variants and architectures."""
+    made = itertools.product(variants(), architectures)
+    return [row for (name, source), arch in made for row in measure(name, source, arch)]
+
+
+def table(rows: list[Resources]) -> str:
+    """Markdown: one row a kernel and variant, registers by architecture."""
+    architectures = list(dict.fromkeys(row.architecture for row in rows))
+    lines = [
+        f"| kernel | storage | {' | '.join(architectures)} | static shared memory | spills |",
+        f"|---|---|{'--:|' * (len(architectures) + 2)}",
+    ]
+    for entry, variant in dict.fromkeys((row.entry, row.variant) for row in rows):
+        same = [row for row in rows if (row.entry, row.variant) == (entry, variant)]
+        registers = {row.architecture: str(row.registers) for row in same}
+        cells = [registers.get(architecture, "") for architecture in architectures]
+        shared, spills = max(row.shared for row in same), max(row.spills for row in same)
+        cells += [f"{shared} B", f"{spills} B"]
+        lines.append(f"| `{entry}` | {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table; the exit code is 1 where a kernel spills."""
+    rows = measure_all()
+    print(f"Registers of a thread, by NVRTC {compiler_version()}:\n")
+    print(table(rows))
+    sys.exit(1 if any(row.spills for row in rows) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+import importlib.util
+
+import pytest
+
+from geolrm.bench import cuda_resources
+from geolrm.engine.cuda import sources
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("cuda") is None, reason="the packages of NVRTC are not installed"
+)
+
+
+def test_no_kernel_spills_and_every_source_is_measured():
+    rows = cuda_resources.measure_all(("sm_75", "sm_90"))
+    assert {source.name for _, source in cuda_resources.variants()} == set(sources.names())
+    assert all(8 <= row.registers <= 255 for row in rows)
+    assert [row for row in rows if row.spills or row.stack] == []
+    entries = {row.entry for row in rows}
+    assert {"deformable_cross_attention", "grid_sample", "write_anchors"} <= entries
+
+
+def test_a_kernel_with_too_few_registers_is_seen(monkeypatch):
+    """The numbers are read from the compiler: a bound that no kernel can keep must show."""
+    name, source = next(cuda_resources.variants())
+    text = sources.text(source.name).replace("GEOLRM_BOUNDS(256, 2)", "__launch_bounds__(1024, 2)")
+    monkeypatch.setattr(sources, "text", lambda name: text)
+    assert sum(row.spills for row in cuda_resources.measure(name, source, "sm_90")) > 0
+
+
+def test_the_table_has_a_row_for_each_kernel_and_storage():
+    row = cuda_resources.Resources("k", "float16", "sm_90", 40, 16, 0, 0, 4)
+    text = cuda_resources.table([row])
+    assert text.splitlines()[-1] == "| `k` | float16 | 40 | 16 B | 4 B |"

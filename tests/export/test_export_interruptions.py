@@ -1,0 +1,84 @@
+"""Exports side by side, and exports that are killed while an engine is built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geolrm import GeoLRMError
+from geolrm.engine.atomic import atomic_folder
+from geolrm.engine.file_lock import locked
+from geolrm.engine.manifest import Range
+from geolrm.export import backend_choice
+from geolrm.export.command import export_checkpoint
+
+TESTS = Path(__file__).parents[1]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import onnx
+from onnx import TensorProto, helper
+from recording_tensorrt import Recorder
+from geolrm.engine.atomic import atomic_folder
+from geolrm.engine.manifest import GpuIdentity, GpuPlan, GpuSegmentStep, Range, TensorSpec
+from geolrm.export.backend_choice import Choice, Target
+from geolrm.export.engine_builder import Profile
+from geolrm.export.gpu_part import GpuGraphs, build_engines
+
+recorder = Recorder()
+specs = [TensorSpec(name, "float32", ["views", 3]) for name in ("x", "y")]
+values = [helper.make_tensor_value_info(s.name, TensorProto.FLOAT, s.shape) for s in specs]
+node = helper.make_node("Identity", ["x"], ["y"])
+model = helper.make_model(helper.make_graph([node], "g", values[:1], values[1:]))
+steps = [GpuSegmentStep(n, {"sm_89": n + ".plan"}, specs[:1], specs[1:]) for n in "ab"]
+graphs = GpuGraphs({"s": GpuPlan(specs[:1], specs[1:], steps)}, {"a": model, "b": model})
+choice = Choice("tensorrt-rtx", "fp16", (Target("sm_89", GpuIdentity("sm_89")),), "")
+def during():
+    if len(recorder.builds) == 2:  # the first engine is written, the second is being built
+        os.kill(os.getpid(), signal.SIGKILL)
+recorder.during_build = during
+folder = Path(sys.argv[1])
+with atomic_folder(folder) as temporary:
+    profile = Profile(Range(1, 2, 3), Range(1, 2, 3))
+    build_engines(graphs, choice, profile, temporary, previous=folder, load=lambda name: recorder)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_a_killed_export_leaves_the_older_bundle_and_its_rest_is_cleared_away(tmp_path):
+    folder = tmp_path / "bundle"
+    with atomic_folder(folder) as temporary:
+        (temporary / "a.plan").write_bytes(b"older")
+    done = subprocess.run([sys.executable, "-c", KILLED, folder], cwd=TESTS, timeout=300)
+    assert done.returncode == -9
+    assert [path.name for path in folder.iterdir()] == ["a.plan"]
+    assert (folder / "a.plan").read_bytes() == b"older"
+    (rest,) = (path for path in tmp_path.iterdir() if path != folder)
+    assert [path.name for path in rest.iterdir()] == ["a.plan"]  # whole, but of no bundle
+    with atomic_folder(folder) as temporary:
+        (temporary / "a.plan").write_bytes(b"newer")
+    assert list(tmp_path.iterdir()) == [folder]
+    assert (folder / "a.plan").read_bytes() == b"newer"
+
+
+def test_two_exports_to_one_folder_take_turns(tmp_path):
+    refusal = "^another process exports to '.*bundle'; wait for it, or name another folder with -o$"
+    with (
+        locked(tmp_path / ".bundle.lock", ""),
+        pytest.raises(GeoLRMError, match=refusal),
+    ):
+        export_checkpoint(
+            "mini",
+            tmp_path / "bundle",
+            name="mini",
+            choice=backend_choice.choose("onnxruntime", None, None),
+            views=Range(1, 2, 4),
+            tokens=None,
+            image_size=None,
+            self_attention="token",
+            rope_scale=None,
+            verify=False,
+            progress=lambda line: None,
+        )
+    assert not (tmp_path / "bundle").exists()
