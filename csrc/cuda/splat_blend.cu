@@ -72,8 +72,9 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
                 float* __restrict__ alpha, float* __restrict__ depth) {
   using namespace geolrm;
   GEOLRM_SHARED Record batch[kBatch];
-  GEOLRM_SHARED unsigned short masks[kBatch];  // cells that a splat touches
-  GEOLRM_SHARED unsigned queue[kBatch];        // columns of the matrix
+  GEOLRM_SHARED unsigned short masks[kBatch];    // cells that a splat touches
+  GEOLRM_SHARED unsigned queue[kBatch];          // columns of the matrix
+  GEOLRM_SHARED Bits held[kQuad][kScanThreads];  // bits that wait while a batch is blended
   GEOLRM_SHARED Bits open_cells;
   const Index tile = static_cast<Index>(blockIdx.y) * gridDim.x + blockIdx.x;
   const Bits open_before = alive[tile];
@@ -119,12 +120,19 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
   const int words_here = ranks > 0 ? (ranks + 31) / 32 : 0;
   Bits* const row = matrix + tile * words;
   const Record* const of_camera = records + static_cast<Index>(blockIdx.y) * words * 32;
-  Bits bits[kQuad];
-  int chunk = 0;  // the first of the words that are held in `bits` by the block
+  int chunk = 0;  // the first of the words that the block holds
   bool touched = false;
-  take_words(row, kQuad * thread, words_here, bits);
+  {
+    Bits bits[kQuad];
+    take_words(row, kQuad * thread, words_here, bits);
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) held[k][thread] = bits[k];
+  }
   for (;;) {
     int filled = 0;
+    Bits bits[kQuad];
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) bits[k] = held[k][thread];
     while (chunk < words_here) {
       Bits mine = 0, total;
 #pragma unroll
@@ -148,6 +156,8 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
       if (filled == kBatch) break;
     }
     if (filled == 0) break;
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) held[k][thread] = bits[k];
     touched = true;
     __syncthreads();
     Bits mask = 0;
