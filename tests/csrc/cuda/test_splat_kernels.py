@@ -79,12 +79,12 @@ def test_draws_what_the_cpu_draws(
 
 def test_a_workspace_for_one_slab_of_one_camera_gives_the_same_bits():
     """Slabs, groups of cameras and the schedule decide when a splat is drawn, never what."""
-    scene, size = cloud(9000, 3, low=0.004, high=0.03), (110, 70)
+    scene, size = cloud(5000, 3, low=0.004, high=0.03), (110, 70)
     cams = [camera(size, azimuth=a) for a in (0.0, 1.0, 2.5)]
     whole = draw(scene, cams, size)
-    small = SplatPlan.of(9000, 3, size, budget=1 << 17)
+    small = SplatPlan.of(5000, 3, size, budget=1 << 17)
     assert small.group == 1 and len(small.slabs) > 2
-    assert SplatPlan.of(9000, 3, size).group == 3
+    assert SplatPlan.of(5000, 3, size).group == 3
     parts = draw(scene, cams, size, budget=1 << 17, seed=5)
     for name in NAMES:
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
