@@ -101,7 +101,8 @@ class SplatRasterizer:
         """Upload and pack a scene.
 
         Arrays with ``__cuda_array_interface__`` are read where they are and their values are not
-        checked: a splat with a value that is no number is not drawn.
+        checked: a splat with a value that is no number is not drawn. What writes them must have
+        finished, or run on the device's stream.
 
         Raises:
             InputError: for shapes and types that the kernels do not read.
@@ -123,8 +124,9 @@ class SplatRasterizer:
         plan = SplatPlan.of(count, 1, (1, 1))
         memory = {name: self._uploaded(array) for name, array in arrays.items()}
         packed = self.device.empty((PACKED_BYTES * count,), "uint8")
-        geometry = [memory[name] for name in GEOMETRY]
-        self.device.launch(plan.pack(*geometry, memory.get("colors"), packed))
+        geometry = {name: memory[name] for name in GEOMETRY}
+        calls = plan.pack(**geometry, colors=memory.get("colors"), packed=packed)
+        self.device.launch(calls)
         # Stream order keeps what was uploaded alive until it has been read.
         return DeviceSplats(count, packed, memory.get("sh"), coefficients)
 
