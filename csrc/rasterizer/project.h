@@ -11,6 +11,12 @@
 namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
 
+inline double root(double x) { return std::sqrt(x); }
+inline float root(float x) { return std::sqrt(x); }
+inline float abs(float x) { return std::fabs(x); }
+#include "arithmetic/ellipse_rows.h"
+#include "arithmetic/splat_projection.h"
+
 struct alignas(64) Projection {
   float mean_x[kLanes], mean_y[kLanes], a[kLanes], b[kLanes], c[kLanes];
   float log2_opacity[kLanes], depth[kLanes];
@@ -35,7 +41,6 @@ inline void project(const PackedSplat* packed, const uint32_t* ids, int count, c
   const double low_x = view.clip_low[0], high_x = view.clip_high[0];
   const double low_y = view.clip_low[1], high_y = view.clip_high[1];
   const double eps = parameters.eps2d;
-  constexpr double kRoot = 0.84932180028801904;  // sqrt(1 / (2 ln 2)): sigma to powers of two
   for (int i = 0; i < kLanes; ++i) {
     const double x = mean[0][i], y = mean[1][i], z = mean[2][i];
     const double cam_x = r[0] * x + r[1] * y + r[2] * z + t[0];
@@ -45,32 +50,19 @@ inline void project(const PackedSplat* packed, const uint32_t* ids, int count, c
     const double u = cam_x * inverse_z, v = cam_y * inverse_z;
     const double tx = u < low_x ? low_x : u > high_x ? high_x : u;
     const double ty = v < low_y ? low_y : v > high_y ? high_y : v;
-    // Rows of J W: the image plane's axes in the world.
     const double gx = fx * inverse_z, gy = fy * inverse_z;
-    const double jx0 = gx * (r[0] - tx * r[6]), jx1 = gx * (r[1] - tx * r[7]),
-                 jx2 = gx * (r[2] - tx * r[8]);
-    const double jy0 = gy * (r[3] - ty * r[6]), jy1 = gy * (r[4] - ty * r[7]),
-                 jy2 = gy * (r[5] - ty * r[8]);
-    const double p0 = jx0 * axes[0][i] + jx1 * axes[3][i] + jx2 * axes[6][i];
-    const double p1 = jx0 * axes[1][i] + jx1 * axes[4][i] + jx2 * axes[7][i];
-    const double p2 = jx0 * axes[2][i] + jx1 * axes[5][i] + jx2 * axes[8][i];
-    const double q0 = jy0 * axes[0][i] + jy1 * axes[3][i] + jy2 * axes[6][i];
-    const double q1 = jy0 * axes[1][i] + jy1 * axes[4][i] + jy2 * axes[7][i];
-    const double q2 = jy0 * axes[2][i] + jy1 * axes[5][i] + jy2 * axes[8][i];
-    const double xx = p0 * p0 + p1 * p1 + p2 * p2;
-    const double xy = p0 * q0 + p1 * q1 + p2 * q2;
-    const double yy = q0 * q0 + q1 * q1 + q2 * q2;
-    // Cauchy-Binet: the determinant as a sum of squares, which cannot cancel.
-    const double m0 = p1 * q2 - p2 * q1, m1 = p2 * q0 - p0 * q2, m2 = p0 * q1 - p1 * q0;
-    before[i] = m0 * m0 + m1 * m1 + m2 * m2;
-    after[i] = before[i] + eps * (xx + yy) + eps * eps;
-    const double var_y = yy + eps;
-    const double a = kRoot * std::sqrt(var_y / after[i]);
+    const Spread<double> spread =
+        spread_in_image<double>(tx, ty, gx, gy, r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7],
+                                r[8], axes[0][i], axes[1][i], axes[2][i], axes[3][i], axes[4][i],
+                                axes[5][i], axes[6][i], axes[7][i], axes[8][i]);
+    const ConicFactor<double> factor = conic_factor(spread, eps);
+    before[i] = spread.determinant;
+    after[i] = factor.after;
     out.mean_x[i] = static_cast<float>(fx * u + cx);
     out.mean_y[i] = static_cast<float>(fy * v + cy);
-    out.a[i] = static_cast<float>(a);
-    out.b[i] = static_cast<float>(-a * xy / var_y);
-    out.c[i] = static_cast<float>(kRoot / std::sqrt(var_y));
+    out.a[i] = static_cast<float>(factor.a);
+    out.b[i] = static_cast<float>(factor.b);
+    out.c[i] = static_cast<float>(factor.c);
     out.depth[i] = static_cast<float>(cam_z);
   }
   if (parameters.antialiased) {

@@ -11,6 +11,11 @@
 namespace geolrm::raster {
 namespace {
 
+inline double root(double x) { return std::sqrt(x); }
+#define GEOLRM_ARITHMETIC inline
+#include "arithmetic/splat_rotation.h"
+#undef GEOLRM_ARITHMETIC
+
 [[noreturn]] void refuse(const char* name, int64_t splat, float value, const char* rule) {
   std::ostringstream text;
   text << name << " of splat " << splat << " is " << value << "; " << rule;
@@ -49,23 +54,7 @@ void check(const SplatArrays& a, int64_t i) {
 
 }  // namespace
 
-void rotation_of(const float* quat, double* r) {
-  double w = quat[0], x = quat[1], y = quat[2], z = quat[3];
-  const double inverse = 1.0 / std::sqrt(w * w + x * x + y * y + z * z);
-  w *= inverse;
-  x *= inverse;
-  y *= inverse;
-  z *= inverse;
-  r[0] = 1 - 2 * (y * y + z * z);
-  r[1] = 2 * (x * y - w * z);
-  r[2] = 2 * (x * z + w * y);
-  r[3] = 2 * (x * y + w * z);
-  r[4] = 1 - 2 * (x * x + z * z);
-  r[5] = 2 * (y * z - w * x);
-  r[6] = 2 * (x * z - w * y);
-  r[7] = 2 * (y * z + w * x);
-  r[8] = 1 - 2 * (x * x + y * y);
-}
+void rotation_of(const float* quat, double* rotation) { rotation_of_quaternion(quat, rotation); }
 
 SplatModel::SplatModel(const SplatArrays& arrays, int threads) : arrays_(arrays) {
   const int64_t n = arrays.count;

@@ -136,6 +136,15 @@ class RasterParameters:
         clip_margin: float = 0.3,
     ) -> None: ...
 
+def raster_views(
+    w2c: NDArray[np.float64],
+    intrinsics: NDArray[np.float64],
+    width: int,
+    height: int,
+    parameters: RasterParameters,
+) -> NDArray[np.float64]:
+    """Checks V cameras; what the GPU's kernels read of them, [V, 32] float64."""
+
 class SplatModel:
     """Checked and packed splats, reused over frames. Float32, contiguous."""
 

@@ -68,6 +68,14 @@ inline unsigned __ballot_sync(unsigned, int truth) {
   for (int i = 0; i < 32; ++i) bits |= static_cast<unsigned>(values[i]) << i;
   return bits;
 }
+template <class T>
+inline unsigned __match_any_sync(unsigned, T value) {
+  const uint64_t mine = emulation::pack(value);
+  const uint64_t* const values = emulation::exchange(mine);
+  unsigned bits = 0;
+  for (int i = 0; i < 32; ++i) bits |= static_cast<unsigned>(values[i] == mine) << i;
+  return bits;
+}
 inline int __any_sync(unsigned, int truth) { return __ballot_sync(~0u, truth) != 0; }
 int __syncthreads_or(int truth);
 

@@ -1,0 +1,156 @@
+"""The CUDA rasterizer against gsplat on one GPU: `python -m geolrm.bench.gpu_raster`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geolrm import _C
+from geolrm.bench import splat_scenes
+from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
+from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.rendering import render_opencv
+
+GSPLAT = "1.5.3"  # the version to compare with
+COUNTS = (65536, 524288)
+SIZES = (512, 1024)
+ALPHA_MAX = 0.999  # that of gsplat
+TARGETS = {(524288, 512): 0.2, (524288, 1024): 0.35}  # ms on an H200-class GPU
+
+
+def measure(
+    sizes: Sequence[int] = SIZES,
+    *,
+    scenes: Sequence[Path] = (),
+    repeats: int = 200,
+    warm_up: int = 20,
+) -> dict[str, Any]:
+    """Time both rasterizers on the generated scenes and on files.
+
+    Args:
+        sizes: of the square images, in px.
+        scenes: .ply or .npz beside the generated ones.
+        repeats: frames measured, each from an idle GPU to an idle GPU.
+        warm_up: frames before them.
+
+    Returns:
+        ``{"ours": state, "gsplat": state, "rows": [...]}``; a state is "measured" or "not run:
+        ..." with the reason. Rows hold percentiles in ms and the PSNR against the CPU rasterizer.
+    """
+    try:
+        from geolrm.engine.cuda.device import open_device  # pyright: ignore
+
+        device = open_device(0)
+    except (ImportError, GeoLRMError) as error:
+        reason = f"not run: {error}"
+        return {"ours": reason, "gsplat": reason, "rows": []}
+    peer, state = _gsplat()
+    named = {f"ring and ball {n}": splat_scenes.ring_and_ball(n) for n in COUNTS}
+    named |= {path.name: splat_scenes.read(path) for path in scenes}
+    rows = []
+    for name, scene in named.items():
+        for size in sizes:
+            row = {"scene": name, "splats": len(scene.means), "px": size}
+            row |= _ours(device, scene, size, repeats, warm_up)
+            target = TARGETS.get((len(scene.means), size))
+            if target is not None:
+                row["target_ms"] = target
+            if peer is not None:
+                row["gsplat"] = _time(peer(scene, size), _wait_for_torch, repeats, warm_up)
+                row["ratio"] = row["gsplat"]["p50_ms"] / row["graph"]["p50_ms"]
+            rows.append(row)
+    return {"ours": "measured", "gsplat": state, "rows": rows}
+
+
+def _ours(
+    device: Any, scene: splat_scenes.Scene, size: int, repeats: int, warm_up: int
+) -> dict[str, Any]:
+    rasterizer = SplatRasterizer(device)
+    splats = rasterizer.pack(scene)
+    w2c, intrinsics = scene.w2c[None], scene.intrinsics(size, size)[None]
+    parameters = _C.RasterParameters(alpha_max=ALPHA_MAX)
+    out = DeviceRenders.empty(device, 1, (size, size))
+    calls, _ = rasterizer.prepare(splats, w2c, intrinsics, (size, size), parameters, out=out)
+    queued = _time(lambda: device.launch(calls), device.synchronize, repeats, warm_up)
+    replay = device.capture(lambda: device.launch(calls))
+    captured = _time(replay, device.synchronize, repeats, warm_up)
+    expected = render_opencv(
+        _C.SplatModel(**scene.splats()), w2c, intrinsics, (size, size), parameters
+    )
+    error = np.mean((out.numpy().rgb.astype(np.float64) - expected.rgb) ** 2)
+    psnr = float(-10 * np.log10(max(error, 1e-30)))
+    return {"launches": queued, "graph": captured, "psnr_db": psnr}
+
+
+def _gsplat() -> tuple[Callable[..., Callable[[], object]] | None, str]:
+    """What prepares a scene for gsplat and gives its frame, or why there is none."""
+    try:
+        version = importlib.metadata.version("gsplat")
+        import torch
+        from gsplat import rasterization  # pyright: ignore
+    except (importlib.metadata.PackageNotFoundError, ImportError) as error:
+        return None, f"not run: gsplat {GSPLAT} and torch are needed ({error})"
+    if not torch.cuda.is_available():
+        return None, "not run: torch sees no CUDA device"
+
+    def prepare(scene: splat_scenes.Scene, size: int) -> Callable[[], object]:
+        tensors = {name: torch.from_numpy(a).cuda() for name, a in scene.splats().items()}
+        pose = torch.from_numpy(scene.w2c[None].astype(np.float32)).cuda()
+        intrinsics = scene.intrinsics(size, size)[None].astype(np.float32)
+        matrix = torch.from_numpy(intrinsics).cuda()
+
+        def frame() -> object:
+            with torch.no_grad():
+                return rasterization(
+                    **tensors,
+                    viewmats=pose,
+                    Ks=matrix,
+                    width=size,
+                    height=size,
+                    render_mode="RGB+D",
+                )
+
+        return frame
+
+    return prepare, "measured" if version == GSPLAT else f"measured with gsplat {version}"
+
+
+def _wait_for_torch() -> None:
+    import torch
+
+    torch.cuda.synchronize()
+
+
+def _time(
+    frame: Callable[[], object], wait: Callable[[], None], repeats: int, warm_up: int
+) -> dict[str, float]:
+    for _ in range(warm_up):
+        frame()
+    times = []
+    for _ in range(repeats):
+        wait()
+        start = time.perf_counter()
+        frame()
+        wait()
+        times.append(1e3 * (time.perf_counter() - start))
+    return {f"p{p}_ms": float(np.percentile(times, p)) for p in (10, 50, 90, 99)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scene", type=Path, nargs="*", default=[], help=".ply or .npz, more")
+    parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
+    parser.add_argument("--repeats", type=int, default=200)
+    args = parser.parse_args()
+    print(json.dumps(measure(args.sizes, scenes=args.scene, repeats=args.repeats), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""What a frame of splats costs the device: its workspace and its launches, as data.
+
+The kernels are described in ``csrc/cuda/splat.h``. All sizes follow from the numbers of splats,
+cameras and pixels; nothing is read back, so the launches can be captured in a CUDA graph.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from geolrm.engine.cuda.launch import Call, Launch, Source, ceil_div, integers, pointer
+from geolrm.engine.errors import InputError
+
+THREADS = 256
+TILE = 32  # pixels along a tile's side
+PACKED_BYTES, RECORD_BYTES, BOX_BYTES, VIEW_BYTES = 64, 48, 8, 256
+MOST_PARTS = 256  # of a camera's keys, each sorted by one block
+SORT_TILE = 4096  # keys that a block orders at a time
+SLAB_STEP = 128  # ranks: 16 bytes of a tile's row
+FIRST_SLAB = 4096  # ranks at least
+BUDGET = 256 << 20  # bytes of workspace, exceeded only where one camera's fixed arrays need more
+MOST_SIDE = 16384
+ALIGNMENT = 256
+
+PROJECT, SORT = Source("splat_project"), Source("splat_sort")
+BIN, BLEND = Source("splat_bin"), Source("splat_blend")
+
+
+@dataclass(frozen=True, slots=True)
+class SplatPlan:
+    """Frames of V cameras, ``group`` of them at a time over one workspace."""
+
+    count: int  # N, splats
+    views: int  # V
+    width: int
+    height: int
+    group: int  # cameras drawn together
+    slabs: tuple[tuple[int, int], ...]  # ranks [first, stop), front to back
+    layout: dict[str, tuple[int, int]]  # offset and bytes of each array of the workspace
+
+    @classmethod
+    def of(
+        cls, count: int, views: int, size: tuple[int, int], *, budget: int = BUDGET
+    ) -> "SplatPlan":
+        """Plan frames of at most ``budget`` bytes of workspace where that is possible.
+
+        Slabs grow from an eighth of the splats, twice as large each time, until their bits and
+        records take half of the budget for one camera.
+
+        Raises:
+            InputError: for sizes that the kernels cannot index.
+        """
+        width, height = size
+        if not 1 <= width <= MOST_SIDE or not 1 <= height <= MOST_SIDE:
+            raise InputError(
+                f"size is {width}x{height}; sides must lie in [1, {MOST_SIDE}] px. Render larger "
+                "images in parts"
+            )
+        if not 0 <= count < 2**30:
+            raise InputError(
+                f"{count} splats are too many for the GPU; at most {2**30 - 1} fit its indices. "
+                "Split the scene"
+            )
+        tiles = ceil_div(width, TILE) * ceil_div(height, TILE)
+        a_rank = tiles / 8 + RECORD_BYTES  # bytes
+        most = max(int(budget / 2 / a_rank) // SLAB_STEP * SLAB_STEP, SLAB_STEP)
+        slabs, first, step = [], 0, max(count // 8, FIRST_SLAB)
+        while first < count or not slabs:
+            step = min(ceil_div(step, SLAB_STEP) * SLAB_STEP, most)
+            # What would remain a small last slab joins this one, if it fits.
+            rest = count - first
+            stop = count if rest <= min(step * 5 // 2, most) else first + step
+            slabs.append((first, stop))
+            first, step = stop, 2 * step
+        one = cls(count, views, width, height, 1, tuple(slabs), {})
+        group = min(views, max(budget // max(sum(one._sizes().values()), 1), 1))
+        # The grid's y holds a camera each, and the matrix is cleared with 32-bit indices.
+        group = min(group, 65535, max((2**31 - 1) // (tiles * max(one.words // 4, 1)), 1))
+        plan = cls(count, views, width, height, max(group, 1), tuple(slabs), {})
+        layout, offset = {}, 0
+        for name, size_bytes in plan._sizes().items():
+            layout[name] = (offset, size_bytes)
+            offset += ceil_div(size_bytes, ALIGNMENT) * ALIGNMENT
+        return cls(count, views, width, height, plan.group, tuple(slabs), layout)
+
+    def __repr__(self) -> str:
+        return (
+            f"SplatPlan({self.count:,} splats, {self.views} views of {self.width}x{self.height}, "
+            f"{len(self.slabs)} slabs, {self.group} at a time, {self.nbytes / 2**20:.0f} MiB)"
+        )
+
+    @property
+    def tiles(self) -> tuple[int, int]:
+        """Along x and y."""
+        return ceil_div(self.width, TILE), ceil_div(self.height, TILE)
+
+    @property
+    def words(self) -> int:
+        """32-bit words of a tile's row in the matrix: those of the largest slab."""
+        return 4 * ceil_div(max(stop - first for first, stop in self.slabs), SLAB_STEP)
+
+    @property
+    def parts(self) -> int:
+        """Blocks that sort a camera's keys."""
+        return min(max(ceil_div(self.count, SORT_TILE), 1), MOST_PARTS)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the workspace."""
+        return sum(ceil_div(size, ALIGNMENT) * ALIGNMENT for size in self._sizes().values())
+
+    def _sizes(self) -> dict[str, int]:
+        keys = 4 * self.count * self.group
+        tiles = self.tiles[0] * self.tiles[1] * self.group
+        return {
+            "keys": keys,
+            "ids": keys,
+            "other_keys": keys,
+            "other_ids": keys,
+            "boxes": BOX_BYTES * self.count * self.group,
+            "counts": 4 * 256 * self.parts * self.group,
+            "visible": 4 * self.group,
+            "alive": 4 * tiles,
+            "matrix": 4 * self.words * tiles,
+            "records": RECORD_BYTES * 32 * self.words * self.group,
+        }
+
+    def pack(
+        self, means: Any, opacities: Any, scales: Any, quats: Any, colors: Any, packed: Any
+    ) -> list[Call]:
+        """The launch that packs a model, once for all its frames.
+
+        Args:
+            means: float32 [N, 3] on the device, as all that follow.
+            opacities: [N].
+            scales: [N, 3].
+            quats: [N, 4] wxyz.
+            colors: [N, 3], or None with spherical harmonics.
+            packed: written, ``PACKED_BYTES`` a splat.
+        """
+        arrays = (pointer(a) for a in (means, opacities, scales, quats, colors))
+        arguments = (*arrays, *integers(self.count), pointer(packed))
+        return [Call(PROJECT, "pack_splats", _over(self.count, 1), arguments)]
+
+    def draw(
+        self,
+        packed: Any,
+        views: Any,
+        workspace: Any,
+        rgb: Any,
+        alpha: Any,
+        depth: Any,
+        *,
+        sh: Any = None,
+        coefficients: int = 0,
+    ) -> list[Call]:
+        """The launches of a frame, in order; none of them waits for the host.
+
+        Args:
+            packed: what :meth:`pack` has written.
+            views: ``_C.raster_views`` on the device, float64 [V, 32].
+            workspace: ``nbytes``, aligned to 256 bytes; what it holds before does not matter.
+            rgb: float32 [V, height, width, 3], written.
+            alpha: [V, height, width], written.
+            depth: [V, height, width], written: the sum of alpha T z.
+            sh: [N, coefficients, 3] or None.
+            coefficients: 1, 4, 9 or 16 with ``sh``.
+        """
+        calls = []
+        for start in range(0, self.views, self.group):
+            pixels = 4 * self.width * self.height * start
+            images = (pointer(rgb) + 3 * pixels, pointer(alpha) + pixels, pointer(depth) + pixels)
+            calls += self._draw_group(
+                min(self.group, self.views - start),
+                pointer(packed),
+                pointer(views) + VIEW_BYTES * start,
+                pointer(workspace),
+                images,
+                (pointer(sh), *integers(coefficients)),
+            )
+        return calls
+
+    def _draw_group(
+        self,
+        cameras: int,
+        packed: int,
+        views: int,
+        workspace: int,
+        images: tuple[int, int, int],
+        harmonics: tuple[Any, ...],
+    ) -> list[Call]:
+        at = {name: workspace + offset for name, (offset, _) in self.layout.items()}
+        tiles_x, tiles_y = self.tiles
+        count, size, grid = integers(self.count), (self.width, self.height), (tiles_x, tiles_y)
+        quads = tiles_x * tiles_y * cameras * self.words // 4
+        clear = Launch((min(max(ceil_div(quads, THREADS), 1), 2048), 1, 1), (THREADS, 1, 1))
+        numbers = integers(cameras, *size, *grid, quads)
+        arguments = (*numbers, at["alive"], at["matrix"])
+        calls = [Call(PROJECT, "clear_tiles", clear, arguments)]
+        arguments = (packed, *count, views, *integers(*size), at["keys"], at["ids"], at["boxes"])
+        calls.append(Call(PROJECT, "look_at_splats", _over(self.count, cameras), arguments))
+        calls += self._sort(cameras, at)
+        for first, stop in self.slabs:
+            slab = integers(first, stop)
+            arguments = (packed, *harmonics, *count, views, at["ids"], at["boxes"], at["visible"],
+                         *slab, *integers(*grid, self.words), at["alive"], at["matrix"],
+                         at["records"])  # fmt: skip
+            calls.append(Call(BIN, "bin_splats", _over(stop - first, cameras), arguments))
+            launch = Launch((tiles_x * tiles_y, cameras, 1), (THREADS, 1, 1))
+            numbers = integers(stop == self.count, *size, tiles_x, self.words)
+            arguments = (at["records"], views, at["visible"], *slab, *numbers, at["matrix"],
+                         at["alive"], *images)  # fmt: skip
+            calls.append(Call(BLEND, "blend_tiles", launch, arguments))
+        return calls
+
+    def _sort(self, cameras: int, at: dict[str, int]) -> list[Call]:
+        # Never a grid of zero blocks: the first pass also counts what is visible, 0 if nothing is.
+        launch = Launch((self.parts, cameras, 1), (THREADS, 1, 1))
+        part = ceil_div(ceil_div(max(self.count, 1), self.parts), SORT_TILE) * SORT_TILE
+        calls, keys, others = [], ("keys", "ids"), ("other_keys", "other_ids")
+        for shift in (0, 8, 16, 24):
+            numbers = integers(self.count, part, shift)
+            arguments = (at[keys[0]], *numbers, at["visible"], at["counts"])
+            calls.append(Call(SORT, "count_keys", launch, arguments))
+            arguments = (at[keys[0]], at[keys[1]], *numbers, at["counts"], at["visible"],
+                         at[others[0]], at[others[1]])  # fmt: skip
+            calls.append(Call(SORT, "scatter_keys", launch, arguments))
+            keys, others = others, keys
+        return calls
+
+
+def _over(count: int, cameras: int) -> Launch:
+    return Launch((ceil_div(count, THREADS), cameras, 1), (THREADS, 1, 1))
