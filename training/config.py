@@ -10,6 +10,7 @@ from geolrm.training.data.augmentation import AugmentationConfig
 
 Stage = Literal["both", "proposal", "reconstruction"]
 LEAST_TARGET = 11  # px, the window of SSIM
+SEED_LIMIT = 1 << 32  # a million examples apart, seeds still fit into 64 bits
 
 
 def _require(condition: bool, message: str) -> None:
@@ -111,6 +112,10 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _require_finite(self)
         _require(self.clip > 0, f"clip is {self.clip!r}; it must be above 0")
+        _require(
+            self.final_share <= 1,
+            f"final_share is {self.final_share!r}; it must be a share, 0 to 1",
+        )
         for name, value in (
             *(("betas", beta) for beta in self.betas),
             ("average", self.average),
@@ -148,7 +153,14 @@ class Recipe:
         for name in ("steps", "objects_per_step", "max_anchors"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} is {value}; it must be 1 or more")
-        _require(self.seed >= 0, f"seed is {self.seed}; it must be 0 or more")
+        _require(
+            self.true_anchor_steps >= 0,
+            f"true_anchor_steps is {self.true_anchor_steps}; it must be 0 or more",
+        )
+        _require(
+            0 <= self.seed < SEED_LIMIT,
+            f"seed is {self.seed}; it must be a whole number from 0 to {SEED_LIMIT - 1}",
+        )
         _require(
             self.stage == "both" or not self.model.shared_encoder,
             f"stage is {self.stage!r}, but both stages of this model share one image encoder; set "

@@ -142,6 +142,11 @@ def device_kind(options: Launch) -> str:
     kind = options.device
     if kind == "auto":
         kind = "cuda" if available else "cpu"
+    if kind == "cpu" and options.rasterizer == "gsplat":
+        raise InputError(
+            "--rasterizer is 'gsplat', which draws on CUDA alone, but the run is on the CPU; leave "
+            "it out, or give --device cuda"
+        )
     if kind == "cpu":
         return kind
     if not available:

@@ -71,7 +71,7 @@ def train(
         process: This process.
         intervals: Of checkpoints and pictures.
         report: Called by rank 0 with the record of each step.
-        picture: Called by rank 0 now and then.
+        picture: Called by rank 0 after the first step, now and then, and at the end.
         stop: Asked after each step; True ends the run early, with a checkpoint.
         initial: Weights to start from instead of random ones; rank 0's count.
         rasterizer: What draws the targets.
@@ -98,12 +98,12 @@ def train(
         if process.rank == 0:
             folder.log(record)
             report(record)
-            if state.step % intervals.pictures == 0 or state.step == 1:
-                picture(state.step, episode, outcome)
             if ending or time.monotonic() - saved > intervals.checkpoint_seconds:
                 folder.save(state)
                 folder.save_weights(state, recipe.model)
                 saved = time.monotonic()
+            if state.step % intervals.pictures == 0 or state.step == 1 or ending:
+                picture(state.step, episode, outcome)
         if ending:
             break
     return state

@@ -85,6 +85,8 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
             place = place.setdefault(name, {})
             if not isinstance(place, dict):
                 raise InputError(f"--set {text!r} contradicts another --set; give each field once")
+        if names[-1] in place:
+            raise InputError(f"--set {text!r} contradicts another --set; give each field once")
         try:
             place[names[-1]] = json.loads(value)
         except ValueError:

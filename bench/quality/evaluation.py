@@ -18,7 +18,7 @@ from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
 from geolrm.bench.quality.shape_metrics import SAMPLES
 from geolrm.bench.quality.visual_hull import visual_hull
-from geolrm.engine.engine import Engine, check_whole
+from geolrm.engine.engine import MAX_REFINE_STEPS, Engine, check_whole
 from geolrm.engine.errors import InputError
 from geolrm.engine.scene import Scene
 
@@ -80,6 +80,9 @@ class Evaluation:
         self.threads, self.refine_steps = threads, refine_steps
         if self.engine is not None:
             self.threads = self.engine.threads
+            if refine_steps is None:
+                self.refine_steps = self.engine.manifest.refine_steps or 0
+            check_whole("refine_steps", self.refine_steps, 0, MAX_REFINE_STEPS)
             self._check_views(self.engine)
         for name, folder in self.folders.items():
             load_subject(name, folder)
@@ -193,6 +196,7 @@ class Evaluation:
             self.inputs[count],
             seed=self.seed,
             threads=self.threads,
+            refine_steps=self.refine_steps,
         )
 
     def _check_views(self, engine: Engine) -> None:
@@ -224,6 +228,7 @@ class Evaluation:
             backend=self.engine.backend,
             threads=self.engine.threads,
             checksum=manifest.checksum,
+            refine_steps=self.refine_steps,
         )
 
 

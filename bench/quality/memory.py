@@ -9,11 +9,18 @@ STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def run_peak_bytes(
-    model: str | Path, capture: Path, frames: list[int], *, seed: int = 0, threads: int | None
+    model: str | Path,
+    capture: Path,
+    frames: list[int],
+    *,
+    seed: int = 0,
+    threads: int | None,
+    refine_steps: int | None = None,
 ) -> int | None:
     """How far loading a bundle and one run raise the memory of a fresh process.
 
     Weights, buffers and the result count; the interpreter, NumPy and the capture's images do not.
+    ``refine_steps`` None takes the bundle's.
 
     Returns:
         Bytes, or None where the system does not tell, or the process could not end its run.
@@ -24,6 +31,7 @@ def run_peak_bytes(
         "frames": frames,
         "seed": seed,
         "threads": threads,
+        "refine_steps": refine_steps,
     }
     command = [sys.executable, "-m", "geolrm.bench.quality.memory", json.dumps(call)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -39,7 +47,9 @@ def main(argument: str) -> None:
     capture = load_capture(call["capture"]).subset(call["frames"])
     start = _forget_peak()
     engine = Engine(call["model"], threads=call["threads"])
-    engine.run(capture.images, capture.cameras, seed=call["seed"])
+    engine.run(
+        capture.images, capture.cameras, seed=call["seed"], refine_steps=call["refine_steps"]
+    )
     peak = _peak()
     print(json.dumps(None if start is None or peak is None else max(0, peak - start)))
 

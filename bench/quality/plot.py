@@ -22,7 +22,9 @@ def save_plot(report: Report, path: Path) -> None:
         scores = [score.baselines[name] for score in report.views.values()]
         axes.plot(counts, _psnr(scores), "o--", label=label)
     axes.set(xlabel="input views", ylabel="PSNR (dB)", xticks=counts)
-    axes.set_title(f"{len(report.objects)} objects, {_target_count(report)} held-out views each")
+    count = len(report.objects)
+    objects = f"{count} object{'' if count == 1 else 's'}"
+    axes.set_title(f"{objects}, {_target_count(report)} held-out views each")
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic_file(path) as file:

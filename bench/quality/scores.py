@@ -63,6 +63,7 @@ class ModelFacts(msgspec.Struct, kw_only=True):
     backend: str
     threads: int
     checksum: str  # of the bundle's manifest, which lists those of its files
+    refine_steps: int | None = None  # None: a report from before they were noted
 
 
 class ObjectReport(msgspec.Struct):

@@ -3,8 +3,9 @@
 Every default is the behaviour of the released model; a switch that departs from it is named.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 SelfAttention = Literal["token", "head"]
 
@@ -12,6 +13,19 @@ SelfAttention = Literal["token", "head"]
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def _require_numbers(record: Any, zero: tuple[str, ...] = (), signed: tuple[str, ...] = ()) -> None:
+    """Every number of a dataclass is finite and above 0; those of ``zero`` may be 0."""
+    for entry in fields(record):
+        value = getattr(record, entry.name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or entry.name in signed:
+            continue
+        least = "0 or more" if entry.name in zero else "above 0"
+        _require(
+            math.isfinite(value) and (value > 0 or (value == 0 and entry.name in zero)),
+            f"{entry.name} is {value!r}; it must be a finite number, {least}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class EncoderConfig:
     use_high_level: bool = True
 
     def __post_init__(self) -> None:
+        _require_numbers(self, zero=("num_layers",))
         _require(
             self.hidden_size % self.num_heads == 0,
             f"encoder hidden_size {self.hidden_size} must be a multiple of num_heads "
@@ -83,6 +98,8 @@ class TransformerConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        _require_numbers(self, zero=("num_layers", "num_points", "dropout"))
+        _require(self.dropout < 1, f"dropout is {self.dropout!r}; it must be below 1")
         _require(
             self.dim % self.num_heads == 0,
             f"transformer dim {self.dim} must be a multiple of num_heads {self.num_heads}",
@@ -128,6 +145,11 @@ class ProposalConfig:
     occupancy_bias: float = 0.0
 
     def __post_init__(self) -> None:
+        _require_numbers(self, signed=("occupancy_bias",))
+        _require(
+            math.isfinite(self.occupancy_bias),
+            f"occupancy_bias is {self.occupancy_bias!r}; it must be a finite number",
+        )
         _require(
             self.grid_size % self.token_res == 0,
             f"grid_size {self.grid_size} must be a multiple of token_res {self.token_res}",
@@ -156,6 +178,9 @@ class ReconstructionConfig:
     centred_offsets: bool = False
     offset_max: float = 0.2
     scale_max: float = 0.02
+
+    def __post_init__(self) -> None:
+        _require_numbers(self)
 
     @property
     def channels_per_gaussian(self) -> int:
@@ -204,6 +229,10 @@ class GeoLRMConfig:
     fov_degrees: float = 50.0
 
     def __post_init__(self) -> None:
+        _require(
+            0 < self.fov_degrees < 180,
+            f"fov_degrees is {self.fov_degrees!r}; it must be an angle above 0 and below 180",
+        )
         _require(
             self.image_size > 0 and self.image_size % self.encoder.patch_size == 0,
             f"image_size {self.image_size} must be a positive multiple of the patch size "

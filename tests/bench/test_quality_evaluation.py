@@ -95,6 +95,18 @@ def test_the_model_is_scored_on_what_the_engine_returns(dataset, engine):
     assert scores.gaussians == len(scene.gaussians) > 0
 
 
+def test_refinement_is_noted_and_reaches_the_measure_of_memory(dataset, engine, monkeypatch):
+    measured = []
+    monkeypatch.setattr(evaluation, "run_peak_bytes", lambda *_, **call: measured.append(call))
+    for asked, expected in ((0, 0), (2, 2), (None, engine.manifest.refine_steps or 0)):
+        options = {"views": [2], "model": engine, "objects": ["box"], "refine_steps": asked}
+        report = Evaluation(dataset, **options).run()
+        assert report.model is not None and report.model.refine_steps == expected
+        assert measured[-1]["refine_steps"] == expected
+    with pytest.raises(InputError, match="refine_steps is -1; it must be a whole number"):
+        Evaluation(dataset, model=engine, refine_steps=-1)
+
+
 def test_an_empty_reconstruction_scores_like_a_white_image(dataset, engine, monkeypatch, recwarn):
     run = engine.run
 

@@ -64,6 +64,7 @@ def test_switches_reach_the_launch(launched):
         (["--rasterizer", "x"], "--rasterizer is 'x'; it must be one of auto, cpu, gsplat"),
         (["--set", "losses.mse=much"], "Expected `float`, got `str` - at `losses.mse`"),
         (["--set", "what=3"], "what is no field of a recipe"),
+        (["--steps", "2", "--set", "steps=3"], "--steps and --set steps=... were both given"),
         (["--without", "sense"], "--without is 'sense'; it must be one of rays"),
     ],
 )
@@ -78,6 +79,12 @@ def test_cuda_that_is_not_there(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     error, code = refuse(capsys, *BASE, "--device", "cuda")
     assert "torch finds no CUDA device; use --device cpu" in error and code == 2
+
+
+def test_gsplat_needs_cuda(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    error, code = refuse(capsys, *BASE, "--device", "cpu", "--rasterizer", "gsplat")
+    assert "--rasterizer is 'gsplat', which draws on CUDA alone" in error and code == 2
 
 
 def test_without_the_extra(launched, capsys, monkeypatch):

@@ -114,3 +114,27 @@ def test_assignments():
             assignments([text])
     with pytest.raises(InputError, match="contradicts another --set"):
         assignments(["losses=3", "losses.mse=4"])
+    with pytest.raises(InputError, match="'losses.mse=5' contradicts another --set"):
+        assignments(["losses.mse=4", "losses.mse=5"])
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("model.encoder.patch_size=0", "patch_size is 0; it must be a finite number, above 0"),
+        ("model.encoder.low_level_stride=0", "low_level_stride is 0; it must be a finite number"),
+        ("model.proposal.transformer.num_heads=0", "num_heads is 0; it must be a finite number"),
+        ("model.proposal.transformer.dropout=1", r"dropout is 1\.0; it must be below 1"),
+        ("model.proposal.token_res=-4", "token_res is -4; it must be a finite number, above 0"),
+        ("model.proposal.occupancy_bias=NaN", "occupancy_bias is nan; it must be a finite number"),
+        ("model.reconstruction.gaussians_per_anchor=0", "gaussians_per_anchor is 0; it must be"),
+        ("model.reconstruction.scale_max=NaN", "scale_max is nan; it must be a finite number"),
+        ("model.fov_degrees=180", r"fov_degrees is 180\.0; it must be an angle above 0 and below"),
+        ("seed=4294967296", "seed is 4294967296; it must be a whole number from 0 to 4294967295"),
+        ("true_anchor_steps=-1", "true_anchor_steps is -1; it must be 0 or more"),
+        ("optimizer.final_share=2", r"final_share is 2\.0; it must be a share, 0 to 1"),
+    ],
+)
+def test_numbers_that_make_no_model_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        changed(mini(), assignments([text]), "the command line")

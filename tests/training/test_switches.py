@@ -77,6 +77,25 @@ def test_switches_refuse(arguments, message):
         switched(mini(), **arguments)
 
 
+CUES_OFF = {
+    "statistics": {"statistics": False, "occlusion": False},
+    "volume": {"volume_channels": 0, "occlusion": False},
+    "occlusion": {"occlusion": False},
+    "pixel colours": {"pixel_colors": False},
+    "alpha gate": {"alpha_gate": False},
+}
+
+
+@pytest.mark.parametrize("name", CUES_OFF)
+def test_each_cue_can_be_left_out(name, tmp_path):
+    model = model_with_cues()
+    assert model.cues is not None
+    recipe = tiny_recipe(replace(model, cues=replace(model.cues, **CUES_OFF[name])), steps=2)
+    state, records = run(tmp_path / "run", recipe)
+    assert all(torch.isfinite(tensor).all() for tensor in state.model.state_dict().values())
+    assert [record["step"] for record in records] == [0, 1] and records[1]["mse"] > 0
+
+
 def test_stage_one_trains_the_proposal_alone(tmp_path):
     recipe = tiny_recipe(stage="proposal")
     state, records = run(tmp_path / "run", recipe)

@@ -156,13 +156,15 @@ def print_shapes(report: "Report") -> None:
             number(scores.cd2, 5),
             number(scores.f02, 3),
             number(scores.f002, 3),
+            number(scores.mesh_cd, 4),
             number(getattr(scores, "seconds", None), 2),
             number(getattr(scores, "peak_bytes", None), 0, 1e-6),
         ]
         for head, scores in lines(report)
     ]
     grid = report.protocol.grid
-    columns = ["views", "", f"IoU {grid}^3", "CD", "CD^2", "F 0.2", "F 0.02", "s", "peak MB"]
+    columns = ["views", "", f"IoU {grid}^3", "CD", "CD^2", "F 0.2", "F 0.02", "mesh CD"]
+    columns += ["s", "peak MB"]
     print_table("Shape in [-1, 1]^3, and cost", columns, rows)
     for count, scores in report.views.items():
         if scores.empty:

@@ -123,7 +123,12 @@ def train(
     from geolrm.training.switches import switched
 
     overrides: dict[str, Any] = assignments(changes or ())
-    overrides |= {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+    for name, value in (("steps", steps), ("seed", seed)):
+        if value is None:
+            continue
+        if name in overrides:
+            raise InputError(f"--{name} and --set {name}=... were both given; choose one")
+        overrides[name] = value
     chosen = switched(load_recipe(recipe), without or (), points, views, self_attention)
     if overrides:
         chosen = changed(chosen, overrides, "the command line")
