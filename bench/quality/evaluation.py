@@ -18,7 +18,8 @@ from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
 from geolrm.bench.quality.shape_metrics import SAMPLES
 from geolrm.bench.quality.visual_hull import visual_hull
-from geolrm.engine.engine import Engine, check_whole
+from geolrm.engine.arguments import check_whole
+from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
 from geolrm.engine.scene import Scene
 

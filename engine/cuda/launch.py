@@ -68,13 +68,13 @@ def ceil_div(amount: int, part: int) -> int:
 
 
 class Launcher:
-    """Kernels loaded on the current device, compiled for it on first use."""
+    """Kernels loaded on a device, which becomes the current one; compiled on first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: int | None = None) -> None:
         require_packages()
         from cuda.core import Device  # pyright: ignore[reportMissingImports]
 
-        device = Device()
+        device = Device() if index is None else Device(index)
         try:
             device.set_current()
         except Exception as error:  # CUDAError, or the loader's error without a driver
