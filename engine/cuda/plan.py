@@ -146,18 +146,19 @@ class GpuPlanRunner:
     def _inside(
         self, dims: dict[str, int], layout: Layout, arena: DeviceArray, outside: Tensors
     ) -> Tensors:
-        """With the intermediates, which lie in the arena."""
-        return dict(outside) | {
-            spec.name: DeviceArray(
-                arena.address + layout.offsets[spec.name],
-                shape_of(spec, dims),
-                spec.dtype,
-                self._device,
-            )
-            for step in self.plan.steps
-            for spec in step_outputs(step)
-            if spec.name not in outside
+        """With the intermediates, which lie in the arena; none of them keeps its memory alive."""
+        device = self._device
+        tensors = {
+            name: DeviceArray(tensor.address, tensor.shape, tensor.dtype, device)
+            for name, tensor in outside.items()
         }
+        for step in self.plan.steps:
+            for spec in step_outputs(step):
+                if spec.name not in tensors:
+                    address = arena.address + layout.offsets[spec.name]
+                    shape = shape_of(spec, dims)
+                    tensors[spec.name] = DeviceArray(address, shape, spec.dtype, device)
+        return tensors
 
     def _bind(self, tensors: Tensors, *, lasting: bool) -> list[Binding]:
         return [self._action(step, tensors, lasting) for step in self.plan.steps]
