@@ -10,7 +10,9 @@ import onnxruntime as ort
 from csrc.cuda import emulation
 
 from geolrm.engine.cuda.array import DeviceArray, nbytes
+from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.cuda.segments import Binding
+from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.present_gpu import PresentGpu
 
 GPU = PresentGpu("Fake GPU", "sm_89", 128, 24 << 30)
@@ -18,22 +20,11 @@ STREAM = 0x57
 GARBAGE = 0xFF  # NaN in every float type
 
 
-class Owner:
-    """One allocation; it goes back to the pool in stream order, as cudaFreeAsync does."""
-
-    def __init__(self, device, memory):
-        self.device, self.memory = device, memory
-
-    def __del__(self):
-        if not self.device.capturing:
-            self.device.do("free", lambda: None, silent=True)
-        self.device.pool.setdefault(self.memory.nbytes, []).append(self.memory)
-
-
 class FakeDevice:
     def __init__(self, index=0, free=24 << 30):
         self.index, self.stream, self.free = index, STREAM, free
-        self.pool, self.queue, self.log, self.allocated = {}, [], [], []
+        self.pool = Pool(self.allocate)
+        self.queue, self.log, self.allocated = [], [], []
         self.capturing = None
 
     def do(self, event, action, *, silent=False):
@@ -44,18 +35,18 @@ class FakeDevice:
 
     def empty(self, shape, dtype):
         assert self.capturing is None, "a capture allocates nothing"
-        size = max(nbytes(shape, dtype), 1)
-        room = self.pool.get(size)
-        if room:
-            memory = room.pop()
-        else:
-            self.allocated.append(size)
-            raw = np.empty(size + 256, np.uint8)
-            start = -raw.ctypes.data % 256
-            memory = raw[start : start + size]
+        loan = self.pool.take(nbytes(shape, dtype))
         # What ran before in stream order may still use the memory.
-        self.do("poison", lambda: memory.fill(GARBAGE), silent=True)
-        return DeviceArray(memory.ctypes.data, tuple(shape), dtype, self, Owner(self, memory))
+        raw = (ctypes.c_uint8 * loan.nbytes).from_address(loan.address)
+        self.do("poison", lambda: np.frombuffer(raw, np.uint8).fill(GARBAGE), silent=True)
+        return DeviceArray(loan.address, tuple(shape), dtype, self, loan)
+
+    def allocate(self, size):
+        if sum(self.allocated) + size > self.free:
+            raise GeoLRMError("the fake GPU is full")
+        self.allocated.append(size)
+        memory = np.empty(size + 256, np.uint8)
+        return memory.ctypes.data + -memory.ctypes.data % 256, memory
 
     def upload(self, array):
         target = self.empty(array.shape, array.dtype.name)

@@ -67,6 +67,7 @@ class Evaluation:
         threads: int | None = None,
         lpips: str | Path | None = None,
         refine_steps: int | None = None,
+        backend: str = "auto",
     ):
         require("scipy", "the evaluation")
         self.inputs = {count: input_frames(count) for count in views}
@@ -77,7 +78,9 @@ class Evaluation:
             check_whole("threads", threads, 1, LARGEST_THREADS)
         self.folders = find_subjects(dataset, objects)
         self.perceive = None if lpips is None else Lpips(lpips, threads)
-        self.engine = Engine(model, threads=threads) if isinstance(model, str | Path) else model
+        self.engine = model
+        if isinstance(model, str | Path):
+            self.engine = Engine(model, backend=backend, threads=threads)
         self.threads, self.refine_steps = threads, refine_steps
         if self.engine is not None:
             self.threads = self.engine.threads

@@ -24,7 +24,7 @@ class DeviceArray:
     """A contiguous tensor on the device; its memory lives as long as anything refers to it.
 
     Libraries that know ``__cuda_array_interface__`` (PyTorch, CuPy, Numba) read it in place;
-    ``numpy.asarray`` copies it to the host. bfloat16 has neither.
+    ``numpy.asarray`` copies it to the host. Only the latter takes bfloat16.
     """
 
     address: int
@@ -51,11 +51,12 @@ class DeviceArray:
         return DeviceArray(self.address + offset, shape, self.dtype, self.device, self.owner)
 
     def numpy(self) -> NDArray:
-        """A copy on the host; waits for the stream."""
-        out = np.empty(self.shape, np.dtype(self.dtype))
+        """A copy on the host, bfloat16 widened to float32; waits for the stream."""
+        narrow = self.dtype == "bfloat16"
+        out = np.empty(self.shape, np.uint16 if narrow else np.dtype(self.dtype))
         self.device.download(self, out)
         self.device.synchronize()
-        return out
+        return (out.astype(np.uint32) << 16).view(np.float32) if narrow else out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         out = self.numpy()

@@ -150,3 +150,4 @@ class DeviceBackend:
                 "use the backend onnxruntime"
             )
         self._checked.add((views, tokens))
+        self._arena.take(plan.activations)  # at once: graphs hold its address

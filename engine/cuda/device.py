@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.cuda.array import DeviceArray, nbytes
 from geolrm.engine.cuda.launch import Call, Launcher
+from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.errors import GeoLRMError
 
 SMALLEST_STAGING = 1 << 20  # bytes of the first pinned buffer
@@ -76,12 +77,16 @@ class CudaDevice:
         self.stream = int(self._stream.handle)
         self._pinned = LegacyPinnedMemoryResource()
         self._staging = _Staging(self._pinned)
+        self._pool = Pool(self._allocate)
         self._downloads: list[tuple[Any, NDArray]] = []
 
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         """See :class:`Device`."""
-        size = max(nbytes(shape, dtype), 1)
         self._device.set_current()  # of this thread: an engine may be used from several
+        loan = self._pool.take(nbytes(shape, dtype))
+        return DeviceArray(loan.address, tuple(shape), dtype, self, loan)
+
+    def _allocate(self, size: int) -> tuple[int, Any]:
         try:
             buffer = self._device.allocate(size, stream=self._stream)
         except Exception as error:  # CUDAError
@@ -89,7 +94,7 @@ class CudaDevice:
                 f"the GPU has no {size / 1e9:.2f} GB left ({_first_line(error)}); use fewer views "
                 "or a smaller --max-tokens, or close what else uses the GPU"
             ) from error
-        return DeviceArray(int(buffer.handle), tuple(shape), dtype, self, buffer)
+        return int(buffer.handle), buffer
 
     def upload(self, array: NDArray) -> DeviceArray:
         """See :class:`Device`; through pinned memory, so that the host goes on at once."""
@@ -155,8 +160,9 @@ class CudaDevice:
         """See :class:`Device`."""
         from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
 
+        self._device.set_current()
         free, _ = _check(driver.cuMemGetInfo())
-        return int(free)
+        return int(free) + self._pool.idle_bytes
 
     def _copy(self, target: int, source: int, size: int) -> None:
         from cuda.bindings import driver  # pyright: ignore[reportMissingImports]

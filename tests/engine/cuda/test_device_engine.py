@@ -170,7 +170,7 @@ def test_engines_run_eagerly_then_are_captured_then_replayed(devices, rtx, gpu_b
     (device,) = devices
     expected = Engine(gpu_bundles(), backend="onnxruntime").run(*views)
     kinds = []
-    for _ in range(4):
+    for _ in range(6):
         device.log.clear()
         assert_close(engine.run(*views), expected, TOLERANCE["fp32"])
         kinds.append({kind: device.count(kind) for kind in ("engine", "capture", "replay")})
@@ -183,8 +183,8 @@ def test_engines_run_eagerly_then_are_captured_then_replayed(devices, rtx, gpu_b
     ran = segments - per_view + 3 * per_view
     graphs = 2 + 3 * (len(engine.manifest.gpu.plans) - 2)
     assert kinds[0] == {"engine": ran, "capture": 0, "replay": 0}
-    assert kinds[1] == {"engine": ran, "capture": graphs, "replay": 0}
-    assert kinds[2] == kinds[3] == {"engine": 0, "capture": 0, "replay": graphs}
+    assert sum(kind["capture"] for kind in kinds) == graphs
+    assert kinds[-1] == {"engine": 0, "capture": 0, "replay": graphs}
     assert device.count("synchronize") == 2
 
 
