@@ -20,9 +20,7 @@ class PlanRunner(Protocol):
 
     seconds: dict[str, float]  # by kind of step, summed until cleared; empty where unknown
 
-    def run(
-        self, inputs: dict[str, Any], outputs: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def run(self, inputs: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, Any]:
         """Execute all steps; outputs that are not given get memory that no later run reuses."""
         ...
 
@@ -48,7 +46,8 @@ class Backend(Protocol):
 
     def select(self, logits: Array, choice: AnchorChoice) -> tuple[Array, int]:
         """Positions of the chosen anchors [M, 3], padded where the model needs it, and the number
-        of occupied voxels."""
+        of occupied voxels.
+        """
         ...
 
     def rope_indices(self, anchors: Array) -> Array:
@@ -64,9 +63,7 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(
-    bundle: Bundle, selected: "Selected", threads: int | None, device: int
-) -> Backend:
+def open_backend(bundle: Bundle, selected: "Selected", threads: int | None, device: int) -> Backend:
     """The backend with all stages loaded."""
     from geolrm.engine.host_backend import HostBackend, usable_cores
 

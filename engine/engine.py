@@ -12,7 +12,7 @@ from geolrm.engine.backend import Array, open_backend
 from geolrm.engine.backend_selection import select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.errors import BundleError, InputError
+from geolrm.engine.errors import BundleError
 from geolrm.engine.features import Features, Proposal
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture

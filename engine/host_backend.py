@@ -42,9 +42,7 @@ class HostBackend:
         self, logits: NDArray[np.float32], choice: AnchorChoice
     ) -> tuple[NDArray[np.float32], int]:
         """Occupied voxels, at most the limit."""
-        chosen = select_anchors(
-            logits, choice.limit, seed=choice.seed, selection=choice.selection
-        )
+        chosen = select_anchors(logits, choice.limit, seed=choice.seed, selection=choice.selection)
         # The released head variant was trained with zero anchors up to a fixed number.
         padded = choice.limit if self._manifest.padded_tokens and chosen.num_occupied else None
         return pad_anchors(chosen.positions, padded), chosen.num_occupied

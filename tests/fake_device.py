@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import onnxruntime as ort
-from csrc.cuda import emulation
 
+from csrc.cuda import emulation
 from geolrm.engine.cuda.array import DeviceArray, nbytes
 from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.cuda.segments import Binding

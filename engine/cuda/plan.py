@@ -163,9 +163,7 @@ class GpuPlanRunner:
     def _bind(self, tensors: Tensors, *, lasting: bool) -> list[Binding]:
         return [self._action(step, tensors, lasting) for step in self.plan.steps]
 
-    def _action(
-        self, step: GpuStep, tensors: Tensors, lasting: bool
-    ) -> Binding:
+    def _action(self, step: GpuStep, tensors: Tensors, lasting: bool) -> Binding:
         if isinstance(step, GpuSegmentStep):
             inputs = {spec.name: tensors[spec.name] for spec in step_inputs(step)}
             outputs = {spec.name: tensors[spec.name] for spec in step.outputs}
@@ -232,9 +230,7 @@ def grid_sample_calls(step: GridSampleStep, tensors: Mapping[str, DeviceArray]) 
     return calls
 
 
-def _match(
-    name: str, dtype: str, shape: list, array: DeviceArray, dims: dict[str, int]
-) -> None:
+def _match(name: str, dtype: str, shape: list, array: DeviceArray, dims: dict[str, int]) -> None:
     """The array is of its spec; symbols get their sizes at first sight."""
     assert array.dtype == dtype, f"{name} is {array.dtype}, the plan says {dtype}"
     assert len(array.shape) == len(shape), f"{name} has shape {array.shape}, the plan says {shape}"

@@ -15,7 +15,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the ``geolrm`` command."""
-    from geolrm.commands import convert, demo, evaluate, info, mesh, render, run, view
+    from geolrm.commands import bench, convert, demo, evaluate, info, mesh, render, run, view
 
     app.command("run")(run.run)
     app.command("render")(render.render)
@@ -25,5 +25,6 @@ def main() -> None:
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
     app.command("info")(info.info)
+    app.add_typer(bench.app, name="bench")
     with one_sentence_errors(), show_warnings():
         app()

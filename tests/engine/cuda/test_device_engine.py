@@ -6,8 +6,9 @@ from fake_device import use_fake_gpu
 from fake_tensorrt import make_module
 from gpu_bundles import as_engines, write_tiny_gpu_bundle
 
-from geolrm import Engine
+from geolrm import Engine, GeoLRMError
 from geolrm.engine.cuda import tensorrt_segment
+from geolrm.engine.cuda.memory_plan import plan_memory
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
 TOLERANCE = {"fp32": 2e-5, "fp16": 2e-2}
@@ -89,9 +90,15 @@ def test_inputs_are_uploaded_once_and_the_host_waits_for_the_count_and_the_resul
     scene = engine.run(*views)
     uploads = [event[1] for event in device.log if event[0] == "upload"]
     count, pixels = 3, 56 * 56
-    assert sorted(uploads) == sorted(4 * n for n in (
-        count * 3 * pixels, count * 16, count * 9, count * 12,
-    ))  # images, c2w, intrinsics, projection
+    assert sorted(uploads) == sorted(
+        4 * n
+        for n in (
+            count * 3 * pixels,
+            count * 16,
+            count * 9,
+            count * 12,
+        )
+    )  # images, c2w, intrinsics, projection
     waits = [index for index, event in enumerate(device.log) if event == "synchronize"]
     assert len(waits) == 2 and waits[1] == len(device.log) - 1
     assert device.log[waits[0] - 1] == ("download", 8)  # kept and occupied
@@ -156,9 +163,9 @@ def test_stages_give_arrays_that_numpy_reads(devices, gpu_bundles, views):
     engine = Engine(gpu_bundles())
     prepared = engine.prepare(*views)
     features = engine.encode(prepared)
-    assert features.proposal.__cuda_array_interface__["shape"] == np.asarray(
-        features.proposal
-    ).shape
+    assert (
+        features.proposal.__cuda_array_interface__["shape"] == np.asarray(features.proposal).shape
+    )
     proposal = engine.propose(features, prepared)
     assert np.asarray(proposal.logits).shape == (8, 8, 8)
 
@@ -190,7 +197,7 @@ def test_engines_run_eagerly_then_are_captured_then_replayed(devices, rtx, gpu_b
 
 def test_a_graph_is_kept_for_each_exact_number_of_anchors(devices, rtx, views):
     engine = Engine(rtx[0])
-    for count in (10, 11, 10, 11, 10, 11):
+    for count in (10, 11) * 4:
         devices[0].log.clear()
         assert len(engine.run(*views, max_tokens=count).anchors) == count
     assert devices[0].count("capture") == 0 and devices[0].count("engine") == 0
@@ -216,3 +223,34 @@ def test_what_cannot_be_captured_yet_is_tried_again(devices, rtx, views):
         engine.run(*views)
         captures.append(devices[0].count("capture"))
     assert captures[:3] == [0, 0, 0] and captures[3] > 0 and captures[4] == 0
+
+
+def test_too_little_memory_names_what_fits(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    (device,) = devices
+    need = {n: plan_memory(engine.manifest, engine.manifest.gpu, 3, n).of_a_run for n in (40, 64)}
+    device.free_bytes = lambda: need[40] - engine._backend._arena.nbytes
+    with pytest.raises(GeoLRMError, match=r"3 views with 64 anchors need .* GB of GPU memory"):
+        engine.run(*views, max_tokens=64)
+    with pytest.raises(GeoLRMError, match=r"3 views with --max-tokens 40 fit"):
+        engine.run(*views, max_tokens=64)
+    assert len(engine.run(*views, max_tokens=40).anchors) == 40
+    device.free_bytes = lambda: 0
+    with pytest.raises(GeoLRMError, match="not even the smallest setting fits"):
+        engine.run(*views, max_tokens=64)
+
+
+def test_an_engine_that_does_not_load_says_why(devices, rtx):
+    folder, module = rtx
+    runtime = tensorrt_segment.Runtime("tensorrt-rtx")
+    (folder / "x.plan").write_bytes(b"damaged")
+    with pytest.raises(GeoLRMError) as caught:
+        runtime.load(folder / "x.plan", None)
+    assert str(caught.value) == "tensorrt-rtx 1.7.1 cannot load x.plan: the plan is damaged"
+
+
+def test_a_shape_that_an_engine_refuses(devices, rtx, views):
+    folder, module = rtx
+    module.refuse = ("anchors",)
+    with pytest.raises(GeoLRMError, match=r"tensorrt-rtx cannot take anchors with shape \[\d+, 3"):
+        Engine(folder).run(*views)
