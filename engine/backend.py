@@ -45,8 +45,9 @@ class Backend(Protocol):
         ...
 
     def select(self, logits: Array, choice: AnchorChoice) -> tuple[Array, int]:
-        """Positions of the chosen anchors [M, 3], padded where the model needs it, and the number
-        of occupied voxels.
+        """Positions of the chosen anchors [M, 3], and the number of occupied voxels.
+
+        They are padded where the model needs it.
         """
         ...
 

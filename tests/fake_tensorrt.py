@@ -1,4 +1,4 @@
-"""Modules in place of ``tensorrt`` and ``tensorrt_rtx``: engines are ONNX graphs, contexts record."""
+"""Modules in place of ``tensorrt`` and ``tensorrt_rtx``: engines are ONNX graphs."""
 
 import types
 

@@ -1,5 +1,7 @@
-"""Device memory that is lent and comes back: the same requests in the same order get the same
-addresses again, which is what lets a CUDA graph be replayed.
+"""Device memory that is lent and comes back.
+
+The same requests in the same order get the same addresses again, which is what lets a CUDA graph be
+replayed.
 """
 
 import bisect

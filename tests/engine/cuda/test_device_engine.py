@@ -206,7 +206,7 @@ def test_a_graph_is_kept_for_each_exact_number_of_anchors(devices, rtx, views):
 def test_a_captured_context_is_never_changed_again(devices, rtx, views):
     folder, module = rtx
     engine = Engine(folder)
-    for count in (10, 10, 12):
+    for count in (10, 10, 10, 12):
         engine.run(*views, max_tokens=count)
     last = module.engines[-1].contexts
     shapes = [next(shape[0] for shape in c.shapes.values() if shape[0] in (10, 12)) for c in last]
@@ -218,11 +218,11 @@ def test_what_cannot_be_captured_yet_is_tried_again(devices, rtx, views):
     module.runs_before_capture = 3
     engine = Engine(folder)
     captures = []
-    for _ in range(5):
+    for _ in range(8):
         devices[0].log.clear()
         engine.run(*views)
         captures.append(devices[0].count("capture"))
-    assert captures[:3] == [0, 0, 0] and captures[3] > 0 and captures[4] == 0
+    assert captures[:3] == [0, 0, 0] and max(captures) > 0 and captures[-1] == 0
 
 
 def test_too_little_memory_names_what_fits(devices, gpu_bundles, views):
@@ -241,7 +241,7 @@ def test_too_little_memory_names_what_fits(devices, gpu_bundles, views):
 
 
 def test_an_engine_that_does_not_load_says_why(devices, rtx):
-    folder, module = rtx
+    folder, _ = rtx
     runtime = tensorrt_segment.Runtime("tensorrt-rtx")
     (folder / "x.plan").write_bytes(b"damaged")
     with pytest.raises(GeoLRMError) as caught:
