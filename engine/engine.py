@@ -229,6 +229,7 @@ class Engine:
             arrays: dict[str, Array] = {"anchors": positions}
             if proposal is not None and choice.given is None:
                 arrays["logits"] = proposal.logits
+            assert positions is not None  # given or selected
             if len(positions):
                 volume = None if proposal is None else proposal.volume
                 arrays |= self._decode(features, views, positions, volume)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.backend import PlanRunner
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.plan import CpuPlanRunner, Workspace
 from geolrm.engine.selection import AnchorChoice, pad_anchors, select_anchors
@@ -20,7 +21,7 @@ class HostBackend:
         self.threads = threads
         self.description = f"onnxruntime {self._manifest.precision}, {threads} threads"
         workspace = Workspace()
-        self.stages = {
+        self.stages: Mapping[str, PlanRunner] = {
             name: CpuPlanRunner(bundle, plan, workspace, threads)
             for name, plan in self._manifest.plans.items()
         }

@@ -78,9 +78,11 @@ class Evaluation:
             check_whole("threads", threads, 1, LARGEST_THREADS)
         self.folders = find_subjects(dataset, objects)
         self.perceive = None if lpips is None else Lpips(lpips, threads)
-        self.engine = model
-        if isinstance(model, str | Path):
-            self.engine = Engine(model, backend=backend, threads=threads)
+        self.engine = (
+            Engine(model, backend=backend, threads=threads)
+            if isinstance(model, str | Path)
+            else model
+        )
         self.threads, self.refine_steps = threads, refine_steps
         if self.engine is not None:
             self.threads = self.engine.threads

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.backend import PlanRunner
 from geolrm.engine.backend_selection import Selected
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cuda import device as devices
@@ -40,16 +41,17 @@ class DeviceBackend:
         weights = self._put_weights()
         shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
         load = loaders.loader(selected.name)
-        self.stages: dict[str, GpuPlanRunner] = {}
+        stages: dict[str, PlanRunner] = {}
         for name, plan in self._part.plans.items():
             segments = {
                 step.name: load(bundle.file(step.files[selected.target]), self.device)
                 for step in plan.steps
                 if isinstance(step, GpuSegmentStep)
             }
-            self.stages[name] = GpuPlanRunner(
+            stages[name] = GpuPlanRunner(
                 plan, segments, weights, shapes, self.device, self._arena, self._scratch
             )
+        self.stages: Mapping[str, PlanRunner] = stages
         self._checked: set[tuple[int, int]] = set()
 
     def _put_weights(self) -> dict[str, DeviceArray]:

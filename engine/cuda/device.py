@@ -66,7 +66,7 @@ class CudaDevice:
 
     def __init__(self, index: int = 0):
         self._launcher = Launcher(index)
-        from cuda.core import (  # pyright: ignore[reportMissingImports]
+        from cuda.core import (  # pyright: ignore
             Device,
             LegacyPinnedMemoryResource,
         )
@@ -124,7 +124,7 @@ class CudaDevice:
 
     def clear(self, array: DeviceArray) -> None:
         """See :class:`Device`."""
-        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
+        from cuda.bindings import driver  # pyright: ignore
 
         _check(driver.cuMemsetD8Async(array.address, 0, array.nbytes, self.stream))
 
@@ -158,14 +158,14 @@ class CudaDevice:
 
     def free_bytes(self) -> int:
         """See :class:`Device`."""
-        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
+        from cuda.bindings import driver  # pyright: ignore
 
         self._device.set_current()
         free, _ = _check(driver.cuMemGetInfo())
         return int(free) + self._pool.idle_bytes
 
     def _copy(self, target: int, source: int, size: int) -> None:
-        from cuda.bindings import driver  # pyright: ignore[reportMissingImports]
+        from cuda.bindings import driver  # pyright: ignore
 
         _check(driver.cuMemcpyAsync(target, source, size, self.stream))
 
@@ -195,7 +195,8 @@ class _Staging:
 def _bytes_at(address: int, size: int) -> NDArray[np.uint8]:
     import ctypes
 
-    return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+    raw: Any = (ctypes.c_uint8 * size).from_address(address)
+    return np.frombuffer(raw, np.uint8)
 
 
 def _check(result: tuple[Any, ...]) -> tuple[Any, ...]:
