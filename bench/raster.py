@@ -166,7 +166,7 @@ def best_of(frame: Frame, repeats: int = 7) -> float:
     return min(clock(lambda: frame.draw(threads=2), repeats))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scene", type=Path, nargs="*", help=".npz or .ply, not seeded scenes")
     parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024])
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--torch", action="store_true", help="compare with torch (takes minutes)")
     parser.add_argument("--curves", action="store_true", help="times over splats and pixels")
     parser.add_argument("--plot", type=Path, help="draw the curves into this file (matplotlib)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.scene:
         scenes = [splat_scenes.read(path) for path in args.scene]
     else:

@@ -1,37 +1,30 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
-import os
 import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from geolrm.engine.arguments import Arguments, check_whole
+from geolrm.engine.backend import Array, open_backend
+from geolrm.engine.backend_selection import select_backend
 from geolrm.engine.bundle import Bundle
-from geolrm.engine.cameras import Cameras, intrinsics_from_fov
-from geolrm.engine.errors import BundleError, InputError
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.errors import BundleError
 from geolrm.engine.features import Features, Proposal
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
-from geolrm.engine.plan import PlanRunner, Workspace
-from geolrm.engine.preprocessing import Images, Views, count_images, prepare_views
+from geolrm.engine.preprocessing import Images, PlacedViews, Views, count_images, prepare_views
 from geolrm.engine.refinement import REFERENCE_SIZE, refine
 from geolrm.engine.scene import Scene
-from geolrm.engine.selection import (
-    AnchorChoice,
-    Selection,
-    check_selection,
-    pad_anchors,
-    select_anchors,
-)
+from geolrm.engine.selection import AnchorChoice, Selection
 from geolrm.engine.stopwatch import Stopwatch
 from geolrm.engine.visibility import drop_hidden
-from geolrm.engine.voxel_grid import rope_indices
 
-BACKENDS = ("auto", "onnxruntime")
 MAX_THREADS = 1024
-MAX_REFINE_STEPS = 1000
+MAX_DEVICES = 1024
 
 
 class Engine:
@@ -39,44 +32,52 @@ class Engine:
 
     Args:
         model: ``"mini"``, the bundled default, or a bundle folder of ``geolrm-export``.
-        backend: ``"auto"`` or ``"onnxruntime"`` (CPU).
-        threads: Threads of the CPU backend; None takes all cores this process may use.
+        backend: ``"onnxruntime"`` (CPU), ``"cuda"``, ``"tensorrt"``, ``"tensorrt-rtx"``, or
+            ``"auto"``: the GPU where the bundle has a part for it that this machine can run, else
+            the CPU; :attr:`backend_reason` says why.
+        threads: Threads of the CPU's work; None takes all cores this process may use.
+        device: Number of the GPU.
 
     Raises:
-        BundleError: The bundle is missing, damaged, or of another version.
+        BundleError: The bundle is missing, damaged, of another version, or not made for the asked
+            backend or for this GPU.
+        GeoLRMError: The asked backend lacks a driver, a GPU or a package.
     """
 
     def __init__(
-        self, model: str | Path = "mini", *, backend: str = "auto", threads: int | None = None
+        self,
+        model: str | Path = "mini",
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        device: int = 0,
     ):
-        if backend not in BACKENDS:
-            raise InputError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
         if threads is not None:
             threads = check_whole("threads", threads, 1, MAX_THREADS)
+        device = check_whole("device", device, 0, MAX_DEVICES)
         self.bundle = Bundle.open(model)
         self.manifest = self.bundle.manifest
-        self.backend = "onnxruntime"
-        self.threads = threads or _usable_cores()
-        workspace = Workspace()
-        self._stages = {
-            name: PlanRunner(self.bundle, plan, workspace, self.threads)
-            for name, plan in self.manifest.plans.items()
-        }
+        selected = select_backend(backend, self.bundle, device)
+        self.backend, self.backend_reason = selected.name, selected.reason
+        self._backend = open_backend(self.bundle, selected, threads, device)
+        self.threads = self._backend.threads
+        self._stages = self._backend.stages
         missing = {"proposal", "reconstruction"} - set(self._stages)
         if missing or not any(name.startswith("encoder") for name in self._stages):
             raise BundleError(
                 f"the bundle {str(self.bundle.path)!r} lacks the plan of "
                 f"{', '.join(sorted(missing)) or 'an encoder'}; export it again"
             )
-        self._warned_of_fov = False
+        self.arguments = Arguments(self.manifest)
+        self._placed: PlacedViews | None = None
         # Buffers are shared by all runs, so calls from several threads take turns.
         self.lock = threading.RLock()
 
     def __repr__(self) -> str:
         manifest = self.manifest
         return (
-            f"Engine({manifest.model}, {self.backend} {manifest.precision}, {self.threads} "
-            f"threads, {manifest.image_size} px, {manifest.self_attention} attention)"
+            f"Engine({manifest.model}, {self._backend.description}, {manifest.image_size} px, "
+            f"{manifest.self_attention} attention)"
         )
 
     def run(
@@ -116,13 +117,14 @@ class Engine:
         Raises:
             InputError: An argument breaks its rule; the message says which and what to do.
         """
-        choice = self.choose(seed, max_tokens, selection, anchors, refine_steps)
+        choice = self.arguments.choose(seed, max_tokens, selection, anchors, refine_steps)
         clock = Stopwatch()
         with clock("prepare"):
-            cameras = self._cameras(poses, intrinsics, fov)
-            self._check_view_count(count_images(images))
+            cameras = self.arguments.cameras(poses, intrinsics, fov)
+            self.arguments.check_view_count(count_images(images))
             views = self.prepare(images, cameras)
         with self.lock:
+            self._backend.check_memory(len(views), choice.num_tokens)
             with clock("encode"):
                 features = self.encode(views)
             return self.finish(views, features, choice, clock)
@@ -137,16 +139,12 @@ class Engine:
 
     def encode(self, views: Views) -> Features:
         """Image features, view by view, so that a view's features never depend on the others."""
+        placed = self._place(views)
         names = [name for name in self._stages if name.startswith("encoder")]
-        shape = (len(views), *self._feature_shape)
-        features = {name: np.empty(shape, np.float32) for name in names}
+        features = {name: self._backend.empty_features(name, len(views)) for name in names}
         for i in range(len(views)):
             view = slice(i, i + 1)
-            inputs = {
-                "images": views.images[view],
-                "c2w": views.c2w[view],
-                "intrinsics": views.intrinsics[view],
-            }
+            inputs = {name: placed[name][view] for name in ("images", "c2w", "intrinsics")}
             for name in names:
                 self._stages[name].run(inputs, {"features": features[name][view]})
         shared = features.get("encoder")
@@ -156,44 +154,49 @@ class Engine:
 
     def propose(self, features: Features, views: Views) -> Proposal:
         """Occupancy of the voxel grid."""
-        inputs = {"features": features.proposal, "projection": views.projection}
+        inputs = {"features": features.proposal, "projection": self._place(views)["projection"]}
         return Proposal(**self._run_stage("proposal", inputs, views))
 
     def reconstruct(
-        self,
-        features: Features,
-        views: Views,
-        anchors: NDArray[np.float32],
-        volume: NDArray[np.float32] | None = None,
+        self, features: Features, views: Views, anchors: Array, volume: Array | None = None
     ) -> Gaussians:
         """Gaussians of [M, 3] anchors, those of one anchor after another.
 
         ``volume`` is the proposal's, where the model reads one.
         """
-        rope = self.manifest.rope
+        return _gaussians(self._backend.fetch(self._decode(features, views, anchors, volume)))
+
+    def _decode(
+        self, features: Features, views: Views, anchors: Array, volume: Array | None
+    ) -> dict[str, Array]:
+        anchors = self._backend.put(anchors)
         inputs = {
             "features": features.reconstruction,
-            "projection": views.projection,
+            "projection": self._place(views)["projection"],
             "anchors": anchors,
-            "rope_index": rope_indices(anchors, rope.grid_size, rope.xyz_scale),
+            "rope_index": self._backend.rope_indices(anchors),
         }
         if self.reads_volume:
             if volume is None:
                 volume = self.propose(features, views).volume
-            inputs["volume"] = volume
-        decoded = self._run_stage("reconstruction", inputs, views)
-        if decoded["colors"].ndim == 3:
-            decoded["sh"] = decoded.pop("colors")
-        return Gaussians(**decoded)
+            assert volume is not None, "the plan of a model with cues makes a volume"
+            inputs["volume"] = self._backend.put(volume)
+        return self._run_stage("reconstruction", inputs, views)
 
     @property
     def reads_volume(self) -> bool:
         """Whether anchors read the proposal's volume, as they do in models with cues."""
         return "volume" in self.manifest.plans["reconstruction"].inputs
 
-    def _run_stage(self, name: str, inputs: dict[str, NDArray], views: Views) -> dict[str, NDArray]:
+    def _place(self, views: Views) -> PlacedViews:
+        """Where the backend reads them; uploaded once however many stages ask."""
+        if self._placed is None or self._placed.views is not views:
+            self._placed = PlacedViews(views, self._backend.put)
+        return self._placed
+
+    def _run_stage(self, name: str, inputs: dict[str, Array], views: Views) -> dict[str, Array]:
         if "foreground" in self.manifest.plans[name].inputs:
-            inputs["foreground"] = views.foreground
+            inputs["foreground"] = self._place(views)["foreground"]
         return self._stages[name].run(inputs)
 
     def step_seconds(self) -> dict[str, float]:
@@ -212,35 +215,34 @@ class Engine:
     def finish(
         self, views: Views, features: Features, choice: AnchorChoice, clock: Stopwatch
     ) -> Scene:
-        """From features to the scene: propose, select, reconstruct."""
+        """From features to the scene: propose, select, reconstruct, refine."""
         proposal, num_occupied = None, 0
-        positions = choice.given
+        positions: Array | None = choice.given
         if positions is None or self.reads_volume:
             with clock("propose"):
                 proposal = self.propose(features, views)
         if positions is None:
             assert proposal is not None  # made just above
             with clock("select"):
-                chosen = select_anchors(
-                    proposal.logits, choice.limit, seed=choice.seed, selection=choice.selection
-                )
-                num_occupied = chosen.num_occupied
-                # The released head variant was trained with zero anchors up to a fixed number.
-                padded = choice.limit if self.manifest.padded_tokens and num_occupied else None
-                positions = pad_anchors(chosen.positions, padded)
+                positions, num_occupied = self._backend.select(proposal.logits, choice)
         with clock("reconstruct"):
+            arrays: dict[str, Array] = {"anchors": positions}
+            if proposal is not None and choice.given is None:
+                arrays["logits"] = proposal.logits
+            assert positions is not None  # given or selected
             if len(positions):
                 volume = None if proposal is None else proposal.volume
-                gaussians = self.reconstruct(features, views, positions, volume)
-            elif choice.given is not None:
-                gaussians = _no_gaussians()
-            else:
+                arrays |= self._decode(features, views, positions, volume)
+            elif choice.given is None:
                 warnings.warn(
                     "no voxel is occupied, so the scene has no Gaussians; check that the object "
                     "lies in the cube [-0.5, 0.5]^3 and that the images are on white",
                     stacklevel=3,
                 )
-                gaussians = _no_gaussians()
+            self._placed = None
+            decoded = self._backend.fetch(arrays)
+            anchors, logits = decoded.pop("anchors"), decoded.pop("logits", None)
+            gaussians = _gaussians(decoded)
         if choice.refine_steps and len(gaussians):
             with clock("refine"):
                 gaussians = refine(
@@ -250,113 +252,14 @@ class Engine:
                     seed=choice.seed,
                     threads=self.threads,
                 )
-        logits = proposal.logits if proposal is not None and choice.given is None else None
-        return Scene(gaussians, positions, logits, num_occupied, views, clock.timings())
-
-    def choose(
-        self,
-        seed: int,
-        max_tokens: int | None,
-        selection: Selection,
-        anchors: ArrayLike | None,
-        refine_steps: int | None,
-    ) -> AnchorChoice:
-        """Check how anchors are to be chosen and refined, before any work is done."""
-        seed = check_whole("seed", seed, 0, 2**64)
-        check_selection(selection)
-        given = None if anchors is None else self._given_anchors(anchors)
-        if refine_steps is None:
-            refine_steps = self.manifest.refine_steps or 0
-        refine_steps = check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
-        return AnchorChoice(seed, self._token_limit(max_tokens), selection, given, refine_steps)
-
-    @property
-    def _feature_shape(self) -> tuple[int, int]:
-        pixels = sum(height * width for height, width in self.manifest.level_shapes)
-        return pixels, self.manifest.feature_dim
-
-    def _cameras(
-        self, poses: ArrayLike | Cameras, intrinsics: ArrayLike | None, fov: float | None
-    ) -> Cameras:
-        if intrinsics is not None and fov is not None:
-            raise InputError("both intrinsics and fov were given; give one of them")
-        if isinstance(poses, Cameras):
-            if intrinsics is None and fov is None:
-                return poses
-            poses = poses.c2w
-        if poses is None:
-            raise InputError("no poses were given; they must be [V, 4, 4] matrices, or Cameras")
-        if intrinsics is None:
-            if fov is None:
-                fov = self.manifest.fov_degrees
-                if not self._warned_of_fov:
-                    self._warned_of_fov = True
-                    warnings.warn(
-                        f"neither intrinsics nor fov were given; assuming the training field of "
-                        f"view of this model, {fov:g} degrees",
-                        stacklevel=4,
-                    )
-            intrinsics = intrinsics_from_fov(fov)
-        return Cameras(poses, intrinsics)  # pyright: ignore[reportArgumentType]
-
-    def _check_view_count(self, count: int) -> None:
-        views = self.manifest.views
-        if not views.min <= count <= views.max:
-            low, high = min(count, views.min), max(count, views.max)
-            raise InputError(
-                f"{count} views were given; this bundle takes {views.min} to {views.max}. Choose "
-                f"{'fewer' if count > views.max else 'more'}, or export it again with --views "
-                f"{low}:{views.opt}:{high}"
-            )
-
-    def _token_limit(self, max_tokens: int | None) -> int:
-        tokens = self.manifest.tokens
-        if max_tokens is None:
-            return tokens.opt
-        limit = check_whole("max_tokens", max_tokens, 1, 2**31)
-        if not tokens.min <= limit <= tokens.max:
-            low, high = min(limit, tokens.min), max(limit, tokens.max)
-            raise InputError(
-                f"max_tokens is {limit}; this bundle takes {tokens.min} to {tokens.max}. Choose "
-                f"within that, or export it again with --tokens {low}:{tokens.opt}:{high}"
-            )
-        return limit
-
-    def _given_anchors(self, anchors: ArrayLike) -> NDArray[np.float32]:
-        try:
-            positions = np.ascontiguousarray(anchors, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"anchors are not an array of numbers: {error}") from error
-        tokens = self.manifest.tokens
-        if positions.ndim != 2 or positions.shape[1] != 3:
-            raise InputError(f"anchors have shape {positions.shape}; they must be [M, 3]")
-        if not np.isfinite(positions).all() or np.abs(positions).max(initial=0) > 0.5 + 1e-6:
-            raise InputError(
-                "anchors hold values outside the object cube; every coordinate must be finite and "
-                "in [-0.5, 0.5]"
-            )
-        if len(positions) and not tokens.min <= len(positions) <= tokens.max:
-            raise InputError(
-                f"{len(positions)} anchors were given; this bundle takes {tokens.min} to "
-                f"{tokens.max}"
-            )
-        return positions
+        return Scene(gaussians, anchors, logits, num_occupied, views, clock.timings())
 
 
-def check_whole(name: str, value: object, low: int, high: int) -> int:
-    """A whole number within its bounds."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
-    if not whole or not low <= value <= high:  # pyright: ignore[reportOperatorIssue]
-        raise InputError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
-    return int(value)  # pyright: ignore[reportArgumentType]
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux: respects containers and taskset
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _no_gaussians() -> Gaussians:
-    shapes = ((0, 3), (0,), (0, 3), (0, 4), (0, 3))
-    return Gaussians(*(np.empty(shape, np.float32) for shape in shapes))
+def _gaussians(decoded: dict[str, np.ndarray]) -> Gaussians:
+    """Of what the last stage yields; none of nothing."""
+    if not decoded:
+        shapes = ((0, 3), (0,), (0, 3), (0, 4), (0, 3))
+        return Gaussians(*(np.empty(shape, np.float32) for shape in shapes))
+    if decoded["colors"].ndim == 3:
+        decoded["sh"] = decoded.pop("colors")
+    return Gaussians(**decoded)

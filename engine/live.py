@@ -55,7 +55,7 @@ class LiveCapture:
                 f"this capture has {len(self)} views, the most this bundle takes; start a new one "
                 f"or export the bundle again with --views 1:{limit}:{2 * limit}"
             )
-        cameras = self._engine._cameras(pose, intrinsics, fov)
+        cameras = self._engine.arguments.cameras(pose, intrinsics, fov)
         views = self._engine.prepare([np.asarray(image)], cameras)
         with self._engine.lock:
             self._features.append(self._engine.encode(views))
@@ -73,8 +73,10 @@ class LiveCapture:
         """Reconstruct from all views so far, bit-identical to :meth:`Engine.run` on them."""
         if not self._views:
             raise InputError("no images were given; add at least 1 view before run")
-        self._engine._check_view_count(len(self))
-        choice = self._engine.choose(seed, max_tokens, selection, anchors, refine_steps)
+        self._engine.arguments.check_view_count(len(self))
+        choice = self._engine.arguments.choose(seed, max_tokens, selection, anchors, refine_steps)
         with self._engine.lock:
-            views, features = join_views(self._views), Features.join(self._features)
+            self._engine._backend.check_memory(len(self), choice.num_tokens)
+            views = join_views(self._views)
+            features = Features.join(self._features, self._engine._backend.concatenate)
             return self._engine.finish(views, features, choice, Stopwatch())

@@ -42,8 +42,8 @@ class Workspace:
         return sum(buffer.nbytes for buffer in self._buffers.values())
 
 
-class PlanRunner:
-    """One stage of a bundle, ready to run."""
+class CpuPlanRunner:
+    """One stage of a bundle on the CPU, ready to run."""
 
     def __init__(self, bundle: Bundle, plan: Plan, workspace: Workspace, threads: int):
         self._plan, self._workspace, self._threads = plan, workspace, threads

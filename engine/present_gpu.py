@@ -24,12 +24,12 @@ class PresentGpu:
 
 
 @functools.cache
-def present_gpu() -> PresentGpu:
-    """The first GPU that CUDA would use.
+def present_gpu(index: int = 0) -> PresentGpu:
+    """A GPU by its number; 0 is the first that CUDA would use.
 
     Raises:
-        GeoLRMError: There is no driver, or it has no GPU; the message is half a sentence that says
-            which, for others to complete.
+        GeoLRMError: There is no driver, or it has no such GPU; the message is half a sentence that
+            says which, for others to complete.
     """
     driver = _driver()
     if driver is None:
@@ -42,8 +42,11 @@ def present_gpu() -> PresentGpu:
         raise GeoLRMError("the NVIDIA driver has no GPU")
     if status:
         raise GeoLRMError(f"the NVIDIA driver does not start (CUDA error {status})")
+    if index >= count.value:
+        has = "1 GPU" if count.value == 1 else f"{count.value} GPUs"
+        raise GeoLRMError(f"there is no GPU {index}: the NVIDIA driver has {has}, counted from 0")
     device, value, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
-    _check(driver.cuDeviceGet(ctypes.byref(device), 0))
+    _check(driver.cuDeviceGet(ctypes.byref(device), index))
     name = ctypes.create_string_buffer(128)
     _check(driver.cuDeviceGetName(name, len(name), device))
     _check(driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device))
@@ -54,6 +57,15 @@ def present_gpu() -> PresentGpu:
     major, minor, multiprocessors = values
     text = name.value.decode(errors="replace")
     return PresentGpu(text, f"sm_{major}{minor}", multiprocessors, memory.value)
+
+
+@functools.cache
+def driver_cuda_version() -> tuple[int, int]:
+    """The newest CUDA that the driver supports, (0, 0) without a driver."""
+    driver, version = _driver(), ctypes.c_int()
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)):
+        return 0, 0
+    return version.value // 1000, version.value % 1000 // 10
 
 
 def _driver() -> ctypes.CDLL | None:

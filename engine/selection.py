@@ -34,6 +34,11 @@ class AnchorChoice:
     given: NDArray[np.float32] | None  # [M, 3] anchors that replace the proposal's
     refine_steps: int
 
+    @property
+    def num_tokens(self) -> int:
+        """The most anchors that the run can have."""
+        return self.limit if self.given is None else len(self.given)
+
 
 def check_selection(selection: str) -> None:
     """Refuse an unknown rule."""

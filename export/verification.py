@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def verify(
     views = prepare_views(chosen.images, chosen.cameras, manifest.image_size)
     features = engine.encode(views)
     proposal = engine.propose(features, views)
-    logits = proposal.logits
+    logits = np.asarray(proposal.logits)
     limit = max(min(MAX_ANCHORS, manifest.tokens.max), manifest.tokens.min)
     anchors = select_anchors(logits, limit, seed=seed).positions
     if len(anchors) < manifest.tokens.min or len(anchors) == 0:  # an empty proposal hides nothing
@@ -136,8 +137,8 @@ def report(results: list[StageResult]) -> dict:
     return {"status": "passed", "stages": [asdict(result) for result in results]}
 
 
-def _compare(stage: str, array: NDArray, expected: NDArray, precision: str) -> StageResult:
-    a, b = array.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+def _compare(stage: str, array: Any, expected: NDArray, precision: str) -> StageResult:
+    a, b = np.asarray(array).astype(np.float64).ravel(), expected.astype(np.float64).ravel()
     norms = float(np.linalg.norm(a)), float(np.linalg.norm(b))
     cosine = float(a @ b / max(norms[0] * norms[1], 1e-300))
     max_abs = float(np.abs(a - b).max(initial=0))

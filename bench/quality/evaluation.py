@@ -18,7 +18,8 @@ from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
 from geolrm.bench.quality.shape_metrics import SAMPLES
 from geolrm.bench.quality.visual_hull import visual_hull
-from geolrm.engine.engine import MAX_REFINE_STEPS, Engine, check_whole
+from geolrm.engine.arguments import MAX_REFINE_STEPS, check_whole
+from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
 from geolrm.engine.scene import Scene
 
@@ -66,6 +67,7 @@ class Evaluation:
         threads: int | None = None,
         lpips: str | Path | None = None,
         refine_steps: int | None = None,
+        backend: str = "auto",
     ):
         require("scipy", "the evaluation")
         self.inputs = {count: input_frames(count) for count in views}
@@ -76,7 +78,11 @@ class Evaluation:
             check_whole("threads", threads, 1, LARGEST_THREADS)
         self.folders = find_subjects(dataset, objects)
         self.perceive = None if lpips is None else Lpips(lpips, threads)
-        self.engine = Engine(model, threads=threads) if isinstance(model, str | Path) else model
+        self.engine = (
+            Engine(model, backend=backend, threads=threads)
+            if isinstance(model, str | Path)
+            else model
+        )
         self.threads, self.refine_steps = threads, refine_steps
         if self.engine is not None:
             self.threads = self.engine.threads

@@ -68,13 +68,13 @@ def ceil_div(amount: int, part: int) -> int:
 
 
 class Launcher:
-    """Kernels loaded on the current device, compiled for it on first use."""
+    """Kernels loaded on a device, which becomes the current one; compiled on first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: int | None = None) -> None:
         require_packages()
-        from cuda.core import Device  # pyright: ignore[reportMissingImports]
+        from cuda.core import Device  # pyright: ignore
 
-        device = Device()
+        device = Device() if index is None else Device(index)
         try:
             device.set_current()
         except Exception as error:  # CUDAError, or the loader's error without a driver
@@ -88,7 +88,7 @@ class Launcher:
 
     def run(self, stream: int, calls: Iterable[Call]) -> None:
         """Queue calls on a stream, given by its handle; nothing is waited for."""
-        from cuda.core import LaunchConfig, Stream, launch  # pyright: ignore[reportMissingImports]
+        from cuda.core import LaunchConfig, Stream, launch  # pyright: ignore
 
         queue = Stream.from_handle(stream)
         for call in calls:
@@ -103,7 +103,7 @@ class Launcher:
 
     def kernel(self, source: Source, entry: str) -> Any:
         """A loaded ``cuda.core.Kernel``."""
-        from cuda.core import ObjectCode  # pyright: ignore[reportMissingImports]
+        from cuda.core import ObjectCode  # pyright: ignore
 
         key = (source.name, tuple(sorted(source.defines.items())), entry)
         with self._lock:

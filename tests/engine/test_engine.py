@@ -195,8 +195,8 @@ def test_views_and_poses_must_agree(engine, shoe_views):
 
 
 def test_engine_options(bundles):
-    with pytest.raises(InputError, match="backend is 'cuda'; it must be one of auto, onnxruntime"):
-        Engine(bundles["token"], backend="cuda")
+    with pytest.raises(InputError, match="backend is 'tpu'; it must be one of auto, tensorrt-rtx"):
+        Engine(bundles["token"], backend="tpu")
     for threads in (0, 1.5, "2", 100_000):
         with pytest.raises(InputError, match="it must be a whole number from 1 to 1024"):
             Engine(bundles["token"], threads=threads)

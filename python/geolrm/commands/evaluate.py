@@ -7,7 +7,7 @@ import typer
 
 from geolrm.commands.console import print_table, steps
 from geolrm.commands.render import progress_bar
-from geolrm.commands.run import warn_if_untrained
+from geolrm.commands.run import BACKEND_HELP, warn_if_untrained
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def evaluate(
         typer.Option(help="Steps of refinement; default: the model's; 0: the network alone."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for metrics.json, a plot, contact sheets."),
@@ -66,6 +67,7 @@ def evaluate(
             objects=None if objects is None else parse_names(objects),
             seed=seed,
             threads=threads,
+            backend=backend,
             lpips=lpips,
             refine_steps=refine,
         )

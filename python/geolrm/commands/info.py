@@ -1,30 +1,62 @@
 """``geolrm info``: what a bundle is and takes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from geolrm.commands.console import print_json, print_table
+from geolrm.commands.run import BACKEND_HELP
+from geolrm.engine.errors import InputError
 
 
 def info(
     model: Annotated[str, typer.Argument(help="'mini' or a bundle folder.")] = "mini",
+    views: Annotated[
+        int | None, typer.Option(help="Of the memory plan; default: the bundle's preferred.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Anchors of the memory plan; default: the preferred.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
+    device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Describe a bundle after checking its files.
+    """Describe a bundle after checking its files, and the GPU memory that it needs.
 
     Example: geolrm info mini
     """
+    from geolrm.engine.arguments import check_whole
+    from geolrm.engine.backend_selection import select_backend
     from geolrm.engine.bundle import Bundle
+    from geolrm.engine.cuda.memory_plan import plan_memory
 
     bundle = Bundle.open(model)
     manifest = bundle.manifest
+    selected = select_backend(backend, bundle, device)
+    part = manifest.gpu or None
+    if part is None and (views is not None or tokens is not None):
+        raise InputError(
+            f"--views and --tokens plan the memory of a GPU, and {model!r} has no part for one; "
+            "export it again with --backend"
+        )
+    plan = None
+    if part is not None:
+        counts = {"--views": (views, manifest.views), "--tokens": (tokens, manifest.tokens)}
+        setting = [
+            limits.opt if value is None else check_whole(name, value, limits.min, limits.max)
+            for name, (value, limits) in counts.items()
+        ]
+        plan = setting, plan_memory(manifest, part, *setting).rows()
     size = sum(entry.bytes for entry in manifest.files.values())
-    facts = {
+    facts: dict[str, Any] = {
         "model": manifest.model,
         "path": str(bundle.path),
-        "backend": manifest.backend,
+        "backend": selected.name,
+        "backend_reason": selected.reason,
         "precision": manifest.precision,
+        "gpu_backend": None if part is None else part.backend,
+        "gpu_precision": None if part is None else part.precision,
+        "gpu_targets": None if part is None else ", ".join(part.targets),
         "self_attention": manifest.self_attention,
         "image_size": manifest.image_size,
         "fov_degrees": manifest.fov_degrees,
@@ -41,6 +73,12 @@ def info(
         "geolrm_version": manifest.geolrm_version,
     }
     if as_json:
+        if plan is not None:
+            facts["gpu_memory"] = dict(plan[1])
         print_json(facts)
         return
     print_table("Bundle", ["field", "value"], list(facts.items()))
+    if plan is not None:
+        (num_views, num_tokens), rows = plan
+        title = f"GPU memory at {num_views} views and {num_tokens} anchors (scratch is estimated)"
+        print_table(title, ["", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in rows])

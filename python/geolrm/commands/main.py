@@ -16,7 +16,18 @@ app = typer.Typer(
 
 def register() -> None:
     """Add every command, none of which imports anything heavy before it runs."""
-    from geolrm.commands import check, convert, demo, evaluate, info, mesh, render, run, view
+    from geolrm.commands import (
+        bench,
+        check,
+        convert,
+        demo,
+        evaluate,
+        info,
+        mesh,
+        render,
+        run,
+        view,
+    )
 
     app.command("run")(run.run)
     app.command("render")(render.render)
@@ -27,6 +38,7 @@ def register() -> None:
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
     app.command("info")(info.info)
+    app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

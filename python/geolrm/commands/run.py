@@ -10,6 +10,8 @@ from geolrm.commands.convert import check_output
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 
+BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
+
 
 def parse_views(text: str, count: int) -> int | list[int]:
     """``6`` is a number of views; ``0,4,8`` (or ``3,``) are frame indices."""
@@ -50,6 +52,8 @@ def run(
         typer.Option(help="Steps of refinement on the input views; default: the model's; 0: none."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
+    device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
     view: Annotated[
         bool, typer.Option("--view", help="Also write a web page that shows them, beside OUTPUT.")
     ] = False,
@@ -87,7 +91,7 @@ def run(
         step("reading the capture")
         content = load_capture(capture, remove_background=remove_background)
         step("loading the model")
-        engine = Engine(model, threads=threads)
+        engine = Engine(model, backend=backend, threads=threads, device=device)
         wanted = views
         if wanted is None:
             wanted = str(min(engine.manifest.views.opt, len(content)))
@@ -124,6 +128,7 @@ def run(
         "model": engine.manifest.model,
         "trained": engine.manifest.source.trained,
         "backend": engine.backend,
+        "backend_reason": engine.backend_reason,
         "threads": engine.threads,
         "occupied_voxels": scene.num_occupied,
         "anchors": len(scene.anchors),
@@ -141,6 +146,7 @@ def run(
         print(f"note: {note}")
     print(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
           if isinstance(parsed, int) else f"views: {', '.join(map(str, chosen))}")  # fmt: skip
+    print(f"backend: {engine.backend} ({engine.backend_reason})")
     print_timings(scene.timings)
     print(
         f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "

@@ -1,0 +1,215 @@
+"""A GPU as the run time needs it: memory, one stream, launches, graphs, and one way to wait."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cuda.array import DeviceArray, nbytes
+from geolrm.engine.cuda.launch import Call, Launcher
+from geolrm.engine.cuda.pool import Pool
+from geolrm.engine.errors import GeoLRMError
+
+SMALLEST_STAGING = 1 << 20  # bytes of the first pinned buffer
+
+
+class Device(Protocol):
+    """What the plan runner asks of a device; everything is queued on ``stream``, in order."""
+
+    index: int
+    stream: int  # handle
+
+    def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
+        """Uninitialised memory, returned to the pool with its last reference."""
+        ...
+
+    def upload(self, array: NDArray) -> DeviceArray:
+        """A copy of a host array, which may be changed at once."""
+        ...
+
+    def download(self, array: DeviceArray, out: NDArray) -> None:
+        """Queue a copy to the host; ``out`` is filled once :meth:`synchronize` returns."""
+        ...
+
+    def copy(self, source: DeviceArray, target: DeviceArray) -> None:
+        """Queue a copy on the device."""
+        ...
+
+    def clear(self, array: DeviceArray) -> None:
+        """Queue filling with zero bytes."""
+        ...
+
+    def launch(self, calls: Iterable[Call]) -> None:
+        """Queue kernels."""
+        ...
+
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+        """Record what ``enqueue`` queues, without running it; the result queues it again."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait for everything queued so far."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Memory that could still be allocated."""
+        ...
+
+
+class CudaDevice:
+    """A GPU through ``cuda.core``.
+
+    Raises:
+        GeoLRMError: A package of the extra is missing, or the driver gives no device.
+    """
+
+    def __init__(self, index: int = 0):
+        self._launcher = Launcher(index)
+        from cuda.core import (  # pyright: ignore
+            Device,
+            LegacyPinnedMemoryResource,
+        )
+
+        self.index = index
+        self._device = Device(index)
+        self._stream = self._device.create_stream()
+        self.stream = int(self._stream.handle)
+        self._pinned = LegacyPinnedMemoryResource()
+        self._staging = _Staging(self._pinned)
+        self._pool = Pool(self._allocate)
+        self._downloads: list[tuple[Any, NDArray]] = []
+
+    def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
+        """See :class:`Device`."""
+        self._device.set_current()  # of this thread: an engine may be used from several
+        loan = self._pool.take(nbytes(shape, dtype))
+        return DeviceArray(loan.address, tuple(shape), dtype, self, loan)
+
+    def _allocate(self, size: int) -> tuple[int, Any]:
+        try:
+            buffer = self._device.allocate(size, stream=self._stream)
+        except Exception as error:  # CUDAError
+            raise GeoLRMError(
+                f"the GPU has no {size / 1e9:.2f} GB left ({_first_line(error)}); use fewer views "
+                "or a smaller --max-tokens, or close what else uses the GPU"
+            ) from error
+        return int(buffer.handle), buffer
+
+    def upload(self, array: NDArray) -> DeviceArray:
+        """See :class:`Device`; through pinned memory, so that the host goes on at once."""
+        array = np.ascontiguousarray(array)
+        target = self.empty(array.shape, array.dtype.name)
+        if array.nbytes:
+            place = self._staging.take(array.nbytes, self.synchronize)
+            place[:] = array.reshape(-1).view(np.uint8)
+            self._copy(target.address, place.ctypes.data, array.nbytes)
+        return target
+
+    def download(self, array: DeviceArray, out: NDArray) -> None:
+        """See :class:`Device`."""
+        assert out.flags.c_contiguous and out.nbytes == array.nbytes
+        if not out.nbytes:
+            return
+        self._device.set_current()
+        # A copy to pageable memory would make the host wait here.
+        buffer = self._pinned.allocate(out.nbytes, stream=self._stream)
+        self._copy(int(buffer.handle), array.address, out.nbytes)
+        self._downloads.append((buffer, out))
+
+    def copy(self, source: DeviceArray, target: DeviceArray) -> None:
+        """See :class:`Device`."""
+        assert source.nbytes == target.nbytes
+        self._copy(target.address, source.address, source.nbytes)
+
+    def clear(self, array: DeviceArray) -> None:
+        """See :class:`Device`."""
+        from cuda.bindings import driver  # pyright: ignore
+
+        _check(driver.cuMemsetD8Async(array.address, 0, array.nbytes, self.stream))
+
+    def launch(self, calls: Iterable[Call]) -> None:
+        """See :class:`Device`."""
+        self._device.set_current()
+        self._launcher.run(self.stream, calls)
+
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`Device`."""
+        builder = self._stream.create_graph_builder()
+        # Relaxed: TensorRT may ask the driver harmless things while it queues its kernels.
+        builder.begin_building("relaxed")
+        try:
+            enqueue()
+        finally:
+            builder.end_building()
+        graph = builder.complete()
+        builder.close()
+        return lambda: graph.launch(self._stream)
+
+    def synchronize(self) -> None:
+        """See :class:`Device`."""
+        self._device.set_current()
+        self._stream.sync()
+        for buffer, out in self._downloads:
+            out.reshape(-1).view(np.uint8)[:] = _bytes_at(int(buffer.handle), out.nbytes)
+            buffer.close()
+        self._downloads.clear()
+        self._staging.reset()
+
+    def free_bytes(self) -> int:
+        """See :class:`Device`."""
+        from cuda.bindings import driver  # pyright: ignore
+
+        self._device.set_current()
+        free, _ = _check(driver.cuMemGetInfo())
+        return int(free) + self._pool.idle_bytes
+
+    def _copy(self, target: int, source: int, size: int) -> None:
+        from cuda.bindings import driver  # pyright: ignore
+
+        _check(driver.cuMemcpyAsync(target, source, size, self.stream))
+
+
+class _Staging:
+    """Pinned memory that uploads pass through; used up from the front until the stream is idle."""
+
+    def __init__(self, pinned: Any):
+        self._pinned, self._buffer, self._used = pinned, None, 0
+
+    def take(self, size: int, wait: Callable[[], None]) -> NDArray[np.uint8]:
+        """Pinned bytes that nothing else uses until :meth:`reset`."""
+        if self._buffer is None or self._used + size > self._buffer.size:
+            if self._buffer is not None:
+                wait()  # copies out of the old buffer may be under way; only while it grows
+                self._buffer.close()
+            room = max(SMALLEST_STAGING, 2 * (self._used + size))
+            self._buffer, self._used = self._pinned.allocate(room), 0
+        start, self._used = self._used, self._used + -(-size // 256) * 256
+        return _bytes_at(int(self._buffer.handle) + start, size)
+
+    def reset(self) -> None:
+        """All copies are done."""
+        self._used = 0
+
+
+def _bytes_at(address: int, size: int) -> NDArray[np.uint8]:
+    import ctypes
+
+    raw: Any = (ctypes.c_uint8 * size).from_address(address)
+    return np.frombuffer(raw, np.uint8)
+
+
+def _check(result: tuple[Any, ...]) -> tuple[Any, ...]:
+    status, *values = result
+    if int(status) != 0:
+        raise GeoLRMError(f"the GPU reports {status!r}; nothing was reconstructed")
+    return tuple(values)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def open_device(index: int) -> Device:
+    """The GPU with this number."""
+    return CudaDevice(index)

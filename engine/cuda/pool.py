@@ -1,0 +1,80 @@
+"""Device memory that is lent and comes back.
+
+The same requests in the same order get the same addresses again, which is what lets a CUDA graph be
+replayed.
+"""
+
+import bisect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from geolrm.engine.errors import GeoLRMError
+
+SMALLEST = 256  # bytes, also the alignment
+KEPT = 1 << 30  # bytes that may lie idle
+
+Allocate = Callable[[int], tuple[int, Any]]  # bytes to an address and what owns it
+
+
+class Loan:
+    """One piece of memory; it goes back with its last reference.
+
+    Everything runs on one stream, so the next borrower's work is queued behind the last one's.
+    """
+
+    __slots__ = ("_pool", "address", "nbytes", "owner")
+
+    def __init__(self, pool: "Pool", address: int, nbytes: int, owner: Any):
+        self._pool, self.address, self.nbytes, self.owner = pool, address, nbytes, owner
+
+    def __del__(self) -> None:
+        self._pool.give_back(self.address, self.nbytes, self.owner)
+
+
+class Pool:
+    """Lends memory in rounded sizes, the lowest idle address first."""
+
+    def __init__(self, allocate: Allocate):
+        self._allocate = allocate
+        self._idle: dict[int, list[tuple[int, Any]]] = {}
+        self._lock = threading.RLock()  # a collection may return a loan in the midst of another
+        self.idle_bytes = 0
+
+    def take(self, size: int) -> Loan:
+        """At least ``size`` bytes, aligned to 256."""
+        size = rounded(size)
+        with self._lock:
+            idle = self._idle.get(size)
+            if idle:
+                address, owner = idle.pop(0)
+                self.idle_bytes -= size
+                return Loan(self, address, size, owner)
+            if self.idle_bytes > KEPT:
+                self.release()
+            try:
+                address, owner = self._allocate(size)
+            except GeoLRMError:
+                if not self.idle_bytes:
+                    raise
+                self.release()
+                address, owner = self._allocate(size)
+            return Loan(self, address, size, owner)
+
+    def give_back(self, address: int, size: int, owner: Any) -> None:
+        """Called by a loan that ends."""
+        with self._lock:
+            bisect.insort(self._idle.setdefault(size, []), (address, owner), key=lambda e: e[0])
+            self.idle_bytes += size
+
+    def release(self) -> None:
+        """Let go of what lies idle."""
+        with self._lock:
+            self._idle.clear()
+            self.idle_bytes = 0
+
+
+def rounded(size: int) -> int:
+    """Up to one of eight steps between powers of two: at most an eighth is wasted."""
+    step = max(SMALLEST, 1 << max(size.bit_length() - 4, 0))
+    return max(-(-size // step) * step, SMALLEST)

@@ -1,0 +1,44 @@
+"""``geolrm bench``: measure this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command("raster", context_settings=PASSED_ON)
+def raster(context: typer.Context) -> None:
+    """The CPU rasterizer; options as of python -m geolrm.bench.raster."""
+    from geolrm.bench import raster
+
+    raster.main(context.args)
+
+
+@app.command("kernels", context_settings=PASSED_ON)
+def kernels(context: typer.Context) -> None:
+    """The CPU kernels; options as of python -m geolrm.bench.kernels."""
+    from geolrm.bench import kernels
+
+    kernels.main(context.args)
+
+
+@app.command("engine", context_settings=PASSED_ON)
+def engine(context: typer.Context) -> None:
+    """The whole engine on the CPU; options as of python -m geolrm.bench.engine."""
+    from geolrm.bench import engine
+
+    engine.main(context.args)
+
+
+@app.command("gpu")
+def gpu(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for gpu.json, gpu.md.")],
+) -> None:
+    """All that needs a GPU: its tests, then kernels and engine against torch."""
+    from geolrm.bench.gpu.__main__ import run
+
+    for part in run(output):
+        print(f"{part.name}: {part.status}")

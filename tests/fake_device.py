@@ -1,0 +1,188 @@
+"""A device on the host: its memory is the host's, its kernels run by emulation, and nothing runs
+before somebody waits, so that what forgets to wait reads garbage.
+"""
+
+import ctypes
+import json
+
+import numpy as np
+import onnxruntime as ort
+
+from csrc.cuda import emulation
+from geolrm.engine.cuda.array import DeviceArray, nbytes
+from geolrm.engine.cuda.pool import Pool
+from geolrm.engine.cuda.segments import Binding
+from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.present_gpu import PresentGpu
+
+GPU = PresentGpu("Fake GPU", "sm_89", 128, 24 << 30)
+STREAM = 0x57
+GARBAGE = 0xFF  # NaN in every float type
+
+
+class FakeDevice:
+    def __init__(self, index=0, free=24 << 30):
+        self.index, self.stream, self.free = index, STREAM, free
+        self.pool = Pool(self.allocate)
+        self.queue, self.log, self.allocated = [], [], []
+        self.capturing = None
+
+    def do(self, event, action, *, silent=False):
+        """Queue, or record where a capture is under way."""
+        if not silent:
+            self.log.append(event if self.capturing is None else ("captured", event))
+        (self.queue if self.capturing is None else self.capturing).append(action)
+
+    def empty(self, shape, dtype):
+        assert self.capturing is None, "a capture allocates nothing"
+        loan = self.pool.take(nbytes(shape, dtype))
+        # What ran before in stream order may still use the memory.
+        raw = (ctypes.c_uint8 * loan.nbytes).from_address(loan.address)
+        self.do("poison", lambda: np.frombuffer(raw, np.uint8).fill(GARBAGE), silent=True)
+        return DeviceArray(loan.address, tuple(shape), dtype, self, loan)
+
+    def allocate(self, size):
+        if sum(self.allocated) + size > self.free:
+            raise GeoLRMError("the fake GPU is full")
+        self.allocated.append(size)
+        memory = np.empty(size + 256, np.uint8)
+        return memory.ctypes.data + -memory.ctypes.data % 256, memory
+
+    def upload(self, array):
+        target = self.empty(array.shape, array.dtype.name)
+        staged = np.array(array, order="C")
+        self.do(("upload", staged.nbytes), lambda: view(target)[...].__setitem__(..., staged))
+        return target
+
+    def download(self, array, out):
+        assert out.nbytes == array.nbytes
+        out.view(np.uint8).fill(GARBAGE) if out.ndim else None
+        self.do(("download", out.nbytes), lambda: out.__setitem__(..., view(array)))
+
+    def copy(self, source, target):
+        self.do(("copy", source.nbytes), lambda: view(target).__setitem__(..., view(source)))
+
+    def clear(self, array):
+        self.do("clear", lambda: view(array).fill(0))
+
+    def launch(self, calls):
+        for call in calls:
+            self.do(("launch", call.entry), lambda call=call: emulation.run([call]))
+
+    def capture(self, enqueue):
+        self.log.append("capture")
+        self.capturing = graph = []
+        try:
+            enqueue()
+        finally:
+            self.capturing = None
+
+        def replay():
+            self.log.append("replay")
+            self.queue.extend(graph)
+
+        return replay
+
+    def synchronize(self):
+        assert self.capturing is None, "a capture waits for nothing"
+        self.log.append("synchronize")
+        pending, self.queue = self.queue, []
+        for action in pending:
+            action()
+
+    def free_bytes(self):
+        return self.free
+
+    def count(self, kind):
+        return sum(e == kind or (isinstance(e, tuple) and e[0] == kind) for e in self.log)
+
+
+def view(array):
+    """The memory of a device array as NumPy."""
+    if array.nbytes == 0:
+        return np.empty(array.shape, array.dtype)
+    raw = (ctypes.c_uint8 * array.nbytes).from_address(array.address)
+    return np.frombuffer(raw, array.dtype).reshape(array.shape)
+
+
+class HostSession:
+    """A graph on ONNX Runtime's CPU provider, run where a fake device's memory is."""
+
+    def __init__(self, model, folder=None):
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = 1
+        if folder is not None:
+            key = "session.model_external_initializers_file_folder_path"
+            options.add_session_config_entry(key, str(folder))
+        self.session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.inputs = {value.name for value in self.session.get_inputs()}
+
+    def run(self, inputs, outputs):
+        binding = self.session.io_binding()
+        for name, array in inputs.items():
+            if name in self.inputs:
+                kind = np.dtype(array.dtype)
+                binding.bind_input(name, "cpu", 0, kind, array.shape, array.address)
+        for name, array in outputs.items():
+            kind = np.dtype(array.dtype)
+            binding.bind_output(name, "cpu", 0, kind, array.shape, array.address)
+        self.session.run_with_iobinding(binding)
+
+
+class FakeSegment:
+    """In place of ONNX Runtime's CUDA provider."""
+
+    capturable = False
+
+    def __init__(self, path, device):
+        self.session, self.device, self.name = HostSession(str(path)), device, path.name
+
+    def bind(self, inputs, outputs, scratch, *, lasting=False):
+        def enqueue():
+            self.device.do(
+                ("segment", self.name), lambda: self.session.run(dict(inputs), dict(outputs))
+            )
+
+        return Binding(enqueue, lambda: False)
+
+
+def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=True):
+    """Let this machine seem to have a GPU; returns the devices that engines open."""
+    import onnxruntime
+
+    from geolrm.engine import backend_selection
+    from geolrm.engine.cuda import device, segments
+
+    opened = []
+
+    def open_device(index):
+        opened.append(FakeDevice(index))
+        return opened[-1]
+
+    installed = {"cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", *packages}
+    monkeypatch.setattr(backend_selection, "present_gpu", lambda index=0: gpu)
+    monkeypatch.setattr(backend_selection, "driver_cuda_version", lambda: cuda)
+    monkeypatch.setattr(
+        backend_selection, "installed_version", lambda name: "1.7.1" if name in installed else None
+    )
+    names = ["CUDAExecutionProvider"] if providers else []
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: [*names, "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(device, "open_device", open_device)
+    loader = segments.loader
+    monkeypatch.setattr(
+        segments, "loader", lambda name: FakeSegment if name == "cuda" else loader(name)
+    )
+    return opened
+
+
+def rewrite_manifest(folder, change):
+    """Edit ``manifest.json`` as a dictionary, and make its checksum good again."""
+    from geolrm.engine import manifest as manifests
+
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_bytes(manifests.encode(manifests.decode(json.dumps(content).encode())))

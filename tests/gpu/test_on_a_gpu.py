@@ -1,0 +1,90 @@
+"""On a real GPU, against the CPU's reference; ``geolrm bench gpu`` runs these."""
+
+import numpy as np
+import pytest
+from gpu_bundles import write_tiny_gpu_bundle
+
+from geolrm import Engine
+from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.cuda.rope import rope_calls
+from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.present_gpu import present_gpu
+from geolrm.engine.selection import select_anchors
+from geolrm.engine.voxel_grid import rope_indices, voxel_axis, voxel_centres
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def device():
+    try:
+        present_gpu()
+    except GeoLRMError as error:
+        pytest.skip(str(error))
+    from geolrm.engine.cuda.device import open_device
+
+    return open_device(0)
+
+
+def test_memory_goes_there_and_back(device):
+    array = np.random.default_rng(0).standard_normal((3, 5, 7), np.float32)
+    placed = device.upload(array)
+    np.testing.assert_array_equal(placed.numpy(), array)
+    np.testing.assert_array_equal(placed[1:2].numpy(), array[1:2])
+    device.clear(placed)
+    assert not placed.numpy().any()
+
+
+@pytest.mark.parametrize("selection", ["random", "confident"])
+def test_anchor_selection(device, selection):
+    logits = np.random.default_rng(0).normal(-0.5, 1, (64, 64, 64)).astype(np.float32)
+    kernel, limit = SelectAnchors(64, selection), 16384
+    state = device.upload(np.zeros(kernel.state_bytes // 4, np.int32))
+    placed = [
+        device.upload(logits), device.upload(voxel_axis(64)), state,
+        device.empty((kernel.counts_bytes,), "uint8"), device.empty((limit,), "int32"),
+        device.empty((limit, 3), "float32"),
+    ]  # fmt: skip
+    device.launch(kernel.calls(*(array.address for array in placed), limit=limit, seed=5))
+    expected = select_anchors(logits, limit, seed=5, selection=selection)
+    assert tuple(state.numpy()[:2]) == (limit, expected.num_occupied)
+    np.testing.assert_array_equal(placed[4].numpy(), expected.voxels)
+    np.testing.assert_array_equal(placed[5].numpy(), expected.positions)
+
+
+def test_rope_indices(device):
+    centres = voxel_centres(128).reshape(-1, 3)[::37].copy()
+    indices = device.empty(centres.shape, "int64")
+    placed = device.upload(centres)
+    device.launch(
+        rope_calls(
+            placed.address, indices.address, tokens=len(centres), grid_size=128, xyz_scale=0.5
+        )
+    )
+    np.testing.assert_array_equal(indices.numpy(), rope_indices(centres, 128, 0.5))
+
+
+def test_a_graph_replays_what_was_captured(device):
+    source, target = device.upload(np.arange(8, dtype=np.int32)), device.empty((8,), "int32")
+    replay = device.capture(lambda: device.copy(source, target))
+    device.clear(target)
+    replay()
+    np.testing.assert_array_equal(target.numpy(), np.arange(8))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_whole_engine(device, shoe_views, tmp_path, precision):
+    images, cameras = shoe_views
+    folder = write_tiny_gpu_bundle(tmp_path / "bundle", precision=precision)
+    try:
+        engine = Engine(folder, backend="cuda")
+    except GeoLRMError as error:
+        pytest.skip(str(error))
+    anchors = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 3)).astype(np.float32)
+    expected = Engine(folder, backend="onnxruntime").run(images, cameras, anchors=anchors)
+    tolerance = {"fp32": 1e-4, "fp16": 2e-2}[precision]
+    for _ in range(3):
+        scene = engine.run(images, cameras, anchors=anchors)
+        for field in ("means", "opacities", "scales", "quats", "colors"):
+            got, wanted = (getattr(s.gaussians, field) for s in (scene, expected))
+            np.testing.assert_allclose(got, wanted, atol=tolerance)
