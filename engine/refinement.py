@@ -20,7 +20,7 @@ Parameters = dict[str, NDArray[np.float32]]  # what is optimised, by name
 
 REFERENCE_SIZE = 256  # px, of the pictures that are compared
 DEFAULT_STEPS = 30
-VIEWS_PER_STEP = 2  # a third costs half as much time again for 0.04 dB
+FEWEST_VIEWS_PER_STEP, MOST_VIEWS_PER_STEP = 2, 3  # a third is worth its time from 12 views on
 # Of each parameter at the first step: object units, logits, logarithms, colours.
 RATES = {"means": 2e-3, "logits": 0.15, "log_scales": 0.05, "quats": 0.02, "color": 0.02}
 LAST_RATE = 0.1  # share of the first, reached along a cosine
@@ -65,11 +65,12 @@ def refine(
     mean = {name: np.zeros_like(array) for name, array in current.items()}
     square = {name: np.zeros_like(array) for name, array in current.items()}
     generator = np.random.default_rng(seed)
+    together = min(max(len(views) // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP, len(views))
     waiting: list[int] = []
     for step in range(steps):
-        if len(waiting) < min(VIEWS_PER_STEP, len(views)):
+        if len(waiting) < together:
             waiting = generator.permutation(len(views)).tolist()
-        chosen, waiting = sorted(waiting[:VIEWS_PER_STEP]), waiting[VIEWS_PER_STEP:]
+        chosen, waiting = sorted(waiting[:together]), waiting[together:]
         background = generator.uniform(0, 1, 3).astype(np.float32)
         gradients = _gradients(current, targets, chosen, background, gaussians, threads)
         share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
