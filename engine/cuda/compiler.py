@@ -48,7 +48,7 @@ def require_packages(packages: tuple[str, ...] = PACKAGES) -> None:
 def compiler_version() -> str:
     """Major and minor version of the NVRTC that would be loaded."""
     require_packages()
-    from cuda.bindings import nvrtc  # pyright: ignore[reportMissingImports]
+    from cuda.bindings import nvrtc  # pyright: ignore
 
     try:
         status, major, minor = nvrtc.nvrtcVersion()
@@ -114,7 +114,7 @@ def _key(name: str, arch: str, macros: Mapping[str, str]) -> str:
 def _compile(name: str, arch: str, kind: str, macros: Mapping[str, str]) -> Compiled:
     # NVRTC itself: cuda.core's Program asks the driver its version before it gives out PTX.
     version = compiler_version()
-    from cuda.bindings import nvrtc  # pyright: ignore[reportMissingImports]
+    from cuda.bindings import nvrtc  # pyright: ignore
 
     options = [f"--gpu-architecture={arch}", "--std=c++17", f"--include-path={sources.FOLDER}"]
     options += [f"--define-macro={key}={value}" for key, value in macros.items()]

@@ -67,8 +67,8 @@ class CudaDevice:
     def __init__(self, index: int = 0):
         self._launcher = Launcher(index)
         from cuda.core import (  # pyright: ignore
-            Device,
-            LegacyPinnedMemoryResource,
+            Device,  # pyright: ignore[reportAttributeAccessIssue]
+            LegacyPinnedMemoryResource,  # pyright: ignore[reportAttributeAccessIssue]
         )
 
         self.index = index
