@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from geolrm.bench import gpu_raster
 from geolrm.bench.gpu import engine, kernels, timing
 from geolrm.bench.gpu.report import NotRun, Part, run_part, write
 from geolrm.engine.errors import GeoLRMError
@@ -29,8 +30,23 @@ def run_tests() -> list[dict[str, Any]]:
 
 
 def rasterizer() -> list[dict[str, Any]]:
-    """The CUDA rasterizer against gsplat."""
-    raise NotRun("there is no CUDA rasterizer yet")
+    """The CUDA rasterizer against gsplat, a row for each scene and size."""
+    result = gpu_raster.measure()
+    if result["ours"] != "measured":
+        raise NotRun(result["ours"].removeprefix("not run: "))
+    rows = [flat(row) for row in result["rows"]]
+    return rows if result["gsplat"] == "measured" else [*rows, {"scene": result["gsplat"]}]
+
+
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Percentiles of one measurement as columns of their own."""
+    columns: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            columns |= {f"{key} {name}": inner for name, inner in value.items()}
+        else:
+            columns[key] = value
+    return columns
 
 
 def measure() -> list[Part]:

@@ -10,6 +10,7 @@ from geolrm.engine.cuda.array import DeviceArray, nbytes
 from geolrm.engine.cuda.launch import Call, Launcher
 from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.present_gpu import present_gpu
 
 SMALLEST_STAGING = 1 << 20  # bytes of the first pinned buffer
 
@@ -211,5 +212,10 @@ def _first_line(error: Exception) -> str:
 
 
 def open_device(index: int) -> Device:
-    """The GPU with this number."""
+    """The GPU with this number.
+
+    Raises:
+        GeoLRMError: There is no driver or no such GPU, or a package of the extra is missing.
+    """
+    present_gpu(index)  # says in one sentence what the library would only trip over
     return CudaDevice(index)

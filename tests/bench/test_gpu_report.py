@@ -49,6 +49,18 @@ def test_without_a_gpu_nothing_is_written(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_rasterizer_lists_itself_as_not_run():
+@pytest.mark.parametrize("peer", ["measured", "not run: gsplat is missing"])
+def test_the_rasterizers_rows_are_flat(monkeypatch, peer):
+    rows = [{"scene": "ball", "px": 512, "graph": {"p50_ms": 0.2, "p99_ms": 0.3}}]
+    result = {"ours": "measured", "gsplat": peer, "rows": rows}
+    monkeypatch.setattr(command.gpu_raster, "measure", lambda: result)
     part = run_part("Rasterizer", command.rasterizer, "measured")
-    assert part.status == "not run: there is no CUDA rasterizer yet"
+    assert part.rows[0] == {"scene": "ball", "px": 512, "graph p50_ms": 0.2, "graph p99_ms": 0.3}
+    assert part.rows[1:] == ([] if peer == "measured" else [{"scene": peer}])
+
+
+def test_a_rasterizer_without_a_gpu_is_listed_as_not_run(monkeypatch):
+    result = {"ours": "not run: no NVIDIA driver was found", "gsplat": "", "rows": []}
+    monkeypatch.setattr(command.gpu_raster, "measure", lambda: result)
+    part = run_part("Rasterizer", command.rasterizer, "measured")
+    assert part.status == "not run: no NVIDIA driver was found"
