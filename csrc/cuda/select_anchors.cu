@@ -1,7 +1,7 @@
-// From occupancy logits to anchors: engine/selection.py's select_anchors without the host. Ranks are
-// selected digit by digit (four histograms of 256), then the chosen voxels are compacted in raster
-// order. What is too large for one block passes through global memory between launches, so the whole
-// is a fixed sequence that a CUDA graph can hold.
+// From occupancy logits to anchors: engine/selection.py's select_anchors without the host. Ranks
+// are selected digit by digit (four histograms of 256), then the chosen voxels are compacted in
+// raster order. What is too large for one block passes through global memory between launches, so
+// the whole is a fixed sequence that a CUDA graph can hold.
 #include "cuda/scan.h"
 
 #ifndef GEOLRM_LOGITS
@@ -19,10 +19,10 @@ constexpr int kDigits = 256;
 
 // Lives in global memory between the launches; zero before the first.
 struct Selection {
-  int kept, occupied;   // the result
-  Bits threshold;       // rank of the last voxel that is kept: its high digits while they are sought
-  int left;             // voxels still to be kept among those of the threshold's digits
-  int whole;            // 1: all occupied voxels are kept
+  int kept, occupied;  // the result
+  Bits threshold;      // rank of the last voxel that is kept: its high digits while they are sought
+  int left;            // voxels still to be kept among those of the threshold's digits
+  int whole;           // 1: all occupied voxels are kept
   Bits histogram[kDigits];
 };
 
@@ -45,11 +45,11 @@ GEOLRM_DEVICE Bits classify(int voxel, const Logit* logits, int voxels, int conf
 
 }  // namespace geolrm
 
-// Counts the digit at `shift` of the occupied voxels' ranks, among those whose higher digits are the
-// threshold's. logits [voxels].
+// Counts the digit at `shift` of the occupied voxels' ranks, among those whose higher digits are
+// the threshold's. logits [voxels].
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
-count_digits(const geolrm::Logit* __restrict__ logits, int voxels, int confident, int key,
-             int shift, geolrm::Selection* state) {
+    count_digits(const geolrm::Logit* __restrict__ logits, int voxels, int confident, int key,
+                 int shift, geolrm::Selection* state) {
   using namespace geolrm;
   GEOLRM_SHARED Bits counts[kDigits];
   counts[threadIdx.x] = 0;
@@ -72,8 +72,7 @@ count_digits(const geolrm::Logit* __restrict__ logits, int voxels, int confident
 }
 
 // Fixes the threshold's digit at `shift`; one block. Leaves the histogram zero.
-GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
-choose_digit(int limit, int shift, geolrm::Selection* state) {
+GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2) choose_digit(int limit, int shift, geolrm::Selection* state) {
   using namespace geolrm;
   const Bits digit = threadIdx.x, count = state->histogram[digit];
   Bits total;
@@ -95,8 +94,8 @@ choose_digit(int limit, int shift, geolrm::Selection* state) {
 
 // counts[block] = voxels of a block ahead of the threshold, counts[blocks + block] those on it.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
-count_kept(const geolrm::Logit* __restrict__ logits, int voxels, int confident, int key,
-           const geolrm::Selection* state, int* counts) {
+    count_kept(const geolrm::Logit* __restrict__ logits, int voxels, int confident, int key,
+               const geolrm::Selection* state, int* counts) {
   using namespace geolrm;
   const int first = blockIdx.x * kPerBlock + threadIdx.x * kPerThread;
   Bits mine = 0, total;
@@ -111,8 +110,7 @@ count_kept(const geolrm::Logit* __restrict__ logits, int voxels, int confident, 
 }
 
 // Turns the counts into sums over the blocks before; one block. Also the number that is kept.
-GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
-sum_counts(int blocks, int* counts, geolrm::Selection* state) {
+GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2) sum_counts(int blocks, int* counts, geolrm::Selection* state) {
   using namespace geolrm;
   Bits ahead = 0, on = 0;
   for (int first = 0; first < blocks; first += kScanThreads) {
@@ -137,10 +135,10 @@ sum_counts(int blocks, int* counts, geolrm::Selection* state) {
 // chosen [limit] gets flat voxel indices in raster order, positions [limit, 3] their centres; what
 // is left of both is -1 and 0. axis [side] holds the centres along one axis.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
-write_anchors(const geolrm::Logit* __restrict__ logits, const float* __restrict__ axis, int voxels,
-              int side, int confident, int key, int limit, const geolrm::Selection* state,
-              const int* __restrict__ counts, int* __restrict__ chosen,
-              float* __restrict__ positions) {
+    write_anchors(const geolrm::Logit* __restrict__ logits, const float* __restrict__ axis,
+                  int voxels, int side, int confident, int key, int limit,
+                  const geolrm::Selection* state, const int* __restrict__ counts,
+                  int* __restrict__ chosen, float* __restrict__ positions) {
   using namespace geolrm;
   const int first = blockIdx.x * kPerBlock + threadIdx.x * kPerThread;
   Bits classes[kPerThread], mine = 0, total;
