@@ -67,11 +67,12 @@ def limited_memory():
         return
     import resource
 
-    old = resource.getrlimit(resource.RLIMIT_AS)
+    # Of writable memory: address space would count what threads only reserve for their heaps.
+    old = resource.getrlimit(resource.RLIMIT_DATA)
     with open("/proc/self/statm") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MEMORY, old[1]))
+        used = int(file.read().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (used + MOST_MEMORY, old[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, old)
+        resource.setrlimit(resource.RLIMIT_DATA, old)
