@@ -11,6 +11,8 @@ quotes. On the command line it follows `error: ` on standard error, and the exit
 input and 1 for the rest (no such package, no surface, out of memory); 130 after an interrupt. In
 Python they are `InputError`, `BundleError` and `CheckpointError`, all of them `GeoLRMError`.
 
+Not every message stands here yet: those of GPU builds and some of training and export are missing.
+
 Each message below is brought about by the tests, which hold this page against `tests/errors/`: to
 add one, add a `Case` to the list of its group there and run `python tests/errors/page.py`.
 """
