@@ -3,6 +3,7 @@
 2,000 inputs for each reader; ``make fuzz`` takes 100,000.
 """
 
+import copy
 import io
 import json
 import os
@@ -79,7 +80,8 @@ def changed_transforms(draw):
             for key in path[:-1]:
                 place = place[key]
             if draw(st.integers(0, 3)):
-                place[path[-1]] = draw(st.sampled_from(VALUES))
+                # a copy: a later change would reach into the shared list
+                place[path[-1]] = copy.deepcopy(draw(st.sampled_from(VALUES)))
             else:
                 del place[path[-1]]
         except (KeyError, IndexError, TypeError):
