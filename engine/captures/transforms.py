@@ -1,6 +1,7 @@
 """NeRF/Blender ``transforms*.json`` and nerfstudio ``transforms.json``."""
 
 import math
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def _with_mask(
     if name is None:
         return image
     if not isinstance(name, str) or not name:
-        raise InputError(f"{where}: mask_path is {name!r}; it must name the frame's mask")
+        raise InputError(
+            f"{where}: mask_path is {reprlib.repr(name)}; it must name the frame's mask"
+        )
     return with_alpha(image, reader.read(find_image(folder, name, where), where), name, where)
 
 
@@ -95,7 +98,7 @@ def _intrinsics(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> N
     model = fields.get("camera_model", "PINHOLE")
     if model not in PINHOLE_MODELS:
         raise InputError(
-            f"{where}: camera_model is {model!r}; only pinhole cameras are supported "
+            f"{where}: camera_model is {reprlib.repr(model)}; only pinhole cameras are supported "
             f"({', '.join(PINHOLE_MODELS)}): undistort the images first"
         )
     listed_width = positive(fields, "w", where) or width
