@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 
+from geolrm.engine.cuda.tensorrt_segment import collecting_logger
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.manifest import Dim, EngineIdentity, GpuSegmentStep, Range, TensorSpec
 from geolrm.export.backend_choice import Target
@@ -67,7 +68,7 @@ class EngineBuilder:
     ):
         self.trt, self.package, self.target, self.profile = tensorrt, package, target, profile
         self.precision, self.kernels, self.progress = precision, kernels, progress
-        self.logger = _collecting_logger(tensorrt)
+        self.logger = collecting_logger(tensorrt)
         self.timing_cache = timing_cache
 
     @property
@@ -175,21 +176,6 @@ def load_tensorrt(package: str) -> ModuleType:
     except Exception as error:  # a missing library is an OSError, a missing symbol an ImportError
         reason = " ".join(str(error).split())
         raise GeoLRMError(f"{package} is installed but does not load: {reason}") from error
-
-
-def _collecting_logger(trt: ModuleType) -> Any:
-    """A logger that keeps errors for the one sentence, and prints nothing."""
-
-    class Logger(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.lines: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.lines.append(" ".join(message.split()))
-
-    return Logger()
 
 
 def _monitor(trt: ModuleType, title: str, progress: Progress) -> Any:

@@ -29,7 +29,7 @@ class Runtime:
     def __init__(self, package: str):
         self.trt = load_module(package)
         self.package = package
-        self.logger = _collecting_logger(self.trt)
+        self.logger = collecting_logger(self.trt)
         self.runtime = self.trt.Runtime(self.logger)
 
     def load(self, path: Path, device: Device) -> "TensorRtSegment":
@@ -100,7 +100,7 @@ class TensorRtSegment:
         return GeoLRMError(f"{self._runtime.package} cannot {action} {self._name}: {reason}")
 
 
-def _collecting_logger(trt: ModuleType) -> Any:
+def collecting_logger(trt: ModuleType) -> Any:
     """A logger that keeps errors for the one sentence, and prints nothing."""
 
     class Logger(trt.ILogger):
