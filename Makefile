@@ -13,6 +13,9 @@ SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type
 # What the GPU tests compile and build with; none of it needs a GPU.
 GPU_BUILDERS := cuda-bindings cuda-core nvidia-cuda-nvrtc tensorrt-cu13-bindings tensorrt-rtx
 
+# Two workers, a file of tests to one of them: many tests wait for one thread.
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
 ORACLE := tests/oracle/node_modules
 
 .PHONY: demo test lint oracle fuzz sanitize bench bench-released clean
