@@ -8,6 +8,12 @@
 #include <immintrin.h>
 #endif
 
+#if defined(_MSC_VER)
+#define GEOLRM_NOINLINE __declspec(noinline)
+#else
+#define GEOLRM_NOINLINE __attribute__((noinline))
+#endif
+
 namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
 
