@@ -1,7 +1,7 @@
 // Front-to-back compositing of one 4x4 block, its sixteen pixels in registers.
 #pragma once
 
-#include "exact_alpha.h"
+#include "exact_pixels.h"
 #include "kernel.h"
 #include "lanes.h"
 #include "project.h"
@@ -11,24 +11,23 @@ namespace {
 
 struct BlendLimits {
   float log2_alpha_min, alpha_max, transmittance_min;
-  float log2_opaque;  // only splats above can take T from kLimitWeight to the limit at once
+  // A pixel is finished by the splat that takes T to the limit or below, and that splat is left
+  // out. Where one nearly opaque splat does so from above `weight`, what float rounds off 1 - alpha
+  // would decide over that weight: from `near_low` to `near_high` double decides instead.
+  float weight, near_low, near_high;
 };
 
-// A pixel is finished by the splat that takes T to the limit or below, and that splat is left out:
-// where one nearly opaque splat does so from far above, float's rounding of 1 - alpha would decide
-// over a weight of up to alpha_max. Within this share of the limit, double decides instead.
-constexpr float kLimitBand = 2e-3f;
-constexpr float kLimitWeight = 4e-3f;  // what a pixel may be off by without it
+constexpr float kLimitBand = 2e-3f;    // of the limit, on either side
+constexpr float kLimitWeight = 4e-3f;  // what a pixel may be off by without double
 
-// What double needs of the block at hand.
-struct ExactPass {
-  const TileTask* task;
+// The block at hand, for ExactPixels.
+struct ExactBlock {
+  ExactPixels* pixels;
   const uint32_t* ids;  // of the records
-  int x, y;             // of the block, px
+  int x, y;             // px
 
-  double operator()(int record, int lane) const {
-    return exact_pass(task->model->packed()[ids[record]], *task->view, *task->parameters,
-                      x + lane % kBlock + 0.5, y + lane / kBlock + 0.5);
+  bool counts(int record, int lane, float before) const {
+    return pixels->counts(ids[record], x + lane % kBlock, y + lane / kBlock, before);
   }
 };
 
@@ -50,49 +49,49 @@ inline Floats alpha_at(const Record& s, const Floats& x, const Floats& y,
   return keep(inside, min(exp2(e), splat(limits.alpha_max)));
 }
 
-// Whether a lane, that was at `start`, may have fallen from above kLimitWeight to near the limit or
+// T behind a splat. One rounding where there is fused arithmetic.
+inline Floats behind(const Floats& running, const Floats& alpha) {
+  return fnma(running, alpha, running);
+}
+
+// Whether a lane, that was at `start`, may have fallen from above the weight to near the limit or
 // below it in one step. `last`: T behind the last splat that counted.
 inline bool needs_double(const Floats& start, const Floats& running, const Floats& last,
                          const BlendLimits& limits) {
-  const Floats weight = splat(kLimitWeight);
-  const Floats band = splat(limits.transmittance_min * (1.0f + kLimitBand));
-  const Mask fell = both(greater(start, weight), at_least(band, running));
-  if (!any(fell)) return false;
-  return any(both(fell, greater(last, weight))) || any(both(fell, at_least(band, last)));
+  const Floats weight = splat(limits.weight), near = splat(limits.near_high);
+  const Mask fell = both(at_least(near, running), greater(start, weight));
+  return any(fell) &&
+         (any(both(fell, greater(last, weight))) || any(both(fell, at_least(near, last))));
 }
 
-// `next`, moved to the side of the limit where double finds T (1 - alpha). It depends on the pixel
-// and what lies before it alone, not on tiles, batches or passes.
-inline Floats settle(const Floats& running, const Floats& next, int record, const ExactPass& exact,
+// `next`, moved to the side of the limit where double finds it.
+inline Floats settle(const Floats& running, const Floats& next, int record, const ExactBlock& exact,
                      const BlendLimits& limits) {
-  const float limit = limits.transmittance_min;
-  const Mask near = both(at_least(next, splat(limit * (1.0f - kLimitBand))),
-                         at_least(splat(limit * (1.0f + kLimitBand)), next));
-  if (!any(both(near, greater(running, splat(kLimitWeight))))) return next;
+  const Mask near =
+      both(at_least(next, splat(limits.near_low)), at_least(splat(limits.near_high), next));
+  if (!any(both(near, greater(running, splat(limits.weight))))) return next;
   alignas(64) float before[kLanes], after[kLanes];
   store(before, running);
   store(after, next);
+  const float limit = limits.transmittance_min;
   for (int i = 0; i < kLanes; ++i) {
-    if (!(before[i] > kLimitWeight && after[i] >= limit * (1.0f - kLimitBand) &&
-          after[i] <= limit * (1.0f + kLimitBand))) {
-      continue;
-    }
-    const bool counts = before[i] * exact(record, i) > limit;
+    if (!(before[i] > limits.weight)) continue;
+    if (!(after[i] >= limits.near_low && after[i] <= limits.near_high)) continue;
+    const bool counts = exact.counts(record, i, before[i]);
     if (counts != (after[i] > limit)) after[i] = counts ? limit * (1.0f + 2e-7f) : limit;
   }
   return load(after);
 }
 
-// Composites the records in `mask` at the pixels from (x0, y0) of the records' cell. A finished
-// pixel's running product stays at or below the limit, as it only falls: that alone keeps later
-// splats out, with no mask to carry along. `opaque`: whether a record is above log2_opaque.
+// Composites the records in `mask` at the pixels from (x0, y0), px from the corner of the records'
+// cell. A finished pixel's running product stays at or below the limit, as it only falls: that
+// alone keeps later splats out, with no mask to carry along.
 template <bool kCull, bool kDouble>
-inline BlockFate blend_block(BlockState& state, const Record* records, uint64_t mask, float x0,
-                             float y0, bool opaque, const ExactPass* exact,
-                             const BlendLimits& limits) {
+GEOLRM_INLINE BlockFate blend_block(BlockState& state, const Record* records, uint64_t mask,
+                                    float x0, float y0, const ExactBlock* exact,
+                                    const BlendLimits& limits) {
   const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
-  const Floats zero = splat(0.0f), one = splat(1.0f);
-  const Floats least = splat(limits.transmittance_min);
+  const Floats zero = splat(0.0f), least = splat(limits.transmittance_min);
   const Floats stored = load(state.transmittance);
   Floats running = keep(greater(stored, zero), stored);
   Floats last = stored;
@@ -102,7 +101,7 @@ inline BlockFate blend_block(BlockState& state, const Record* records, uint64_t 
   for (; mask; mask &= mask - 1) {
     const Record& s = records[lowest_bit(mask)];
     const Floats alpha = alpha_at(s, x, y, limits);
-    Floats next = mul(running, sub(one, alpha));
+    Floats next = behind(running, alpha);
     if (kDouble) next = settle(running, next, lowest_bit(mask), *exact, limits);
     const Mask counts = greater(next, least);
     const Floats weight = keep(counts, mul(running, alpha));
@@ -117,7 +116,7 @@ inline BlockFate blend_block(BlockState& state, const Record* records, uint64_t 
       break;
     }
   }
-  if (!kDouble && opaque && needs_double(load(state.transmittance), running, last, limits)) {
+  if (!kDouble && needs_double(load(state.transmittance), running, last, limits)) {
     return BlockFate::kUndecided;
   }
   const Mask open = greater(running, least);
@@ -133,10 +132,10 @@ inline BlockFate blend_block(BlockState& state, const Record* records, uint64_t 
 
 template <bool kCull>
 GEOLRM_NOINLINE BlockFate blend_block_in_double(BlockState& state, const Record* records,
-                                                uint64_t mask, const ExactPass& exact,
+                                                uint64_t mask, float x0, float y0,
+                                                const ExactBlock& exact,
                                                 const BlendLimits& limits) {
-  return blend_block<kCull, true>(state, records, mask, static_cast<float>(exact.x % kCell),
-                                  static_cast<float>(exact.y % kCell), true, &exact, limits);
+  return blend_block<kCull, true>(state, records, mask, x0, y0, &exact, limits);
 }
 
 }  // namespace

@@ -24,10 +24,10 @@ struct alignas(64) Scratch : TileScratch {
   Record records[kBatch];
   BlockRows rows[kBatch];
   uint64_t masks[kTileArea];  // which of the batch touch a block
-  uint64_t opaque;            // which of the batch are above BlendLimits::log2_opaque
   Buckets buckets;
   AliveSums sums;
   uint32_t pending[kBatch];
+  ExactPixels exact;
 };
 
 class StageTimer {
@@ -57,8 +57,8 @@ inline void prefetch(const void* address) {
 
 // Projects the pending splats and finds which of them touch each unfinished block; `touched` gets
 // the blocks with any.
-inline void bin_batch(const TileTask& task, Scratch& s, int count, const BlendLimits& limits,
-                      uint64_t* touched, StageClock& clock, StageTimer& timer) {
+inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
+                      StageClock& clock, StageTimer& timer) {
   const View& view = *task.view;
   const int first_x = task.tile_x * view.tile_blocks * kBlock;
   const int first_y = task.tile_y * view.tile_blocks * kBlock;
@@ -68,7 +68,6 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, const BlendLi
   uint64_t alive[4];
   std::memcpy(alive, s.tile->alive.rows, sizeof(alive));
   for (int w = 0; w < 4; ++w) touched[w] = 0;
-  s.opaque = 0;
   std::memset(s.rows + count, 0, (kBatch - count) * sizeof(BlockRows));
   for (int begin = 0; begin < count; begin += kLanes) {
     const int lanes = std::min(kLanes, count - begin);
@@ -84,7 +83,6 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, const BlendLi
       std::memcpy(s.rows[item].rows, words, sizeof(words));
       if (!(words[0] | words[1] | words[2] | words[3])) continue;
       for (int w = 0; w < 4; ++w) touched[w] |= words[w];
-      s.opaque |= uint64_t{p.log2_opacity[lane] > limits.log2_opaque} << item;
       s.records[item] = record_of(p, lane, *task.model, s.pending[item], view);
     }
     timer.lap(clock.bin);
@@ -94,25 +92,31 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, const BlendLi
   clock.splats += count;
 }
 
+// Not inline: within walk_tile the compiler no longer keeps the constants of blending at hand.
 template <bool kCull>
-inline void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touched,
-                        const BlendLimits& limits, StageClock& clock) {
+GEOLRM_NOINLINE void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touched,
+                                 const BlendLimits& limits, StageClock& clock) {
   const View& view = *task.view;
-  const int first_x = task.tile_x * view.tile_blocks, first_y = task.tile_y * view.tile_blocks;
+  const int first_x = task.tile_x * view.tile_blocks * kBlock;
+  const int first_y = task.tile_y * view.tile_blocks * kBlock;
+  const float cell_x = static_cast<float>(first_x % kCell);
+  const float cell_y = static_cast<float>(first_y % kCell);
   bool changed = false;
   for (int w = 0; w < 4; ++w) {
     for (uint64_t bits = touched[w]; bits; bits &= bits - 1) {
       const int block = 64 * w + lowest_bit(bits);
       const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
       if (task.timed) clock.block_pairs += count_bits(s.masks[block]);
-      const int x = (first_x + column) * kBlock, y = (first_y + row) * kBlock;
+      const float x0 = cell_x + static_cast<float>(column * kBlock);
+      const float y0 = cell_y + static_cast<float>(row * kBlock);
       BlockState& state = s.tile->blocks[block];
-      BlockFate fate = blend_block<kCull, false>(
-          state, s.records, s.masks[block], static_cast<float>(x % kCell),
-          static_cast<float>(y % kCell), (s.masks[block] & s.opaque) != 0, nullptr, limits);
+      BlockFate fate =
+          blend_block<kCull, false>(state, s.records, s.masks[block], x0, y0, nullptr, limits);
       if (fate == BlockFate::kUndecided) {
-        const ExactPass exact = {&task, s.pending, x, y};
-        fate = blend_block_in_double<kCull>(state, s.records, s.masks[block], exact, limits);
+        const ExactBlock exact = {&s.exact, s.pending, first_x + column * kBlock,
+                                  first_y + row * kBlock};
+        fate =
+            blend_block_in_double<kCull>(state, s.records, s.masks[block], x0, y0, exact, limits);
       }
       if (kCull && fate == BlockFate::kFinished) {
         s.tile->alive.rows[row] = static_cast<uint16_t>(s.tile->alive.rows[row] & ~(1u << column));
@@ -137,8 +141,9 @@ inline BlendLimits limits_of(const TileTask& task) {
   limits.log2_alpha_min = -task.view->log2_inv_alpha_min;
   limits.alpha_max = static_cast<float>(task.parameters->alpha_max);
   limits.transmittance_min = task.view->transmittance_limit;
-  const float pass = 1.01f * limits.transmittance_min * (1.0f + kLimitBand) / kLimitWeight;
-  limits.log2_opaque = pass < 1.0f ? std::log2(1.0f - pass) : -1e30f;
+  limits.weight = std::max(kLimitWeight, 1.01f * task.view->clamped_run);
+  limits.near_low = limits.transmittance_min * (1.0f - kLimitBand);
+  limits.near_high = limits.transmittance_min * (1.0f + kLimitBand);
   return limits;
 }
 
@@ -146,14 +151,15 @@ inline BlendLimits limits_of(const TileTask& task) {
 // blend(count, touched) gets each batch once it is listed by blocks.
 template <bool kCull, class Blend>
 inline void walk_tile(const TileTask& task, Scratch& s, StageClock& clock, StageTimer& timer,
-                      const BlendLimits& limits, const Blend& blend) {
+                      const Blend& blend) {
   if (task.entries.count == 0) return;
+  s.exact.start_tile(task);
   uint64_t* const keys = task.keys;
   int pending = 0;
   const auto flush = [&] {
     timer.lap(clock.sort);
     uint64_t touched[4];
-    bin_batch(task, s, pending, limits, touched, clock, timer);
+    bin_batch(task, s, pending, touched, clock, timer);
     blend(pending, touched);
     timer.lap(clock.blend);
     pending = 0;
@@ -190,7 +196,7 @@ inline bool draw_tile(const TileTask& task, Scratch& s, StageClock& clock) {
   s.sums.rebuild(s.tile->alive);
   timer.lap(clock.write);
   const BlendLimits limits = limits_of(task);
-  walk_tile<kCull>(task, s, clock, timer, limits, [&](int, const uint64_t* touched) {
+  walk_tile<kCull>(task, s, clock, timer, [&](int, const uint64_t* touched) {
     blend_batch<kCull>(task, s, touched, limits, clock);
   });
   const bool finished = kCull && !s.sums.any();

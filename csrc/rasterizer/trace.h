@@ -9,12 +9,12 @@ namespace {
 
 // During the walk a block's state holds T, and in color[0] how many of the block's entries, in
 // order, each pixel has seen up to the last that counted. Returns whether any is unfinished.
+// The same arithmetic as in blending, so that the same splats count.
 template <bool kDouble = false>
 inline bool trace_block(BlockState& state, const Record* records, uint64_t mask, float position,
-                        const ExactPass& exact, const BlendLimits& limits) {
+                        float x0, float y0, const ExactBlock& exact, const BlendLimits& limits) {
   const uint64_t all = mask;
-  const Floats x = add(load(kLaneX), splat(static_cast<float>(exact.x % kCell)));
-  const Floats y = add(load(kLaneY), splat(static_cast<float>(exact.y % kCell)));
+  const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
   const Floats zero = splat(0.0f), one = splat(1.0f), least = splat(limits.transmittance_min);
   const Floats stored = load(state.transmittance);
   Floats running = keep(greater(stored, zero), stored), last = stored;
@@ -22,7 +22,7 @@ inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
   bool alive = true;
   for (; mask; mask &= mask - 1) {
     const Floats alpha = alpha_at(records[lowest_bit(mask)], x, y, limits);
-    Floats next = mul(running, sub(one, alpha));
+    Floats next = behind(running, alpha);
     if (kDouble) next = settle(running, next, lowest_bit(mask), exact, limits);
     running = next;
     const Mask counts = greater(running, least);
@@ -36,7 +36,7 @@ inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
   }
   if constexpr (!kDouble) {
     if (needs_double(stored, running, last, limits)) {
-      return trace_block<true>(state, records, all, position, exact, limits);
+      return trace_block<true>(state, records, all, position, x0, y0, exact, limits);
     }
   }
   store(state.transmittance, select(greater(running, least), last, min(last, sub(zero, last))));
@@ -69,9 +69,10 @@ inline void trace_batch(const TileTask& task, Scratch& s, int count, const uint6
       const int64_t segment = recording.segment_count++;
       recording.segments[segment] = {first, entries, last_segment[block]};
       last_segment[block] = static_cast<int32_t>(segment);
-      const bool alive = trace_block(
-          s.tile->blocks[block], s.records, s.masks[block], seen[block],
-          {&task, s.pending, (first_x + column) * kBlock, (first_y + row) * kBlock}, limits);
+      const int x = (first_x + column) * kBlock, y = (first_y + row) * kBlock;
+      const bool alive = trace_block(s.tile->blocks[block], s.records, s.masks[block], seen[block],
+                                     static_cast<float>(x % kCell), static_cast<float>(y % kCell),
+                                     {&s.exact, s.pending, x, y}, limits);
       seen[block] += static_cast<float>(entries);
       if (!alive) {
         s.tile->alive.rows[row] = static_cast<uint16_t>(s.tile->alive.rows[row] & ~(1u << column));
@@ -170,7 +171,7 @@ inline void trace_tile(const TileTask& task, const ImageGradients& gradients, Sc
     last_segment[block] = -1;
     seen[block] = 0;
   }
-  walk_tile<true>(task, s, clock, timer, limits, [&](int count, const uint64_t* touched) {
+  walk_tile<true>(task, s, clock, timer, [&](int count, const uint64_t* touched) {
     trace_batch(task, s, count, touched, limits, recording, last_segment, seen);
   });
   const int first_x = task.tile_x * task.view->tile_blocks;
