@@ -111,7 +111,8 @@ class Cameras:
             raise InputError(
                 f"intrinsics have shape {pixels.shape}; they must be [3, 3] or [V, 3, 3]"
             )
-        if pixels[..., 0, 0].max(initial=0) <= 10:
+        longest = pixels[..., 0, 0].max(initial=0)
+        if longest <= 10 and longest < 0.1 * width:  # in pixels, views wider than 157 degrees
             raise InputError(
                 f"intrinsics have fx = {pixels[..., 0, 0].max():g}, but from_opencv expects "
                 "pixels; pass normalised intrinsics to Cameras(c2w, intrinsics) instead"

@@ -34,13 +34,15 @@ class Gaussians:
     def __post_init__(self) -> None:
         if (self.colors is None) == (self.sh is None):
             raise InputError("Gaussians need either colors [N, 3] or sh [N, K, 3], and not both")
-        means = np.ascontiguousarray(self.means, np.float32)
+        means = _float32("means", self.means)
+        if means.ndim != 2 or means.shape[1] != 3:
+            raise InputError(f"means has shape {means.shape}; it must be (N, 3)")
         count = len(means)
         shapes = {"means": (3,), "opacities": (), "scales": (3,), "quats": (4,)}
         if self.colors is not None:
             shapes["colors"] = (3,)
         for name, tail in shapes.items():
-            array = np.ascontiguousarray(getattr(self, name), np.float32)
+            array = _float32(name, getattr(self, name))
             if array.shape != (count, *tail):
                 raise InputError(
                     f"{name} has shape {array.shape}; with {count} means it must be "
@@ -48,7 +50,7 @@ class Gaussians:
                 )
             object.__setattr__(self, name, array)
         if self.sh is not None:
-            sh = np.ascontiguousarray(self.sh, np.float32)
+            sh = _float32("sh", self.sh)
             if sh.ndim != 3 or sh.shape[0] != count or sh.shape[1:] not in (
                 (1, 3), (4, 3), (9, 3), (16, 3),
             ):  # fmt: skip
@@ -133,3 +135,22 @@ class Gaussians:
         from geolrm.engine.formats.splat_files import save
 
         save(self, path, up=up, raw=raw)
+
+
+def _float32(name: str, value: ArrayLike) -> Array:
+    """Contiguous float32 of real numbers; colours of 8 bits would be 255 times too bright."""
+    dtype = getattr(value, "dtype", np.dtype(np.float32))
+    if isinstance(dtype, np.dtype) and (
+        dtype.kind not in "fiu" or (name == "colors" and dtype == np.uint8)
+    ):
+        remedy = " / 255" if dtype == np.uint8 else ""
+        raise InputError(
+            f"{name} has dtype {dtype}; it must be float32. Convert it with "
+            f"astype(numpy.float32){remedy}"
+        )
+    try:
+        with np.errstate(over="ignore"):  # becomes infinity, which drawing names
+            array = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is not an array of numbers of one shape") from None
+    return np.ascontiguousarray(array) if array.ndim else array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import weakref
 from collections.abc import Sequence
@@ -11,7 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from geolrm import _C
+from geolrm.engine.errors import InputError
 
+LARGEST_SIDE = 16384  # px
+MOST_THREADS = 256  # each takes half a megabyte
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -101,18 +105,33 @@ def render(
         near: splats with a camera z below this are not drawn, in scene units.
         eps2d: added to the diagonal of projected covariances, in square pixels.
         alpha_max: clamp of one splat's alpha. A pixel ends before the splat that would take its
-            transmittance to 1e-4; where float32 and exact arithmetic disagree about which that is,
-            alpha differs by up to 1e-4 / (1 - alpha_max), 0.01 at 0.99 and 0.1 at 0.999, and rgb
-            by that times the difference of the colours. It is rare.
+            transmittance to 1e-4. Which splat that is, double decides where more than 0.004 of
+            the pixel hangs on it, or more than 0.0099 at 0.99; float elsewhere.
         antialiased: scale opacities by what `eps2d` adds to a splat's area.
-        threads: at most this many; None for all cores. It never changes the image.
-        out: images to write into, instead of new ones.
+        threads: at most this many, and at most 256; None for all cores. It never changes the
+            image.
+        out: images to write into, instead of new ones: float32, contiguous, of one V and size.
+
+    A splat of opacity below 1/255, of a scale so small or large that its ellipse has no area or
+    none in float32, or with its centre nearer than ``near``, is not drawn. Quaternions may have any
+    positive length. No views or no splats are fine.
 
     Raises:
-        ValueError: a scene, camera or size that cannot be drawn, and what to do about it.
+        ValueError: a scene, camera or option that cannot be drawn, and what to do about it.
+        TypeError: an array of another type than float.
     """
+    for name, given, attributes in (
+        ("gaussians", gaussians, ("means", "opacities", "scales", "quats")),
+        ("cameras", cameras, ("c2w", "intrinsics")),
+    ):
+        missing = [attribute for attribute in attributes if not hasattr(given, attribute)]
+        if missing:
+            raise InputError(
+                f"{name} is a {type(given).__name__} without {missing[0]}; pass "
+                f"{name.title()}, or what has {', '.join(attributes)}"
+            )
     w2c, intrinsics = to_opencv(cameras.c2w, cameras.intrinsics, size)
-    parameters = _C.RasterParameters(
+    parameters = raster_parameters(
         background=background,
         near=near,
         eps2d=eps2d,
@@ -143,6 +162,8 @@ def render_opencv(
     w2c = np.asarray(w2c, np.float64)
     if out is None:
         out = Renders.empty(len(w2c), (width, height))
+    else:
+        _check_out(out)
     model.render(
         w2c,
         np.asarray(intrinsics, np.float64),
@@ -158,23 +179,75 @@ def render_opencv(
     return out
 
 
+def raster_parameters(**given: Any) -> _C.RasterParameters:
+    """The numbers of the splatting mathematics, checked; those not given have their defaults."""
+    for name, value in given.items():
+        if name == "background":
+            try:
+                color = np.asarray(value, np.float64)
+            except (TypeError, ValueError):
+                color = np.empty(0)
+            if color.shape != (3,):
+                raise InputError(
+                    f"background is {value!r}; it must be three numbers: red, green and blue, "
+                    "black at 0 and white at 1"
+                )
+            given[name] = tuple(color.tolist())
+        elif name == "antialiased":
+            if not isinstance(value, bool | np.bool_):
+                raise InputError(f"antialiased is {value!r}; it must be True or False")
+        else:
+            try:
+                given[name] = float(value)
+            except (TypeError, ValueError):
+                raise InputError(f"{name} is {value!r}; it must be a number") from None
+    return _C.RasterParameters(**given)
+
+
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
     """Width and height as integers, or a ValueError."""
     try:
         width, height = (int(side) for side in size)
         whole = (width, height) == tuple(size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
-        raise ValueError(f"size is {size!r}; it must be two whole numbers: (width, height) in px")
+        raise InputError(f"size is {size!r}; it must be two whole numbers: (width, height) in px")
+    for side in (width, height):
+        if not 1 <= side <= LARGEST_SIDE:
+            raise InputError(
+                f"image side is {side}; it must lie in [1, {LARGEST_SIDE}] px. Render larger "
+                "images in parts"
+            )
     return width, height
 
 
 def check_threads(threads: int | None) -> int:
     """The native form of `threads`: 0 for all cores."""
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads}; it must be 1 or more, or None for all cores")
-    return threads or 0
+    if threads is None:
+        return 0
+    try:
+        count = operator.index(threads)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise InputError(
+            f"threads is {threads!r}; it must be a whole number, 1 or more, or None for all cores"
+        )
+    return min(count, MOST_THREADS)
+
+
+def _check_out(out: Renders) -> None:
+    arrays = [getattr(out, name, None) for name in ("rgb", "alpha", "depth")]
+    if not all(isinstance(array, np.ndarray) for array in arrays):
+        raise InputError(
+            f"out is a {type(out).__name__}; it must be Renders, such as Renders.empty(views, size)"
+        )
+    for i in range(3):
+        if np.may_share_memory(arrays[i], arrays[i - 1]):
+            raise InputError(
+                "out has images that share memory; rgb, alpha and depth must be arrays of their own"
+            )
 
 
 def to_opencv(
@@ -185,17 +258,19 @@ def to_opencv(
     c2w = np.asarray(c2w, np.float64)
     intrinsics = np.asarray(intrinsics, np.float64)
     if c2w.ndim != 3 or c2w.shape[1:] != (4, 4):
-        raise ValueError(f"cameras.c2w has shape {list(c2w.shape)}; it must be [V, 4, 4]")
+        raise InputError(f"cameras.c2w has shape {list(c2w.shape)}; it must be [V, 4, 4]")
     if intrinsics.shape != (len(c2w), 3, 3):
-        raise ValueError(
+        raise InputError(
             f"cameras.intrinsics has shape {list(intrinsics.shape)}; it must be"
             f" [{len(c2w)}, 3, 3], one for each pose"
         )
-    pose = c2w @ OPENGL_TO_OPENCV
-    w2c = np.zeros_like(pose)
-    w2c[:, :3, :3] = pose[:, :3, :3].transpose(0, 2, 1)  # the inverse: rotations, checked below
-    w2c[:, :3, 3] = -np.einsum("vij,vj->vi", w2c[:, :3, :3], pose[:, :3, 3])
-    w2c[:, 3, 3] = 1
+    try:
+        # Not the transpose: float32 poses are rotations to 1e-7 only, which would move splats.
+        w2c = np.linalg.inv(c2w @ OPENGL_TO_OPENCV)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "cameras.c2w holds a matrix without an inverse; pass rigid camera-to-world matrices"
+        ) from None
     return w2c, intrinsics * np.array([width, height, 1.0])[:, None]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from geolrm import _C
-from geolrm.engine.rendering import check_size, check_threads
+from geolrm.engine.rendering import check_size, check_threads, raster_parameters
 
 
 class Rasterized(NamedTuple):
@@ -44,7 +44,7 @@ def rasterize(
         _array(w2c, np.float64),
         _array(intrinsics, np.float64),
         check_size(size),
-        _C.RasterParameters(**parameters),
+        raster_parameters(**parameters),
         check_threads(threads),
         sh is not None,
     )

@@ -12,7 +12,8 @@ namespace geolrm::raster {
 
 constexpr int kBlock = 4;           // pixels along a block's side: one vector of 16 pixels
 constexpr int kMaxTileBlocks = 16;  // blocks along a tile's side at most
-constexpr int kMaxBatch = 64;       // splats blended at a time
+constexpr int kCell = kBlock * kMaxTileBlocks;  // px: means are drawn relative to its corner
+constexpr int kMaxBatch = 64;                   // splats blended at a time
 
 // A camera with what follows from it and the parameters.
 struct View {
@@ -25,6 +26,7 @@ struct View {
   double centre[3];                  // camera position in the world
   float log2_inv_alpha_min;
   float transmittance_limit;  // transmittance_min, moved off what clamped splats can reach
+  float clamped_run;          // T in front of the last of those; 0 where none reach it
 };
 
 // A splat that may touch the image: its depth key and a box of blocks that bounds its support.

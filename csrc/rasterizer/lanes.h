@@ -8,6 +8,14 @@
 #include <immintrin.h>
 #endif
 
+#if defined(_MSC_VER)
+#define GEOLRM_INLINE __forceinline
+#define GEOLRM_NOINLINE __declspec(noinline)
+#else
+#define GEOLRM_INLINE __attribute__((always_inline)) inline
+#define GEOLRM_NOINLINE __attribute__((noinline))
+#endif
+
 namespace geolrm::raster::GEOLRM_RASTER_ISA {
 namespace {
 

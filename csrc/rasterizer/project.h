@@ -18,14 +18,15 @@ inline float abs(float x) { return std::fabs(x); }
 #include "arithmetic/splat_projection.h"
 
 struct alignas(64) Projection {
-  float mean_x[kLanes], mean_y[kLanes], a[kLanes], b[kLanes], c[kLanes];
+  float mean_x[kLanes], mean_y[kLanes];  // px from the corner of a cell: more bits of the fraction
+  float a[kLanes], b[kLanes], c[kLanes];
   float log2_opacity[kLanes], depth[kLanes];
   float reach[kLanes];  // largest (a dx + b dy)^2 + (c dy)^2 of the support; negative: not drawn
 };
 
-// Steps 1 to 3 of the mathematics for `count` <= 16 splats.
+// Steps 1 to 3 of the mathematics for `count` <= 16 splats; `cell`: its corner in px.
 inline void project(const PackedSplat* packed, const uint32_t* ids, int count, const View& view,
-                    const Parameters& parameters, Projection& out) {
+                    const Parameters& parameters, const double* cell, Projection& out) {
   alignas(64) float mean[3][kLanes], axes[9][kLanes];
   for (int i = 0; i < kLanes; ++i) {
     const PackedSplat& s = packed[ids[i < count ? i : 0]];
@@ -37,7 +38,7 @@ inline void project(const PackedSplat* packed, const uint32_t* ids, int count, c
   const double* r = view.camera.rotation;
   const double* t = view.camera.translation;
   const double fx = view.camera.fx, fy = view.camera.fy;
-  const double cx = view.camera.cx, cy = view.camera.cy;
+  const double cx = view.camera.cx - cell[0], cy = view.camera.cy - cell[1];
   const double low_x = view.clip_low[0], high_x = view.clip_high[0];
   const double low_y = view.clip_low[1], high_y = view.clip_high[1];
   const double eps = parameters.eps2d;

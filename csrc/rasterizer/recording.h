@@ -11,7 +11,7 @@ namespace geolrm::raster {
 // the Cholesky factor of the conic over 2 ln 2. The factor never goes negative, and its rounding
 // error grows with a needle's aspect ratio, not with the square of it.
 struct Record {
-  float mean_x, mean_y;
+  float mean_x, mean_y;  // px from the corner of the 64-px cell that the tile lies in
   float a, b, c;
   float log2_opacity;
   float depth;

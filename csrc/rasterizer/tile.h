@@ -27,6 +27,7 @@ struct alignas(64) Scratch : TileScratch {
   Buckets buckets;
   AliveSums sums;
   uint32_t pending[kBatch];
+  ExactPixels exact;
 };
 
 class StageTimer {
@@ -59,8 +60,11 @@ inline void prefetch(const void* address) {
 inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
                       StageClock& clock, StageTimer& timer) {
   const View& view = *task.view;
-  const float tile_x = static_cast<float>(task.tile_x * view.tile_blocks * kBlock);
-  const float tile_y = static_cast<float>(task.tile_y * view.tile_blocks * kBlock);
+  const int first_x = task.tile_x * view.tile_blocks * kBlock;
+  const int first_y = task.tile_y * view.tile_blocks * kBlock;
+  const float tile_x = static_cast<float>(first_x % kCell);
+  const float tile_y = static_cast<float>(first_y % kCell);
+  const double cell[2] = {double(first_x) - tile_x, double(first_y) - tile_y};
   uint64_t alive[4];
   std::memcpy(alive, s.tile->alive.rows, sizeof(alive));
   for (int w = 0; w < 4; ++w) touched[w] = 0;
@@ -68,7 +72,7 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* tou
   for (int begin = 0; begin < count; begin += kLanes) {
     const int lanes = std::min(kLanes, count - begin);
     Projection p;
-    project(task.model->packed(), s.pending + begin, lanes, view, *task.parameters, p);
+    project(task.model->packed(), s.pending + begin, lanes, view, *task.parameters, cell, p);
     timer.lap(clock.project);
     blocks_touched(p, tile_x, tile_y, view.tile_blocks, s.rows + begin);
     for (int lane = 0; lane < lanes; ++lane) {
@@ -88,21 +92,33 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* tou
   clock.splats += count;
 }
 
+// Not inline: within walk_tile the compiler no longer keeps the constants of blending at hand.
 template <bool kCull>
-inline void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touched,
-                        const BlendLimits& limits, StageClock& clock) {
+GEOLRM_NOINLINE void blend_batch(const TileTask& task, Scratch& s, const uint64_t* touched,
+                                 const BlendLimits& limits, StageClock& clock) {
   const View& view = *task.view;
-  const int first_x = task.tile_x * view.tile_blocks, first_y = task.tile_y * view.tile_blocks;
+  const int first_x = task.tile_x * view.tile_blocks * kBlock;
+  const int first_y = task.tile_y * view.tile_blocks * kBlock;
+  const float cell_x = static_cast<float>(first_x % kCell);
+  const float cell_y = static_cast<float>(first_y % kCell);
   bool changed = false;
   for (int w = 0; w < 4; ++w) {
     for (uint64_t bits = touched[w]; bits; bits &= bits - 1) {
       const int block = 64 * w + lowest_bit(bits);
       const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
       if (task.timed) clock.block_pairs += count_bits(s.masks[block]);
-      if (!blend_block<kCull>(s.tile->blocks[block], s.records, s.masks[block],
-                              static_cast<float>((first_x + column) * kBlock),
-                              static_cast<float>((first_y + row) * kBlock), limits) &&
-          kCull) {
+      const float x0 = cell_x + static_cast<float>(column * kBlock);
+      const float y0 = cell_y + static_cast<float>(row * kBlock);
+      BlockState& state = s.tile->blocks[block];
+      BlockFate fate =
+          blend_block<kCull, false>(state, s.records, s.masks[block], x0, y0, nullptr, limits);
+      if (fate == BlockFate::kUndecided) {
+        const ExactBlock exact = {&s.exact, s.pending, first_x + column * kBlock,
+                                  first_y + row * kBlock};
+        fate =
+            blend_block_in_double<kCull>(state, s.records, s.masks[block], x0, y0, exact, limits);
+      }
+      if (kCull && fate == BlockFate::kFinished) {
         s.tile->alive.rows[row] = static_cast<uint16_t>(s.tile->alive.rows[row] & ~(1u << column));
         changed = true;
       }
@@ -121,8 +137,14 @@ inline bool stopped(const TileTask& task) {
 }
 
 inline BlendLimits limits_of(const TileTask& task) {
-  return {-task.view->log2_inv_alpha_min, static_cast<float>(task.parameters->alpha_max),
-          task.view->transmittance_limit};
+  BlendLimits limits;
+  limits.log2_alpha_min = -task.view->log2_inv_alpha_min;
+  limits.alpha_max = static_cast<float>(task.parameters->alpha_max);
+  limits.transmittance_min = task.view->transmittance_limit;
+  limits.weight = std::max(kLimitWeight, 1.01f * task.view->clamped_run);
+  limits.near_low = limits.transmittance_min * (1.0f - kLimitBand);
+  limits.near_high = limits.transmittance_min * (1.0f + kLimitBand);
+  return limits;
 }
 
 // Takes a loaded tile's splats from front to back, a batch at a time, until all is finished.
@@ -131,6 +153,7 @@ template <bool kCull, class Blend>
 inline void walk_tile(const TileTask& task, Scratch& s, StageClock& clock, StageTimer& timer,
                       const Blend& blend) {
   if (task.entries.count == 0) return;
+  s.exact.start_tile(task);
   uint64_t* const keys = task.keys;
   int pending = 0;
   const auto flush = [&] {

@@ -9,8 +9,11 @@ namespace {
 
 // During the walk a block's state holds T, and in color[0] how many of the block's entries, in
 // order, each pixel has seen up to the last that counted. Returns whether any is unfinished.
+// The same arithmetic as in blending, so that the same splats count.
+template <bool kDouble = false>
 inline bool trace_block(BlockState& state, const Record* records, uint64_t mask, float position,
-                        float x0, float y0, const BlendLimits& limits) {
+                        float x0, float y0, const ExactBlock& exact, const BlendLimits& limits) {
+  const uint64_t all = mask;
   const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
   const Floats zero = splat(0.0f), one = splat(1.0f), least = splat(limits.transmittance_min);
   const Floats stored = load(state.transmittance);
@@ -19,7 +22,9 @@ inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
   bool alive = true;
   for (; mask; mask &= mask - 1) {
     const Floats alpha = alpha_at(records[lowest_bit(mask)], x, y, limits);
-    running = mul(running, sub(one, alpha));
+    Floats next = behind(running, alpha);
+    if (kDouble) next = settle(running, next, lowest_bit(mask), exact, limits);
+    running = next;
     const Mask counts = greater(running, least);
     last = select(counts, running, last);
     at = add(at, one);
@@ -27,6 +32,11 @@ inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
     if (!any(counts)) {
       alive = false;
       break;
+    }
+  }
+  if constexpr (!kDouble) {
+    if (needs_double(stored, running, last, limits)) {
+      return trace_block<true>(state, records, all, position, x0, y0, exact, limits);
     }
   }
   store(state.transmittance, select(greater(running, least), last, min(last, sub(zero, last))));
@@ -59,9 +69,10 @@ inline void trace_batch(const TileTask& task, Scratch& s, int count, const uint6
       const int64_t segment = recording.segment_count++;
       recording.segments[segment] = {first, entries, last_segment[block]};
       last_segment[block] = static_cast<int32_t>(segment);
+      const int x = (first_x + column) * kBlock, y = (first_y + row) * kBlock;
       const bool alive = trace_block(s.tile->blocks[block], s.records, s.masks[block], seen[block],
-                                     static_cast<float>((first_x + column) * kBlock),
-                                     static_cast<float>((first_y + row) * kBlock), limits);
+                                     static_cast<float>(x % kCell), static_cast<float>(y % kCell),
+                                     {&s.exact, s.pending, x, y}, limits);
       seen[block] += static_cast<float>(entries);
       if (!alive) {
         s.tile->alive.rows[row] = static_cast<uint16_t>(s.tile->alive.rows[row] & ~(1u << column));
@@ -171,8 +182,8 @@ inline void trace_tile(const TileTask& task, const ImageGradients& gradients, Sc
     const int y0 = (first_y + block / kMaxTileBlocks) * kBlock;
     const BlockGradients g = load_gradients(gradients, task.view->size, x0, y0);
     gradients_of_block(s.tile->blocks[block], g, last_segment[block], seen[block],
-                       task.parameters->background, recording, static_cast<float>(x0),
-                       static_cast<float>(y0), limits);
+                       task.parameters->background, recording, static_cast<float>(x0 % kCell),
+                       static_cast<float>(y0 % kCell), limits);
   }
   recording.reserve_out();
   for (int64_t i = 0; i < recording.record_count; ++i) {

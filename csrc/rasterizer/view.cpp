@@ -42,18 +42,22 @@ void check_camera(const Camera& c) {
 
 // A run of splats clamped to alpha_max can land on the limit itself, as two of 0.99 do on 1e-4:
 // float would decide by its rounding there, so the limit gives way to the side double is on.
-float transmittance_limit(const Parameters& p) {
+void set_transmittance_limit(const Parameters& p, View& view) {
   constexpr double kMargin = 1e-5;
   const double pass = 1.0 - p.alpha_max;
-  double t = 1.0;
+  view.transmittance_limit = static_cast<float>(p.transmittance_min);
+  view.clamped_run = 0;
+  double before = 0, t = 1.0;
   for (int i = 0; i < 10000 && t > p.transmittance_min * (1 - kMargin); ++i) {
     if (std::fabs(t / p.transmittance_min - 1) < kMargin) {
       const double side = t > p.transmittance_min ? 1 - kMargin : 1 + kMargin;
-      return static_cast<float>(p.transmittance_min * side);
+      view.transmittance_limit = static_cast<float>(p.transmittance_min * side);
+      view.clamped_run = before < 1 ? static_cast<float>(before) : 0;
+      return;
     }
+    before = t;
     t *= pass;
   }
-  return static_cast<float>(p.transmittance_min);
 }
 
 }  // namespace
@@ -111,7 +115,7 @@ View make_view(const Camera& camera, ImageSize size, const Parameters& parameter
     }
   }
   view.log2_inv_alpha_min = static_cast<float>(-std::log2(parameters.alpha_min));
-  view.transmittance_limit = transmittance_limit(parameters);
+  set_transmittance_limit(parameters, view);
   return view;
 }
 

@@ -13,7 +13,15 @@ from geolrm import _C
 from geolrm.engine.cuda.launch import Call
 from geolrm.engine.cuda.splat_plan import BUDGET, PACKED_BYTES, VIEW_BYTES, SplatPlan
 from geolrm.engine.errors import InputError
-from geolrm.engine.rendering import Posed, Renders, Splats, check_size, pack, to_opencv
+from geolrm.engine.rendering import (
+    Posed,
+    Renders,
+    Splats,
+    check_size,
+    pack,
+    raster_parameters,
+    to_opencv,
+)
 
 GEOMETRY = {"means": (3,), "opacities": (), "scales": (3,), "quats": (4,)}
 
@@ -149,7 +157,7 @@ class SplatRasterizer:
         whoever reads them through ``__cuda_array_interface__``.
         """
         w2c, intrinsics = to_opencv(cameras.c2w, cameras.intrinsics, size)
-        parameters = _C.RasterParameters(
+        parameters = raster_parameters(
             background=background,
             near=near,
             eps2d=eps2d,

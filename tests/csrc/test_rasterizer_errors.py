@@ -67,6 +67,9 @@ def draw(size=SIZE, w2c=None, k=None, out=None, parameters=None, **options):
     [
         ({"size": (0, 4)}, "image side is 0; it must lie in"),
         ({"size": (4, 20000)}, "image side is 20000; it must lie in"),
+        ({"size": (-4, 4)}, "image side is -4; it must lie in"),
+        ({"size": (10**9, 10**9)}, "image side is 1000000000; it must lie in"),
+        ({"size": (np.inf, 4)}, "two whole numbers"),
         ({"size": (4.5, 4)}, "two whole numbers"),
         ({"size": (4,)}, "two whole numbers"),
         ({"w2c": np.diag([2.0, 2, 2, 1])}, "rigid world-to-camera matrix"),
@@ -74,7 +77,9 @@ def draw(size=SIZE, w2c=None, k=None, out=None, parameters=None, **options):
         ({"w2c": np.eye(3)}, r"w2c has shape \[1, 3, 3\]; it must be \[V, 4, 4\]"),
         ({"k": np.diag([0.0, 1, 1])}, "fx is 0; focal lengths must be positive"),
         ({"k": np.eye(4)}, r"intrinsics has shape \[1, 4, 4\]"),
-        ({"threads": 0}, "threads is 0; it must be 1 or more"),
+        ({"threads": 0}, "threads is 0; it must be a whole number, 1 or more"),
+        ({"threads": 1.5}, "threads is 1.5; it must be a whole number"),
+        ({"threads": "2"}, "threads is '2'; it must be a whole number"),
         ({"isa": "sse"}, "isa is 'sse'; it must be plain, avx2 or avx512"),
         ({"tile_size": 48}, "tile_size is 48; it must be 32 or 64"),
         ({"pair_budget": 0}, "pair_budget is 0; it must be positive"),
@@ -111,6 +116,10 @@ def test_outputs():
     out.alpha.flags.writeable = False
     with pytest.raises(ValueError, match="alpha is read-only"):
         draw(out=out)
+    with pytest.raises(ValueError, match="out is a ndarray; it must be Renders"):
+        draw(out=out.rgb)
+    with pytest.raises(ValueError, match="out has images that share memory"):
+        draw(out=Renders(out.rgb, out.depth, out.depth))
 
 
 def test_ctrl_c_stops_a_long_render():

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from csrc.scenes import Scene, draw, truth
-from reference.rasterizer import Parameters
+from csrc.test_rasterizer import ISAS
+from reference.rasterizer import Parameters, project
+
+from geolrm import _C
 
 SIDE, STEP, FOCAL = 16, 12, 100.0
 PIXELS = np.arange(SIDE) * STEP + STEP // 2
@@ -54,3 +57,54 @@ def test_the_largest_difference_at_the_limit(alpha_max):
     for alpha in (image.alpha[0], expected["alpha"]):
         added = alpha[np.ix_(PIXELS, PIXELS)] > 1 - 0.5 * most
         assert 0.1 < added.mean() < 0.9  # both fates: the second splat is added, or it is not
+
+
+def last_splats_near_the_limit(p: Parameters):
+    """One of 0.9, then one that leaves 0.001, give or take a thousandth, of what it meets.
+
+    Float loses a few 1e-4 of the latter in 1 - alpha. Returns also T behind both, over the limit.
+    """
+    shift, count = 0.0151, SIDE * SIDE
+    sigma = shift**2 / p.eps2d
+    leaves = 1e-3 * (1 + np.linspace(-1e-3, 1e-3, count))
+    opacities = np.float32((1 - leaves) * np.exp(sigma))
+    scene, cam, size = two_a_pixel(np.full(count, 0.9), opacities, shift)
+    geometry = [a.astype(np.float64) for a in list(scene.arrays().values())[:4]]
+    s = project(*geometry, *cam, size, p)
+    middle = np.floor(s.mean) + 0.5
+    dx, dy = (middle - s.mean).T
+    a, b, c = s.conic.T
+    power = 0.5 * (a * dx**2 + c * dy**2) + b * dx * dy
+    alpha = np.minimum(p.alpha_max, s.opacity * np.exp(-power))
+    left = np.prod((1 - alpha).reshape(2, count), 0) / p.transmittance_min
+    return scene, cam, size, left.reshape(SIDE, SIDE)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_double_decides_where_much_hangs_on_it(isa):
+    p = Parameters(alpha_max=0.9995)
+    scene, cam, size, left = last_splats_near_the_limit(p)
+    near = np.abs(left - 1) < 5e-4
+    assert near.mean() > 0.4
+    decided = np.abs(left - 1) > 2e-5  # closer than this, T before the last splat rounds too
+    added = left > 1
+    assert 0.2 < added[near & decided].mean() < 0.8
+    expected = truth(scene, cam, size, p=p)
+    for options in ({}, {"tile_size": 32}, {"pair_budget": 100}, {"cull": False}):
+        image = draw(scene, cam, size, p=p, isa=isa, **options)
+        off = np.abs(image.alpha[0] - expected["alpha"])[np.ix_(PIXELS, PIXELS)]
+        assert off[decided].max() < 1e-5
+        got = image.alpha[0][np.ix_(PIXELS, PIXELS)] > 0.95
+        np.testing.assert_array_equal(got[decided], added[decided])
+
+    # Backwards the same splats are the last: the weight is the gradient of the colour.
+    shape = (1, size[1], size[0])
+    none = np.zeros(shape, np.float32)
+    images = (np.ones((*shape, 3), np.float32), none, none)
+    out = {name: np.zeros_like(array) for name, array in scene.arrays().items()}
+    pose, parameters = (cam[0][None], cam[1][None]), _C.RasterParameters(**vars(p))
+    scene.model().backward(*pose, *size, parameters, *images, *out.values(), isa=isa)
+    weights = out["colors"][SIDE * SIDE :, 0].reshape(SIDE, SIDE)
+    # What these give to the pixels around, and 0.1 more where they are added in the middle.
+    np.testing.assert_array_equal((weights > 0.81)[decided], added[decided])
+    assert np.ptp(weights[added & decided]) < 1e-3

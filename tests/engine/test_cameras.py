@@ -138,6 +138,12 @@ def test_from_opencv_refuses_normalised_intrinsics():
         Cameras.from_opencv(world_to_camera=poses(), intrinsics=K, size=(256, 256))
 
 
+def test_from_opencv_takes_small_images():
+    pixels = np.array([[4.0, 0, 2], [0, 3.5, 1], [0, 0, 1]])
+    cameras = Cameras.from_opencv(world_to_camera=poses(), intrinsics=pixels, size=(4, 2))
+    np.testing.assert_allclose(cameras.intrinsics[0], [[1, 0, 0.5], [0, 1.75, 0.5], [0, 0, 1]])
+
+
 def test_opencv_poses_are_recognised_as_looking_away():
     flipped = poses() @ np.diag([1.0, -1, -1, 1])
     with pytest.raises(InputError, match=r"pose 0 looks away .* use Cameras.from_opencv"):
