@@ -16,6 +16,7 @@ from geolrm.bench import splat_scenes
 from geolrm.bench.machine import matmul_gflops
 from geolrm.engine.rendering import Renders
 
+ISAS = ["plain", "avx2", "avx512"]
 QUIET_RATE = 245.0  # GFLOP/s of the machine that the targets below are for
 TARGETS = {  # ms on 2 quiet cores: must, aim
     (65536, 512): (5.0, 4.0),
@@ -90,27 +91,43 @@ def details(frame: Frame, args: argparse.Namespace) -> None:
     }
     print("    1 thread: " + ", ".join(f"{k} {1e3 * v:.1f}" for k, v in stages.items()) + " ms")
     print(f"    {stats['pixel_pairs'] / best / 1e9:.2f} G splat-pixel pairs/s on 2 threads")
-    plain = min(clock(lambda: frame.draw(threads=2, cull=False), 2))
-    print(f"    without occlusion culling: {plain / best:.1f} times as long")
-    if _C.best_isa() == "avx512":
-        avx2 = min(clock(lambda: frame.draw(threads=2, isa="avx2"), 5))
-        print(f"    AVX2: {avx2 / best:.2f} times as long")
+    every = {"plain tile renderer, without occlusion culling": {"cull": False}}
+    every |= {f"the {isa} path": {"isa": isa} for isa in ISAS[: ISAS.index(_C.best_isa())]}
+    for name, options in every.items():
+        ratio = paired_ratio(frame, options)
+        print(f"    {name}: {ratio:.2f} times as long")
     back = min(clock(lambda: frame.backward(threads=2), 3))
     print(f"    backward: {back / best:.2f} times as long as forward")
-    if args.torch:
-        print(f"    torch projection and compositing: {torch_seconds(frame) / best:.0f} times")
+    if not args.torch:
+        print("    torch compositing: not run (--torch)")
+    elif frame.scene.colors is None:
+        print("    torch compositing: not run (spherical harmonics)")
+    else:
+        name, seconds = torch_run(frame)
+        print(f"    torch: {name} projection with torch compositing: {seconds / best:.0f} times")
 
 
-def torch_seconds(frame: Frame) -> float:
+def paired_ratio(frame: Frame, options: dict, repeats: int = 5) -> float:
+    """Median over pairs of frames, drawn in turn: other work on the machine disturbs both."""
+    ratios = []
+    for _ in range(repeats):
+        plain, ours = (clock(lambda o=o: frame.draw(threads=2, **o), 1)[0] for o in (options, {}))
+        ratios.append(plain / ours)
+    return float(np.median(ratios))
+
+
+def torch_run(frame: Frame) -> tuple[str, float]:
+    """Whose projection it was, and the seconds of one frame."""
     import torch
 
-    from geolrm.bench.torch_compositing import render
+    from geolrm.bench.torch_compositing import projection_name, render
 
     torch.set_num_threads(2)
     splats = [torch.from_numpy(a) for a in frame.scene.splats().values()]
     camera = [torch.from_numpy(a[0].astype(np.float32)) for a in frame.camera[:2]]
     size = (frame.size, frame.size)
-    return min(clock(lambda: render(*splats, *camera, size, alpha_max=0.999), 1))
+    seconds = min(clock(lambda: render(*splats, *camera, size, alpha_max=0.999), 1))
+    return projection_name(), seconds
 
 
 PEAK = """
@@ -120,7 +137,7 @@ from geolrm.bench import raster, splat_scenes
 def read(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1])
-scene = splat_scenes.ring_and_ball(int(sys.argv[1]))
+scene = splat_scenes.named(sys.argv[1])
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making the scene
 start = read("VmRSS")
 frame = raster.Frame(scene, int(sys.argv[2]))
@@ -129,9 +146,9 @@ print(read("VmHWM") - start)
 """
 
 
-def peak_memory(count: int, size: int) -> float:
+def peak_memory(scene: str, size: int) -> float:
     """MB that packing and drawing need above the scene, images included (Linux)."""
-    command = [sys.executable, "-c", PEAK, str(count), str(size)]
+    command = [sys.executable, "-c", PEAK, scene, str(size)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1024
 
 
@@ -139,26 +156,30 @@ def curves(args: argparse.Namespace) -> None:
     """How time grows with splats and with pixels; --plot draws it."""
     counts = [65536 * 4**i for i in range(4)]
     sides = [256, 512, 1024, 2048, 4096]
-    by_count = [best_of(Frame(splat_scenes.ring_and_ball(n), 512)) for n in counts]
+    by_count = [1e3 * best_of(Frame(splat_scenes.ring_and_ball(n), 512)) for n in counts]
     scene = splat_scenes.ring_and_ball(524288)
-    by_side = [best_of(Frame(scene, side)) for side in sides]
+    by_side = [1e3 * best_of(Frame(scene, side)) for side in sides]
     for name, xs, ys in (("splats", counts, by_count), ("px", sides, by_side)):
-        print(
-            f"{name}: " + ", ".join(f"{x}: {1e3 * y:.1f} ms" for x, y in zip(xs, ys, strict=True))
-        )
+        print(f"{name}: " + ", ".join(f"{x}: {y:.1f} ms" for x, y in zip(xs, ys, strict=True)))
     if args.plot:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        plot(args.plot, counts, by_count, sides, by_side)
 
-        figure = Figure(figsize=(9, 4))
-        FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2)
-        left.loglog(counts, [1e3 * t for t in by_count], "o-")
-        left.set(xlabel="splats, at 512 px", ylabel="ms, 2 threads")
-        right.loglog([s * s for s in sides], [1e3 * t for t in by_side], "o-")
-        right.set(xlabel="pixels, 524288 splats")
-        figure.tight_layout()
-        figure.savefig(args.plot, dpi=150)
+
+def plot(
+    path: Path, counts: list[int], by_count: list[float], sides: list[int], by_side: list[float]
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4))
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    left.loglog(counts, by_count, "o-")
+    left.set(xlabel="splats, at 512 px", ylabel="ms, 2 threads")
+    right.loglog([side * side for side in sides], by_side, "o-")
+    right.set(xlabel="pixels, 524288 splats")
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
 
 
 def best_of(frame: Frame, repeats: int = 7) -> float:
@@ -175,13 +196,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--curves", action="store_true", help="times over splats and pixels")
     parser.add_argument("--plot", type=Path, help="draw the curves into this file (matplotlib)")
     args = parser.parse_args(arguments)
-    if args.scene:
-        scenes = [splat_scenes.read(path) for path in args.scene]
-    else:
-        scenes = [splat_scenes.ring_and_ball(count) for count in (65536, 524288)]
+    names = [str(path) for path in args.scene or []] or ["65536", "524288"]
+    scenes = [splat_scenes.named(name) for name in names]
     print(f"{_C.best_isa()}, matmul {matmul_gflops():.0f} GFLOP/s (quiet target: {QUIET_RATE:.0f})")
     table(scenes, args)
-    print(f"peak memory, 524288 splats at 1024 px: {peak_memory(524288, 1024):.0f} MB")
+    if Path("/proc/self/clear_refs").exists():
+        size = max(args.sizes)
+        peak = peak_memory(names[-1], size)
+        print(f"peak memory above the scene, {names[-1]} at {size} px: {peak:.0f} MB")
     if args.curves or args.plot:
         curves(args)
 

@@ -18,13 +18,14 @@ class Scene:
     opacities: np.ndarray  # [N]
     scales: np.ndarray  # [N, 3]
     quats: np.ndarray  # [N, 4] wxyz
-    colors: np.ndarray  # [N, 3]
+    colors: np.ndarray | None  # [N, 3]
     w2c: np.ndarray  # [4, 4], OpenCV axes
     tan_half: float  # of the field of view
+    sh: np.ndarray | None = None  # [N, K, 3] instead of colors
 
     def splats(self) -> dict[str, np.ndarray]:
         """The arrays that a SplatModel takes."""
-        names = ("means", "opacities", "scales", "quats", "colors")
+        names = ("means", "opacities", "scales", "quats", "sh" if self.colors is None else "colors")
         return {name: getattr(self, name) for name in names}
 
     def intrinsics(self, width: int, height: int) -> np.ndarray:
@@ -66,17 +67,22 @@ def ring_and_ball(count: int, seed: int = 0) -> Scene:
     return Scene(*(np.ascontiguousarray(a, np.float32) for a in arrays), W2C, TAN_HALF)
 
 
+def named(name: str) -> Scene:
+    """The seeded scene of a number of splats, or the scene of a file."""
+    return ring_and_ball(int(name)) if name.isdigit() else read(Path(name))
+
+
 def read(path: Path) -> Scene:
     """A scene from a file.
 
-    ``.npz``: means, scales, quats, opacities, colors, and perhaps a camera. ``.ply``: splats that a
-    model made, seen from the camera of :func:`ring_and_ball`.
+    ``.npz``: means, scales, quats, opacities, colors, and perhaps a camera. Otherwise a splat file,
+    such as the ``.ply`` that a model made, seen from the camera of :func:`ring_and_ball`.
     """
-    if path.suffix == ".ply":
+    if path.suffix != ".npz":
         splats = Gaussians.load(path)
         arrays = [splats.means, splats.opacities, splats.scales, splats.quats, splats.colors]
-        return Scene(*arrays, W2C, TAN_HALF)
-    with np.load(path) as file:
+        return Scene(*arrays, W2C, TAN_HALF, splats.sh)
+    with np.load(path, allow_pickle=False) as file:
         arrays = [
             np.ascontiguousarray(file[name], np.float32)
             for name in ("means", "opacities", "scales", "quats", "colors")

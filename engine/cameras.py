@@ -291,7 +291,8 @@ def _check_intrinsics(intrinsics: NDArray) -> None:
     _check_finite("intrinsics", intrinsics)
     for index, matrix in enumerate(intrinsics):
         fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
-        if max(fx, fy) > LARGEST_NORMALISED_FOCAL or max(abs(cx), abs(cy)) > 2:
+        # One alone is large where an image is a narrow strip; pixels make both large.
+        if min(fx, fy) > LARGEST_NORMALISED_FOCAL or max(abs(cx), abs(cy)) > 2:
             raise InputError(
                 f"intrinsics {index} have fx = {fx:g}, cx = {cx:g}, which look like pixels; "
                 "divide the first row by the image width and the second by its height, or use "

@@ -144,6 +144,12 @@ def test_from_opencv_takes_small_images():
     np.testing.assert_allclose(cameras.intrinsics[0], [[1, 0, 0.5], [0, 1.75, 0.5], [0, 0, 1]])
 
 
+def test_from_opencv_takes_narrow_strips():
+    pixels = np.array([[9000.0, 0, 4096], [0, 9000, 20], [0, 0, 1]])
+    cameras = Cameras.from_opencv(world_to_camera=poses(), intrinsics=pixels, size=(8192, 40))
+    assert cameras.intrinsics[0, 1, 1] == 225
+
+
 def test_opencv_poses_are_recognised_as_looking_away():
     flipped = poses() @ np.diag([1.0, -1, -1, 1])
     with pytest.raises(InputError, match=r"pose 0 looks away .* use Cameras.from_opencv"):
