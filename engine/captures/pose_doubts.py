@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.cameras import CUBE_RADIUS, FLIP_YZ, Cameras
 from geolrm.engine.captures.doubts import Doubt, name_point, name_views
-from geolrm.engine.captures.fitting import nearest_to_rays
+from geolrm.engine.captures.hull import nearest_to_rays
 
 MOST = 0.6  # of the views, for a fault of the convention and not of a pose
 LEVEL = np.sin(np.deg2rad(20))  # how far a camera's right may leave the horizontal plane
