@@ -18,7 +18,7 @@ from geolrm.engine.captures.images import (
 from geolrm.engine.captures.undistortion import distortion_note, undistorted
 from geolrm.engine.errors import InputError
 
-MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
 IMAGE_FOLDERS = ("images", "input", ".")
 MASK_FOLDER = "masks"
 

@@ -181,7 +181,8 @@ def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Do
     low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
     side, centre = float((high - low).max()), (low + high) / 2
     remedy = (
-        f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}"
+        f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}, "
+        "or give --fit, which does both"
     )
     box = f"{name_point(low)} to {name_point(high)}"
     beyond = max(float(-low.min()), float(high.max())) - 0.5

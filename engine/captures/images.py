@@ -12,7 +12,7 @@ from geolrm.engine.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow knows others, some of which start programs
-MAX_PIXELS = 1 << 27
+MAX_PIXELS, MAX_SIDE = 1 << 27, 1 << 16
 LONGEST_SIDE = 2048  # px; larger photos are reduced, since models read a few hundred
 ORIENTATION, AS_STORED = 0x0112, 1  # of EXIF
 QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # of Pillow
@@ -79,13 +79,13 @@ class ImageReader:
         """What was done to images, a sentence each."""
         notes = []
         if self.reduced:
-            notes.append(f"{self.reduced} images were reduced to {self.longest_side} px")
+            notes.append(f"images reduced to {self.longest_side} px: {self.reduced}")
         if self.turned:
-            notes.append(f"{self.turned} images were turned as their EXIF orientation says")
+            notes.append(f"images turned as their EXIF orientation says: {self.turned}")
         if self.left:
             notes.append(
-                f"{self.left} images have an EXIF orientation, and are taken as they are stored: "
-                "if their poses are of turned images, store them turned"
+                f"images taken as they are stored, against their EXIF orientation: {self.left}; if "
+                "their poses are of turned images, store them turned"
             )
         return notes
 
@@ -113,7 +113,7 @@ class ImageReader:
                 f"{where}: image {str(path)!r} has more than 8 bits a channel (mode "
                 f"{image.mode}); convert it to 8-bit RGB or RGBA"
             )
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
             raise InputError(
                 f"{where}: image {str(path)!r} has {image.width} x {image.height} pixels, "
                 "more than are supported; make it smaller"
@@ -179,7 +179,9 @@ def list_images(folder: Path) -> list[Path]:
     files = [
         entry
         for entry in folder.iterdir()
-        if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
+        if entry.suffix.lower() in IMAGE_SUFFIXES
+        and not entry.name.startswith(".")  # of macOS, beside each file
+        and entry.is_file()
     ]
     return natural_sort(files)
 

@@ -17,6 +17,7 @@ from geolrm.engine.captures.video import CONTAINERS, read_clip
 from geolrm.engine.errors import InputError
 
 TRANSFORMS, TRAINING_TRANSFORMS = "transforms.json", "transforms_train.json"
+NERFSTUDIO_MODEL = "colmap/sparse/0"  # what ns-process-data makes transforms.json from
 WANTED = (
     "give a folder that holds transforms.json with camera_angle_x or fl_x, and frames with "
     "file_path and transform_matrix; or a COLMAP sparse model, a GObjaverse object, images with "
@@ -88,6 +89,8 @@ def _read(path: str | Path, undo_applied: bool) -> Capture:
         raise InputError(f"{str(path)!r} is no capture (there is no such path); {WANTED}")
     if path.is_file():
         return _file_reader(path, undo_applied)()
+    if not path.is_dir():
+        raise InputError(f"{str(path)!r} is neither a file nor a folder; {WANTED}")
     try:
         found = _folder_readers(path, undo_applied)
     except OSError as error:
@@ -123,8 +126,11 @@ def _folder_readers(folder: Path, undo_applied: bool) -> dict[Path, Reader]:
         notes = (
             (f"{file.name} was read, {', '.join(o.name for o in others)} not",) if others else ()
         )
+        if (folder / NERFSTUDIO_MODEL).is_dir():
+            notes = (*notes, f"{file.name} was read, {NERFSTUDIO_MODEL} that it is from not")
         found[file] = lambda: read_transforms(file, folder, notes, undo_applied=undo_applied)
-    if (model := find_model(folder)) is not None:
+    model = find_model(folder)
+    if model is not None and not (found and model == folder / NERFSTUDIO_MODEL):
         found[model] = lambda: read_colmap(model, folder)
     if holds_object(folder):
         found[folder] = lambda: read_object(folder)

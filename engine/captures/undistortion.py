@@ -56,7 +56,7 @@ def undistorted(
 
 def distortion_note(count: int) -> list[str]:
     """That the lens distortion of so many images was removed, or nothing."""
-    return [f"lens distortion of {count} images was removed"] if count else []
+    return [f"images whose lens distortion was removed: {count}"] if count else []
 
 
 def _undistort(pycolmap: Any, options: Any, pixels: NDArray[np.uint8], camera: Any):

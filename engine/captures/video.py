@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.atomic import error_text
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.orbits import SV3D_FRAMES, sv3d_capture
 from geolrm.engine.errors import GeoLRMError, InputError
@@ -54,7 +55,7 @@ def read_clip(path: Path) -> Capture:
         raise
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:  # pyright: ignore
         raise InputError(
-            f"{str(path)!r} cannot be decoded: {error}; it may be damaged, restore it"
+            f"{str(path)!r} cannot be decoded: {error_text(error)}; it may be damaged, restore it"
         ) from error
     return sv3d_capture(path, [f"frame {index}" for index in range(len(frames))], frames)
 

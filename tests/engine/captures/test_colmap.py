@@ -115,7 +115,7 @@ def test_lens_distortion_is_removed(tmp_path, photos, cameras):
     images = np.stack([distort(photo, k, focal) for photo in photos])
     folder = write_colmap_text(tmp_path, images, cameras, model="SIMPLE_RADIAL", distortion=(k,))
     capture = load_capture(folder)
-    assert "lens distortion of 12 images was removed" in capture.notes
+    assert "images whose lens distortion was removed: 12" in capture.notes
     drawn = [
         box_in(capture, photo_world()).render(capture.cameras[[i]], image.shape[1::-1]).alpha[0]
         for i, image in enumerate(capture.images)
@@ -178,7 +178,7 @@ def test_images_without_a_pose_and_large_ones_are_told(tmp_path, photos, cameras
     capture = load_capture(folder)
     assert capture.notes[:2] == (
         "12 of 15 images have a pose; the others were left out",
-        "12 images were reduced to 40 px",
+        "images reduced to 40 px: 12",
     )
     assert capture.images[0].shape == (40, 40, 4)
 
