@@ -77,7 +77,7 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
                 scale = _agreement(capture, views, hull)
             if hull is not None and not scale:
                 scale = _extent(capture, hull, step)
-    elif not lost:
+    elif not lost and all(doubt.topic != "scale" for doubt in poses):
         scale = find_unmasked_scale_doubts(cameras)
     if any(doubt.topic == "scale" for doubt in scale):
         # The hull says where the object is; where the cameras look says it less well.

@@ -124,7 +124,7 @@ def _box_of_masks(
     hull, tolerated = found
     inside, shown = carve(views, points, tolerated)
     left = points[inside & (shown >= SHOWN * len(views))]
-    disregarded = f", where at most {tolerated} masks say otherwise" if tolerated else ""
+    disregarded = f" but, at any place, {tolerated}" if tolerated else ""
     if len(left) >= FEWEST_POINTS:
         low, high = np.percentile(left, [TRIM, 100 - TRIM], axis=0)
         if (high - low).max() >= COVERED * (hull[1] - hull[0]).max():

@@ -13,7 +13,6 @@ from written_captures import write_transforms
 from geolrm import GeoLRMError, load_capture
 from geolrm.engine.captures.background import MODEL, cut_out
 
-
 # Not imported for that: pymatting would compile for over a minute.
 needs_rembg = pytest.mark.skipif(
     importlib.util.find_spec("rembg") is None, reason="needs the extra [rembg]"
@@ -82,6 +81,9 @@ def test_rembgs_own_session_runs_a_network(gray_capture, photos, tmp_path, monke
     monkeypatch.setenv("REMBG_HOME", str(tmp_path))
     monkeypatch.delenv("U2NET_HOME", raising=False)
     capture = load_capture(gray_capture, remove_background=True)
+    from pymatting.util.kdtree import _make_tree
+
+    assert not hasattr(_make_tree, "py_func")  # it was not compiled on import
     for image, photo in zip(capture.images, photos, strict=True):
         found, true = image[..., 3] > 100, photo[..., 3] > 128
         assert (found & true).sum() / (found | true).sum() > 0.85  # the coloured box on grey
