@@ -27,6 +27,7 @@ def groups():
         commands,
         evaluation,
         formats,
+        gpu,
         images,
         training,
     )
@@ -40,6 +41,7 @@ def groups():
         "Options of commands": commands.CASES,
         "Export and training": training.CASES,
         "Evaluation": evaluation.CASES,
+        "GPUs": gpu.CASES,
     }
 
 
