@@ -1,12 +1,14 @@
 """Model bundles."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 from errors.case import Case
 
 from geolrm import Engine
-from geolrm.engine import manifest
-from geolrm.engine.bundle import Bundle
+from geolrm.engine import engine, manifest
+from geolrm.engine.bundle import WEIGHTS_NAME, Bundle, file_sha256
 
 
 def damaged(change, *, sign=False):
@@ -57,6 +59,46 @@ def huge(place):
     return Bundle.open(folder)
 
 
+def signed_file(name, content):
+    """Open and use a bundle one of whose files is another, by a manifest that knows it."""
+
+    def trigger(place):
+        folder = place.bundle()
+        (folder / name).write_bytes(content)
+        stored = json.loads((folder / "manifest.json").read_text())
+        stored["files"][name] = {"bytes": len(content), "sha256": file_sha256(folder / name)}
+        raw = json.dumps(stored).encode()
+        (folder / "manifest.json").write_bytes(manifest.encode(manifest.decode(raw)))
+        Bundle.open(folder).weights({"x"})
+        return Engine(folder)
+
+    return trigger
+
+
+def odd_name(content):
+    content["files"]["../a"] = content["files"][WEIGHTS_NAME]
+
+
+def other_axes(content):
+    content["rope"]["axis"][0] += 1
+
+
+def damaged_graph(place):
+    folder = place.bundle()
+    return signed_file(any_file(folder).name, b"no graph")(again(place, folder))
+
+
+def again(place, folder):
+    shutil.rmtree(folder)
+    return place
+
+
+def without_a_plan(place):
+    backend = SimpleNamespace(threads=1, stages={"proposal": None})
+    place.patch.setattr(engine, "open_backend", lambda *_: backend)
+    return Engine(place.bundle())
+
+
 CASES = [
     Case("no bundle at …: it is neither a folder nor a bundled model (…); make one with: …",
          "Check the name, or export a checkpoint.", lambda place: Engine(place.tmp / "none")),
@@ -73,6 +115,19 @@ CASES = [
     Case("… has … bytes, its manifest says …: it is truncated or was changed…",
          "Copy the folder again.", truncated),
     Case("… does not match its checksum: it is corrupt…", "Copy the folder again.", corrupt),
+    Case("… is not a plain file name", "manifest.json was edited, or is hostile.",
+         damaged(odd_name, sign=True)),
+    Case("… is used but not listed in manifest.json", "manifest.json was edited.",
+         lambda place: Bundle.open(place.bundle()).file("other.onnx")),
+    Case("… holds other voxel axes than this version of geolrm computes; export it again with …",
+         "Made by another version of geolrm.", damaged(other_axes, sign=True)),
+    Case("… lacks 'x'", "A weight that the manifest names.",
+         lambda place: Bundle.open(place.bundle()).weights({"x"})),
+    Case("… cannot be read: …", "The weights are no safetensors file.",
+         signed_file(WEIGHTS_NAME, b"no tensors")),
+    Case("ONNX Runtime cannot load …: …", "The reason of ONNX Runtime follows.", damaged_graph),
+    Case("the bundle … lacks the plan of reconstruction; export it again",
+         "manifest.json was edited.", without_a_plan),
     Case("backend is …; it must be one of …", "What runs the graphs.",
          lambda place: Engine(place.bundle(), backend="abacus")),
 ]  # fmt: skip

@@ -266,7 +266,7 @@ def rembg_without_weights(place):
 
 
 def odd_lens(place):
-    camera = SparseCamera("SIMPLE_RADIAL", 8, 8, (0.0, 4.0, 4.0, 0.1))
+    camera = SparseCamera("LATER", 8, 8, (10.0, 4.0, 4.0, 0.1))
     return undistorted(np.zeros((8, 8, 3), np.uint8), camera, "here")
 
 
@@ -335,7 +335,7 @@ CASES = [
          "Lenses of transforms.json and of COLMAP.",
          lacking("pycolmap", load(k1=0.1))),
     Case("… has lens distortion (…) that cannot be undone: …; undistort the images with COLMAP, …",
-         "Its numbers belong to no lens.", odd_lens),
+         "pycolmap is too old for this lens, or its numbers are wrong.", odd_lens),
     Case("…: applied_transform cannot be undone: it must be a rotation and a translation; …",
          "Of load_capture(undo_applied_transform=True).",
          lambda place: load_capture(write(place.tmp, applied_transform=np.zeros((4, 4)).tolist()),
@@ -362,7 +362,8 @@ CASES = [
     Case("… holds … matrices for … images; it must hold one, or one for each image",
          "intrinsics.npy is [3, 3] or [V, 3, 3].",
          images(1, poses=np.array([POSE]), intrinsics=np.zeros((2, 3, 3)))),
-    Case("… holds …; it must be numbers [V, 4, 4] or [V, 3, 4]", "An array of another shape.",
+    Case("… holds …; it must be numbers [V, 4, 4] or [V, 3, 4], at least one matrix",
+         "An array of another shape.",
          images(1, poses=np.zeros(3))),
     Case("… states an array of … bytes, but … follow; it is damaged, restore it",
          "A truncated .npy file.", header_only),

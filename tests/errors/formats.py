@@ -8,17 +8,17 @@ import numpy as np
 from errors.case import Case
 from samples import random_gaussians
 
-from geolrm import Gaussians
+from geolrm import Cameras, Gaussians
 from geolrm.commands.convert import check_output
 from geolrm.commands.mesh import mesh as mesh_command
 from geolrm.commands.view import check_page_name
 from geolrm.commands.view import view as view_command
-from geolrm.engine.atomic import atomic_file, check_writable
+from geolrm.engine.atomic import atomic_file, atomic_folder, check_writable
 from geolrm.engine.formats.splat_files import decode, encode
 from geolrm.engine.meshing.fusion import fuse
 from geolrm.engine.meshing.mesh import Mesh, surface_points
 from geolrm.engine.thinning import keep_largest, prune
-from geolrm.viewer import load_scene
+from geolrm.viewer import Exhibit, InputViews, check_scene_name, load_scene, save_scene, write_page
 
 
 def ply(old=b"", new=b"", cut=None):
@@ -152,6 +152,65 @@ def other_safetensors(place):
     return load_scene(place.tmp / "a.safetensors")
 
 
+def write_under_a_file(place):
+    (place.tmp / "file").write_text("")
+    with atomic_file(place.tmp / "file" / "a.ply"):
+        pass
+
+
+def write_folder_under_a_file(place):
+    (place.tmp / "file").write_text("")
+    with atomic_folder(place.tmp / "file" / "bundle"):
+        pass
+
+
+def full_disk(place):
+    with atomic_file(place.tmp / "a.ply"):
+        raise OSError(28, "No space left on device")
+
+
+def damaged_stream(place):
+    """Its header is sound, what is compressed behind is not."""
+    content = bytearray(encode(random_gaussians(16), ".spz"))
+    content[-8] ^= 1  # of the checksum
+    return decode(bytes(content), ".spz")
+
+
+def huge_splats(place):
+    scene = random_gaussians()
+    scene.means[:] = np.inf
+    return fuse(scene, size=16, views=4)
+
+
+def scene_with(change=None, metadata=None):
+    """A scene file whose arrays or facts were changed."""
+
+    def trigger(place):
+        from safetensors import safe_open
+        from safetensors.numpy import save_file
+
+        file = place.tmp / "a.safetensors"
+        views = InputViews(["a"], Cameras.orbit(0, 0, 2, 40), [np.zeros((4, 4, 3), np.uint8)])
+        save_scene(Exhibit("a", random_gaussians(), views, np.zeros((1, 3), np.float32)), file)
+        with safe_open(file, framework="numpy") as opened:
+            facts = opened.metadata()
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        if change is not None:
+            change(arrays)
+        save_file(arrays, str(file), facts | (metadata or {}))
+        return load_scene(file)
+
+    return trigger
+
+
+def put(**arrays):
+    return lambda held: held.update({k.replace("_0", ".0"): v for k, v in arrays.items()})
+
+
+def no_numbers(arrays):
+    arrays["means"][0] = np.nan
+
+
 NO_MESH = Mesh(np.zeros((0, 3), "f4"), np.zeros((0, 3), "u4"), np.zeros((0, 3), "f4"))
 MORE_PROPERTIES = b"".join(b"property float p%d\n" % index for index in range(99))
 FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
@@ -197,6 +256,9 @@ CASES = [
          ply(b"float ny", b"float nx")),
     Case("… has … f_rest properties; it must be 9, 24 or 45", "Degrees 1, 2 or 3.",
          ply(b"float nx", b"float f_rest_0")),
+    Case("… has no property 'f_rest_8'; it is no Gaussian splatting PLY",
+         "Harmonics of other numbers.", lambda place: decode(
+             encode(random_gaussians(4), ".ply").replace(b"f_rest_8\n", b"f_rest_9\n"), ".ply")),
     Case("… has f_rest properties, and so it is no raw PLY; read it as it is",
          "Leave --from-raw-ply out.",
          lambda place: decode(encode(random_gaussians(4), ".ply"), ".ply", raw=True)),
@@ -213,6 +275,8 @@ CASES = [
          "splat-transform: --spz-version 3.", lambda place: decode(b"NGSP" + bytes(40), ".spz")),
     Case("… cannot be decompressed: …", "The gzip stream is damaged.",
          lambda place: decode(b"\x1f\x8b" + bytes(40), ".spz")),
+    Case("… cannot be decompressed: …: incorrect data check", "Its numbers are damaged.",
+         damaged_stream),
     Case("… is no SPZ file; its stream does not begin with NGSP", "Something else, gzipped.",
          spz(0, b"X")),
     Case("… is SPZ of version 1; versions 2 and 3 are read", "Convert it with its own tools.",
@@ -292,6 +356,11 @@ CASES = [
          write_below_a_file),
     Case("cannot write …: it is not a regular file; name another", "A folder of that name.",
          write_over_a_folder),
+    Case("cannot write …: No space left on device", "While a file was written.", full_disk),
+    Case("cannot write …a.ply': File exists", "A file stands where a folder must be.",
+         write_under_a_file),
+    Case("cannot write …bundle': File exists", "A file stands where a folder must be.",
+         write_folder_under_a_file),
     Case("output … is a folder; name a file in it: .ply, .spz, .splat, .glb", "Of geolrm convert.",
          folder_named("a.ply", check_output)),
     # meshes
@@ -310,6 +379,8 @@ CASES = [
          faint_mesh),
     Case("meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
          "An extra.", without_scikit_image),
+    Case("the splats span nan; a mesh needs a finite extent", "Positions or scales are infinite.",
+         huge_splats),
     Case("the mesh has no triangles; there is nothing to write", "Of Mesh.to_glb.",
          lambda place: NO_MESH.to_glb()),
     Case("the mesh has no area; there are no points on it", "Of surface_points.",
@@ -319,9 +390,33 @@ CASES = [
          lambda place: check_page_name(place.tmp / "a.txt")),
     Case("--up is …; it must be one of z, -z, y, -y", "Of geolrm view.", command(
         view_command, lambda tmp: tmp / "a.html", None, "x", None, True)),
+    Case("up is 'x'; it must be one of z, -z, y, -y", "Of write_page.",
+         lambda place: write_page(Exhibit("a", random_gaussians()), place.tmp / "a.html", up="x")),
+    Case("there are 2 names, 1 cameras and 1 pictures; there must be one of each for every view",
+         "Of InputViews.", lambda place: InputViews(
+             ["a", "b"], Cameras.orbit(0, 0, 2, 40), [np.zeros((4, 4, 3), np.uint8)])),
+    Case("the scene file is …; its name must end in .safetensors", "Of geolrm run --scene.",
+         lambda place: check_scene_name(place.tmp / "a.zip")),
     Case("there is no scene file at …", "Of geolrm run --scene.",
          lambda place: load_scene(place.tmp / "none.safetensors")),
     Case("… is no scene file: …", "Damaged, or another format.", scene_file(b"nothing")),
     Case("… is a safetensors file, but no …; write one with: geolrm run CAPTURE -o …",
          "Weights, perhaps.", other_safetensors),
+    Case("… has facts that cannot be read; it is damaged, write it again", "Of a scene file.",
+         scene_with(metadata={"facts": "{"})),
+    Case("…a.safetensors' has facts that cannot be read; it is damaged, …",
+         "Of a scene file: names that are no text.",
+         scene_with(metadata={"facts": '{"title": 1, "timings": {}, "names": []}'})),
+    Case("… lacks 'means'; it is damaged, write it again", "Of a scene file.",
+         scene_with(lambda arrays: arrays.pop("means"))),
+    Case("… has means of type float64, which must be float32; it is damaged, write it again",
+         "Of a scene file.", scene_with(put(means=np.zeros((50, 3))))),
+    Case("… has NaN or infinity in means; it is damaged, write it again", "Of a scene file.",
+         scene_with(no_numbers)),
+    Case("… has anchors of shape …; it is damaged, write it again", "Of a scene file.",
+         scene_with(put(anchors=np.zeros((3, 2), np.float32)))),
+    Case("… has a picture 0 of shape …; it is damaged, write it again", "Of a scene file.",
+         scene_with(put(picture_0=np.zeros((4, 4), np.uint8)))),
+    Case("…a.safetensors': quats has shape …; with 50 means it must be (50, 4)",
+         "Of a scene file.", scene_with(put(quats=np.zeros((50, 3), np.float32)))),
 ]  # fmt: skip

@@ -26,10 +26,12 @@ def groups():
         captures,
         commands,
         evaluation,
+        exporting,
         formats,
         gpu,
         images,
         training,
+        training_data,
     )
 
     return {
@@ -39,7 +41,9 @@ def groups():
         "Bundles": bundles.CASES,
         "Splat files, meshes and pages": formats.CASES,
         "Options of commands": commands.CASES,
-        "Export and training": training.CASES,
+        "Export": exporting.CASES,
+        "Training": training.CASES,
+        "Training data": training_data.CASES,
         "Evaluation": evaluation.CASES,
         "GPUs": gpu.CASES,
     }
