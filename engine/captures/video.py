@@ -41,6 +41,11 @@ def read_clip(path: Path) -> Capture:
             if not container.streams.video:
                 raise InputError(f"{str(path)!r} holds no video; give an SV3D clip")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise InputError(
+                    f"{str(path)!r} holds video that no decoder here knows; convert it to H.264, "
+                    "or restore it"
+                )
             _check_stream(path, stream.codec_context.width, stream.codec_context.height)
             for frame in container.decode(stream):  # pyright: ignore
                 _check_stream(path, frame.width, frame.height)

@@ -244,6 +244,13 @@ def clip_of_large_frames(place):
     return clip(21)(place)
 
 
+def unknown_codec(place):
+    pytest.importorskip("av")
+    file = write_clip(place.tmp / "a.mp4", [np.full((64, 64, 3), 200, np.uint8)] * 21)
+    file.write_bytes(file.read_bytes().replace(b"avc1", b"none").replace(b"avcC", b"nonC"))
+    return load_capture(file)
+
+
 def sound_alone(place):
     av = pytest.importorskip("av")
     with av.open(str(place.tmp / "a.mp4"), "w") as container:
@@ -285,6 +292,7 @@ def mask_of_labels(place):
 
 
 CASES = [
+    "Finding a capture",
     Case("… is no capture (there is no such path); give a folder that holds transforms.json with …",
          "The path does not exist.", lambda place: load_capture(place.tmp / "none")),
     Case("… is no capture; give a folder that holds transforms.json with …",
@@ -304,7 +312,7 @@ CASES = [
     Case("… is not a usable path: …", "The system cannot look such a name up.",
          lambda place: load_capture("a\0b")),
     Case("view … was asked for, but … has frames 0 to …", "Frames count from 0.", view_beyond),
-    # transforms.json
+    "transforms.json",
     Case("… is larger than … bytes; it cannot be a capture", "A JSON file of more than 64 MiB.",
          sparse_json),
     Case("… is no valid JSON: …; repair or re-create it", "The position follows in the message.",
@@ -356,7 +364,7 @@ CASES = [
          load({"transform_matrix": np.full((4, 4), np.nan).tolist()})),
     Case("… has no points, and its masks do not tell where the object is; give images with …",
          "Of --fit, and load_capture(fit=True).", unfit),
-    # poses.npy
+    "poses.npy",
     Case("… has … images but … poses in poses.npy; there must be one pose for each image, in …",
          "Images are taken in natural order of their names.", images(2, poses=np.array([POSE]))),
     Case("… holds … matrices for … images; it must hold one, or one for each image",
@@ -374,7 +382,7 @@ CASES = [
     Case("…poses.npy: pose 0 has last row …; it must be (0, 0, 0, 1). …",
          "What the group Cameras lists comes with the name of the file.",
          images(1, poses=np.zeros((1, 4, 4)))),
-    # COLMAP
+    "COLMAP models",
     Case("… lists no images; reconstruct again with more overlap", "COLMAP placed no image.",
          colmap(images=b"")),
     Case("…: image … is of camera …, which … does not have; the files are of different models",
@@ -397,7 +405,7 @@ CASES = [
     Case("…sparse/0: intrinsics 0 have fx = …, fy = …; focal lengths divided by the image size …",
          "What the group Cameras lists comes with the name of the model.",
          colmap(cameras=b"1 PINHOLE 8 8 0 0 4 4\n")),
-    # GObjaverse
+    "GObjaverse objects",
     Case("…00000.png' is missing; restore it or leave its view out", "Remove its .json, too.",
          gobjaverse(lambda stem: stem.with_suffix(".png").unlink())),
     Case("…00000.json' is larger than 1048576 bytes; it is no camera", "Another file.",
@@ -415,15 +423,17 @@ CASES = [
          picture_of("RGB", (8, 8))),
     Case("…00000.png' cannot be decoded: …; restore it", "Damaged, or no PNG.",
          gobjaverse(lambda stem: stem.with_suffix(".png").write_bytes(b"no image"))),
-    # backgrounds
+    "Removing backgrounds",
     Case("removing backgrounds needs rembg, which is not installed; run: pip install …",
          "Of --remove-background.", lacking("rembg", lambda place: background._load_segmenter())),
     Case("rembg could not load its model …, which it downloads at first use (…); connect to the …",
          "Of --remove-background.", rembg_without_weights),
-    # clips and sheets
+    "Clips and sheets",
     Case("reading .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or …",
          "Or give the frames as images.", lacking("av", load_file("a.mp4", b""))),
     Case("… holds no video; give an SV3D clip", "Sound alone.", sound_alone),
+    Case("… holds video that no decoder here knows; convert it to H.264, or restore it",
+         "Of another codec, or damaged.", unknown_codec),
     Case("… has 3 frames; an SV3D orbit has 21: cut it to those, or give the poses of the frames …",
          "Other clips have no known poses.", clip(3)),
     Case("… has more than 21 frames; an SV3D orbit has 21: cut it to those, or give the poses …",
@@ -437,7 +447,7 @@ CASES = [
     Case("… has … x … pixels; a single image can only be a Zero123++ sheet, 640 x 960 …",
          "One image alone has no pose.",
          lambda place: load_capture(write(place.tmp) / "a.png")),
-    # images
+    "Images and masks",
     Case("…, frame 0: mask 'm.png' holds 0 and 1; the object must be white (255) in it: multiply …",
          "Labels were stored.", mask_of_labels),
     Case("…, frame 0: image … states more pixels than are supported; make it smaller",

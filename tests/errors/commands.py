@@ -118,6 +118,7 @@ def packages(module):
 
 
 CASES = [
+    "geolrm run, check, info",
     Case("--views is …; give a number of views such as 6, or frame indices such as 0,4,8",
          "Of geolrm run.", lambda place: parse_views("many", 38)),
     Case("--views is …; give frame indices, each once", "A frame was named twice.",
@@ -128,7 +129,7 @@ CASES = [
          lambda place: check(place.tmp, place.tmp / "a.jpg")),
     Case("--views and --tokens plan the memory of a GPU, and 'mini' has no part for one; export …",
          "Of geolrm info.", lambda place: info("mini", views=6)),
-    # render
+    "geolrm render",
     Case("--orbit is 0; it must be 1 to 100000 frames", "Of geolrm render.",
          lambda place: orbit_cameras(0)),
     Case("--cameras and --orbit were both given; choose one", "Of geolrm render.",
@@ -141,14 +142,14 @@ CASES = [
          without("av", lambda place: write_video(place.tmp / "a.mp4", [], 32, lambda: None))),
     Case("--size is 33; video frames need an even number of pixels", "Of geolrm render.",
          odd_video),
-    # eval
+    "geolrm eval",
     Case("--views is …; give numbers of views, each once, such as 4,6,8,12,16,20",
          "Of geolrm eval.", lambda place: parse_counts("4,4")),
     Case("--objects is …; give names of objects, such as shoe,lion", "Of geolrm eval.",
          lambda place: parse_names(",")),
     Case("--model and --baselines-only were both given; choose one", "Of geolrm eval.",
          lambda place: evaluate(place.tmp, model="mini", baselines_only=True)),
-    # export
+    "geolrm-export",
     Case("--tokens is …; it must be MIN:OPT:MAX, three whole numbers such as 1:6:21",
          "Of geolrm-export.", lambda place: parse_range("--tokens", "1:2")),
     Case("--tokens is …; it must satisfy 1 <= MIN <= OPT <= MAX", "Of geolrm-export.",
@@ -172,7 +173,7 @@ CASES = [
     Case("another export into … is under way", "Of geolrm-export and geolrm-train.", taken_lock),
     Case("geolrm-export needs onnx, which is not installed; run: pip install 'geolrm[export]'",
          "An extra.", packages(export), RuntimeError),
-    # train
+    "geolrm-train",
     Case("--steps is 0; it must be 1 or more", "Of geolrm-train.", trained(steps=0)),
     Case("--minutes is nan; it must be a finite number, 0 or more", "Of geolrm-train.",
          trained(minutes=float("nan"))),
@@ -182,7 +183,7 @@ CASES = [
          trained(steps=3, changes=["steps=4"])),
     Case("geolrm-train needs onnx, which is not installed; run: pip install 'geolrm[training]'",
          "An extra.", packages(train), RuntimeError),
-    # every command
+    "Every command",
     Case("out of memory; …", "What takes less of it follows, by the command.",
          ending(MemoryError()), RuntimeError),
 ]  # fmt: skip

@@ -216,6 +216,7 @@ MORE_PROPERTIES = b"".join(b"property float p%d\n" % index for index in range(99
 FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
 
 CASES = [
+    "Any splat file",
     Case("… names no splat format; the file name must end in .ply, .spz, .splat, .glb",
          "The suffix says how a file is read and written.",
          lambda place: Gaussians.load(place.tmp / "a.obj")),
@@ -237,7 +238,7 @@ CASES = [
          "Scales are activated, no logarithms.", save(".glb", scales=-1)),
     Case("…: splat … has a … of …; every value must be finite and within 1e+18 of 0: leave that …",
          "NaN, infinity, or what leads to them.", save(".ply", means=np.nan)),
-    # PLY
+    "PLY",
     Case("… is no binary little-endian PLY file", "ASCII and big-endian PLY are not read.",
          ply(b"little", b"big   ")),
     Case("… has … bytes; … splats of … properties need …: the file is truncated or damaged",
@@ -268,7 +269,7 @@ CASES = [
          lambda place: check_output(place.tmp / "a.spz", True)),
     Case("… is no PLY, which alone has a raw layout: leave that choice out", "On reading.",
          lambda place: decode(b"", ".spz", raw=True)),
-    # SPZ
+    "SPZ",
     Case("… is no SPZ file; it must be a gzip stream", "Another format under this suffix.",
          lambda place: decode(b"", ".spz")),
     Case("… is SPZ of version 4 or later; versions 2 and 3 are read: save it as version 3",
@@ -294,12 +295,12 @@ CASES = [
          spz(tail=b"more")),
     Case("a splat is … from the origin; SPZ reaches to 8388607", "Leave it out, or write .ply.",
          save(".spz", means=1e7)),
-    # .splat
+    ".splat",
     Case("… has … bytes; a .splat file has 32 for each splat: it is truncated or of another format",
          "Copy it again.", lambda place: decode(bytes(33), ".splat")),
     Case("… is a PLY file; give it the suffix .ply", "Rename it.",
          lambda place: decode(b"ply\n" + bytes(28), ".splat")),
-    # GLB
+    "GLB",
     Case("… is no GLB file; it must begin with glTF", ".gltf with separate files is not read.",
          lambda place: decode(b"", ".glb")),
     Case("… is GLB of version 1; version 2 is read", "Convert it with its own tools.",
@@ -335,7 +336,7 @@ CASES = [
          accessor(count=5000)),
     Case("there are no splats, and glTF has no empty primitives: write a .ply", "An empty scene.",
          lambda place: encode(random_gaussians().select(np.zeros(50, bool)), ".glb")),
-    # Gaussians
+    "Gaussians",
     Case("Gaussians need either colors [N, 3] or sh [N, K, 3], and not both", "Choose one.",
          make(colors=None)),
     Case("quats has shape …; with 2 means it must be (2, 4)", "One row for each Gaussian.",
@@ -351,7 +352,7 @@ CASES = [
          lambda place: prune(random_gaussians(), 1.5)),
     Case("the largest number of splats is …; it must be 1 or more", "Of --max-splats.",
          lambda place: keep_largest(random_gaussians(), 0)),
-    # writing
+    "Writing files",
     Case("cannot write …: …", "The system's reason follows: no folder, no permission, no room.",
          write_below_a_file),
     Case("cannot write …: it is not a regular file; name another", "A folder of that name.",
@@ -363,7 +364,7 @@ CASES = [
          write_folder_under_a_file),
     Case("output … is a folder; name a file in it: .ply, .spz, .splat, .glb", "Of geolrm convert.",
          folder_named("a.ply", check_output)),
-    # meshes
+    "Meshes",
     Case("output … is a folder; name a .glb file in it", "Of geolrm mesh.", command(
         mesh_command, lambda tmp: ((tmp / "a.glb").mkdir(), tmp / "a.glb")[1], 32, 8, None, True)),
     Case("… is no mesh file; the file name must end in .glb", "Meshes are written as GLB alone.",
@@ -385,7 +386,7 @@ CASES = [
          lambda place: NO_MESH.to_glb()),
     Case("the mesh has no area; there are no points on it", "Of surface_points.",
          lambda place: surface_points(*FLAT)),
-    # pages and scenes
+    "Pages and scenes",
     Case("the page is …; its file name must end in .html", "Of geolrm view -o.",
          lambda place: check_page_name(place.tmp / "a.txt")),
     Case("--up is …; it must be one of z, -z, y, -y", "Of geolrm view.", command(

@@ -293,6 +293,7 @@ DONE = SimpleNamespace(returncode=1, stdout="3 failed, 2 passed\n")
 FAILED = gpu_bench.Part("kernels", "failed: an error", [])
 
 CASES = [
+    "The driver",
     Case("no NVIDIA driver was found", "Of libcuda; part of the sentences below.", driver(None)),
     Case("the NVIDIA driver has no GPU", "The card, or CUDA_VISIBLE_DEVICES.", driver(count=0)),
     Case("the NVIDIA driver does not start (CUDA error …)", "Restart, or install it again.",
@@ -301,7 +302,7 @@ CASES = [
          lambda place: driver()(place, 3)),
     Case("the NVIDIA driver does not answer (CUDA error …)", "Restart, or install it again.",
          driver(answer=999)),
-    # which backend
+    "The choice of a backend",
     Case("backend is …, but the bundle … holds onnxruntime; export it again: geolrm-export …",
          "A bundle without a part for GPUs.",
          lambda place: select_backend("cuda", Bundle.open("mini"))),
@@ -325,7 +326,7 @@ CASES = [
     Case("… was built …; installed is …. Rebuild it: …",
          "By another version of TensorRT, or for another GPU.",
          part_here(make_part("tensorrt", builder="1.6"))),
-    # memory and device
+    "Memory and device",
     Case("… views with … anchors need … GB of GPU memory beside the weights, and … GB are free; …",
          "The largest setting that fits follows.", crowded),
     Case("the GPU has no … GB left (…); use fewer views or a smaller --max-tokens, or close what …",
@@ -334,7 +335,7 @@ CASES = [
          lambda place: device._check((700,))),
     Case("no CUDA device can be used (…); install an NVIDIA driver of CUDA 13 or later, or …",
          "The driver is too old, or the GPU is in use.", no_device),
-    # engines
+    "Engines and graphs",
     Case("ONNX Runtime cannot load …: …", "A damaged graph, or one for another version.",
          damaged_graph),
     Case("onnxruntime-gpu … does not load its CUDA provider, which needs CUDA 13 and cuDNN 9; …",
@@ -350,7 +351,7 @@ CASES = [
     Case("tensorrt-rtx cannot run a.plan: …", "The reason of TensorRT follows.", engine("run")),
     Case("tensorrt-rtx cannot create a context for a.plan: …", "Mostly too little memory.",
          engine("context")),
-    # the compiler of kernels
+    "The compiler of kernels",
     Case("the CUDA kernels need …, which is not installed; run: pip install 'geolrm[gpu]'",
          "An extra.", without_kernels_packages),
     Case("the CUDA compiler cannot be loaded (…); run: pip install --force-reinstall …",
@@ -366,7 +367,7 @@ CASES = [
          nvrtc(compiled, b"error: expected a declaration")),
     Case("nvrtcCreateProgram failed: …", "Of the compiler: mostly too little memory.",
          nvrtc(compiled, nvrtcCreateProgram=lambda *_: (1, 0))),
-    # what kernels can hold
+    "What kernels can hold",
     Case("value is stored as …; it must be one of …", "Of a kernel.",
          lambda place: DeformableCrossAttention(2, 8, 1, 1, value="int8")),
     Case("heads is 0; it must be 1 or more", "Of a kernel.",
@@ -391,7 +392,7 @@ CASES = [
          lambda place: SelectAnchors(2000)),
     Case("limit is 9; it must lie in [1, 8], the grid's voxels", "Of a kernel.",
          lambda place: SelectAnchors(2).calls(*[0] * 6, limit=9)),
-    # splats
+    "Splats",
     Case("size is 0x8; sides must lie in [1, …] px. Render larger images in parts",
          "Of SplatRasterizer.", lambda place: SplatPlan.of(1, 1, (0, 8))),
     Case("… splats are too many for the GPU; at most … fit its indices. Split the scene",
@@ -404,7 +405,7 @@ CASES = [
          splat_array(kind="<f8")),
     Case("means is not contiguous on the device; pass a contiguous copy", "Of SplatRasterizer.",
          splat_array(strides=(24, 8))),
-    # export
+    "geolrm-export",
     Case("--backend is …; it must be one of …", "Of geolrm-export.", export_choice("vulkan")),
     Case("--sm is for --backend tensorrt-rtx; cuda graphs run on every GPU", "Of geolrm-export.",
          export_choice("cuda", sm="89")),
@@ -441,7 +442,7 @@ CASES = [
     Case("a plugin's tensor is …; it must be one of …", "Of a graph that was changed.",
          lambda place: kernel_description._known(
              SimpleNamespace(dtype=SimpleNamespace(name="INT4")), {"HALF": "float16"})),
-    # geolrm bench gpu
+    "geolrm bench gpu",
     Case("the GPU benchmark needs an NVIDIA GPU, but …; run it on a machine with one",
          "Of geolrm bench gpu.", benchmark(
              lambda place: gpu_bench.run(place.tmp),

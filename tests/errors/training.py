@@ -175,6 +175,7 @@ def dying(told=None):
 
 
 CASES = [
+    "Recipes and switches",
     Case("there is no recipe …; choose one of …, or name a .toml or .json file", "Check the name.",
          lambda place: load_recipe("none")),
     Case("…: base is …; it must be one of …", "What a recipe starts from.",
@@ -204,7 +205,7 @@ CASES = [
          lambda place: switched(tiny_recipe(), self_attention="both")),
     Case("these switches make no model: …", "Something of the images must remain.",
          lambda place: switched(tiny_recipe(), ["low-level", "high-level"])),
-    # devices
+    "Devices and processes",
     Case("--rasterizer is 'gsplat', which draws on CUDA alone, but the run is on the CPU; leave …",
          "Of geolrm-train.", on(rasterizer="gsplat")),
     Case("--device is 'cuda', but torch finds no CUDA device; use --device cpu, or install a …",
@@ -217,7 +218,7 @@ CASES = [
          "Of geolrm-train --processes.", dying()),
     Case("no: what a process says itself", "Errors of processes come through as they are.",
          dying(GeoLRMError("no: what a process says itself"))),
-    # runs
+    "Runs and checkpoints",
     Case("… is a file; name a folder with -o", "Of geolrm-train.", over_a_file),
     Case("… holds a run of another recipe (it differs in …); continue it with its own settings, …",
          "One folder holds one run.", begun(seed=5)),
@@ -236,7 +237,7 @@ CASES = [
          "Of a checkpoint, in a warning.", other_tensors),
     Case("training diverged at step 0: …", "The losses, objects and last checkpoint follow.",
          diverging),
-    # LPIPS
+    "LPIPS",
     Case("no LPIPS weights at …; give a state dict of LPIPS with VGG-16, or leave …",
          "Of losses.lpips_weights.",
          lambda place: perceptual.load_lpips(place.tmp / "none.pt", torch.device("cpu"))),

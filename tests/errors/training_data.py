@@ -147,6 +147,7 @@ def text_file(place):
 VISIBLE = {"points": np.zeros((5, 3), "f4"), "visible": np.ones(4, bool)}
 
 CASES = [
+    "Finding objects",
     Case("… does not exist; give a folder of .glb meshes, of captures with depth …",
          "A path, or 'procedural'.", lambda place: list(find_objects(place.tmp / "none"))),
     Case("… holds nothing to train on; …", "What can be trained on follows.",
@@ -165,7 +166,7 @@ CASES = [
          lambda place: Cache(place.tmp / "cache").mesh(place.tmp / "none.glb")),
     Case("rgba is …; it must be uint8 … for 3 cameras", "Of PosedObject.",
          lambda place: replace(posed(), rgba=np.zeros((3, 8, 8, 3), np.uint8))),
-    # captures with depth
+    "Captures with depth",
     Case("… unpacks to … bytes; at most … are read: store fewer points", "Of points.npz.",
          points(points=np.zeros((7 << 20, 3), "f4"))),
     Case("… holds no array 'points'; store points [P, 3]", "Of points.npz.",
@@ -197,7 +198,7 @@ CASES = [
     Case("here: …% of the depth lies outside the cube [-0.5, 0.5]^3, more than 2%; depth must …",
          "Along the ray is farther than along the axis.",
          lambda place: points_of_depth(8 * posed().depth, posed().cameras, 9, "here")),
-    # GObjaverse
+    "GObjaverse objects",
     Case("… is no folder; give the folder of one GObjaverse object", "Of load_gobjaverse.",
          lambda place: load_gobjaverse(place.tmp / "none")),
     Case("no views were asked for; give at least one index", "Of load_gobjaverse.",
@@ -214,7 +215,7 @@ CASES = [
         lambda folder: (folder / "00001" / "00001_nd.exr").write_bytes(b"no image"))),
     Case("…_nd.exr' has channels R; depth must be in A", "Another EXR file.",
          gobjaverse(without_alpha_channel)),
-    # meshes
+    "Meshes",
     Case("… is no file; give a .glb file with one textured mesh", "Of load_glb.",
          lambda place: load_glb(place.tmp / "none.glb")),
     Case("… cannot be read as glTF: …; it may be damaged, restore it", "The reason follows.",
