@@ -63,7 +63,7 @@ def test_the_command_that_ran_out_of_memory_advises(monkeypatch, capsys):
     def full(*_, **__):
         raise MemoryError
 
-    for module, call, said in (
+    for module, command, said in (
         (run, lambda: run.run("a", "b.ply"), "use fewer --views or a smaller --max-tokens"),
         (mesh, lambda: mesh.mesh("a", "b.glb"), "use a smaller --size, or fewer splats: geolrm"),
     ):
@@ -71,7 +71,7 @@ def test_the_command_that_ran_out_of_memory_advises(monkeypatch, capsys):
             monkeypatch.setattr(module, name, full, raising=False)
         monkeypatch.setattr("geolrm.engine.meshing.mesh.check_mesh_path", full)
         with pytest.raises(SystemExit) as caught, console.one_sentence_errors():
-            call()
+            command()
         assert caught.value.code == 1
         assert capsys.readouterr().err.startswith(f"error: out of memory; {said}")
     with pytest.raises(SystemExit), console.one_sentence_errors():

@@ -1,7 +1,6 @@
 """Model bundles."""
 
 import json
-import shutil
 from types import SimpleNamespace
 
 from errors.case import Case
@@ -59,20 +58,25 @@ def huge(place):
     return Bundle.open(folder)
 
 
-def signed_file(name, content):
-    """Open and use a bundle one of whose files is another, by a manifest that knows it."""
+def replace_file(folder, name, content):
+    """Put another file into a bundle, and tell its manifest."""
+    (folder / name).write_bytes(content)
+    stored = json.loads((folder / "manifest.json").read_text())
+    stored["files"][name] = {"bytes": len(content), "sha256": file_sha256(folder / name)}
+    raw = json.dumps(stored).encode()
+    (folder / "manifest.json").write_bytes(manifest.encode(manifest.decode(raw)))
 
-    def trigger(place):
-        folder = place.bundle()
-        (folder / name).write_bytes(content)
-        stored = json.loads((folder / "manifest.json").read_text())
-        stored["files"][name] = {"bytes": len(content), "sha256": file_sha256(folder / name)}
-        raw = json.dumps(stored).encode()
-        (folder / "manifest.json").write_bytes(manifest.encode(manifest.decode(raw)))
-        Bundle.open(folder).weights({"x"})
-        return Engine(folder)
 
-    return trigger
+def damaged_weights(place):
+    folder = place.bundle()
+    replace_file(folder, WEIGHTS_NAME, b"no tensors")
+    return Bundle.open(folder).weights({"x"})
+
+
+def damaged_graph(place):
+    folder = place.bundle()
+    replace_file(folder, any_file(folder).name, b"no graph")
+    return Engine(folder)
 
 
 def odd_name(content):
@@ -81,16 +85,6 @@ def odd_name(content):
 
 def other_axes(content):
     content["rope"]["axis"][0] += 1
-
-
-def damaged_graph(place):
-    folder = place.bundle()
-    return signed_file(any_file(folder).name, b"no graph")(again(place, folder))
-
-
-def again(place, folder):
-    shutil.rmtree(folder)
-    return place
 
 
 def without_a_plan(place):
@@ -124,7 +118,7 @@ CASES = [
     Case("… lacks 'x'", "A weight that the manifest names.",
          lambda place: Bundle.open(place.bundle()).weights({"x"})),
     Case("… cannot be read: …", "The weights are no safetensors file.",
-         signed_file(WEIGHTS_NAME, b"no tensors")),
+         damaged_weights),
     Case("ONNX Runtime cannot load …: …", "The reason of ONNX Runtime follows.", damaged_graph),
     Case("the bundle … lacks the plan of reconstruction; export it again",
          "manifest.json was edited.", without_a_plan),

@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from fuzzing import EXAMPLES, damaged, fuzz, limited_memory
+from fuzzing import EXAMPLES, damaged, fuzz, bounded
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 
 def refused_or_read(call):
-    with warnings.catch_warnings(), limited_memory():
+    with warnings.catch_warnings(), bounded():
         warnings.simplefilter("ignore")
         try:
             return call()
