@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from fuzzing import EXAMPLES, damaged, fuzz, bounded
+from fuzzing import EXAMPLES, bounded, damaged, fuzz
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image

@@ -8,7 +8,7 @@ import json
 import struct
 
 import numpy as np
-from fuzzing import damaged, fuzz, bounded
+from fuzzing import bounded, damaged, fuzz
 from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import random_gaussians
