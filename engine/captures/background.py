@@ -59,16 +59,16 @@ def _mask(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _without_compiling() -> Iterator[None]:
     """While rembg is imported: its pymatting compiles for over a minute what is not used here."""
     try:
-        import numba  # pyright: ignore[reportMissingImports]
+        from numba.core import config  # pyright: ignore[reportMissingImports]
     except ImportError:
         yield
         return
-    before = numba.config.DISABLE_JIT
-    numba.config.DISABLE_JIT = True
+    settings: Any = config
+    before, settings.DISABLE_JIT = settings.DISABLE_JIT, True
     try:
         yield
     finally:
-        numba.config.DISABLE_JIT = before
+        settings.DISABLE_JIT = before
 
 
 def _load_segmenter() -> Segmenter:

@@ -48,9 +48,9 @@ class ImageReader:
                 if self.longest_side and max(size) > self.longest_side:
                     self.reduced += 1
                     scale = self.longest_side / max(size)
-                    reduced = tuple(max(round(scale * side), 1) for side in size)
-                    image.draft(mode, reduced)
-                    pixels = image.convert(mode).resize(reduced, reducing_gap=2.0)
+                    width, height = (max(round(scale * side), 1) for side in size)
+                    image.draft(mode, (width, height))
+                    pixels = image.convert(mode).resize((width, height), reducing_gap=2.0)
                 else:
                     pixels = image.convert(mode)
                 array = np.asarray(pixels.transpose(Image.Transpose[turn]) if turn else pixels)

@@ -51,8 +51,8 @@ def read_transforms(
             raise InputError(f"{where} has no file_path; it must name the frame's image")
         c2w.append(_matrix(frame, "transform_matrix", where))
         fields = {**content, **frame}
-        listed = positive(fields, "w", where), positive(fields, "h", where)
-        size = None if None in listed else listed
+        width, height = positive(fields, "w", where), positive(fields, "h", where)
+        size = (width, height) if width and height else None
         image = reader.read(find_image(file.parent, name, where), where, size)
         image = _with_mask(image, frame, file.parent, reader, size, where)
         camera = _camera(fields, image.shape, where)
