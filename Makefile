@@ -39,9 +39,12 @@ $(ORACLE)/.stamp: tests/oracle/package.json tests/oracle/package-lock.json
 	npm ci --prefix tests/oracle --ignore-scripts --no-audit --no-fund
 	touch $@
 
+# Twelve readers, one after the other: 5 to 15 minutes each on a busy core, two hours in all. One alone:
+# make fuzz FUZZED=tests/engine/formats/test_fuzz.py::test_spz
+FUZZED := tests/engine/formats/test_fuzz.py tests/engine/captures/test_fuzz.py
+
 fuzz: .venv/test.stamp
-	GEOLRM_FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest -q tests/engine/formats/test_fuzz.py \
-		tests/engine/captures/test_fuzz.py
+	GEOLRM_FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest -v --durations=0 $(FUZZED)
 
 # The native rasterizer under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 sanitize:

@@ -12,6 +12,7 @@ Orbit = Literal["sv3d", "zero123plus"]
 
 ROTATION_TOLERANCE = 1e-3
 FARTHEST_CAMERA = 100.0  # cube sides
+SMALLEST_NORMALISED_FOCAL = 0.005  # just under a field of view of 179 degrees
 LARGEST_NORMALISED_FOCAL = 60.0  # just under a field of view of 1 degree; pixels are beyond
 CUBE_RADIUS = 3**0.5 / 2  # bounding sphere of the object cube
 GOLDEN_ANGLE = 180 * (3 - 5**0.5)  # degrees
@@ -298,10 +299,10 @@ def _check_intrinsics(intrinsics: NDArray) -> None:
                 "divide the first row by the image width and the second by its height, or use "
                 "Cameras.from_opencv"
             )
-        if min(fx, fy) < 0.005:
+        if min(fx, fy) < SMALLEST_NORMALISED_FOCAL:
             raise InputError(
                 f"intrinsics {index} have fx = {fx:g}, fy = {fy:g}; focal lengths divided by the "
-                "image size must be positive (0.5 / tan(fov / 2))"
+                f"image size must be {SMALLEST_NORMALISED_FOCAL} or more (0.5 / tan(fov / 2))"
             )
         skew = max(abs(matrix[0, 1]), abs(matrix[1, 0]))
         if skew > 1e-3 or not np.allclose(matrix[2], [0, 0, 1], atol=1e-6):

@@ -36,17 +36,20 @@ class Silhouette:
 
 
 def carve(
-    silhouettes: Sequence[Silhouette], points: NDArray[np.float64]
+    silhouettes: Sequence[Silhouette], points: NDArray[np.float64], tolerated: int = 0
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which of the points [N, 3] no view shows to be empty, and how many views show each at all.
 
-    The count is complete only for points that are kept.
+    With ``tolerated``, so many views may be wrong about a point. The count is complete only for
+    points that are kept.
     """
     kept, shown = np.arange(len(points)), np.zeros(len(points), np.int64)
+    empty = np.zeros(len(points), np.int64)
     for view in silhouettes:
         pixel, _ = view.project(points[kept])
         shown[kept] += pixel >= 0
-        kept = kept[(pixel < 0) | (view.alpha.ravel()[pixel] >= INSIDE)]
+        empty[kept] += (pixel >= 0) & (view.alpha.ravel()[pixel] < INSIDE)
+        kept = kept[empty[kept] <= tolerated]
     inside = np.zeros(len(points), np.bool_)
     inside[kept] = True
     return inside, shown
@@ -76,6 +79,23 @@ def make_silhouette(
     alpha = small[..., 3] if small.shape[2] == 4 else alpha_from_white(small)
     scale = np.array([[width / factor], [height / factor], [1.0]])
     return Silhouette(np.linalg.inv(c2w @ FLIP_YZ).astype(np.float64), intrinsics * scale, alpha)
+
+
+def reduced(view: Silhouette, longest_side: int) -> Silhouette:
+    """With larger pixels, made after the mask was found."""
+    factor = max(-(-max(view.alpha.shape) // longest_side), 1)
+    alpha = reduce_pixels(view.alpha[..., None], factor)[..., 0]
+    scale = np.array([[1 / factor], [1 / factor], [1.0]])
+    return Silhouette(view.w2c, view.intrinsics * scale, alpha)
+
+
+def explained(view: Silhouette, hull: NDArray[np.float64]) -> float:
+    """Which part of a mask, of pixels not smaller than the hull's voxels, the hull covers."""
+    solid = view.alpha.ravel() > 0.9
+    pixel, _ = view.project(hull)
+    covered = np.zeros(len(solid), np.bool_)
+    covered[pixel[pixel >= 0]] = True
+    return float(covered[solid].mean()) if solid.any() else 1.0
 
 
 def has_mask(image: NDArray[np.uint8]) -> bool:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("GEOLRM_FUZZ_EXAMPLES", "2000"))  # of each reader
 MOST_MEMORY = 256_000_000  # bytes beyond what the process has; the inputs are a few kB
-SLOWEST = 10_000  # milliseconds: an input that takes longer hangs, on a busy machine too
+SLOWEST = 10_000  # milliseconds: an input that takes longer is a failure, on a busy machine too
+LONGEST = 60  # seconds, after which an input is interrupted; and twice that of CPU, if it cannot be
 
 fuzz = settings(
     max_examples=EXAMPLES,
@@ -60,13 +61,20 @@ def _edited(content, edits):
 
 
 @contextlib.contextmanager
-def limited_memory():
-    """More than ``MOST_MEMORY`` beyond the present is a MemoryError, and so a failure."""
+def bounded():
+    """An input that takes more than ``MOST_MEMORY`` beyond the present, or hangs, is a failure."""
     if sys.platform != "linux":
         yield
         return
     import resource
+    import signal
 
+    def interrupt(*_):
+        raise AssertionError(f"an input took more than {LONGEST} seconds")
+
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    signal.setitimer(signal.ITIMER_PROF, 2 * LONGEST)  # ends the process, in native code too
     # Of writable memory: address space would count what threads only reserve for their heaps.
     old = resource.getrlimit(resource.RLIMIT_DATA)
     with open("/proc/self/statm") as file:
@@ -76,3 +84,5 @@ def limited_memory():
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, old)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)

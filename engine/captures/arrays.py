@@ -35,11 +35,13 @@ def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np
             or dtype.hasobject
             or len(shape) not in (2, 3)
             or (shape[-2:] not in shapes)
+            or 0 in shape
         ):
             raise InputError(
-                f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers {wanted}"
+                f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers {wanted}, "
+                "at least one matrix"
             )
-        if math.prod(shape) * dtype.itemsize != rest or 0 in shape:
+        if math.prod(shape) * dtype.itemsize != rest:
             raise InputError(
                 f"{str(path)!r} states an array of {math.prod(shape) * dtype.itemsize} bytes, but "
                 f"{rest} follow; it is damaged, restore it"

@@ -1,6 +1,8 @@
 """Backgrounds removed by rembg, which is the extra ``[rembg]``."""
 
+import contextlib
 import importlib.metadata
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -53,6 +55,22 @@ def _mask(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.max(found, axis=0) if found else np.zeros(image.shape[:2], np.uint8)
 
 
+@contextlib.contextmanager
+def _without_compiling() -> Iterator[None]:
+    """While rembg is imported: its pymatting compiles for over a minute what is not used here."""
+    try:
+        from numba.core import config  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        yield
+        return
+    settings: Any = config
+    before, settings.DISABLE_JIT = settings.DISABLE_JIT, True
+    try:
+        yield
+    finally:
+        settings.DISABLE_JIT = before
+
+
 def _load_segmenter() -> Segmenter:
     try:
         importlib.metadata.version("rembg")
@@ -61,8 +79,8 @@ def _load_segmenter() -> Segmenter:
             "removing backgrounds needs rembg, which is not installed; run: pip install "
             "'geolrm[rembg]', or give images with alpha"
         ) from error
-    from rembg import new_session  # pyright: ignore[reportMissingImports]
-
+    with _without_compiling():
+        from rembg import new_session  # pyright: ignore[reportMissingImports]
     try:
         return new_session(MODEL)
     except Exception as error:  # of requests, pooch, ONNX Runtime or the file system

@@ -79,4 +79,7 @@ class Capture:
         try:
             self.cameras.check_facing()
         except InputError as error:
-            raise InputError(f"{self.source or self.path}: {error}") from error
+            raise InputError(
+                f"{self.source or self.path}: {error}. What is likely wrong: geolrm check; an "
+                "object with masks that lies elsewhere: --fit"
+            ) from error

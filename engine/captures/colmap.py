@@ -7,17 +7,20 @@ import numpy as np
 from geolrm.engine.cameras import FLIP_YZ, Cameras
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap_model import SparseModel, model_suffix, read_model
-from geolrm.engine.captures.fitting import fit_to_cube
-from geolrm.engine.captures.images import ImageReader, find_image, list_images, with_alpha
-from geolrm.engine.captures.transforms import NO_DISTORTION, check_aspect
-from geolrm.engine.captures.undistortion import undistorted
+from geolrm.engine.captures.images import (
+    ImageReader,
+    check_shape,
+    find_image,
+    list_images,
+    natural_sort,
+    with_alpha,
+)
+from geolrm.engine.captures.undistortion import distortion_note, undistorted
 from geolrm.engine.errors import InputError
-from geolrm.engine.similarity import apply, move_poses
 
-MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
 IMAGE_FOLDERS = ("images", "input", ".")
 MASK_FOLDER = "masks"
-LONGEST_SIDE = 2048  # px; larger photos are reduced, since models read a few hundred
 
 
 def find_model(folder: Path) -> Path | None:
@@ -29,7 +32,7 @@ def find_model(folder: Path) -> Path | None:
 
 
 def read_colmap(model_folder: Path, folder: Path) -> Capture:
-    """Images, cameras and points, moved and scaled into the object cube.
+    """Images, cameras and points, in the frame of the model, which may be any.
 
     Images are looked for in ``images``, ``input`` or beside the model, upwards from it; a folder
     ``masks`` beside them holds ``NAME.png`` for the image ``NAME.jpg``, or ``NAME.jpg.png``.
@@ -40,59 +43,63 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
     """
     model = read_model(model_folder)
     root = _image_folder(model_folder, model.names[0])
-    reader = ImageReader(longest_side=LONGEST_SIDE)
+    reader = ImageReader()
     images, intrinsics, distorted = [], [], 0
     for name, key in zip(model.names, model.camera_ids, strict=True):
         where = f"{model_folder}, image {name[:200]!r}"
-        image = reader.read(find_image(root, name, where), where)
-        if (mask := _mask_file(root, name)) is not None:
-            image = with_alpha(image, reader.read(mask, where), str(mask), where)
         camera = model.cameras[key]
-        check_aspect((camera.width, camera.height), image.shape, f"{where}: its camera's pixels")
-        if max(map(abs, camera.distortion), default=0) > NO_DISTORTION:
+        listed = (camera.width, camera.height)
+        image = reader.read(find_image(root, name, where), where, listed)
+        if (mask := _mask_file(root, name)) is not None:
+            image = with_alpha(image, reader.read(mask, where, listed), str(mask), where)
+        check_shape(listed, image.shape, f"{where}: its camera's pixels")
+        if camera.distorts:
             distorted += 1
             image, camera = undistorted(image, camera, where)
-        fx, fy, cx, cy = camera.pinhole
-        intrinsics.append(
-            [
-                [fx / camera.width, 0, cx / camera.width],
-                [0, fy / camera.height, cy / camera.height],
-                [0, 0, 1],
-            ]
-        )
+        intrinsics.append(camera.normalised)
         images.append(image)
     try:
         c2w = np.linalg.inv(model.w2c) @ FLIP_YZ
         cameras = Cameras(c2w.astype(np.float64), np.array(intrinsics))
     except InputError as error:
         raise InputError(f"{model_folder}: {error}") from error
-    matrix, notes = fit_to_cube(
-        images, cameras.c2w, cameras.intrinsics, model.points, str(model_folder)
-    )
-    to_object = np.linalg.inv(matrix).astype(np.float64)
     return Capture(
         folder,
         model.names,
         images,
-        Cameras(move_poses(cameras.c2w, to_object), cameras.intrinsics),
+        cameras,
         kind="colmap",
         source=model_folder,
-        object_to_world=matrix,
-        points=apply(to_object, model.points),
-        notes=(*_reading_notes(model, root, reader.reduced, distorted), *notes),
+        points=model.points,
+        notes=(
+            *_notes_of_models(model_folder),
+            *_notes_of_images(model, root),
+            *reader.notes,
+            *distortion_note(distorted),
+        ),
     )
 
 
-def _reading_notes(model: SparseModel, root: Path, reduced: int, distorted: int) -> list[str]:
-    notes = []
+def _notes_of_models(model: Path) -> list[str]:
+    """COLMAP writes a model for each part that it could not join to the others."""
+    if not model.name.isdecimal():
+        return []
+    others = [
+        entry.name
+        for entry in natural_sort(model.parent.iterdir())
+        if entry.name.isdecimal() and entry.name != model.name and model_suffix(entry)
+    ]
+    if not others:
+        return []
+    names = ", ".join(others[:8]) + (" and more" if len(others) > 8 else "")
+    return [f"{model.name} of {model.parent} was read, its other models ({names}) were not"]
+
+
+def _notes_of_images(model: SparseModel, root: Path) -> list[str]:
     listed = len(list_images(root))
-    if listed > len(model.names):
-        notes.append(f"{len(model.names)} of {listed} images have a pose; the others were left out")
-    if reduced:
-        notes.append(f"{reduced} images were reduced to {LONGEST_SIDE} px")
-    if distorted:
-        notes.append(f"lens distortion of {distorted} images was removed")
-    return notes
+    if listed <= len(model.names):
+        return []
+    return [f"{len(model.names)} of {listed} images have a pose; the others were left out"]
 
 
 def _image_folder(model: Path, name: str) -> Path:

@@ -30,7 +30,14 @@ MODELS = {
     8: ("SIMPLE_RADIAL_FISHEYE", 4, 1),
     9: ("RADIAL_FISHEYE", 5, 1),
     10: ("THIN_PRISM_FISHEYE", 12, 2),
+    11: ("RAD_TAN_THIN_PRISM_FISHEYE", 16, 2),
+    12: ("SIMPLE_DIVISION", 4, 1),
+    13: ("DIVISION", 5, 2),
+    14: ("SIMPLE_FISHEYE", 3, 1),
+    15: ("FISHEYE", 4, 2),
+    16: ("EUCM", 6, 2),
 }
+NO_DISTORTION = 1e-4  # of a parameter that moves no pixel of a model's input
 BY_NAME = {name: (parameters, focals) for name, parameters, focals in MODELS.values()}
 
 
@@ -52,9 +59,17 @@ class SparseCamera:
         return fx, fy, cx, cy
 
     @property
-    def distortion(self) -> tuple[float, ...]:
-        """What is left of the parameters."""
-        return self.parameters[BY_NAME[self.model][1] + 2 :]
+    def normalised(self) -> NDArray[np.float64]:
+        """[3, 3], divided by the image size."""
+        fx, fy, cx, cy = self.pinhole
+        width, height = self.width, self.height
+        return np.array([[fx / width, 0, cx / width], [0, fy / height, cy / height], [0, 0, 1.0]])
+
+    @property
+    def distorts(self) -> bool:
+        """Whether it is no pinhole camera; a fisheye lens is none without parameters either."""
+        rest = self.parameters[BY_NAME[self.model][1] + 2 :]
+        return self.model.endswith("FISHEYE") or max(map(abs, rest), default=0) > NO_DISTORTION
 
 
 @dataclass(frozen=True, slots=True, eq=False)

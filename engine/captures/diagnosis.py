@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.doubts import Doubt, name_point, name_views
-from geolrm.engine.captures.fitting import FILL, visual_hull
+from geolrm.engine.captures.fitting import AGREEING_SIDE, EXPLAINED, FILL
+from geolrm.engine.captures.hull import visual_hull
 from geolrm.engine.captures.picture_doubts import (
     COMPARED_SIDE,
     find_mask_doubts,
@@ -25,15 +26,14 @@ from geolrm.engine.silhouettes import (
     INSIDE,
     Silhouette,
     carve,
+    explained,
     has_mask,
     make_silhouette,
-    reduce_pixels,
+    reduced,
 )
 
 OUTSIDE = 0.1  # cube sides that a hull, larger than its object, may reach beyond the cube
 SMALLEST = 0.5  # of the cube's side, for the object's longest
-EXPLAINED = 0.75  # of a mask, by the hull that all masks leave
-AGREEING_SIDE = 48  # px, so that a pixel is not smaller than a voxel of the hull
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +77,7 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
                 scale = _agreement(capture, views, hull)
             if hull is not None and not scale:
                 scale = _extent(capture, hull, step)
-    elif not lost:
+    elif not lost and all(doubt.topic != "scale" for doubt in poses):
         scale = find_unmasked_scale_doubts(cameras)
     if any(doubt.topic == "scale" for doubt in scale):
         # The hull says where the object is; where the cameras look says it less well.
@@ -110,12 +110,12 @@ def _agreement(
         "check that images and poses belong together and are in the same order, and the focal "
         "length"
     )
-    views = [_reduced(view) for view in outlines]
+    views = [reduced(view, AGREEING_SIDE) for view in outlines]
     if any(image.shape[2] == 3 for image in capture.images):
         return _white_agreement(views, hull)
     if hull is None:
         return [Doubt("poses", f"the masks of all {total} views agree on no object; {remedy}")]
-    shares = np.array([_explained(view, hull) for view in views])
+    shares = np.array([explained(view, hull) for view in views])
     if not (off := np.flatnonzero(shares < EXPLAINED)).size:
         return []
     # One wrong view carves the others' object away; without it they agree.
@@ -134,7 +134,7 @@ def _agreement(
 
 def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) -> list[Doubt]:
     """Outlines found from a white background fail where the object itself is white."""
-    worst = 0.0 if hull is None else min(_explained(view, hull) for view in views)
+    worst = 0.0 if hull is None else min(explained(view, hull) for view in views)
     if worst >= EXPLAINED:
         return []
     return [
@@ -145,23 +145,6 @@ def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) 
             "as background, or poses are wrong; give images with alpha, or check the poses",
         )
     ]
-
-
-def _reduced(view: Silhouette) -> Silhouette:
-    """With pixels not smaller than a voxel of the hull, made after the mask was found."""
-    factor = max(-(-max(view.alpha.shape) // AGREEING_SIDE), 1)
-    alpha = reduce_pixels(view.alpha[..., None], factor)[..., 0]
-    scale = np.array([[1 / factor], [1 / factor], [1.0]])
-    return Silhouette(view.w2c, view.intrinsics * scale, alpha)
-
-
-def _explained(view: Silhouette, hull: NDArray[np.float64]) -> float:
-    """Which part of a mask the hull covers."""
-    solid = view.alpha.ravel() > 0.9
-    pixel, _ = view.project(hull)
-    covered = np.zeros(len(solid), np.bool_)
-    covered[pixel[pixel >= 0]] = True
-    return float(covered[solid].mean()) if solid.any() else 1.0
 
 
 def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | None:
@@ -188,7 +171,7 @@ def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | Non
     if not len(kept):
         return None
     again = visual_hull(others, np.delete(origins, worst, axis=0))
-    if again is None or min(_explained(view, again[0]) for view in others) < EXPLAINED:
+    if again is None or min(explained(view, again[0]) for view in others) < EXPLAINED:
         return None
     return worst
 
@@ -198,7 +181,8 @@ def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Do
     low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
     side, centre = float((high - low).max()), (low + high) / 2
     remedy = (
-        f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}"
+        f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}, "
+        "or give --fit, which does both"
     )
     box = f"{name_point(low)} to {name_point(high)}"
     beyond = max(float(-low.min()), float(high.max())) - 0.5

@@ -5,7 +5,7 @@ The depth of the EXR files is read where it is needed, in `geolrm.training.data.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +35,19 @@ def object_folder(folder: Path) -> Path:
 
 def holds_object(folder: Path) -> bool:
     """Whether these are the views of an object."""
-    return view_stem(object_folder(folder), 0).with_suffix(".json").is_file()
+    return any(True for _ in _views_of(object_folder(folder)))
+
+
+def _views_of(folder: Path) -> Iterator[int]:
+    for view in DISTINCT_VIEWS:
+        if view_stem(folder, view).with_suffix(".json").is_file():
+            yield view
 
 
 def read_object(folder: Path) -> Capture:
     """The distinct views that are there; depth is not read."""
     inner = object_folder(folder)
-    views = [
-        view for view in DISTINCT_VIEWS if view_stem(inner, view).with_suffix(".json").is_file()
-    ]
+    views = list(_views_of(inner))
     images, cameras = read_views(inner, views)
     names = [view_stem(inner, view).with_suffix(".png").relative_to(folder) for view in views]
     left = len(DISTINCT_VIEWS) - len(views)
@@ -110,7 +114,7 @@ def _read_rgba(path: Path, others: Sequence[NDArray[np.uint8]]) -> NDArray[np.ui
     if not path.is_file():
         raise InputError(f"{str(path)!r} is missing; restore it or leave its view out")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             size = others[0].shape[0] if others else min(image.width, MAX_SIDE)
             if image.size != (size, size) or image.mode != "RGBA":
                 raise InputError(

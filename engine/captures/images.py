@@ -1,6 +1,8 @@
 """Images from disk, none of them trusted for its size."""
 
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,39 +11,49 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-MAX_PIXELS = 1 << 27
+FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow knows others, some of which start programs
+MAX_PIXELS, MAX_SIDE = 1 << 27, 1 << 16
+LONGEST_SIDE = 2048  # px; larger photos are reduced, since models read a few hundred
+ORIENTATION, AS_STORED = 0x0112, 1  # of EXIF
+QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # of Pillow
 MAX_TOTAL_BYTES = 4 << 30  # decoded, of one capture
 
 
 class ImageReader:
     """Reads the images of one capture, within one budget of memory."""
 
-    def __init__(self, total_bytes: int = MAX_TOTAL_BYTES, longest_side: int | None = None):
+    def __init__(self, total_bytes: int = MAX_TOTAL_BYTES, longest_side: int | None = LONGEST_SIDE):
         self.total_bytes, self.longest_side = total_bytes, longest_side
-        self.used = self.reduced = 0
+        self.used = self.reduced = self.turned = self.left = 0
 
-    def read(self, path: Path, where: str) -> NDArray[np.uint8]:
+    def read(
+        self, path: Path, where: str, listed: tuple[float, float] | None = None
+    ) -> NDArray[np.uint8]:
         """uint8 [H, W, 3|4]; decoded whole, so that a truncated file is found.
 
         Args:
             path: Of the image.
             where: What refers to it, for the error.
+            listed: (width, height) that the poses are for. The image is turned as its EXIF says
+                where it has their shape only then; otherwise pixels are taken as they are stored.
         """
         from PIL import Image, UnidentifiedImageError
 
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 self._check_header(image, path, where)
                 has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
                 mode = "RGBA" if has_alpha else "RGB"
-                if self.longest_side and max(image.size) > self.longest_side:
+                size, turn = image.size, self._turns(image, listed)
+                if self.longest_side and max(size) > self.longest_side:
                     self.reduced += 1
-                    image.draft(mode, (self.longest_side, self.longest_side))
-                    pixels = image.convert(mode)
-                    pixels.thumbnail((self.longest_side, self.longest_side))
+                    scale = self.longest_side / max(size)
+                    width, height = (max(round(scale * side), 1) for side in size)
+                    image.draft(mode, (width, height))
+                    pixels = image.convert(mode).resize((width, height), reducing_gap=2.0)
                 else:
                     pixels = image.convert(mode)
-                array = np.asarray(pixels)
+                array = np.asarray(pixels.transpose(Image.Transpose[turn]) if turn else pixels)
         except UnidentifiedImageError as error:
             raise InputError(
                 f"{where}: {str(path)!r} is no image that can be read; replace it by PNG, JPEG or "
@@ -62,13 +74,46 @@ class ImageReader:
         self.used += array.nbytes
         return array
 
+    @property
+    def notes(self) -> list[str]:
+        """What was done to images, a sentence each."""
+        notes = []
+        if self.reduced:
+            notes.append(f"images reduced to {self.longest_side} px: {self.reduced}")
+        if self.turned:
+            notes.append(f"images turned as their EXIF orientation says: {self.turned}")
+        if self.left:
+            notes.append(
+                f"images taken as they are stored, against their EXIF orientation: {self.left}; if "
+                "their poses are of turned images, store them turned"
+            )
+        return notes
+
+    def _turns(self, image, listed: tuple[float, float] | None) -> str | None:
+        """What turns the pixels into the listed shape, if they have another as they are stored."""
+        try:
+            orientation = image.getexif().get(ORIENTATION, AS_STORED)
+        except Exception:  # of a parser that meets damage; the pixels may be sound
+            return None
+        if orientation not in (3, *QUARTER_TURNS):
+            return None
+        width, height = image.size
+        turned = (
+            orientation in QUARTER_TURNS
+            and listed is not None
+            and not same_shape(listed, (width, height))
+            and same_shape(listed, (height, width))
+        )
+        self.turned, self.left = self.turned + turned, self.left + (not turned)
+        return QUARTER_TURNS[orientation] if turned else None
+
     def _check_header(self, image, path: Path, where: str) -> None:
         if image.mode.startswith("I") or image.mode == "F":
             raise InputError(
                 f"{where}: image {str(path)!r} has more than 8 bits a channel (mode "
                 f"{image.mode}); convert it to 8-bit RGB or RGBA"
             )
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
             raise InputError(
                 f"{where}: image {str(path)!r} has {image.width} x {image.height} pixels, "
                 "more than are supported; make it smaller"
@@ -87,6 +132,11 @@ def with_alpha(
     image: NDArray[np.uint8], mask: NDArray[np.uint8], name: str, where: str
 ) -> NDArray[np.uint8]:
     """The image with a mask [H, W, 3|4] as its alpha: white is the object."""
+    if mask[..., 0].max() == 1:
+        raise InputError(
+            f"{where}: mask {name!r} holds 0 and 1; the object must be white (255) in it: multiply "
+            "by 255"
+        )
     if mask.shape[:2] != image.shape[:2]:
         raise InputError(
             f"{where}: mask {name!r} has {mask.shape[1]} x {mask.shape[0]} pixels, its image "
@@ -95,10 +145,25 @@ def with_alpha(
     return np.dstack([image[..., :3], mask[..., 0]])
 
 
+def same_shape(listed: tuple[float, float], size: tuple[int, int]) -> bool:
+    """Whether (width, height) are in the ratio of a size in pixels, to a pixel of the larger."""
+    return abs(listed[0] * size[1] - listed[1] * size[0]) <= max(*listed, *size)
+
+
+def check_shape(listed: tuple[float, float], shape: tuple[int, ...], what: str) -> None:
+    """The listed (width, height) may be another size than the image's, not another shape."""
+    height, width = shape[:2]
+    if not same_shape(listed, (width, height)):
+        raise InputError(
+            f"{what} are {listed[0]:g} x {listed[1]:g}, but the image has {width} x {height} "
+            "pixels, another shape; correct w and h, or the image"
+        )
+
+
 def find_image(folder: Path, name: str, where: str) -> Path:
-    """The file of this name, its suffix left out or not."""
-    for suffix in ("", *IMAGE_SUFFIXES):
-        candidate = folder / (name + suffix)
+    """The file of this name, its suffix left out or not; Windows' separators will do."""
+    names = [name] if os.sep == "\\" else [name, name.replace("\\", "/")]
+    for candidate in (folder / (n + suffix) for n in names for suffix in ("", *IMAGE_SUFFIXES)):
         try:
             if candidate.is_file():
                 return candidate
@@ -114,9 +179,16 @@ def list_images(folder: Path) -> list[Path]:
     files = [
         entry
         for entry in folder.iterdir()
-        if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
+        if entry.suffix.lower() in IMAGE_SUFFIXES
+        and not entry.name.startswith(".")  # of macOS, beside each file
+        and entry.is_file()
     ]
-    return sorted(files, key=lambda file: natural_order(file.name))
+    return natural_sort(files)
+
+
+def natural_sort(paths: Iterable[Path]) -> list[Path]:
+    """By name, runs of digits by their value."""
+    return sorted(paths, key=lambda path: natural_order(path.name))
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:

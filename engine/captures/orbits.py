@@ -39,7 +39,7 @@ def read_frames(folder: Path, files: Sequence[Path]) -> Capture:
 
 def read_sheet(file: Path) -> Capture:
     """Six tiles of 320 px, row by row: 3 rows of 2 as Zero123++ writes them, or 2 rows of 3."""
-    sheet = ImageReader().read(file, "Zero123++ sheet")
+    sheet = ImageReader(longest_side=None).read(file, "Zero123++ sheet")
     height, width = sheet.shape[:2]
     layout = SHEETS.get((width, height))
     if layout is None:

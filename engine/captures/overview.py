@@ -94,8 +94,10 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
     for place, index in enumerate(shown):
         x = GAP + place % columns * (cell + GAP)
         y = top + place // columns * (cell + GAP)
-        rgb = np.rint(composite_on_white(capture.images[index], index) * 255).astype(np.uint8)
-        picture = Image.fromarray(rgb)
+        image = capture.images[index]
+        if image.shape[2] == 4:
+            image = np.rint(composite_on_white(image, index) * 255).astype(np.uint8)
+        picture = Image.fromarray(image)
         color = RED if index in doubtful else _color(index, len(capture))
         sheet.picture((x, y), cell, picture, color, str(index))
     return sheet.finish()

@@ -5,11 +5,12 @@ from numpy.typing import NDArray
 
 from geolrm.engine.cameras import CUBE_RADIUS, FLIP_YZ, Cameras
 from geolrm.engine.captures.doubts import Doubt, name_point, name_views
-from geolrm.engine.captures.fitting import nearest_to_rays
+from geolrm.engine.captures.hull import nearest_to_rays
 
 MOST = 0.6  # of the views, for a fault of the convention and not of a pose
 LEVEL = np.sin(np.deg2rad(20))  # how far a camera's right may leave the horizontal plane
 CLEARER = 0.5  # of z's deviation, at most, for another axis to be up
+FACED = np.cos(np.deg2rad(20))  # between where cameras look and what they all look at
 FARTHEST_FOCUS = 0.35  # from the origin, where the cameras look
 FEWEST_VIEWS = 4
 WIDEST_GAP = 150.0  # degrees of azimuth without a camera
@@ -66,6 +67,8 @@ def _facing(cameras: Cameras) -> list[Doubt]:
                         tuple(away),
                     )
                 ]
+        if elsewhere := _focus(cameras, faced=MOST):
+            return elsewhere
     doubts = []
     if away:
         look = "looks" if len(away) == 1 else "look"
@@ -120,7 +123,8 @@ def _upright(cameras: Cameras) -> list[Doubt]:
     ]
 
 
-def _focus(cameras: Cameras) -> list[Doubt]:
+def _focus(cameras: Cameras, faced: float = 0.0) -> list[Doubt]:
+    """Where the cameras look, if it is not the origin, and at least this part of them sees it."""
     c2w, intrinsics = cameras.c2w, cameras.intrinsics
     centre = (0.5 - intrinsics[:, [0, 1], 2]) / intrinsics[:, [0, 1], [0, 1]] * [1, -1]
     ray = np.concatenate([centre, -np.ones((len(c2w), 1))], axis=1)
@@ -128,11 +132,16 @@ def _focus(cameras: Cameras) -> list[Doubt]:
     focus = nearest_to_rays(c2w[:, :3, 3], ray) if len(c2w) > 1 else None
     if focus is None or (away := float(np.linalg.norm(focus))) <= FARTHEST_FOCUS:
         return []
+    towards = focus - c2w[:, :3, 3]
+    towards /= np.maximum(np.linalg.norm(towards, axis=1), 1e-9)[:, None]
+    if np.mean(np.einsum("vi,vi->v", ray, towards) > FACED) < faced:
+        return []
     return [
         Doubt(
             "scale",
             f"the cameras look at {name_point(focus)}, {away:.3g} from the origin; the object must "
-            f"lie in [-0.5, 0.5]^3: move the poses by {name_point(-focus)} if it is there",
+            f"lie in [-0.5, 0.5]^3: move the poses by {name_point(-focus)} if it is there, or give "
+            "--fit, which finds it by its masks",
         )
     ]
 

@@ -7,6 +7,7 @@ from geolrm.engine.atomic import existing_path
 from geolrm.engine.captures.background import cut_out
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap import find_model, read_colmap
+from geolrm.engine.captures.fitting import fit_to_cube
 from geolrm.engine.captures.gobjaverse import holds_object, read_object
 from geolrm.engine.captures.images import IMAGE_SUFFIXES, list_images
 from geolrm.engine.captures.orbits import SV3D_FRAMES, read_frames, read_sheet
@@ -16,6 +17,7 @@ from geolrm.engine.captures.video import CONTAINERS, read_clip
 from geolrm.engine.errors import InputError
 
 TRANSFORMS, TRAINING_TRANSFORMS = "transforms.json", "transforms_train.json"
+NERFSTUDIO_MODEL = "colmap/sparse/0"  # what ns-process-data makes transforms.json from
 WANTED = (
     "give a folder that holds transforms.json with camera_angle_x or fl_x, and frames with "
     "file_path and transform_matrix; or a COLMAP sparse model, a GObjaverse object, images with "
@@ -25,7 +27,13 @@ WANTED = (
 Reader = Callable[[], Capture]
 
 
-def load_capture(path: str | Path, *, remove_background: bool = False) -> Capture:
+def load_capture(
+    path: str | Path,
+    *,
+    remove_background: bool = False,
+    fit: bool = False,
+    undo_applied_transform: bool = False,
+) -> Capture:
     """Read a capture of any kind: what it is is seen from the files, and told by ``kind``.
 
     * a folder with ``transforms.json`` (NeRF/Blender, nerfstudio), or such a file;
@@ -40,30 +48,51 @@ def load_capture(path: str | Path, *, remove_background: bool = False) -> Captur
     Args:
         path: The folder or file.
         remove_background: Give images without alpha one by rembg, the extra ``[rembg]``.
+        fit: Move and scale the object into the cube by its masks; z stays up. COLMAP models,
+            whose frame is any, always are, by masks or points, and turned upright.
+        undo_applied_transform: Give the poses of nerfstudio's ``transforms.json`` in the frame
+            before its ``applied_transform``.
 
     Raises:
         InputError: Names the file or frame, what is wrong with it, and what to do.
         GeoLRMError: An extra is needed and not installed.
     """
-    capture = read_capture(path)
+    capture = read_capture(
+        path,
+        remove_background=remove_background,
+        fit=fit,
+        undo_applied_transform=undo_applied_transform,
+    )
     capture.check_facing()
-    return cut_out(capture) if remove_background else capture
+    return capture
 
 
-def read_capture(path: str | Path, *, remove_background: bool = False) -> Capture:
+def read_capture(
+    path: str | Path,
+    *,
+    remove_background: bool = False,
+    fit: bool = False,
+    undo_applied_transform: bool = False,
+) -> Capture:
     """As :func:`load_capture`, for diagnosis: cameras may be anywhere and look away."""
-    capture = _read(path)
-    return cut_out(capture) if remove_background else capture
+    capture = _read(path, undo_applied_transform)
+    if remove_background:  # first, since masks tell where the object is
+        capture = cut_out(capture)
+    if fit or capture.kind == "colmap":
+        capture = fit_to_cube(capture, upright=capture.kind == "colmap")
+    return capture
 
 
-def _read(path: str | Path) -> Capture:
+def _read(path: str | Path, undo_applied: bool) -> Capture:
     path = existing_path(path)
     if not path.exists():
         raise InputError(f"{str(path)!r} is no capture (there is no such path); {WANTED}")
     if path.is_file():
-        return _file_reader(path)()
+        return _file_reader(path, undo_applied)()
+    if not path.is_dir():
+        raise InputError(f"{str(path)!r} is neither a file nor a folder; {WANTED}")
     try:
-        found = _folder_readers(path)
+        found = _folder_readers(path, undo_applied)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be listed: {error.strerror}") from error
     if not found:
@@ -76,7 +105,7 @@ def _read(path: str | Path) -> Capture:
     return next(iter(found.values()))()
 
 
-def _file_reader(path: Path) -> Reader:
+def _file_reader(path: Path, undo_applied: bool) -> Reader:
     suffix = path.suffix.lower()
     if suffix in CONTAINERS:
         return lambda: read_clip(path)
@@ -85,11 +114,11 @@ def _file_reader(path: Path) -> Reader:
     if path.name == POSES:
         return lambda: read_posed_folder(path.parent)
     if suffix == ".json":
-        return lambda: read_transforms(path, path.parent)
+        return lambda: read_transforms(path, path.parent, undo_applied=undo_applied)
     raise InputError(f"{str(path)!r} is no capture; {WANTED}")
 
 
-def _folder_readers(folder: Path) -> dict[Path, Reader]:
+def _folder_readers(folder: Path, undo_applied: bool) -> dict[Path, Reader]:
     """Readers by what would name each capture alone."""
     found: dict[Path, Reader] = {}
     if (file := _transforms_file(folder)) is not None:
@@ -97,8 +126,11 @@ def _folder_readers(folder: Path) -> dict[Path, Reader]:
         notes = (
             (f"{file.name} was read, {', '.join(o.name for o in others)} not",) if others else ()
         )
-        found[file] = lambda: read_transforms(file, folder, notes)
-    if (model := find_model(folder)) is not None:
+        if (folder / NERFSTUDIO_MODEL).is_dir():
+            notes = (*notes, f"{file.name} was read, {NERFSTUDIO_MODEL} that it is from not")
+        found[file] = lambda: read_transforms(file, folder, notes, undo_applied=undo_applied)
+    model = find_model(folder)
+    if model is not None and not (found and model == folder / NERFSTUDIO_MODEL):
         found[model] = lambda: read_colmap(model, folder)
     if holds_object(folder):
         found[folder] = lambda: read_object(folder)

@@ -10,28 +10,37 @@ from numpy.typing import NDArray
 
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.images import ImageReader, find_image, with_alpha
+from geolrm.engine.captures.colmap_model import NO_DISTORTION, SparseCamera
+from geolrm.engine.captures.images import ImageReader, check_shape, find_image, with_alpha
 from geolrm.engine.captures.json_fields import number, positive, read_json
+from geolrm.engine.captures.undistortion import distortion_note, undistorted
 from geolrm.engine.errors import InputError
+from geolrm.engine.similarity import move_poses
 
-PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV")  # OPENCV without distortion
-DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
-NO_DISTORTION = 1e-4  # what moves no pixel of a model's input
+PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+FISHEYE = "OPENCV_FISHEYE"
 
 
-def read_transforms(file: Path, folder: Path, notes: tuple[str, ...] = ()) -> Capture:
+def read_transforms(
+    file: Path, folder: Path, notes: tuple[str, ...] = (), *, undo_applied: bool = False
+) -> Capture:
     """Every frame of the file, image and pose.
 
     Args:
         file: The JSON file; images are named relative to its folder.
         folder: What the capture is called.
         notes: Of the choice of the file.
+        undo_applied: Give the poses before nerfstudio's ``applied_transform``.
+
+    Raises:
+        InputError: Names the frame, what is wrong with it, and what to do.
+        GeoLRMError: Lenses distort and pycolmap, which corrects it, is not installed.
     """
     content = read_json(file)
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{file} lists no frames; it needs a non-empty list 'frames'")
-    names, images, c2w, intrinsics = [], [], [], []
+    names, images, c2w, intrinsics, distorted = [], [], [], [], 0
     reader = ImageReader()
     for index, frame in enumerate(frames):
         where = f"{file}, frame {index}"
@@ -40,36 +49,70 @@ def read_transforms(file: Path, folder: Path, notes: tuple[str, ...] = ()) -> Ca
         name = frame.get("file_path")
         if not isinstance(name, str) or not name:
             raise InputError(f"{where} has no file_path; it must name the frame's image")
-        c2w.append(_matrix(frame, where))
-        image = reader.read(find_image(file.parent, name, where), where)
-        image = _with_mask(image, frame, file.parent, reader, where)
-        intrinsics.append(_intrinsics({**content, **frame}, image.shape, where))
+        c2w.append(_matrix(frame, "transform_matrix", where))
+        fields = {**content, **frame}
+        width, height = positive(fields, "w", where), positive(fields, "h", where)
+        size = (width, height) if width and height else None
+        image = reader.read(find_image(file.parent, name, where), where, size)
+        image = _with_mask(image, frame, file.parent, reader, size, where)
+        camera = _camera(fields, image.shape, where)
+        if camera.distorts:
+            distorted += 1
+            image, camera = undistorted(image, camera, where)
+        intrinsics.append(camera.normalised)
         names.append(name)
         images.append(image)
     try:
         cameras = Cameras(np.stack(c2w), np.stack(intrinsics))
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+    notes = (*notes, *reader.notes, *distortion_note(distorted))
+    if content.get("applied_transform") is not None:
+        if undo_applied:
+            cameras = Cameras(_before_applied(content, cameras.c2w, file), cameras.intrinsics)
+        undone = "undone" if undo_applied else "left as it is"
+        notes = (*notes, f"the applied_transform of the file was {undone}")
     return Capture(folder, names, images, cameras, source=file, notes=notes)
 
 
-def _matrix(frame: dict[str, Any], where: str) -> NDArray[np.float64]:
+def _before_applied(
+    content: dict[str, Any], c2w: NDArray[np.float64], file: Path
+) -> NDArray[np.float64]:
+    """[V, 4, 4] in the frame that nerfstudio moved, then scaled, the poses from."""
+    matrix = _matrix(content, "applied_transform", str(file))
+    matrix[:3] *= positive(content, "applied_scale", str(file)) or 1.0
     try:
-        matrix = np.array(frame.get("transform_matrix"), dtype=np.float64)
+        with np.errstate(all="ignore"):
+            return move_poses(c2w, np.linalg.inv(matrix).astype(np.float64))
+    except (InputError, np.linalg.LinAlgError) as error:
+        raise InputError(
+            f"{file}: applied_transform cannot be undone: it must be a rotation and a translation; "
+            "correct it"
+        ) from error
+
+
+def _matrix(fields: dict[str, Any], key: str, where: str) -> NDArray[np.float64]:
+    try:
+        matrix = np.array(fields.get(key), dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         matrix = np.empty(0)
     if matrix.shape == (3, 4):
         matrix = np.vstack([matrix, [0, 0, 0, 1]])
     if matrix.shape != (4, 4):
+        what = "camera-to-world matrix" if key == "transform_matrix" else "matrix"
         raise InputError(
-            f"{where}: transform_matrix must be a 4x4 camera-to-world matrix of numbers; it has "
-            f"shape {matrix.shape}"
+            f"{where}: {key} must be a 4x4 {what} of numbers; it has shape {matrix.shape}"
         )
     return matrix
 
 
 def _with_mask(
-    image: NDArray[np.uint8], frame: dict[str, Any], folder: Path, reader: ImageReader, where: str
+    image: NDArray[np.uint8],
+    frame: dict[str, Any],
+    folder: Path,
+    reader: ImageReader,
+    size: tuple[float, float] | None,
+    where: str,
 ) -> NDArray[np.uint8]:
     """Use the nerfstudio mask of the frame as alpha, when there is one."""
     name = frame.get("mask_path")
@@ -79,39 +122,26 @@ def _with_mask(
         raise InputError(
             f"{where}: mask_path is {reprlib.repr(name)}; it must name the frame's mask"
         )
-    return with_alpha(image, reader.read(find_image(folder, name, where), where), name, where)
+    mask = reader.read(find_image(folder, name, where), where, size)
+    return with_alpha(image, mask, name, where)
 
 
-def check_aspect(listed: tuple[float, float], shape: tuple[int, ...], what: str) -> None:
-    """The listed (width, height) may be another size than the image's, not another shape."""
-    height, width = shape[:2]
-    if abs(listed[0] * height - listed[1] * width) > max(width, height):
-        raise InputError(
-            f"{what} are {listed[0]:g} x {listed[1]:g}, but the image has {width} x {height} "
-            "pixels, another shape; correct w and h, or the image"
-        )
-
-
-def _intrinsics(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> NDArray[np.float64]:
-    """[3, 3], divided by the image size, from pixels or from the field of view."""
+def _camera(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> SparseCamera:
+    """Intrinsics in pixels of the image, from focal lengths or the field of view."""
     height, width = shape[:2]
     model = fields.get("camera_model", "PINHOLE")
-    if model not in PINHOLE_MODELS:
+    if fields.get("is_fisheye") is True:  # of instant-ngp
+        model = FISHEYE
+    if model != FISHEYE and model not in PINHOLE_MODELS:
         raise InputError(
-            f"{where}: camera_model is {reprlib.repr(model)}; only pinhole cameras are supported "
-            f"({', '.join(PINHOLE_MODELS)}): undistort the images first"
+            f"{where}: camera_model is {reprlib.repr(model)}; it must be one of "
+            f"{', '.join((*PINHOLE_MODELS, FISHEYE))}: make pinhole images of them first"
         )
     listed_width = positive(fields, "w", where) or width
     listed_height = positive(fields, "h", where) or height
-    check_aspect((listed_width, listed_height), shape, f"{where}: w and h")
+    check_shape((listed_width, listed_height), shape, f"{where}: w and h")
     fl_x = positive(fields, "fl_x", where)
     angle_x = number(fields, "camera_angle_x", where)
-    for key in DISTORTION:
-        if abs(number(fields, key, where) or 0) > NO_DISTORTION:
-            raise InputError(
-                f"{where}: lens distortion {key} = {fields[key]} is not supported; undistort the "
-                "images first (nerfstudio: ns-process-data, COLMAP: image_undistorter)"
-            )
     if fl_x is None:
         if angle_x is None:
             raise InputError(
@@ -123,14 +153,23 @@ def _intrinsics(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> N
             )
         fl_x = 0.5 * listed_width / math.tan(angle_x / 2)
     fl_y = positive(fields, "fl_y", where) or fl_x
-    cx = number(fields, "cx", where)
-    cy = number(fields, "cy", where)
+    cx, cy = number(fields, "cx", where), number(fields, "cy", where)
     cx = 0.5 * listed_width if cx is None else cx
     cy = 0.5 * listed_height if cy is None else cy
-    return np.array(
-        [
-            [fl_x / listed_width, 0, cx / listed_width],
-            [0, fl_y / listed_height, cy / listed_height],
-            [0, 0, 1],
-        ]
+    k1, k2, k3, k4, p1, p2 = (
+        number(fields, key, where) or 0.0 for key in ("k1", "k2", "k3", "k4", "p1", "p2")
     )
+    if model == FISHEYE:
+        lens = (k1, k2, k3, k4)
+    elif max(map(abs, (k1, k2, k3, k4, p1, p2))) <= NO_DISTORTION:
+        model, lens = "PINHOLE", ()
+    elif abs(k4) > NO_DISTORTION:
+        raise InputError(
+            f"{where}: k4 is {k4:g}, which only {FISHEYE} has; correct camera_model, or undistort "
+            "the images first"
+        )
+    else:
+        model, lens = "FULL_OPENCV", (k1, k2, p1, p2, k3, 0.0, 0.0, 0.0)
+    along, down = width / listed_width, height / listed_height
+    parameters = (fl_x * along, fl_y * down, cx * along, cy * down, *lens)
+    return SparseCamera(model, width, height, parameters)

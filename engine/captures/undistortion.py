@@ -1,4 +1,4 @@
-"""Lens distortion of COLMAP's cameras, removed by pycolmap, which is the extra ``[colmap]``."""
+"""Lens distortion, removed by pycolmap, which is the extra ``[colmap]``."""
 
 import importlib.metadata
 from typing import Any
@@ -52,6 +52,11 @@ def undistorted(
             f"{str(error)[:120]}; undistort the images with COLMAP, or calibrate again"
         ) from error
     return pixels, SparseCamera("PINHOLE", target.width, target.height, (fx, fy, cx, cy))
+
+
+def distortion_note(count: int) -> list[str]:
+    """That the lens distortion of so many images was removed, or nothing."""
+    return [f"images whose lens distortion was removed: {count}"] if count else []
 
 
 def _undistort(pycolmap: Any, options: Any, pixels: NDArray[np.uint8], camera: Any):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.atomic import error_text
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.orbits import SV3D_FRAMES, sv3d_capture
 from geolrm.engine.errors import GeoLRMError, InputError
@@ -40,6 +41,11 @@ def read_clip(path: Path) -> Capture:
             if not container.streams.video:
                 raise InputError(f"{str(path)!r} holds no video; give an SV3D clip")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise InputError(
+                    f"{str(path)!r} holds video that no decoder here knows; convert it to H.264, "
+                    "or restore it"
+                )
             _check_stream(path, stream.codec_context.width, stream.codec_context.height)
             for frame in container.decode(stream):  # pyright: ignore
                 _check_stream(path, frame.width, frame.height)
@@ -54,7 +60,7 @@ def read_clip(path: Path) -> Capture:
         raise
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:  # pyright: ignore
         raise InputError(
-            f"{str(path)!r} cannot be decoded: {error}; it may be damaged, restore it"
+            f"{str(path)!r} cannot be decoded: {error_text(error)}; it may be damaged, restore it"
         ) from error
     return sv3d_capture(path, [f"frame {index}" for index in range(len(frames))], frames)
 

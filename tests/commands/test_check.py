@@ -8,6 +8,7 @@ from PIL import Image
 from processes import assert_refused, call
 from written_captures import box_cameras, box_photos, write_poses, write_transforms
 
+from geolrm import Cameras
 from geolrm.examples import CAPTURES
 
 
@@ -48,6 +49,27 @@ def test_doubts_are_printed_and_strict_fails(opencv_capture, tmp_path):
     (doubt,) = report["doubts"]
     assert doubt["topic"] == "axes" and doubt["views"] == list(range(12))
     assert "OpenCV camera-to-world" in doubt["text"]
+
+
+def test_an_object_elsewhere_is_fitted_and_shown_without_alpha_once(tmp_path):
+    """What a doubt says is not repeated as a warning for each image."""
+    cameras = box_cameras()
+    moved = Cameras(cameras.c2w.copy(), cameras.intrinsics)
+    moved.c2w[:, :3, 3] += [3, 0, 1]
+    folder = write_transforms(tmp_path / "box", box_photos(cameras, 128), moved)
+    output = tmp_path / "a.png"
+    done = call("geolrm", "check", folder, "-o", output, "--fit", "--strict")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "note: the object was centred from (3, " in done.stdout
+    done = call("geolrm", "check", folder, "-o", output, "--json")
+    (doubt,) = json.loads(done.stdout)["doubts"]
+    assert doubt["topic"] == "scale" and "or give --fit, which does both" in doubt["text"]
+    for file in (folder / "rgb").iterdir():
+        Image.fromarray(np.asarray(Image.open(file))[..., :3] // 2).save(file)
+    done = call("geolrm", "check", folder, "-o", output)
+    assert done.returncode == 0 and "warning" not in done.stderr
+    refused = call("geolrm", "check", folder, "-o", output, "--fit")
+    assert_refused(refused, "its masks do not tell where the object is; give images with alpha")
 
 
 def test_what_cannot_be_read_is_refused(tmp_path):

@@ -43,6 +43,42 @@ def test_the_commands_are_these():
     assert set(COMMANDS) <= listed
 
 
+@pytest.mark.parametrize("name", ["run", "render", "view", "convert", "mesh", "check", "eval",
+                                  "geolrm-export", "geolrm-train"])  # fmt: skip
+def test_advice_on_memory_names_options_that_the_command_has(name):
+    import importlib
+
+    module = {"eval": "evaluate"}.get(name, name.removeprefix("geolrm-"))
+    advice = importlib.import_module(f"geolrm.commands.{module}").OUT_OF_MEMORY
+    command = programs()[name if name.startswith("geolrm") else f"geolrm {name}"]
+    options = {option for parameter in command.params for option in parameter.opts}
+    own = advice.split(": geolrm convert")[0]
+    assert set(re.findall(r"--[a-z-]+", own)) <= options
+    assert ("--max-tokens" in own) == (name == "run")
+
+
+def test_the_command_that_ran_out_of_memory_advises(monkeypatch, capsys):
+    from geolrm.commands import console, mesh, run
+
+    def full(*_, **__):
+        raise MemoryError
+
+    for module, command, said in (
+        (run, lambda: run.run("a", "b.ply"), "use fewer --views or a smaller --max-tokens"),
+        (mesh, lambda: mesh.mesh("a", "b.glb"), "use a smaller --size, or fewer splats: geolrm"),
+    ):
+        for name in ("check_output", "check_writable"):
+            monkeypatch.setattr(module, name, full, raising=False)
+        monkeypatch.setattr("geolrm.engine.meshing.mesh.check_mesh_path", full)
+        with pytest.raises(SystemExit) as caught, console.one_sentence_errors():
+            command()
+        assert caught.value.code == 1
+        assert capsys.readouterr().err.startswith(f"error: out of memory; {said}")
+    with pytest.raises(SystemExit), console.one_sentence_errors():
+        full()
+    assert "use smaller inputs, or a machine with more" in capsys.readouterr().err
+
+
 def examples(command):
     return re.findall(r"Example: (geolrm.*)", command.help or "")
 

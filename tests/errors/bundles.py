@@ -1,12 +1,14 @@
 """Model bundles."""
 
 import json
+from types import SimpleNamespace
 
 from errors.case import Case
 
 from geolrm import Engine
-from geolrm.engine import manifest
-from geolrm.engine.bundle import Bundle
+from geolrm.engine import engine, manifest
+from geolrm.engine.bundle import WEIGHTS_NAME, Bundle, file_sha256
+from geolrm.engine.onnxruntime_session import Session
 
 
 def damaged(change, *, sign=False):
@@ -57,6 +59,40 @@ def huge(place):
     return Bundle.open(folder)
 
 
+def replace_file(folder, name, content):
+    """Put another file into a bundle, and tell its manifest."""
+    (folder / name).write_bytes(content)
+    stored = json.loads((folder / "manifest.json").read_text())
+    stored["files"][name] = {"bytes": len(content), "sha256": file_sha256(folder / name)}
+    raw = json.dumps(stored).encode()
+    (folder / "manifest.json").write_bytes(manifest.encode(manifest.decode(raw)))
+
+
+def damaged_weights(place):
+    folder = place.bundle()
+    replace_file(folder, WEIGHTS_NAME, b"no tensors")
+    return Bundle.open(folder).weights({"x"})
+
+
+def damaged_graph(place):
+    (place.tmp / "a.onnx").write_bytes(b"no graph")
+    return Session(place.tmp / "a.onnx", 1)
+
+
+def odd_name(content):
+    content["files"]["../a"] = content["files"][WEIGHTS_NAME]
+
+
+def other_axes(content):
+    content["rope"]["axis"][0] += 1
+
+
+def without_a_plan(place):
+    backend = SimpleNamespace(threads=1, stages={"proposal": None})
+    place.patch.setattr(engine, "open_backend", lambda *_: backend)
+    return Engine(place.bundle())
+
+
 CASES = [
     Case("no bundle at …: it is neither a folder nor a bundled model (…); make one with: …",
          "Check the name, or export a checkpoint.", lambda place: Engine(place.tmp / "none")),
@@ -73,6 +109,19 @@ CASES = [
     Case("… has … bytes, its manifest says …: it is truncated or was changed…",
          "Copy the folder again.", truncated),
     Case("… does not match its checksum: it is corrupt…", "Copy the folder again.", corrupt),
+    Case("… is not a plain file name", "manifest.json was edited, or is hostile.",
+         damaged(odd_name, sign=True)),
+    Case("… is used but not listed in manifest.json", "manifest.json was edited.",
+         lambda place: Bundle.open(place.bundle()).file("other.onnx")),
+    Case("… holds other voxel axes than this version of geolrm computes; export it again with …",
+         "Made by another version of geolrm.", damaged(other_axes, sign=True)),
+    Case("… lacks 'x'", "A weight that the manifest names.",
+         lambda place: Bundle.open(place.bundle()).weights({"x"})),
+    Case("… cannot be read: …", "The weights are no safetensors file.",
+         damaged_weights),
+    Case("ONNX Runtime cannot load …: …", "The reason of ONNX Runtime follows.", damaged_graph),
+    Case("the bundle … lacks the plan of reconstruction; export it again",
+         "manifest.json was edited.", without_a_plan),
     Case("backend is …; it must be one of …", "What runs the graphs.",
          lambda place: Engine(place.bundle(), backend="abacus")),
 ]  # fmt: skip

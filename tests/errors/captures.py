@@ -1,12 +1,21 @@
 """Captures: files and folders of posed images."""
 
+import importlib.metadata
 import json
+import struct
+import zlib
 
 import numpy as np
+import pytest
 from errors.case import Case
 from PIL import Image
+from written_captures import box_cameras, write_clip, write_gobjaverse_views
 
 from geolrm import load_capture
+from geolrm.engine.captures import background, recognition
+from geolrm.engine.captures import images as image_files
+from geolrm.engine.captures.colmap_model import SparseCamera
+from geolrm.engine.captures.undistortion import undistorted
 
 POSE = [[1, 0, 0, 0], [0, 0, -1, -2], [0, 1, 0, 0], [0, 0, 0, 1]]  # from the front, at y = -2
 
@@ -123,17 +132,167 @@ def view_beyond(place):
     return load_capture(write(place.tmp)).subset([3])
 
 
-def without_av(place):
-    import importlib.metadata
+def lacking(package, call):
+    """A call on a machine without a package."""
 
-    def missing(name):
-        raise importlib.metadata.PackageNotFoundError(name)
+    def version(name, found=importlib.metadata.version):
+        if name == package:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
 
-    place.patch.setattr(importlib.metadata, "version", missing)
-    return load_file("a.mp4", b"")(place)
+    def trigger(place):
+        place.patch.setattr(importlib.metadata, "version", version)
+        return call(place)
+
+    return trigger
+
+
+def huge_png(width, height):
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def little_memory(place):
+    place.patch.setattr(image_files.ImageReader.__init__, "__defaults__", (1000, None))
+    return load(size=(64, 64))(place)
+
+
+def unlisted(place):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    place.patch.setattr(recognition, "list_images", refuse)
+    return load_capture(place.tmp)
+
+
+def unreadable(name, call):
+    """A file that the system does not give out, to whoever may read everything too."""
+    from pathlib import Path
+
+    read = Path.read_bytes
+
+    def refuse(path):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    def trigger(place):
+        place.patch.setattr(Path, "read_bytes", refuse)
+        return call(place)
+
+    return trigger
+
+
+def sparse_points(place):
+    (place.tmp / "sparse" / "0").mkdir(parents=True)
+    with (place.tmp / "sparse" / "0" / "points3D.bin").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    for name in ("cameras", "images"):
+        (place.tmp / "sparse" / "0" / f"{name}.bin").write_bytes(binary_model()[name])
+    return load_capture(place.tmp)
+
+
+def binary_model():
+    camera = struct.pack("<Q", 1) + struct.pack("<IiQQ4d", 1, 1, 8, 8, 10, 10, 4, 4)
+    pose = struct.pack("<I7dI", 1, 1, 0, 0, 0, 0, 0, 2, 1) + b"a.png\0" + struct.pack("<Q", 0)
+    return {"cameras": camera, "images": struct.pack("<Q", 1) + pose}
+
+
+def gobjaverse(change, name="00000"):
+    """The folder of an object of one view, whose files of these names are changed."""
+
+    def trigger(place):
+        cameras = box_cameras(1)
+        folder = write_gobjaverse_views(place.tmp, np.full((1, 8, 8, 4), 255, np.uint8), cameras)
+        change(folder / name / name)
+        return load_capture(folder)
+
+    return trigger
+
+
+def camera_with(**fields):
+    def change(stem):
+        file = stem.with_suffix(".json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return gobjaverse(change)
+
+
+def picture_of(mode, size):
+    return gobjaverse(lambda stem: Image.new(mode, size).save(stem.with_suffix(".png")))
+
+
+def clip(count, size=(64, 64)):
+    def trigger(place):
+        pytest.importorskip("av")
+        frames = [np.full((*size, 3), 200, np.uint8)] * count
+        return load_capture(write_clip(place.tmp / "a.mp4", frames))
+
+    return trigger
+
+
+def clip_of_large_frames(place):
+    pytest.importorskip("av")
+    from geolrm.engine.captures import video
+
+    place.patch.setattr(video, "MAX_FRAME_PIXELS", 1000)
+    return clip(21)(place)
+
+
+def unknown_codec(place):
+    pytest.importorskip("av")
+    file = write_clip(place.tmp / "a.mp4", [np.full((64, 64, 3), 200, np.uint8)] * 21)
+    file.write_bytes(file.read_bytes().replace(b"avc1", b"none").replace(b"avcC", b"nonC"))
+    return load_capture(file)
+
+
+def sound_alone(place):
+    av = pytest.importorskip("av")
+    with av.open(str(place.tmp / "a.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = 44100
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return load_capture(place.tmp / "a.mp4")
+
+
+def rembg_without_weights(place):
+    pytest.importorskip("PIL")
+    place.patch.setenv("REMBG_HOME", str(place.tmp / "none"))
+    place.patch.delenv("U2NET_HOME", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):  # nothing listens there: no network
+        place.patch.setenv(name, "http://127.0.0.1:9")
+    return background._load_segmenter()
+
+
+def odd_lens(place):
+    camera = SparseCamera("LATER", 8, 8, (10.0, 4.0, 4.0, 0.1))
+    return undistorted(np.zeros((8, 8, 3), np.uint8), camera, "here")
+
+
+def unfit(place):
+    folder = write(place.tmp, mode="RGB")
+    return load_capture(folder, fit=True)
+
+
+POINTS = b"".join(b"%d 1 1 1 0 0 0 0\n" % index for index in range(20))
+LENS = b"1 SIMPLE_RADIAL 8 8 10 4 4 0.1\n"
+
+
+def mask_of_labels(place):
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(place.tmp / "m.png")
+    return load({"mask_path": "m.png"})(place)
 
 
 CASES = [
+    "Finding a capture",
     Case("… is no capture (there is no such path); give a folder that holds transforms.json with …",
          "The path does not exist.", lambda place: load_capture(place.tmp / "none")),
     Case("… is no capture; give a folder that holds transforms.json with …",
@@ -145,14 +304,21 @@ CASES = [
          "The cameras are not known.", images(5)),
     Case("… holds transforms_test.json, transforms_val.json; give the one file that is meant",
          "There is neither transforms.json nor transforms_train.json to prefer.", two_parts),
+    Case("… is neither a file nor a folder; give a folder that holds transforms.json with …",
+         "A device or a pipe.", lambda place: load_capture("/dev/null")),
+    Case("…a.txt' is no capture; give a folder that holds …", "No file of a kind that is known.",
+         load_file("a.txt", b"")),
+    Case("… cannot be listed: …", "The system's reason follows.", unlisted),
     Case("… is not a usable path: …", "The system cannot look such a name up.",
          lambda place: load_capture("a\0b")),
     Case("view … was asked for, but … has frames 0 to …", "Frames count from 0.", view_beyond),
-    # transforms.json
+    "transforms.json",
     Case("… is larger than … bytes; it cannot be a capture", "A JSON file of more than 64 MiB.",
          sparse_json),
     Case("… is no valid JSON: …; repair or re-create it", "The position follows in the message.",
          load_file("transforms.json", b"{")),
+    Case("…transforms.json cannot be read: …; restore it", "The system's reason follows.",
+         unreadable("transforms.json", load())),
     Case("… holds a list; it must be a JSON object", "The file is JSON, but no capture.",
          load_file("transforms.json", b"[]")),
     Case("… lists no frames; it needs a non-empty list 'frames'", "See the NeRF layout.",
@@ -169,11 +335,19 @@ CASES = [
          "Save the mask at the image's size.", mask_of_other_size),
     Case("…, frame 0: w and h are … x …, but the image has … x … pixels, another shape; …",
          "The size may differ from the image's, the aspect may not.", load(w=16, h=8)),
-    Case("…, frame 0: camera_model is …; only pinhole cameras are supported (…): undistort the …",
-         "Fisheye and panoramas must become pinhole images first.",
-         load(camera_model="EQUIRECTANGULAR")),
-    Case("…, frame 0: lens distortion k1 = … is not supported; undistort the images first …",
-         "Run ns-process-data or COLMAP's image_undistorter.", load(k1=0.1)),
+    Case("…, frame 0: camera_model is …; it must be one of …: make pinhole images of them first",
+         "Panoramas and orthographic cameras.", load(camera_model="EQUIRECTANGULAR")),
+    Case("…, frame 0: k4 is 0.1, which only OPENCV_FISHEYE has; correct camera_model, or …",
+         "Other lenses have k1, k2, k3, p1 and p2.", load(k4=0.1)),
+    Case("…, frame 0 has lens distortion (…), and correcting it needs pycolmap, which is not …",
+         "Lenses of transforms.json and of COLMAP.",
+         lacking("pycolmap", load(k1=0.1))),
+    Case("… has lens distortion (…) that cannot be undone: …; undistort the images with COLMAP, …",
+         "pycolmap is too old for this lens, or its numbers are wrong.", odd_lens),
+    Case("…: applied_transform cannot be undone: it must be a rotation and a translation; …",
+         "Of load_capture(undo_applied_transform=True).",
+         lambda place: load_capture(write(place.tmp, applied_transform=np.zeros((4, 4)).tolist()),
+                                    undo_applied_transform=True)),
     Case("…, frame 0 has neither fl_x (pixels) nor camera_angle_x (radians); one is needed",
          "The focal length is not known.", load(fl_x=None)),
     Case("…, frame 0: camera_angle_x is …; it must be in radians, between 0 and pi",
@@ -182,13 +356,22 @@ CASES = [
          load(fl_x="wide")),
     Case("…, frame 0: fl_x is -1; it must be positive", "A size or focal length of 0 or less.",
          load(fl_x=-1)),
-    # poses.npy
+    Case("…: pose 0 …. What is likely wrong: geolrm check; an object with masks that lies …",
+         "Of a capture whose cameras do not see the cube.",
+         load({"transform_matrix": np.diag([1, -1, -1, 1]).tolist()})),
+    Case("…transforms.json: pose 0 holds NaN or infinity; every entry must be finite",
+         "What the group Cameras lists comes with the name of the file.",
+         load({"transform_matrix": np.full((4, 4), np.nan).tolist()})),
+    Case("… has no points, and its masks do not tell where the object is; give images with …",
+         "Of --fit, and load_capture(fit=True).", unfit),
+    "poses.npy",
     Case("… has … images but … poses in poses.npy; there must be one pose for each image, in …",
          "Images are taken in natural order of their names.", images(2, poses=np.array([POSE]))),
     Case("… holds … matrices for … images; it must hold one, or one for each image",
          "intrinsics.npy is [3, 3] or [V, 3, 3].",
          images(1, poses=np.array([POSE]), intrinsics=np.zeros((2, 3, 3)))),
-    Case("… holds …; it must be numbers [V, 4, 4] or [V, 3, 4]", "An array of another shape.",
+    Case("… holds …; it must be numbers [V, 4, 4] or [V, 3, 4], at least one matrix",
+         "An array of another shape.",
          images(1, poses=np.zeros(3))),
     Case("… states an array of … bytes, but … follow; it is damaged, restore it",
          "A truncated .npy file.", header_only),
@@ -196,7 +379,10 @@ CASES = [
          "Not of NumPy, or damaged; objects are never unpickled.", poses_file(b"x" * 99)),
     Case("… is .npy of version 3.0; save a plain array with numpy.save", "An unusual header.",
          poses_file(b"\x93NUMPY\x03\x00" + bytes(20))),
-    # COLMAP
+    Case("…poses.npy: pose 0 has last row …; it must be (0, 0, 0, 1). …",
+         "What the group Cameras lists comes with the name of the file.",
+         images(1, poses=np.zeros((1, 4, 4)))),
+    "COLMAP models",
     Case("… lists no images; reconstruct again with more overlap", "COLMAP placed no image.",
          colmap(images=b"")),
     Case("…: image … is of camera …, which … does not have; the files are of different models",
@@ -210,15 +396,66 @@ CASES = [
          "The model names an image that is not there.", colmap(picture=False)),
     Case("… has … points where its cameras look, too few to find the object (at least …); give …",
          "Neither points nor masks tell where the object is.", colmap()),
-    # clips and sheets
+    Case("… has all its points in one place; give images with alpha, masks, or remove the …",
+         "Neither points nor masks tell where the object is.", colmap(points=POINTS)),
+    Case("… is larger than 1073741824 bytes; reconstruct with fewer images", "Of a COLMAP model.",
+         sparse_points),
+    Case("…cameras.txt cannot be read: …; restore it", "The system's reason follows.",
+         unreadable("cameras.txt", colmap())),
+    Case("…sparse/0: intrinsics 0 have fx = …, fy = …; focal lengths divided by the image size …",
+         "What the group Cameras lists comes with the name of the model.",
+         colmap(cameras=b"1 PINHOLE 8 8 0 0 4 4\n")),
+    "GObjaverse objects",
+    Case("…00000.png' is missing; restore it or leave its view out", "Remove its .json, too.",
+         gobjaverse(lambda stem: stem.with_suffix(".png").unlink())),
+    Case("…00000.json' is larger than 1048576 bytes; it is no camera", "Another file.",
+         gobjaverse(lambda stem: stem.with_suffix(".json").write_bytes(bytes(1 << 21)))),
+    Case("…00000.json' is no camera of GObjaverse (…); it needs x, y, z, origin (3 numbers each) …",
+         "Damaged, or of another data set.",
+         gobjaverse(lambda stem: stem.with_suffix(".json").write_text("{}"))),
+    Case("…00000.json': x, y, z and origin must be lists of 3 numbers", "Damaged.",
+         camera_with(x=[1, 2])),
+    Case("…00000.json': x_fov is …; it must be in radians, 0.017 to pi", "Often degrees.",
+         camera_with(x_fov=50)),
+    Case("…: pose 0 is no rigid motion: …", "As in the group Cameras; of all views of an object.",
+         camera_with(x=[2, 0, 0])),
+    Case("…00000.png' is RGB with 8 x 8 px; it must be RGBA, 8 bit, 8 x 8", "Save it with alpha.",
+         picture_of("RGB", (8, 8))),
+    Case("…00000.png' cannot be decoded: …; restore it", "Damaged, or no PNG.",
+         gobjaverse(lambda stem: stem.with_suffix(".png").write_bytes(b"no image"))),
+    "Removing backgrounds",
+    Case("removing backgrounds needs rembg, which is not installed; run: pip install …",
+         "Of --remove-background.", lacking("rembg", lambda place: background._load_segmenter())),
+    Case("rembg could not load its model …, which it downloads at first use (…); connect to the …",
+         "Of --remove-background.", rembg_without_weights),
+    "Clips and sheets",
     Case("reading .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or …",
-         "Or give the frames as images.", without_av),
+         "Or give the frames as images.", lacking("av", load_file("a.mp4", b""))),
+    Case("… holds no video; give an SV3D clip", "Sound alone.", sound_alone),
+    Case("… holds video that no decoder here knows; convert it to H.264, or restore it",
+         "Of another codec, or damaged.", unknown_codec),
+    Case("… has 3 frames; an SV3D orbit has 21: cut it to those, or give the poses of the frames …",
+         "Other clips have no known poses.", clip(3)),
+    Case("… has more than 21 frames; an SV3D orbit has 21: cut it to those, or give the poses …",
+         "Other clips have no known poses.", clip(22)),
+    Case("… has frames of … x … pixels, more than are supported; make it smaller",
+         "16 million pixels are the most.", clip_of_large_frames),
+    Case("frame 0 of … has 64 x 32 pixels; frames of SV3D must be square: crop or pad it",
+         "Of an orbit.", clip(21, (32, 64))),
     Case("… cannot be decoded: …; it may be damaged, restore it", "No video of its container.",
          load_file("a.mp4", b"nothing")),
     Case("… has … x … pixels; a single image can only be a Zero123++ sheet, 640 x 960 …",
          "One image alone has no pose.",
          lambda place: load_capture(write(place.tmp) / "a.png")),
-    # images
+    "Images and masks",
+    Case("…, frame 0: mask 'm.png' holds 0 and 1; the object must be white (255) in it: multiply …",
+         "Labels were stored.", mask_of_labels),
+    Case("…, frame 0: image … states more pixels than are supported; make it smaller",
+         "Or a damaged header.", image(huge_png(1 << 30, 1 << 30))),
+    Case("…, frame 0: image … has 12000 x 12000 pixels, more than are supported; make it smaller",
+         "134 million pixels, and 65536 a side, are the most.", image(huge_png(12000, 12000))),
+    Case("…, frame 0: with image … the images take more than … GiB of memory; make them smaller, …",
+         "Of all images of a capture, 4 GiB.", little_memory),
     Case("…, frame 0: image … is missing; restore it or remove the frame", "Every frame is read.",
          load({"file_path": "none.png"})),
     Case("…, frame 0: … is no image that can be read; replace it by PNG, JPEG or WebP",

@@ -1,27 +1,189 @@
 """Options of the commands."""
 
-from errors.case import Case
+import importlib.metadata
+from pathlib import Path
 
-from geolrm.commands.evaluate import parse_counts, parse_names
+import pytest
+from errors.case import Case
+from samples import random_gaussians
+
+from geolrm.commands import console, export, render, train
+from geolrm.commands.check import check
+from geolrm.commands.evaluate import evaluate, parse_counts, parse_names
 from geolrm.commands.export import parse_range
-from geolrm.commands.render import orbit_cameras
+from geolrm.commands.info import info
+from geolrm.commands.render import orbit_cameras, write_frames, write_video
 from geolrm.commands.run import parse_views
+from geolrm.engine.file_lock import locked
+
+
+def draw(**options):
+    def trigger(place):
+        random_gaussians().save(place.tmp / "a.ply")
+        return render.render(place.tmp / "a.ply", place.tmp / "frames", **options)
+
+    return trigger
+
+
+def frames_over_a_file(place):
+    (place.tmp / "frames").write_text("")
+    return write_frames(place.tmp / "frames", [], lambda: None)
+
+
+def without(package, call):
+    def version(name, found=importlib.metadata.version):
+        if name == package:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    def trigger(place):
+        place.patch.setattr(importlib.metadata, "version", version)
+        return call(place)
+
+    return trigger
+
+
+def odd_video(place):
+    pytest.importorskip("av")
+    return write_video(place.tmp / "a.mp4", [], 33, lambda: None)
+
+
+def exported(**options):
+    return lambda place: export.export(output=place.tmp / "bundle", **options)
+
+
+def trained(**options):
+    arguments = {"recipe": "smoke", "data": ["procedural:1"], "output": Path("run")}
+    return lambda place: train.train(**(arguments | options))
+
+
+def over(make):
+    """Export over what is there already."""
+
+    def trigger(place):
+        make(place.tmp / "bundle")
+        return export.check_output(place.tmp / "bundle", False)
+
+    return trigger
+
+
+def bundle_there(path):
+    path.mkdir()
+    (path / "manifest.json").write_text("")
+
+
+def others_there(path):
+    path.mkdir()
+    (path / "a.txt").write_text("")
+
+
+def taken_lock(place):
+    """The refusal of whoever finds a folder in use."""
+    pytest.importorskip("fcntl")
+    refusal = "another export into 'bundle' is under way"
+    with locked(place.tmp / "lock", refusal), locked(place.tmp / "lock", refusal):
+        pass
+
+
+def ending(error):
+    """What a command prints when it ends so; its sentence becomes the error's text."""
+
+    def trigger(place):
+        said = []
+
+        def fail(message, code):
+            said.append(message)
+            raise SystemExit(code)
+
+        place.patch.setattr(console, "fail", fail)
+        try:
+            with console.one_sentence_errors():
+                raise error
+        except SystemExit:
+            raise RuntimeError(*said) from None
+
+    return trigger
+
+
+def packages(module):
+    """A command whose extra is not installed."""
+
+    def trigger(place):
+        said = []
+        place.patch.setattr(module, "fail", lambda message, code: said.append(message))
+        without("onnx", lambda place: module.require_packages())(place)
+        raise RuntimeError(*said)
+
+    return trigger
+
 
 CASES = [
+    "geolrm run, check, info",
     Case("--views is …; give a number of views such as 6, or frame indices such as 0,4,8",
          "Of geolrm run.", lambda place: parse_views("many", 38)),
     Case("--views is …; give frame indices, each once", "A frame was named twice.",
          lambda place: parse_views("0,0", 38)),
     Case("--views is 50; this capture has 38 frames, so give 1 to 38", "Of geolrm run.",
          lambda place: parse_views("50", 38)),
+    Case("the picture is …; its file name must end in .png", "Of geolrm check -o.",
+         lambda place: check(place.tmp, place.tmp / "a.jpg")),
+    Case("--views and --tokens plan the memory of a GPU, and 'mini' has no part for one; export …",
+         "Of geolrm info.", lambda place: info("mini", views=6)),
+    "geolrm render",
+    Case("--orbit is 0; it must be 1 to 100000 frames", "Of geolrm render.",
+         lambda place: orbit_cameras(0)),
+    Case("--cameras and --orbit were both given; choose one", "Of geolrm render.",
+         draw(cameras=Path("a"), orbit=3)),
+    Case("--size is 0; it must be 1 to 8192 pixels", "Of geolrm render.", draw(size=0)),
+    Case("--threads is 0; it must be at least 1", "Of geolrm render.", draw(threads=0)),
+    Case("… is a file; name a folder or a .mp4 file", "Of geolrm render -o.", frames_over_a_file),
+    Case("writing .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or …",
+         "Of geolrm render -o.",
+         without("av", lambda place: write_video(place.tmp / "a.mp4", [], 32, lambda: None))),
+    Case("--size is 33; video frames need an even number of pixels", "Of geolrm render.",
+         odd_video),
+    "geolrm eval",
     Case("--views is …; give numbers of views, each once, such as 4,6,8,12,16,20",
          "Of geolrm eval.", lambda place: parse_counts("4,4")),
     Case("--objects is …; give names of objects, such as shoe,lion", "Of geolrm eval.",
          lambda place: parse_names(",")),
+    Case("--model and --baselines-only were both given; choose one", "Of geolrm eval.",
+         lambda place: evaluate(place.tmp, model="mini", baselines_only=True)),
+    "geolrm-export",
     Case("--tokens is …; it must be MIN:OPT:MAX, three whole numbers such as 1:6:21",
          "Of geolrm-export.", lambda place: parse_range("--tokens", "1:2")),
     Case("--tokens is …; it must satisfy 1 <= MIN <= OPT <= MAX", "Of geolrm-export.",
          lambda place: parse_range("--tokens", "3:2:1")),
-    Case("--orbit is 0; it must be 1 to 100000 frames", "Of geolrm render.",
-         lambda place: orbit_cameras(0)),
+    Case("--fp32 and --fp16 were both given; choose one", "Of geolrm-export.",
+         exported(fp32=True, fp16=True)),
+    Case("--self-attention is …; it must be 'token', 'head' or 'auto'", "Of geolrm-export.",
+         exported(self_attention="both")),
+    Case("--rope-scale is …; it must be 0.5 or 1.0", "Of geolrm-export.",
+         exported(rope_scale="2")),
+    Case("--occupancy-bias is …; it must be within … of 0", "Of geolrm-export.",
+         exported(occupancy_bias=1e9)),
+    Case("--refine-steps is …; it must be 0 to …, 0 for none", "Of geolrm-export.",
+         exported(refine_steps=-1)),
+    Case("…bundle' is a file; name a folder with -o", "Of geolrm-export.",
+         over(lambda path: path.write_text(""))),
+    Case("…bundle' already holds a bundle; replace it with --force", "Of geolrm-export.",
+         over(bundle_there)),
+    Case("…bundle' is a folder that holds other files; name a new one with -o",
+         "Of geolrm-export.", over(others_there)),
+    Case("another export into … is under way", "Of geolrm-export and geolrm-train.", taken_lock),
+    Case("geolrm-export needs onnx, which is not installed; run: pip install 'geolrm[export]'",
+         "An extra.", packages(export), RuntimeError),
+    "geolrm-train",
+    Case("--steps is 0; it must be 1 or more", "Of geolrm-train.", trained(steps=0)),
+    Case("--minutes is nan; it must be a finite number, 0 or more", "Of geolrm-train.",
+         trained(minutes=float("nan"))),
+    Case("--device is …; it must be one of auto, cpu, cuda", "Of geolrm-train.",
+         trained(device="tpu")),
+    Case("--steps and --set steps=... were both given; choose one", "Of geolrm-train.",
+         trained(steps=3, changes=["steps=4"])),
+    Case("geolrm-train needs onnx, which is not installed; run: pip install 'geolrm[training]'",
+         "An extra.", packages(train), RuntimeError),
+    "Every command",
+    Case("out of memory; …", "What takes less of it follows, by the command.",
+         ending(MemoryError()), RuntimeError),
 ]  # fmt: skip

@@ -1,9 +1,19 @@
 """geolrm eval."""
 
+import io
+import json
+import zipfile
+from types import SimpleNamespace
+
 import numpy as np
 from errors.case import Case
+from PIL import Image
+from synthetic_captures import protocol_cameras
 
-from geolrm.bench.quality.dataset import find_subjects
+from geolrm.bench.quality import evaluation, extras, point_file
+from geolrm.bench.quality.dataset import find_subjects, load_subject
+from geolrm.bench.quality.outputs import check_folder, staged
+from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.point_file import read_points
 from geolrm.bench.quality.protocol import input_frames
 
@@ -21,6 +31,95 @@ def no_zip(place):
     return read_points(place.tmp / "points.npz")
 
 
+def subject(frames=38, size=16, group=None, mode="RGBA"):
+    """The captures of the evaluation, drawn white."""
+
+    def trigger(place):
+        groups = ["orbit_up"] * 24 + ["orbit_level"] * 12 + ["top", "bottom"]
+        Image.new(mode, (size, size)).save(place.tmp / "a.png")
+        poses = protocol_cameras().c2w[:frames]
+        listed = [
+            {"file_path": "a.png", "group": group or name, "transform_matrix": pose.tolist()}
+            for name, pose in zip(groups[:frames], poses, strict=True)
+        ]
+        content = {"camera_angle_x": 0.8, "frames": listed}
+        (place.tmp / "transforms.json").write_text(json.dumps(content))
+        return load_subject("a", place.tmp)
+
+    return trigger
+
+
+def other_object(place):
+    (place.tmp / "shoe").mkdir()
+    (place.tmp / "shoe" / "transforms.json").write_text("{}")
+    return find_subjects(place.tmp, ["boot"])
+
+
+def stored(content):
+    """An archive whose array of points is these bytes."""
+
+    def trigger(place):
+        with zipfile.ZipFile(place.tmp / "points.npz", "w") as archive:
+            archive.writestr("points.npy", content)
+            archive.writestr("visible.npy", npy(SEEN))
+        return read_points(place.tmp / "points.npz")
+
+    return trigger
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def many_points(place):
+    place.patch.setattr(point_file, "LARGEST_ARRAY", 100)
+    return points(points=ONE, visible=SEEN)(place)
+
+
+def file_there(call):
+    def trigger(place):
+        (place.tmp / "scores").write_text("")
+        return call(place.tmp / "scores")
+
+    return trigger
+
+
+def nowhere(folder):
+    with staged(folder / "below"):
+        pass
+
+
+def over_a_folder(place):
+    (place.tmp / "scores" / "metrics.json" / "a").mkdir(parents=True)
+    with staged(place.tmp / "scores") as temporary:
+        (temporary / "metrics.json").write_text("{}")
+
+
+def lpips(place):
+    import torch
+
+    torch.save({"a": torch.zeros(1)}, place.tmp / "a.pt")
+    return Lpips(place.tmp / "a.pt")
+
+
+def other_count(place):
+    views = SimpleNamespace(min=1, max=8)
+    engine = SimpleNamespace(manifest=SimpleNamespace(views=views))
+    return evaluation.Evaluation._check_views(SimpleNamespace(inputs={12: ()}), engine)
+
+
+def small_targets(place):
+    picture = np.zeros((8, 8, 3), np.float32)
+    return Lpips.__call__(SimpleNamespace(), [picture], [picture])
+
+
+def without_scipy(place):
+    place.patch.setattr(extras, "installed", lambda package: False)
+    return extras.require("scipy", "the evaluation")
+
+
 ONE, SEEN = np.zeros((1, 3), np.float32), np.ones(1, bool)
 
 CASES = [
@@ -30,6 +129,31 @@ CASES = [
          "Nothing to score.", lambda place: find_subjects(place.tmp, None)),
     Case("… views were asked for; the protocol has … input frames (…), so give 1 to …",
          "The rest are targets.", lambda place: input_frames(99)),
+    Case("object 'boot' was asked for, but … holds …", "Of --objects.", other_object),
+    Case("… has 3 frames; the protocol needs 38: 0 to 23 orbit_up, 24 to 35 orbit_level, 36 top, …",
+         "See docs/evaluation.md.", subject(frames=3)),
+    Case("…: frame 0 has group 'side'; the protocol needs 'orbit_up' there. Give transforms.json …",
+         "See docs/evaluation.md.", subject(group="side")),
+    Case("…: target frame … has 8 x 8 pixels; SSIM needs at least 11 x 11: render it larger",
+         "Of the images that are scored.", subject(size=8)),
+    Case("…: image 0 has no alpha and its border is not white (median …); remove the background, …",
+         "Of the images that are scored.", subject(mode="RGB")),
+    Case("views are [4, 4]; give numbers of views, each once", "Of Evaluation.",
+         lambda place: evaluation.Evaluation(place.tmp, views=[4, 4])),
+    Case("12 views were asked for; this bundle takes 1 to 8: leave 12 out, or export it again …",
+         "The graphs take a range of views.", other_count),
+    Case("the evaluation needs scipy, which is not installed; run: pip install 'geolrm[eval]'",
+         "An extra.", without_scipy),
+    Case("…scores' is a file; name a folder with -o", "Of geolrm eval.",
+         file_there(check_folder)),
+    Case("cannot write …below': …", "The system's reason follows.", file_there(nowhere)),
+    Case("cannot write …scores': …", "The system's reason follows.", over_a_folder),
+    Case("no LPIPS weights at …; give a state dict of LPIPS with VGG-16", "Of --lpips.",
+         lambda place: Lpips(place.tmp / "none.pt")),
+    Case("… holds no LPIPS with VGG-16: tensor … is missing, it must have shape …; give a state …",
+         "Of --lpips.", lpips),
+    Case("a target has 8 x 8 pixels; LPIPS needs at least … x …: leave --lpips out",
+         "Of --lpips.", small_targets),
     Case("… is missing; the evaluation needs samples of the true surface: an .npz with points …",
          "Shapes are scored against them.", lambda place: read_points(place.tmp / "none.npz")),
     Case("… lacks an array: …; write it again", "points [N, 3] and visible [N].",
@@ -43,4 +167,10 @@ CASES = [
          "Scale the object to the cube.", points(points=ONE + 3, visible=SEEN)),
     Case("…: points has dtype …; it must hold …", "Other numbers.",
          points(points=np.zeros((1, 3), int), visible=SEEN)),
+    Case("…: points has … bytes; at most … are supported: store fewer points",
+         "256 MiB are the most.",
+         many_points),
+    Case("…: points is no NumPy array; write it again", "Damaged.", stored(b"nothing")),
+    Case("…: points states … bytes but holds …; it is damaged, write it again", "Truncated.",
+         stored(npy(ONE)[:-4])),
 ]  # fmt: skip

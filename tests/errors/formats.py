@@ -8,17 +8,17 @@ import numpy as np
 from errors.case import Case
 from samples import random_gaussians
 
-from geolrm import Gaussians
+from geolrm import Cameras, Gaussians
 from geolrm.commands.convert import check_output
 from geolrm.commands.mesh import mesh as mesh_command
 from geolrm.commands.view import check_page_name
 from geolrm.commands.view import view as view_command
-from geolrm.engine.atomic import atomic_file, check_writable
+from geolrm.engine.atomic import atomic_file, atomic_folder, check_writable
 from geolrm.engine.formats.splat_files import decode, encode
 from geolrm.engine.meshing.fusion import fuse
 from geolrm.engine.meshing.mesh import Mesh, surface_points
 from geolrm.engine.thinning import keep_largest, prune
-from geolrm.viewer import load_scene
+from geolrm.viewer import Exhibit, InputViews, check_scene_name, load_scene, save_scene, write_page
 
 
 def ply(old=b"", new=b"", cut=None):
@@ -152,11 +152,71 @@ def other_safetensors(place):
     return load_scene(place.tmp / "a.safetensors")
 
 
+def write_under_a_file(place):
+    (place.tmp / "file").write_text("")
+    with atomic_file(place.tmp / "file" / "a.ply"):
+        pass
+
+
+def write_folder_under_a_file(place):
+    (place.tmp / "file").write_text("")
+    with atomic_folder(place.tmp / "file" / "bundle"):
+        pass
+
+
+def full_disk(place):
+    with atomic_file(place.tmp / "a.ply"):
+        raise OSError(28, "No space left on device")
+
+
+def damaged_stream(place):
+    """Its header is sound, what is compressed behind is not."""
+    content = bytearray(encode(random_gaussians(16), ".spz"))
+    content[-8] ^= 1  # of the checksum
+    return decode(bytes(content), ".spz")
+
+
+def huge_splats(place):
+    scene = random_gaussians()
+    scene.means[:] = np.inf
+    return fuse(scene, size=16, views=4)
+
+
+def scene_with(change=None, metadata=None):
+    """A scene file whose arrays or facts were changed."""
+
+    def trigger(place):
+        from safetensors import safe_open
+        from safetensors.numpy import save_file
+
+        file = place.tmp / "a.safetensors"
+        views = InputViews(["a"], Cameras.orbit(0, 0, 2, 40), [np.zeros((4, 4, 3), np.uint8)])
+        save_scene(Exhibit("a", random_gaussians(), views, np.zeros((1, 3), np.float32)), file)
+        with safe_open(file, framework="numpy") as opened:
+            facts = opened.metadata()
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        if change is not None:
+            change(arrays)
+        save_file(arrays, str(file), facts | (metadata or {}))
+        return load_scene(file)
+
+    return trigger
+
+
+def put(**arrays):
+    return lambda held: held.update({k.replace("_0", ".0"): v for k, v in arrays.items()})
+
+
+def no_numbers(arrays):
+    arrays["means"][0] = np.nan
+
+
 NO_MESH = Mesh(np.zeros((0, 3), "f4"), np.zeros((0, 3), "u4"), np.zeros((0, 3), "f4"))
 MORE_PROPERTIES = b"".join(b"property float p%d\n" % index for index in range(99))
 FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
 
 CASES = [
+    "Any splat file",
     Case("… names no splat format; the file name must end in .ply, .spz, .splat, .glb",
          "The suffix says how a file is read and written.",
          lambda place: Gaussians.load(place.tmp / "a.obj")),
@@ -178,7 +238,7 @@ CASES = [
          "Scales are activated, no logarithms.", save(".glb", scales=-1)),
     Case("…: splat … has a … of …; every value must be finite and within 1e+18 of 0: leave that …",
          "NaN, infinity, or what leads to them.", save(".ply", means=np.nan)),
-    # PLY
+    "PLY",
     Case("… is no binary little-endian PLY file", "ASCII and big-endian PLY are not read.",
          ply(b"little", b"big   ")),
     Case("… has … bytes; … splats of … properties need …: the file is truncated or damaged",
@@ -197,6 +257,9 @@ CASES = [
          ply(b"float ny", b"float nx")),
     Case("… has … f_rest properties; it must be 9, 24 or 45", "Degrees 1, 2 or 3.",
          ply(b"float nx", b"float f_rest_0")),
+    Case("… has no property 'f_rest_8'; it is no Gaussian splatting PLY",
+         "Harmonics of other numbers.", lambda place: decode(
+             encode(random_gaussians(4), ".ply").replace(b"f_rest_8\n", b"f_rest_9\n"), ".ply")),
     Case("… has f_rest properties, and so it is no raw PLY; read it as it is",
          "Leave --from-raw-ply out.",
          lambda place: decode(encode(random_gaussians(4), ".ply"), ".ply", raw=True)),
@@ -206,13 +269,15 @@ CASES = [
          lambda place: check_output(place.tmp / "a.spz", True)),
     Case("… is no PLY, which alone has a raw layout: leave that choice out", "On reading.",
          lambda place: decode(b"", ".spz", raw=True)),
-    # SPZ
+    "SPZ",
     Case("… is no SPZ file; it must be a gzip stream", "Another format under this suffix.",
          lambda place: decode(b"", ".spz")),
     Case("… is SPZ of version 4 or later; versions 2 and 3 are read: save it as version 3",
          "splat-transform: --spz-version 3.", lambda place: decode(b"NGSP" + bytes(40), ".spz")),
     Case("… cannot be decompressed: …", "The gzip stream is damaged.",
          lambda place: decode(b"\x1f\x8b" + bytes(40), ".spz")),
+    Case("… cannot be decompressed: …: incorrect data check", "Its numbers are damaged.",
+         damaged_stream),
     Case("… is no SPZ file; its stream does not begin with NGSP", "Something else, gzipped.",
          spz(0, b"X")),
     Case("… is SPZ of version 1; versions 2 and 3 are read", "Convert it with its own tools.",
@@ -230,12 +295,12 @@ CASES = [
          spz(tail=b"more")),
     Case("a splat is … from the origin; SPZ reaches to 8388607", "Leave it out, or write .ply.",
          save(".spz", means=1e7)),
-    # .splat
+    ".splat",
     Case("… has … bytes; a .splat file has 32 for each splat: it is truncated or of another format",
          "Copy it again.", lambda place: decode(bytes(33), ".splat")),
     Case("… is a PLY file; give it the suffix .ply", "Rename it.",
          lambda place: decode(b"ply\n" + bytes(28), ".splat")),
-    # GLB
+    "GLB",
     Case("… is no GLB file; it must begin with glTF", ".gltf with separate files is not read.",
          lambda place: decode(b"", ".glb")),
     Case("… is GLB of version 1; version 2 is read", "Convert it with its own tools.",
@@ -271,7 +336,7 @@ CASES = [
          accessor(count=5000)),
     Case("there are no splats, and glTF has no empty primitives: write a .ply", "An empty scene.",
          lambda place: encode(random_gaussians().select(np.zeros(50, bool)), ".glb")),
-    # Gaussians
+    "Gaussians",
     Case("Gaussians need either colors [N, 3] or sh [N, K, 3], and not both", "Choose one.",
          make(colors=None)),
     Case("quats has shape …; with 2 means it must be (2, 4)", "One row for each Gaussian.",
@@ -293,14 +358,19 @@ CASES = [
          lambda place: prune(random_gaussians(), 1.5)),
     Case("the largest number of splats is …; it must be 1 or more", "Of --max-splats.",
          lambda place: keep_largest(random_gaussians(), 0)),
-    # writing
+    "Writing files",
     Case("cannot write …: …", "The system's reason follows: no folder, no permission, no room.",
          write_below_a_file),
     Case("cannot write …: it is not a regular file; name another", "A folder of that name.",
          write_over_a_folder),
+    Case("cannot write …: No space left on device", "While a file was written.", full_disk),
+    Case("cannot write …a.ply': File exists", "A file stands where a folder must be.",
+         write_under_a_file),
+    Case("cannot write …bundle': File exists", "A file stands where a folder must be.",
+         write_folder_under_a_file),
     Case("output … is a folder; name a file in it: .ply, .spz, .splat, .glb", "Of geolrm convert.",
          folder_named("a.ply", check_output)),
-    # meshes
+    "Meshes",
     Case("output … is a folder; name a .glb file in it", "Of geolrm mesh.", command(
         mesh_command, lambda tmp: ((tmp / "a.glb").mkdir(), tmp / "a.glb")[1], 32, 8, None, True)),
     Case("… is no mesh file; the file name must end in .glb", "Meshes are written as GLB alone.",
@@ -316,18 +386,44 @@ CASES = [
          faint_mesh),
     Case("meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
          "An extra.", without_scikit_image),
+    Case("the splats span nan; a mesh needs a finite extent", "Positions or scales are infinite.",
+         huge_splats),
     Case("the mesh has no triangles; there is nothing to write", "Of Mesh.to_glb.",
          lambda place: NO_MESH.to_glb()),
     Case("the mesh has no area; there are no points on it", "Of surface_points.",
          lambda place: surface_points(*FLAT)),
-    # pages and scenes
+    "Pages and scenes",
     Case("the page is …; its file name must end in .html", "Of geolrm view -o.",
          lambda place: check_page_name(place.tmp / "a.txt")),
     Case("--up is …; it must be one of z, -z, y, -y", "Of geolrm view.", command(
         view_command, lambda tmp: tmp / "a.html", None, "x", None, True)),
+    Case("up is 'x'; it must be one of z, -z, y, -y", "Of write_page.",
+         lambda place: write_page(Exhibit("a", random_gaussians()), place.tmp / "a.html", up="x")),
+    Case("there are 2 names, 1 cameras and 1 pictures; there must be one of each for every view",
+         "Of InputViews.", lambda place: InputViews(
+             ["a", "b"], Cameras.orbit(0, 0, 2, 40), [np.zeros((4, 4, 3), np.uint8)])),
+    Case("the scene file is …; its name must end in .safetensors", "Of geolrm run --scene.",
+         lambda place: check_scene_name(place.tmp / "a.zip")),
     Case("there is no scene file at …", "Of geolrm run --scene.",
          lambda place: load_scene(place.tmp / "none.safetensors")),
     Case("… is no scene file: …", "Damaged, or another format.", scene_file(b"nothing")),
     Case("… is a safetensors file, but no …; write one with: geolrm run CAPTURE -o …",
          "Weights, perhaps.", other_safetensors),
+    Case("… has facts that cannot be read; it is damaged, write it again", "Of a scene file.",
+         scene_with(metadata={"facts": "{"})),
+    Case("…a.safetensors' has facts that cannot be read; it is damaged, …",
+         "Of a scene file: names that are no text.",
+         scene_with(metadata={"facts": '{"title": 1, "timings": {}, "names": []}'})),
+    Case("… lacks 'means'; it is damaged, write it again", "Of a scene file.",
+         scene_with(lambda arrays: arrays.pop("means"))),
+    Case("… has means of type float64, which must be float32; it is damaged, write it again",
+         "Of a scene file.", scene_with(put(means=np.zeros((50, 3))))),
+    Case("… has NaN or infinity in means; it is damaged, write it again", "Of a scene file.",
+         scene_with(no_numbers)),
+    Case("… has anchors of shape …; it is damaged, write it again", "Of a scene file.",
+         scene_with(put(anchors=np.zeros((3, 2), np.float32)))),
+    Case("… has a picture 0 of shape …; it is damaged, write it again", "Of a scene file.",
+         scene_with(put(picture_0=np.zeros((4, 4), np.uint8)))),
+    Case("…a.safetensors': quats has shape …; with 50 means it must be (50, 4)",
+         "Of a scene file.", scene_with(put(quats=np.zeros((50, 3), np.float32)))),
 ]  # fmt: skip

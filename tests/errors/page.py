@@ -1,34 +1,42 @@
 """docs/errors.md is written from the cases: ``python tests/errors/page.py``."""
 
 import sys
+from itertools import groupby
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 INTRODUCTION = """# Errors
 
-Every error is one sentence that names the value, the rule and the remedy; `…` stands for what it
-quotes. On the command line it follows `error: ` on standard error, and the exit code is 2 for bad
-input and 1 for the rest (no such package, no surface, out of memory); 130 after an interrupt. In
-Python they are `InputError`, `BundleError` and `CheckpointError`, all of them `GeoLRMError`.
+Every error is one sentence: the value, the rule, and the remedy. `…` stands for what it quotes. The
+second column says what it comes of, and what to do where the sentence itself does not say it all.
 
-Not every message stands here yet: those of GPU builds and some of training and export are missing.
+| where | what comes |
+|---|---|
+| on the command line | the sentence after `error: ` on standard error; exit code 2 for bad input, 1 for the rest (a missing package, no surface, out of memory), 130 after an interrupt |
+| in Python | `InputError`, `BundleError`, `CheckpointError` or `VerificationError`, all of them `GeoLRMError` |
 
-Each message below is brought about by the tests, which hold this page against `tests/errors/`: to
-add one, add a `Case` to the list of its group there and run `python tests/errors/page.py`.
-"""
+The tests bring about each of these {count} messages, and find every place of the code that raises
+one and is not among them (`tests/errors/`). To add one, add a `Case` to the list of its group there
+and run `python tests/errors/page.py`.
+
+{contents}
+"""  # noqa: E501
 
 
-def groups():
-    """Titles and cases, in the order of the page."""
+def lists():
+    """Titles and lists of cases with sub-titles between them, in the order of the page."""
     from errors import (
         bundles,
         cameras,
         captures,
         commands,
         evaluation,
+        exporting,
         formats,
+        gpu,
         images,
         training,
+        training_data,
     )
 
     return {
@@ -38,17 +46,41 @@ def groups():
         "Bundles": bundles.CASES,
         "Splat files, meshes and pages": formats.CASES,
         "Options of commands": commands.CASES,
-        "Export and training": training.CASES,
         "Evaluation": evaluation.CASES,
+        "GPUs": gpu.CASES,
+        "Export": exporting.CASES,
+        "Training": training.CASES,
+        "Training data": training_data.CASES,
     }
 
 
+def groups():
+    """Titles and cases, in the order of the page."""
+    return {title: [c for c in entries if not isinstance(c, str)]
+            for title, entries in lists().items()}  # fmt: skip
+
+
 def text():
-    parts = [INTRODUCTION]
-    for title, cases in groups().items():
-        rows = [f"| {_cell(case.message)} | {_cell(case.meaning)} |" for case in cases]
-        parts.append("\n".join([f"## {title}\n", "| message | meaning |", "|---|---|", *rows, ""]))
+    cases = groups()
+    contents = " · ".join(f"[{title}](#{_anchor(title)})" for title in cases)
+    parts = [INTRODUCTION.format(count=sum(map(len, cases.values())), contents=contents)]
+    for title, entries in lists().items():
+        parts.append(f"## {title}\n")
+        for is_title, run in groupby(entries, key=lambda entry: isinstance(entry, str)):
+            entries_of_run = list(run)
+            parts += (
+                [f"### {e}\n" for e in entries_of_run] if is_title else [_table(entries_of_run)]
+            )
     return "\n".join(parts)
+
+
+def _table(cases):
+    rows = [f"| {_cell(case.message)} | {_cell(case.meaning)} |" for case in cases]
+    return "\n".join(["| message | cause, and what to do |", "|---|---|", *rows, ""])
+
+
+def _anchor(title):
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c == "-")
 
 
 def _cell(sentence):

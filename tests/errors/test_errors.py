@@ -5,12 +5,14 @@ import shutil
 import pytest
 from errors import page
 from errors.case import Place
+from errors.sites import Site, raises, sites_of
 
 CASES = [
     pytest.param(case, id=f"{title.split()[0]}-{number}-{case.message[:40]}")
     for title, cases in page.groups().items()
     for number, case in enumerate(cases)
 ]
+REACHED: dict[int, set[Site]] = {}  # by the case's identity, as the tests bring them about
 
 
 @pytest.fixture
@@ -32,6 +34,16 @@ def test_the_message_is_produced(case, place):
         case.trigger(place)
     assert case.pattern.fullmatch(str(raised.value)), str(raised.value)
     assert len(str(raised.value)) < 1000
+    REACHED[id(case)] = sites_of(raised.value)
+
+
+def test_no_raise_lacks_a_case():
+    if len(REACHED) < len(CASES):
+        pytest.skip("only when every case has been brought about before")
+    reached = set().union(*REACHED.values())
+    lacking = {site: source for site, source in raises().items() if site not in reached}
+    listed = [f"{file}:{line}: {source}" for (file, line), source in sorted(lacking.items())]
+    assert not listed, "\n".join(["no case in tests/errors raises", *listed])
 
 
 def test_the_page_shows_the_cases():

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import FAILED, print_json, steps
 from geolrm.engine.errors import InputError
+
+OUT_OF_MEMORY = "use fewer or smaller images"
 
 
 def check(
@@ -15,9 +18,8 @@ def check(
         Path, typer.Option("--output", "-o", help="Picture of cameras, cube and images (.png).")
     ] = Path("check.png"),
     model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
-    remove_background: Annotated[
-        bool, typer.Option("--remove-background", help="Of images without alpha, with [rembg].")
-    ] = False,
+    remove_background: RemoveBackground = False,
+    fit: Fit = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are doubts.")] = (
         False
     ),
@@ -40,7 +42,7 @@ def check(
     manifest = Bundle.open(model).manifest
     with steps(not as_json) as step:
         step("reading the capture")
-        content = read_capture(capture, remove_background=remove_background)
+        content = read_capture(capture, remove_background=remove_background, fit=fit)
         step("looking for doubts")
         diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)
         step("drawing")

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -40,8 +41,16 @@ def one_sentence_errors() -> Iterator[None]:
         if isinstance(error, GeoLRMError):
             fail(str(error), FAILED)
         if isinstance(error, MemoryError):
-            fail("out of memory; use fewer views or a smaller --max-tokens", FAILED)
+            fail(f"out of memory; {_what_takes_less(error)}", FAILED)
         raise
+
+
+def _what_takes_less(error: BaseException) -> str:
+    """The advice of the command that ran, which is the constant OUT_OF_MEMORY of its module."""
+    advice = "use smaller inputs, or a machine with more memory"
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        advice = frame.f_globals.get("OUT_OF_MEMORY", advice)
+    return advice
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from geolrm.commands.console import print_json, steps
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 
+OUT_OF_MEMORY = "split the file"
+
 
 def convert(
     source: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],

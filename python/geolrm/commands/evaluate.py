@@ -13,6 +13,8 @@ from geolrm.engine.errors import InputError
 if TYPE_CHECKING:
     from geolrm.bench.quality import Evaluation, Report, Scores, ViewScores
 
+OUT_OF_MEMORY = "use fewer --views or --objects"
+
 
 def evaluate(
     dataset: Annotated[

@@ -22,6 +22,7 @@ from geolrm.export import backend_choice
 MAX_REFINE_STEPS = 1000  # as the engine takes
 LARGEST_BIAS = 20.0  # logits; beyond it every voxel or none would be proposed
 
+OUT_OF_MEMORY = "use smaller ranges of --views and --tokens"
 app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

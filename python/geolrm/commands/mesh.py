@@ -10,6 +10,8 @@ from geolrm.commands.render import progress_bar
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import GeoLRMError, InputError
 
+OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"
+
 
 def mesh(
     splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],

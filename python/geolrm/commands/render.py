@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import print_json
 from geolrm.engine.errors import GeoLRMError, InputError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 ORBIT_RADIUS, ORBIT_ELEVATION, ORBIT_FOV = 1.5, 20.0, 39.6  # the released video's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
+OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"
 
 
 def render(
@@ -38,6 +40,8 @@ def render(
     ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    remove_background: RemoveBackground = False,
+    fit: Fit = False,
 ) -> None:
     """Draw splats along an orbit or in a capture's cameras.
 
@@ -56,7 +60,8 @@ def render(
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
     if cameras is not None:
-        path = load_capture(cameras).cameras
+        capture = load_capture(cameras, remove_background=remove_background, fit=fit)
+        path = capture.cameras
     else:
         path = orbit_cameras(120 if orbit is None else orbit)
     gaussians = Gaussians.load(splats)

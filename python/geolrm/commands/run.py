@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import print_json, print_table, steps
 from geolrm.commands.convert import check_output
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 
+OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
 BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
 
 
@@ -61,9 +63,8 @@ def run(
         Path | None,
         typer.Option("--scene", help="Also keep all that 'geolrm view' shows (.safetensors)."),
     ] = None,
-    remove_background: Annotated[
-        bool, typer.Option("--remove-background", help="Of images without alpha, with [rembg].")
-    ] = False,
+    remove_background: RemoveBackground = False,
+    fit: Fit = False,
     world: Annotated[
         bool,
         typer.Option("--world", help="Write OUTPUT in the frame of the capture's own poses."),
@@ -89,7 +90,7 @@ def run(
         check_writable(path)
     with steps(not as_json) as step:
         step("reading the capture")
-        content = load_capture(capture, remove_background=remove_background)
+        content = load_capture(capture, remove_background=remove_background, fit=fit)
         step("loading the model")
         engine = Engine(model, backend=backend, threads=threads, device=device)
         wanted = views

@@ -12,6 +12,7 @@ import typer
 from geolrm.commands.console import fail, one_sentence_errors, show_warnings
 from geolrm.engine.errors import InputError
 
+OUT_OF_MEMORY = "use fewer --processes or --views"
 app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

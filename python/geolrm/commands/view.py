@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import print_json, steps
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
     from geolrm.viewer import Exhibit
 
+OUT_OF_MEMORY = "use fewer splats: geolrm convert A B --max-splats N"
 PAGE_SUFFIXES = (".html", ".htm")
 
 
@@ -36,13 +38,18 @@ def view(
         str | None, typer.Option(help="Heading of the page; default: the file's name.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    remove_background: RemoveBackground = False,
+    fit: Fit = False,
 ) -> None:
     """Write one HTML file that shows splats in any browser, without a network.
 
     Example: geolrm view shoe.ply --cameras examples/captures/shoe -o shoe.html
     """
+    from dataclasses import replace
+
     from geolrm.engine.atomic import check_writable
-    from geolrm.viewer import UP_AXES, write_page
+    from geolrm.engine.captures import load_capture
+    from geolrm.viewer import UP_AXES, InputViews, write_page
 
     page = source.with_suffix(".html") if output is None else output
     check_page_name(page)
@@ -51,7 +58,10 @@ def view(
     check_writable(page)
     with steps(not as_json) as step:
         step("reading")
-        exhibit = read_exhibit(source, cameras, title)
+        exhibit = read_exhibit(source, title)
+        if cameras is not None:
+            capture = load_capture(cameras, remove_background=remove_background, fit=fit)
+            exhibit = replace(exhibit, views=InputViews.from_capture(capture))
         step("writing")
         size = write_page(exhibit, page, up=up)  # pyright: ignore[reportArgumentType]
     count, views = len(exhibit.gaussians), len(exhibit.views or ())
@@ -71,13 +81,12 @@ def check_page_name(path: Path) -> None:
         raise InputError(f"the page is {str(path)!r}; its file name must end in .html")
 
 
-def read_exhibit(source: Path, cameras: Path | None, title: str | None) -> "Exhibit":
-    """A scene or a splat file, with the cameras of a capture in place of its own."""
+def read_exhibit(source: Path, title: str | None) -> "Exhibit":
+    """A scene or a splat file."""
     from dataclasses import replace
 
-    from geolrm.engine.captures import load_capture
     from geolrm.engine.gaussians import Gaussians
-    from geolrm.viewer import Exhibit, InputViews, is_scene_name, load_scene
+    from geolrm.viewer import Exhibit, is_scene_name, load_scene
 
     if is_scene_name(source):
         exhibit = load_scene(source)
@@ -85,6 +94,4 @@ def read_exhibit(source: Path, cameras: Path | None, title: str | None) -> "Exhi
         exhibit = Exhibit(source.stem, Gaussians.load(source))
     if title is not None:
         exhibit = replace(exhibit, title=title)
-    if cameras is not None:
-        exhibit = replace(exhibit, views=InputViews.from_capture(load_capture(cameras)))
     return exhibit

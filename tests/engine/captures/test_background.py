@@ -1,6 +1,7 @@
 """Backgrounds removed by rembg: its own session, and what may be missing."""
 
 import importlib.metadata
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,11 @@ from written_captures import write_transforms
 
 from geolrm import GeoLRMError, load_capture
 from geolrm.engine.captures.background import MODEL, cut_out
+
+# Not imported for that: pymatting would compile for over a minute.
+needs_rembg = pytest.mark.skipif(
+    importlib.util.find_spec("rembg") is None, reason="needs the extra [rembg]"
+)
 
 
 @pytest.fixture
@@ -69,12 +75,15 @@ def write_network(path):
     onnx.save(model, path)
 
 
+@needs_rembg
 def test_rembgs_own_session_runs_a_network(gray_capture, photos, tmp_path, monkeypatch):
-    pytest.importorskip("rembg")
     write_network(tmp_path / "models" / MODEL / f"{MODEL}.onnx")
     monkeypatch.setenv("REMBG_HOME", str(tmp_path))
     monkeypatch.delenv("U2NET_HOME", raising=False)
     capture = load_capture(gray_capture, remove_background=True)
+    from pymatting.util.kdtree import _make_tree
+
+    assert not hasattr(_make_tree, "py_func")  # it was not compiled on import
     for image, photo in zip(capture.images, photos, strict=True):
         found, true = image[..., 3] > 100, photo[..., 3] > 128
         assert (found & true).sum() / (found | true).sum() > 0.85  # the coloured box on grey
@@ -92,8 +101,8 @@ def test_a_missing_package_is_named(gray_capture, monkeypatch):
         load_capture(gray_capture, remove_background=True)
 
 
+@needs_rembg
 def test_missing_weights_are_named(gray_capture, tmp_path, monkeypatch):
-    pytest.importorskip("rembg")
     monkeypatch.setenv("REMBG_HOME", str(tmp_path / "none"))
     monkeypatch.delenv("U2NET_HOME", raising=False)
     for name in ("HTTPS_PROXY", "https_proxy"):  # nothing listens there: no network

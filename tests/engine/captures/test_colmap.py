@@ -19,6 +19,7 @@ from written_captures import (
 from geolrm import GeoLRMError, InputError, load_capture
 from geolrm.engine.captures.colmap_model import MODELS, read_model
 from geolrm.engine.captures.fitting import FILL
+from geolrm.engine.captures.images import ImageReader
 from geolrm.engine.similarity import apply, move_poses
 
 
@@ -114,7 +115,7 @@ def test_lens_distortion_is_removed(tmp_path, photos, cameras):
     images = np.stack([distort(photo, k, focal) for photo in photos])
     folder = write_colmap_text(tmp_path, images, cameras, model="SIMPLE_RADIAL", distortion=(k,))
     capture = load_capture(folder)
-    assert "lens distortion of 12 images was removed" in capture.notes
+    assert "images whose lens distortion was removed: 12" in capture.notes
     drawn = [
         box_in(capture, photo_world()).render(capture.cameras[[i]], image.shape[1::-1]).alpha[0]
         for i, image in enumerate(capture.images)
@@ -173,11 +174,11 @@ def test_masks_alone_are_enough(project):
 def test_images_without_a_pose_and_large_ones_are_told(tmp_path, photos, cameras, monkeypatch):
     folder = write_colmap_text(tmp_path, photos, cameras)
     write_images(folder / "images", np.resize(photos, (15, *photos[0].shape)))
-    monkeypatch.setattr("geolrm.engine.captures.colmap.LONGEST_SIDE", 40)
+    monkeypatch.setattr(ImageReader.__init__, "__defaults__", (1 << 30, 40))
     capture = load_capture(folder)
     assert capture.notes[:2] == (
         "12 of 15 images have a pose; the others were left out",
-        "12 images were reduced to 40 px",
+        "images reduced to 40 px: 12",
     )
     assert capture.images[0].shape == (40, 40, 4)
 

@@ -1,4 +1,4 @@
-"""Damaged captures are refused in one sentence: JSON, arrays, COLMAP models, pictures.
+"""Damaged captures are refused in one sentence: JSON, arrays, models, lenses, pictures, clips.
 
 2,000 inputs for each reader; ``make fuzz`` takes 100,000.
 """
@@ -11,16 +11,20 @@ import warnings
 
 import numpy as np
 import pytest
-from fuzzing import damaged, fuzz, limited_memory
-from hypothesis import example, given
+from fuzzing import EXAMPLES, bounded, damaged, fuzz
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from written_captures import box_cameras, write_clip, write_gobjaverse_views
 
 from geolrm import InputError
 from geolrm.engine.captures import load_capture
 from geolrm.engine.captures.arrays import read_matrices
-from geolrm.engine.captures.colmap_model import read_model
+from geolrm.engine.captures.colmap_model import MODELS, SparseCamera, read_model
+from geolrm.engine.captures.gobjaverse import read_object
 from geolrm.engine.captures.images import ImageReader
+from geolrm.engine.captures.undistortion import undistorted
+from geolrm.engine.captures.video import read_clip
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def folder(tmp_path_factory):
 
 
 def refused_or_read(call):
-    with warnings.catch_warnings(), limited_memory():
+    with warnings.catch_warnings(), bounded():
         warnings.simplefilter("ignore")
         try:
             return call()
@@ -51,14 +55,16 @@ def refused_or_read(call):
 POSE = [[1, 0, 0, 0], [0, 0, -1, -2], [0, 1, 0, 0], [0, 0, 0, 1]]
 TRANSFORMS = {
     "camera_angle_x": 0.8, "fl_x": 10.0, "fl_y": 10.0, "cx": 4.0, "cy": 4.0, "w": 8, "h": 8,
-    "k1": 0.0, "camera_model": "OPENCV",
+    "k1": 0.0, "k4": 0.0, "camera_model": "OPENCV", "is_fisheye": False,
+    "applied_transform": POSE, "applied_scale": 2.0,
     "frames": [
         {"file_path": "a.png", "transform_matrix": POSE, "mask_path": "m.png"},
         {"file_path": "a", "transform_matrix": POSE, "fl_x": 9.0},
     ],
 }  # fmt: skip
-VALUES = [None, -1, 0, 1e-300, 1e300, 2**70, float("nan"), float("inf"), "", "a.png", "../a.png",
-          "a\0b", "x" * 5000, [], {}, [[1]], [POSE], True, "OPENCV_FISHEYE", POSE]  # fmt: skip
+VALUES = [None, -1, 0, 0.3, 1e-300, 1e300, 2**70, float("nan"), float("inf"), "", "a.png",
+          "../a", "a\0b", "x" * 5000, [], {}, [[1]], [POSE], True,
+          "OPENCV_FISHEYE", POSE]  # fmt: skip
 
 
 def places(value, path=()):
@@ -98,7 +104,7 @@ def test_transforms(folder, content):
     Image.new("RGB", (8, 8), "white").save(folder / "a.png")
     Image.new("L", (8, 8), 255).save(folder / "m.png")
     (folder / "transforms.json").write_bytes(content)
-    refused_or_read(lambda: load_capture(folder / "transforms.json"))
+    refused_or_read(lambda: load_capture(folder / "transforms.json", undo_applied_transform=True))
 
 
 def stored(array):
@@ -175,3 +181,68 @@ def test_images(folder, content):
     (folder / "p.png").write_bytes(content)
     found = refused_or_read(lambda: ImageReader().read(folder / "p.png", "here"))
     assert found is None or found.shape[2] in (3, 4)
+
+
+@st.composite
+def lenses(draw):
+    """Cameras of every model, their numbers mostly those of a lens."""
+    name, count, focals = MODELS[draw(st.sampled_from(sorted(MODELS)))]
+    usual = [8.0] * focals + [4.0, 3.0] + [0.0] * (count - focals - 2)
+    numbers = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-2, 2)
+    for place in draw(st.lists(st.integers(0, count - 1), max_size=4)):
+        usual[place] = draw(numbers)
+    return SparseCamera(name, 9, 7, tuple(usual))
+
+
+PIXELS = np.arange(9 * 7 * 4, dtype=np.uint8).reshape(7, 9, 4)
+
+
+@settings(fuzz, max_examples=max(EXAMPLES // 4, 1))
+@given(lenses(), st.sampled_from([3, 4]))
+def test_lenses(camera, channels):
+    pytest.importorskip("pycolmap")
+    found = refused_or_read(lambda: undistorted(PIXELS[..., :channels], camera, "here"))
+    if found is not None:
+        image, pinhole = found
+        assert image.shape == (pinhole.height, pinhole.width, channels)
+        assert max(image.shape) <= 20
+
+
+@pytest.fixture(scope="module")
+def object_folder(folder):
+    return write_gobjaverse_views(folder / "object", np.stack([PIXELS[:, :7]] * 2), box_cameras(2))
+
+
+GOBJAVERSE_CAMERA = json.dumps(
+    {"x": [1, 0, 0], "y": [0, 0, -1], "z": [0, 1, 0], "origin": [0, -2, 0], "x_fov": 0.8}
+).encode()
+
+
+@fuzz
+@given(damaged(GOBJAVERSE_CAMERA), damaged(*pictures()), st.booleans())
+@example(b'{"x": [1e999, 0, 0]}', b"", True)
+def test_gobjaverse(object_folder, camera, picture, whole):
+    stem = object_folder / "00001" / "00001"
+    sound = stem.with_suffix(".png").read_bytes()
+    stem.with_suffix(".json").write_bytes(camera)
+    if not whole:
+        stem.with_suffix(".png").write_bytes(picture)
+    try:
+        refused_or_read(lambda: read_object(object_folder))
+    finally:
+        stem.with_suffix(".png").write_bytes(sound)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    pytest.importorskip("av")
+    frames = [np.full((16, 16, 3), 10 * index, np.uint8) for index in range(21)]
+    return write_clip(tmp_path_factory.mktemp("clip") / "a.mp4", frames).read_bytes()
+
+
+@fuzz
+@given(st.data())
+def test_clips(folder, clip, data):
+    (folder / "a.mp4").write_bytes(data.draw(damaged(clip)))
+    found = refused_or_read(lambda: read_clip(folder / "a.mp4"))
+    assert found is None or len(found) == 21

@@ -26,6 +26,12 @@ def test_the_level_of_the_download_may_stand_in_between(tmp_path, photos, camera
     assert len(capture) == 12 and capture.names[0] == "campos_512_v4/00000/00000.png"
 
 
+def test_any_view_makes_an_object(tmp_path, photos, cameras):
+    folder = write_gobjaverse_views(tmp_path / "7", photos, cameras)
+    (folder / "00000" / "00000.json").unlink()
+    assert load_capture(folder).names[0] == "00001/00001.png"
+
+
 def test_damage_is_named(tmp_path, photos, cameras):
     folder = write_gobjaverse_views(tmp_path / "7", photos, cameras)
     Image.fromarray(photos[0][..., :3]).save(folder / "00003" / "00003.png")

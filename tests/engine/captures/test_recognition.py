@@ -77,6 +77,35 @@ def test_two_kinds_in_one_folder_are_told_apart_by_the_user(tmp_path, photos, ca
     assert load_capture(folder / "sparse" / "0").kind == "colmap"
 
 
+def test_what_nerfstudio_made_transforms_from_is_no_second_capture(tmp_path, photos, cameras):
+    folder = write_transforms(tmp_path / "a", photos, cameras)
+    write_colmap_text(folder / "colmap", photos, cameras)
+    capture = load_capture(folder)
+    assert capture.kind == "transforms"
+    assert capture.notes == ("transforms.json was read, colmap/sparse/0 that it is from not",)
+    assert load_capture(folder / "colmap" / "sparse").kind == "colmap"
+
+
+def test_files_that_macos_leaves_are_no_images(tmp_path, photos, cameras):
+    folder = write_poses(tmp_path / "a", photos, cameras)
+    (folder / "._0.png").write_bytes(b"Mac OS X")
+    assert len(load_capture(folder)) == 12
+
+
+def test_a_device_is_no_capture():
+    with pytest.raises(InputError, match="'/dev/null' is neither a file nor a folder; give a"):
+        load_capture("/dev/null")
+
+
+def test_links_and_odd_names_are_followed(tmp_path, photos, cameras):
+    folder = write_transforms(tmp_path / "ünï 漢字 [1]", photos, cameras)
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "loop").symlink_to("loop")
+    assert load_capture(tmp_path / "link").names == load_capture(folder).names
+    with pytest.raises(InputError, match="loop' is no capture .there is no such path."):
+        load_capture(tmp_path / "loop")
+
+
 def test_the_training_part_of_a_nerf_data_set_is_read(tmp_path, photos, cameras):
     folder = write_transforms(tmp_path / "a", photos, cameras, "transforms_test.json")
     assert load_capture(folder).source == folder / "transforms_test.json"

@@ -89,13 +89,16 @@ def flip_axes(content):
         (lambda c: c.update(fl_x=10**400), "fl_x is '1000000.* it must be a finite number"),
         (lambda c: c.update(w=0), "w is 0; it must be positive"),
         (lambda c: c.update(w=512), "w and h are 512 x 256, but the image has 256 x 256 pixels"),
-        (lambda c: c.update(camera_model="OPENCV_FISHEYE"), "only pinhole cameras are supported"),
+        (
+            lambda c: c.update(camera_model="EQUIRECTANGULAR"),
+            "camera_model is 'EQUIRECTANGULAR'; it must be one of PINHOLE, .*OPENCV_FISHEYE: make",
+        ),
+        (lambda c: c.update(k4=0.2), "k4 is 0.2, which only OPENCV_FISHEYE has; correct camera_"),
         (set_in_frame(1, "mask_path", 5), "frame 1: mask_path is 5; it must name"),
         (set_in_frame(1, "file_path", "/"), "frame 1: image '/' is missing"),
         (set_in_frame(1, "file_path", "a" * 5000), "frame 1: image .* is missing"),
         (set_in_frame(1, "transform_matrix", [[10**400] * 4] * 4), "transform_matrix must be"),
         (lambda c: c.update(cx=-400), "pose 0 looks away"),
-        (lambda c: c.update(k1=0.2), "lens distortion k1 = 0.2 is not supported; undistort"),
         (lambda c: [c.pop("fl_x"), c.pop("camera_angle_x")], "neither fl_x .* nor camera_angle_x"),
         (
             lambda c: [c.pop("fl_x"), c.update(camera_angle_x=50)],

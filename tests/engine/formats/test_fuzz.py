@@ -8,7 +8,7 @@ import json
 import struct
 
 import numpy as np
-from fuzzing import damaged, fuzz, limited_memory
+from fuzzing import bounded, damaged, fuzz
 from hypothesis import example, given
 from hypothesis import strategies as st
 from samples import random_gaussians
@@ -25,7 +25,7 @@ def scenes():
 def read(content, suffix, **options):
     """A refusal is fine; what is read must be sound enough to be written again."""
     try:
-        with limited_memory():
+        with bounded():
             found = decode(content, suffix, **options)
     except InputError as error:
         assert 10 < len(str(error)) < 600

@@ -1,0 +1,12 @@
+"""Options of every command that reads a capture; the object frame depends on them."""
+
+from typing import Annotated
+
+import typer
+
+RemoveBackground = Annotated[
+    bool, typer.Option("--remove-background", help="Of images without alpha, with [rembg].")
+]
+Fit = Annotated[
+    bool, typer.Option("--fit", help="Move and scale the object into the cube, by its masks.")
+]

@@ -1,0 +1,136 @@
+"""geolrm-export: checkpoints, ranges, verification; and the conformance check."""
+
+import json
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import torch
+from conftest import tiny_config, tiny_model
+from errors.case import Case
+from safetensors.torch import save_file
+
+from geolrm.engine.manifest import Range
+from geolrm.export import conformance, verification
+from geolrm.export.bundle_writer import ExportOptions, _check_ranges
+from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
+from geolrm.export.command import check_padding, resize
+from geolrm.export.model import released
+from geolrm.export.state_dict import read_state_dict
+from geolrm.export.verification import StageResult, verify
+
+
+def checkpoint(name, content):
+    def trigger(place):
+        (place.tmp / name).write_bytes(content)
+        return load_checkpoint(place.tmp / name)
+
+    return trigger
+
+
+def stored_config(text):
+    def trigger(place):
+        file = place.tmp / "a.safetensors"
+        save_file({"a": torch.zeros(1)}, str(file), {CONFIG_KEY: text})
+        return load_checkpoint(file)
+
+    return trigger
+
+
+def impossible_model(place):
+    config = json.loads(msgspec.json.encode(tiny_config()))
+    config["encoder"]["feature_dim"] = 1 << 60
+    return stored_config(json.dumps(config))(place)
+
+
+def other_model(place):
+    file = place.tmp / "a.safetensors"
+    save_file({"lrm_generator.a": torch.zeros(1)}, str(file))
+    return load_checkpoint(file, tiny_config())
+
+
+def poisoned(place):
+    model = tiny_model(tiny_config())
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    name = next(name for name, tensor in state.items() if tensor.is_floating_point())
+    state[name].view(-1)[0] = torch.nan
+    return load_state(model, state, "a.ckpt")
+
+
+def pickled(content, call):
+    def trigger(place):
+        torch.save(content, place.tmp / "a.ckpt")
+        return call(place.tmp / "a.ckpt")
+
+    return trigger
+
+
+def unreadable(place):
+    (place.tmp / "a.pt").write_bytes(b"nothing")
+    return read_state_dict(place.tmp / "a.pt", "LPIPS with VGG-16")
+
+
+def few_views(place):
+    manifest = SimpleNamespace(precision="fp32", views=Range(9, 9, 9))
+    place.patch.setattr(verification, "Engine", lambda *_, **__: SimpleNamespace(manifest=manifest))
+    return verify(place.tmp, None, ["view"] * 4)
+
+
+def differing(place):
+    """Every stage is compared with what was computed here, and one is made to differ."""
+    from geolrm.engine.captures import load_capture
+    from geolrm.examples import capture_path
+
+    def compare(name, found, expected, precision):
+        return StageResult(name, 0.5, 1.0, 1.0, "cosine >= 0.99", False)
+
+    place.patch.setattr(verification, "_compare", compare)
+    capture = load_capture(capture_path("shoe"))
+    return verify(place.bundle(), tiny_model(tiny_config("token")), capture)
+
+
+def no_arrays(place):
+    """A case that records nothing; the check would print the sentence and return 2."""
+    np.savez(place.tmp / "io.npz")
+    (place.tmp / "config.json").write_text("{}")
+    save_file({"a": torch.zeros(1)}, str(place.tmp / "weights.safetensors"))
+    for name in ("MALFORMED", "GeoLRMError"):
+        place.patch.setattr(conformance, name, ())
+    return conformance.main([str(place.tmp)])
+
+
+CASES = [
+    Case("no checkpoint at …; give a .ckpt or .safetensors file, or 'mini'", "Check the path.",
+         lambda place: load_checkpoint(place.tmp / "none.ckpt")),
+    Case("… is no readable safetensors file: …", "Damaged.",
+         checkpoint("a.safetensors", b"nothing")),
+    Case("… cannot be read as a plain state dict (…): it is damaged, or holds other objects than …",
+         "Checkpoints are never unpickled.", checkpoint("a.ckpt", b"nothing")),
+    Case("… is no state dict of named tensors", "Save the state dict alone.",
+         pickled([1, 2], load_checkpoint)),
+    Case("… holds an invalid configuration: …", "Stored beside the weights; it was changed.",
+         stored_config('{"encoder": 1}')),
+    Case("… holds a configuration that makes no model: …", "Stored beside the weights.",
+         impossible_model),
+    Case("checkpoint … does not fit the model of … tensors: … missing keys (…); …. Use a …",
+         "Of another configuration.", other_model),
+    Case("checkpoint … holds NaN or infinity in …; it is damaged", "Restore it.", poisoned),
+    Case("… cannot be read as a state dict (…); give one of LPIPS with VGG-16", "Damaged.",
+         unreadable),
+    Case("… is no state dict; give one of LPIPS with VGG-16", "Another object.",
+         pickled([1, 2], lambda path: read_state_dict(path, "LPIPS with VGG-16"))),
+    Case("--views is 2:1:3; it must be MIN:OPT:MAX with 1 <= MIN <= OPT <= MAX",
+         "Of ExportOptions.",
+         lambda place: _check_ranges(ExportOptions("fp32", Range(2, 1, 3)))),
+    Case("--image-size is 450; it must be a multiple of the patch size 14, such as 448",
+         "Of geolrm-export.", lambda place: resize(released(), 450)),
+    Case("--tokens allows at most 100 anchors, but the head variant of this model pads them to …",
+         "Of geolrm-export.", lambda place: check_padding(released("head"), Range(1, 50, 100))),
+    Case("--views starts at 9, but the capture used for verification has 4 views; lower MIN, or …",
+         "Of geolrm-export.", few_views),
+    Case("the exported graphs differ from the torch model in … of … stages, first in …: …",
+         "A fault of the export; please report it.", differing),
+    Case("… is no conformance case: it lacks config.json", "Of geolrm.export.conformance.",
+         lambda place: conformance.Case.load(place.tmp)),
+    Case("… records no gen.* array of any variant", "Of geolrm.export.conformance.", no_arrays),
+]  # fmt: skip

@@ -1,0 +1,457 @@
+"""GPUs: drivers, backends, kernels and engines, brought about without one."""
+
+import importlib.metadata
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+from errors.case import Case
+from fake_device import STREAM, FakeDevice, use_fake_gpu
+from fake_tensorrt import make_module
+from recording_tensorrt import Recorder
+
+from geolrm import GeoLRMError
+from geolrm.bench.gpu import __main__ as gpu_bench
+from geolrm.engine import backend_selection, present_gpu
+from geolrm.engine.backend_selection import check_part, segment_files, select_backend
+from geolrm.engine.bundle import Bundle
+from geolrm.engine.cuda import backend, compiler, device, launch, tensorrt_segment
+from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
+from geolrm.engine.cuda.onnxruntime_segment import OnnxRuntimeSegment
+from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer, _check_device_array
+from geolrm.engine.cuda.splat_plan import SplatPlan
+from geolrm.engine.engine_identity import check_engine, choose_target
+from geolrm.engine.manifest import (
+    EngineIdentity,
+    GpuIdentity,
+    GpuPart,
+    GpuPlan,
+    GpuSegmentStep,
+    Range,
+)
+from geolrm.engine.present_gpu import PresentGpu
+from geolrm.export import backend_choice, engine_builder
+from geolrm.export.backend_choice import Target
+from geolrm.plugins import kernel_description
+
+ADA = PresentGpu("RTX 4070", "sm_89", 46, 12_000_000_000)
+HOPPER = PresentGpu("H200", "sm_90", 132, 141_000_000_000)
+PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
+PLUGIN_PACKAGES = dict.fromkeys(("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc"), "13.0")
+
+
+def raising(error):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+# The driver
+
+
+def driver(init=0, count=1, answer=0):
+    """One that answers with these CUDA errors, or None."""
+
+    def get_count(reference):
+        reference._obj.value = count
+        return 0
+
+    found = SimpleNamespace(
+        cuInit=lambda flags: init, cuDeviceGetCount=get_count, cuDeviceGet=lambda *_: answer
+    )
+
+    def trigger(place, index=0):
+        place.patch.setattr(present_gpu, "_driver", lambda: None if init is None else found)
+        return present_gpu.present_gpu(index)
+
+    return trigger
+
+
+# The choice of a backend
+
+
+def make_part(backend="cuda", sm="sm_89", builder="1.7.1"):
+    """The part of a bundle for one GPU; with engines but for ``cuda``."""
+    target = "any" if backend == "cuda" else sm
+    step = GpuSegmentStep("proposal", {target: "proposal.plan"}, [], [])
+    identity = EngineIdentity(
+        "0" * 64, f"{backend} {builder}", "", "fp16", Range(1, 6, 21), Range(1, 64, 512),
+        GpuIdentity(sm),
+    )  # fmt: skip
+    engines = {} if backend == "cuda" else {"proposal.plan": identity}
+    plans = {"proposal": GpuPlan([], [], [step])}
+    return GpuPart(backend, "fp16", [target], plans, engines, "geolrm-export mini --fp16")
+
+
+def part_here(part, asked="asked", index=0, missing=None, **machine):
+    def trigger(place):
+        use_fake_gpu(place.patch, **({"packages": PACKAGES} | machine))
+        if missing is not None:
+            place.patch.setattr(backend_selection, "present_gpu", raising(GeoLRMError(missing)))
+        return check_part(part, asked, index)
+
+    return trigger
+
+
+def part_without_a_file():
+    part = make_part("tensorrt")
+    part.plans["proposal"].steps.append(GpuSegmentStep("more", {"sm_120": "more.plan"}, [], []))
+    return part
+
+
+def export_choice(backend, precision=None, sm=None, gpu=ADA, packages=()):
+    def trigger(place):
+        present = raising(GeoLRMError("no NVIDIA driver was found")) if gpu is None else lambda: gpu
+        place.patch.setattr(backend_choice, "present_gpu", present)
+        place.patch.setattr(backend_choice, "installed_version", dict(packages).get)
+        return backend_choice.choose(backend, precision, sm)
+
+    return trigger
+
+
+# Memory and the device
+
+
+def crowded(place):
+    place.patch.setattr(backend, "plan_memory", lambda *_: SimpleNamespace(of_a_run=9e9))
+    place.patch.setattr(backend, "largest_setting", lambda *_: (6, 4096))
+    engine = SimpleNamespace(
+        _checked=set(), _arena=SimpleNamespace(nbytes=0), _scratch=SimpleNamespace(nbytes=0),
+        _manifest=None, _part=None, device=SimpleNamespace(free_bytes=lambda: 4e9),
+    )  # fmt: skip
+    return backend.DeviceBackend.check_memory(engine, 6, 16384)
+
+
+def full(place):
+    full_gpu = SimpleNamespace(allocate=raising(MemoryError("CUDA_ERROR_OUT_OF_MEMORY")))
+    return device.CudaDevice._allocate(SimpleNamespace(_device=full_gpu, _stream=0), 5 << 30)
+
+
+def no_device(place):
+    class Device:
+        set_current = staticmethod(raising(RuntimeError("CUDA_ERROR_NO_DEVICE")))
+
+    place.patch.setattr(launch, "require_packages", lambda: None)
+    place.patch.setitem(sys.modules, "cuda.core", SimpleNamespace(Device=Device))
+    return launch.Launcher()
+
+
+# The compiler
+
+
+def nvrtc(call, log=b"", **answers):
+    """A call with an NVRTC that answers so."""
+    library = {
+        "nvrtcResult": SimpleNamespace(NVRTC_SUCCESS=0),
+        "nvrtcVersion": lambda: (0, 13, 0),
+        "nvrtcCreateProgram": lambda *_: (0, 1),
+        "nvrtcCompileProgram": lambda *_: (6,),
+        "nvrtcGetProgramLogSize": lambda _: (0, len(log)),
+        "nvrtcGetProgramLog": lambda _, out: out.__setitem__(slice(None), log) or (0,),
+        "nvrtcDestroyProgram": lambda _: (0,),
+    } | answers
+
+    def trigger(place):
+        place.patch.setattr(compiler, "require_packages", lambda: None)
+        place.patch.setattr(compiler, "_output", lambda program, size, get: log)
+        bindings = SimpleNamespace(nvrtc=SimpleNamespace(**library))
+        place.patch.setitem(sys.modules, "cuda.bindings", bindings)
+        return call()
+
+    return trigger
+
+
+def compiled(arch="sm_89"):
+    return compiler.compile_source("rope_indices", arch, cache=False)
+
+
+def without_kernels_packages(place):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    place.patch.setattr(importlib.metadata, "version", missing)
+    return compiler.require_packages()
+
+
+# Engines and graphs
+
+
+def onnxruntime(place, providers=None):
+    import onnxruntime as ort
+
+    session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
+    place.patch.setattr(ort, "InferenceSession", lambda *_, **__: session)
+    return OnnxRuntimeSegment(place.tmp / "a.onnx", FakeDevice())
+
+
+def damaged_graph(place):
+    (place.tmp / "a.onnx").write_bytes(b"no graph")
+    import onnxruntime as ort
+
+    make = ort.InferenceSession
+    on_cpu = lambda path, options, providers: make(path, options)  # noqa: E731
+    place.patch.setattr(ort, "InferenceSession", on_cpu)
+    return OnnxRuntimeSegment(place.tmp / "a.onnx", FakeDevice())
+
+
+def unloadable(load):
+    def trigger(place):
+        place.patch.setitem(sys.modules, "tensorrt_rtx", None)
+        return load("tensorrt-rtx")
+
+    return trigger
+
+
+class Refusing:
+    """A context of an engine that refuses at one of its steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def set_input_shape(self, name, shape):
+        return self.step != "shape"
+
+    def update_device_memory_size_for_shapes(self):
+        return 0
+
+    def set_tensor_address(self, name, address):
+        return self.step != "bind"
+
+    def execute_async_v3(self, stream):
+        assert stream == STREAM
+        return False
+
+
+def engine(step):
+    def trigger(place):
+        gpu = FakeDevice()
+        module = make_module(place.tmp, lambda: gpu)
+        place.patch.setattr(tensorrt_segment, "load_module", lambda package: module)
+        runtime = tensorrt_segment.Runtime("tensorrt-rtx")
+        if step == "load":
+            (place.tmp / "a.plan").write_bytes(b"damaged")
+            return runtime.load(place.tmp / "a.plan", gpu)
+        context = None if step == "context" else Refusing(step)
+        held = SimpleNamespace(create_execution_context=lambda strategy: context)
+        segment = tensorrt_segment.TensorRtSegment(runtime, held, "a.plan", gpu)
+        arrays = {"x": gpu.upload(np.zeros(4, np.float32))}
+        segment.bind(arrays, {}, lambda size: None).enqueue()
+
+    return trigger
+
+
+def build(parse=None, failure=None):
+    def trigger(place):
+        recorder = Recorder()
+        recorder.parse_error, recorder.build_error = parse, failure
+        profile = engine_builder.Profile(Range(1, 3, 21), Range(1, 64, 512))
+        target = Target("sm_89", GpuIdentity("sm_89"), present=True)
+        builder = engine_builder.EngineBuilder(recorder, "tensorrt", target, profile, "fp16")
+        return builder.build(GpuSegmentStep("proposal", {}, [], []), graph())
+
+    return trigger
+
+
+def graph():
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    node = helper.make_node("Identity", ["x"], ["y"])
+    return helper.make_model(helper.make_graph([node], "g", [value], [out])).SerializeToString()
+
+
+# Splats on a GPU
+
+
+def splat_array(shape=(4, 3), kind="<f4", strides=None, tail=(3,)):
+    held = {"shape": shape, "typestr": kind, "strides": strides}
+    array = SimpleNamespace(__cuda_array_interface__=held)
+    return lambda place: _check_device_array("means", array, 4, tail)
+
+
+def other_images(place):
+    gpu = FakeDevice()
+    rasterizer = SplatRasterizer(gpu)
+    place.patch.setattr(rasterizer, "_scene", lambda gaussians: SimpleNamespace(count=0))
+    out = DeviceRenders.empty(gpu, 1, (8, 8))
+    return rasterizer.prepare(None, np.eye(4)[None], np.eye(3)[None], (16, 16), out=out)
+
+
+def benchmark(call, **changes):
+    def trigger(place):
+        for name, value in changes.items():
+            place.patch.setattr(gpu_bench, name, value)
+        return call(place)
+
+    return trigger
+
+
+DONE = SimpleNamespace(returncode=1, stdout="3 failed, 2 passed\n")
+FAILED = gpu_bench.Part("kernels", "failed: an error", [])
+
+CASES = [
+    "The driver",
+    Case("no NVIDIA driver was found", "Of libcuda; part of the sentences below.", driver(None)),
+    Case("the NVIDIA driver has no GPU", "The card, or CUDA_VISIBLE_DEVICES.", driver(count=0)),
+    Case("the NVIDIA driver does not start (CUDA error …)", "Restart, or install it again.",
+         driver(999)),
+    Case("there is no GPU 3: the NVIDIA driver has 1 GPU, counted from 0", "Of --device.",
+         lambda place: driver()(place, 3)),
+    Case("the NVIDIA driver does not answer (CUDA error …)", "Restart, or install it again.",
+         driver(answer=999)),
+    "The choice of a backend",
+    Case("backend is …, but the bundle … holds onnxruntime; export it again: geolrm-export …",
+         "A bundle without a part for GPUs.",
+         lambda place: select_backend("cuda", Bundle.open("mini"))),
+    Case("device is 3, but there is no GPU 3: …; counted from 0", "Of --device.",
+         part_here(make_part(), index=3, missing="there is no GPU 3: one; counted from 0")),
+    Case("the backend … needs an NVIDIA GPU, but …; install a driver of CUDA 13.0 or later, or …",
+         "The reason is one of the above.",
+         part_here(make_part(), missing="no NVIDIA driver was found")),
+    Case("the backend … needs a driver of CUDA 13.0 or later, and the NVIDIA driver of this …",
+         "nvidia-smi shows the version.", part_here(make_part(), cuda=(12, 4))),
+    Case("the backend cuda needs onnxruntime-gpu, which is not installed; run: pip install …",
+         "Each backend has an extra.", part_here(make_part(), packages=())),
+    Case("onnxruntime-gpu is installed, but the package onnxruntime lies over it and knows no …",
+         "Both put their files into one folder.", part_here(make_part(), providers=False)),
+    Case("… was built for sm_120; this GPU is sm_89. Rebuild it: …", "Engines are for one GPU.",
+         lambda place: choose_target(make_part("tensorrt", sm="sm_120"), ADA)),
+    Case("the bundle lacks a file for sm_89. Rebuild it: …", "It was changed after the export.",
+         lambda place: segment_files(part_without_a_file(), "sm_89")),
+    Case("… has no identity in the manifest. Rebuild it: …", "It was changed after the export.",
+         lambda place: check_engine("other.plan", make_part("tensorrt"), ADA, "tensorrt 1")),
+    Case("… was built …; installed is …. Rebuild it: …",
+         "By another version of TensorRT, or for another GPU.",
+         part_here(make_part("tensorrt", builder="1.6"))),
+    "Memory and device",
+    Case("… views with … anchors need … GB of GPU memory beside the weights, and … GB are free; …",
+         "The largest setting that fits follows.", crowded),
+    Case("the GPU has no … GB left (…); use fewer views or a smaller --max-tokens, or close what …",
+         "Other programs use the GPU, too.", full),
+    Case("the GPU reports …; nothing was reconstructed", "Run it again; a driver's fault, mostly.",
+         lambda place: device._check((700,))),
+    Case("no CUDA device can be used (…); install an NVIDIA driver of CUDA 13 or later, or …",
+         "The driver is too old, or the GPU is in use.", no_device),
+    "Engines and graphs",
+    Case("ONNX Runtime cannot load …: …", "A damaged graph, or one for another version.",
+         damaged_graph),
+    Case("onnxruntime-gpu … does not load its CUDA provider, which needs CUDA 13 and cuDNN 9; …",
+         "Its libraries are missing.", onnxruntime),
+    Case("tensorrt-rtx is installed but does not load: …", "A library is missing; it follows.",
+         unloadable(tensorrt_segment.load_module)),
+    Case("tensorrt-rtx … cannot load a.plan: …", "The reason of TensorRT follows.",
+         engine("load")),
+    Case("tensorrt-rtx cannot take x with shape … in a.plan: …",
+         "The engine is for other numbers of views or anchors.", engine("shape")),
+    Case("tensorrt-rtx cannot bind x in a.plan: …", "The reason of TensorRT follows.",
+         engine("bind")),
+    Case("tensorrt-rtx cannot run a.plan: …", "The reason of TensorRT follows.", engine("run")),
+    Case("tensorrt-rtx cannot create a context for a.plan: …", "Mostly too little memory.",
+         engine("context")),
+    "The compiler of kernels",
+    Case("the CUDA kernels need …, which is not installed; run: pip install 'geolrm[gpu]'",
+         "An extra.", without_kernels_packages),
+    Case("the CUDA compiler cannot be loaded (…); run: pip install --force-reinstall …",
+         "Its library is missing.",
+         nvrtc(compiler.compiler_version, nvrtcVersion=raising(RuntimeError("no library")))),
+    Case("NVRTC does not tell its version: …", "It is damaged: install it again.",
+         nvrtc(compiler.compiler_version, nvrtcVersion=lambda: (5, 0, 0))),
+    Case("arch is …; it must be sm_NN or compute_NN, such as sm_90", "Of a GPU.",
+         lambda place: compiled("ada")),
+    Case("arch is …; NVRTC … does not compile for it", "Too old, or newer than this compiler.",
+         nvrtc(compiled, b"nvrtc: error: invalid value for --gpu-architecture (-arch)")),
+    Case("rope_indices.cu does not compile for sm_89: …", "The compiler's reason follows.",
+         nvrtc(compiled, b"error: expected a declaration")),
+    Case("nvrtcCreateProgram failed: …", "Of the compiler: mostly too little memory.",
+         nvrtc(compiled, nvrtcCreateProgram=lambda *_: (1, 0))),
+    "What kernels can hold",
+    Case("value is stored as …; it must be one of …", "Of a kernel.",
+         lambda place: DeformableCrossAttention(2, 8, 1, 1, value="int8")),
+    Case("heads is 0; it must be 1 or more", "Of a kernel.",
+         lambda place: DeformableCrossAttention(0, 8, 1, 1)),
+    Case("shapes is …; it must be one of int64, int32", "Of a kernel.",
+         lambda place: DeformableCrossAttention(2, 8, 1, 1, shapes="int8")),
+    Case("3 heads of 1001 channels are too many for a block; at most … channels fit when loads …",
+         "Of a kernel: choose a width that 8 divides.",
+         lambda place: DeformableCrossAttention(3, 1001, 1, 1)),
+    Case("1000 heads do not fit the shared memory of a block", "Of a kernel.",
+         lambda place: DeformableCrossAttention(1000, 8, 1, 1)),
+    Case("a view of … pixels and … channels is too large; the kernel's indices need fewer than …",
+         "Export with a smaller image size.",
+         lambda place: DeformableCrossAttention(16, 48, 2, 8).sizes(1, 1, 2_800_000)),
+    Case("padding is …; it must be 'zeros' or 'border'", "Of a kernel.",
+         lambda place: GridSample(padding="reflection")),
+    Case("input has shape …; it must be [N, C, H, W] or [N, C, D, H, W]", "Of a kernel.",
+         lambda place: GridSample().sizes((2, 3), 1)),
+    Case("input has sides …; one channel must have fewer than 2^31 values", "Of a kernel.",
+         lambda place: GridSample().sizes((1, 1 << 16, 1 << 16), 1)),
+    Case("side is …; the grid must have 2 to 1024 voxels a side", "Of a kernel.",
+         lambda place: SelectAnchors(2000)),
+    Case("limit is 9; it must lie in [1, 8], the grid's voxels", "Of a kernel.",
+         lambda place: SelectAnchors(2).calls(*[0] * 6, limit=9)),
+    "Splats",
+    Case("size is 0x8; sides must lie in [1, …] px. Render larger images in parts",
+         "Of SplatRasterizer.", lambda place: SplatPlan.of(1, 1, (0, 8))),
+    Case("… splats are too many for the GPU; at most … fit its indices. Split the scene",
+         "Of SplatRasterizer.", lambda place: SplatPlan.of(1 << 30, 1, (8, 8))),
+    Case("out holds images …; 1 views of 16x16 px need [1, 16, 16]", "Of SplatRasterizer.",
+         other_images),
+    Case("means has shape …; with 4 means it must be [N, 3]", "Of SplatRasterizer.",
+         splat_array((4, 2))),
+    Case("means has type <f8; it must be float32 ('<f4')", "Of SplatRasterizer.",
+         splat_array(kind="<f8")),
+    Case("means is not contiguous on the device; pass a contiguous copy", "Of SplatRasterizer.",
+         splat_array(strides=(24, 8))),
+    "geolrm-export",
+    Case("--backend is …; it must be one of …", "Of geolrm-export.", export_choice("vulkan")),
+    Case("--sm is for --backend tensorrt-rtx; cuda graphs run on every GPU", "Of geolrm-export.",
+         export_choice("cuda", sm="89")),
+    Case("--sm is '86,90'; give some of …, each once, with commas between", "Of geolrm-export.",
+         export_choice("tensorrt-rtx", sm="86,90", packages={"tensorrt-rtx": "1.7"})),
+    Case("--bf16 is for GPUs, and the backend is onnxruntime; use --fp16", "Of geolrm-export.",
+         export_choice("onnxruntime", "bf16")),
+    Case("--fp32 does not go with --backend tensorrt, whose attention runs in half precision …",
+         "Of geolrm-export.", export_choice("tensorrt", "fp32")),
+    Case("--backend tensorrt-rtx needs tensorrt-rtx, which is not installed; run: pip install …",
+         "Of geolrm-export.", export_choice("tensorrt-rtx", sm="89")),
+    Case("--backend tensorrt needs tensorrt 11.4 or newer, and … is installed; run: pip install …",
+         "Of geolrm-export.", export_choice("tensorrt", packages={"tensorrt": "10.14.1"})),
+    Case("--backend tensorrt needs cuda-core for its plugins, which is not installed; run: pip …",
+         "Of geolrm-export.", export_choice("tensorrt", packages={"tensorrt": "11.4.0"})),
+    Case("--backend tensorrt builds on the GPU of this machine, but …; build without one: …",
+         "Of geolrm-export.", export_choice(
+             "tensorrt", gpu=None, packages={"tensorrt": "11.4.0", **PLUGIN_PACKAGES})),
+    Case("--backend tensorrt-rtx builds for the GPU of this machine, but …; say for which: …",
+         "Of geolrm-export.",
+         export_choice("tensorrt-rtx", gpu=None, packages={"tensorrt-rtx": "1.7"})),
+    Case("this GPU is sm_90, for which TensorRT for RTX does not build (…); use --backend cuda",
+         "Of geolrm-export.",
+         export_choice("tensorrt-rtx", gpu=HOPPER, packages={"tensorrt-rtx": "1.7"})),
+    Case("tensorrt-rtx is installed but does not load: …; …", "Of geolrm-export.",
+         unloadable(engine_builder.load_tensorrt)),
+    Case("tensorrt … cannot read proposal: GridSample node_7: …", "The builder's reason follows.",
+         build(parse=("GridSample", "node_7", "no plugin of that name"))),
+    Case("tensorrt … cannot build proposal for sm_89: …", "The builder's reason follows.",
+         build(failure="out of memory")),
+    Case("a side that a plugin's kernel is built for is dynamic; export it again",
+         "Of a graph that was changed after the export.",
+         lambda place: kernel_description.constant(SimpleNamespace(is_constant=False))),
+    Case("a plugin's tensor is …; it must be one of …", "Of a graph that was changed.",
+         lambda place: kernel_description._known(
+             SimpleNamespace(dtype=SimpleNamespace(name="INT4")), {"HALF": "float16"})),
+    "geolrm bench gpu",
+    Case("the GPU benchmark needs an NVIDIA GPU, but …; run it on a machine with one",
+         "Of geolrm bench gpu.", benchmark(
+             lambda place: gpu_bench.run(place.tmp),
+             present_gpu=raising(GeoLRMError("no NVIDIA driver was found")))),
+    Case("pytest ended with 1: 3 failed, 2 passed", "Of geolrm bench gpu.", benchmark(
+        lambda place: gpu_bench.run_tests(),
+        subprocess=SimpleNamespace(run=lambda *_, **__: DONE))),
+    Case("kernels failed; see …", "Of geolrm bench gpu; the others were measured.", benchmark(
+        lambda place: gpu_bench.run(place.tmp), present_gpu=lambda: ADA, measure=lambda: [FAILED],
+        write=lambda *_: None,
+        timing=SimpleNamespace(describe=dict, clocks=lambda: None))),
+]  # fmt: skip
