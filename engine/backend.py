@@ -1,5 +1,6 @@
 """Where arrays live and stages run: the seam between the engine and the CPU or a GPU."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -7,10 +8,12 @@ from numpy.typing import NDArray
 
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.features import Array
+from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.selection import AnchorChoice
 
 if TYPE_CHECKING:
     from geolrm.engine.backend_selection import Selected
+    from geolrm.engine.cuda.device import Device
 
 __all__ = ["Array", "Backend", "PlanRunner", "open_backend"]
 
@@ -31,9 +34,15 @@ class Backend(Protocol):
     stages: Mapping[str, PlanRunner]
     threads: int  # of the work that runs on the CPU
     description: str  # for ``repr``
+    device: "Device | None"  # the GPU; None on the CPU
+    lock: threading.RLock  # of whoever runs a stage
 
     def put(self, array: Array) -> Array:
         """An array as the stages read it; one that is the backend's already is left alone."""
+        ...
+
+    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
+        """As :meth:`put`, for Gaussians."""
         ...
 
     def empty_features(self, stage: str, views: int) -> Array:

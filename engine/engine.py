@@ -1,8 +1,8 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
-import threading
 import warnings
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,7 @@ from geolrm.engine.errors import BundleError
 from geolrm.engine.features import Features, Proposal
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
+from geolrm.engine.output import Output, check_output
 from geolrm.engine.preprocessing import Images, PlacedViews, Views, count_images, prepare_views
 from geolrm.engine.refinement import REFERENCE_SIZE, refine
 from geolrm.engine.scene import Scene
@@ -71,7 +72,7 @@ class Engine:
         self.arguments = Arguments(self.manifest)
         self._placed: PlacedViews | None = None
         # Buffers are shared by all runs, so calls from several threads take turns.
-        self.lock = threading.RLock()
+        self.lock = self._backend.lock
 
     def __repr__(self) -> str:
         manifest = self.manifest
@@ -92,6 +93,7 @@ class Engine:
         selection: Selection = "random",
         anchors: ArrayLike | None = None,
         refine_steps: int | None = None,
+        output: Output = "numpy",
     ) -> Scene:
         """Reconstruct one object.
 
@@ -110,6 +112,9 @@ class Engine:
             refine_steps: Steps of gradient descent on the input pictures after the network, see
                 :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
                 None takes the bundle's number; 0 gives what the network says, anchor by anchor.
+            output: ``"numpy"``, or ``"device"`` to leave the scene's arrays where they were made: on
+                a GPU in device memory, for PyTorch or CuPy to read in place, and nothing is waited
+                for but the number of anchors; on the CPU they are NumPy's.
 
         Returns:
             The scene; with no occupied voxel it has no Gaussians, and a warning says so.
@@ -117,6 +122,7 @@ class Engine:
         Raises:
             InputError: An argument breaks its rule; the message says which and what to do.
         """
+        check_output(output)
         choice = self.arguments.choose(seed, max_tokens, selection, anchors, refine_steps)
         clock = Stopwatch()
         with clock("prepare"):
@@ -127,7 +133,7 @@ class Engine:
             self._backend.check_memory(len(views), choice.num_tokens)
             with clock("encode"):
                 features = self.encode(views)
-            return self.finish(views, features, choice, clock)
+            return self.finish(views, features, choice, clock, output)
 
     def prepare(self, images: Images, cameras: Cameras) -> Views:
         """Images as the model takes them, and at the size that a refinement compares."""
@@ -213,7 +219,12 @@ class Engine:
             runner.seconds.clear()
 
     def finish(
-        self, views: Views, features: Features, choice: AnchorChoice, clock: Stopwatch
+        self,
+        views: Views,
+        features: Features,
+        choice: AnchorChoice,
+        clock: Stopwatch,
+        output: Output = "numpy",
     ) -> Scene:
         """From features to the scene: propose, select, reconstruct, refine."""
         proposal, num_occupied = None, 0
@@ -240,26 +251,33 @@ class Engine:
                     stacklevel=3,
                 )
             self._placed = None
-            decoded = self._backend.fetch(arrays)
-            anchors, logits = decoded.pop("anchors"), decoded.pop("logits", None)
-            gaussians = _gaussians(decoded)
+            results = arrays if output == "device" else self._backend.fetch(arrays)
+            anchors, logits = results.pop("anchors"), results.pop("logits", None)
+            gaussians = _gaussians(results)
         if choice.refine_steps and len(gaussians):
             with clock("refine"):
                 gaussians = refine(
-                    drop_hidden(gaussians, self.threads),
+                    drop_hidden(gaussians.numpy(), self.threads),
                     views,
                     steps=choice.refine_steps,
                     seed=choice.seed,
                     threads=self.threads,
                 )
-        return Scene(gaussians, anchors, logits, num_occupied, views, clock.timings())
+        if output == "device":  # what the host has decided or refined joins the rest
+            anchors, gaussians = self._backend.put(anchors), self._backend.put_gaussians(gaussians)
+        timings, gpu = clock.timings(), self._backend.device
+        return Scene(gaussians, anchors, logits, num_occupied, views, timings, gpu)
 
 
-def _gaussians(decoded: dict[str, np.ndarray]) -> Gaussians:
-    """Of what the last stage yields; none of nothing."""
+def _gaussians(decoded: dict[str, Array]) -> Gaussians:
+    """Of what the last stage yields, where it is; none of nothing."""
     if not decoded:
         shapes = ((0, 3), (0,), (0, 3), (0, 4), (0, 3))
         return Gaussians(*(np.empty(shape, np.float32) for shape in shapes))
-    if decoded["colors"].ndim == 3:
+    if len(decoded["colors"].shape) == 3:
         decoded["sh"] = decoded.pop("colors")
-    return Gaussians(**decoded)
+    if isinstance(decoded["means"], np.ndarray):
+        return Gaussians(**decoded)
+    from geolrm.engine.cuda.gaussians import DeviceGaussians
+
+    return cast(Gaussians, DeviceGaussians(**decoded))

@@ -1,4 +1,4 @@
-"""Draw Gaussians on the CPU: exact, deterministic, many cameras in a call."""
+"""Draw Gaussians, many cameras in a call: exact and deterministic on the CPU, or on a GPU."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from geolrm import _C
+from geolrm.engine.errors import InputError
+from geolrm.engine.output import Output, check_output
 
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.device import Device
+
+BACKENDS = ("auto", "cpu", "cuda")
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -72,6 +78,10 @@ class Renders:
             np.empty(shape, np.float32),
         )
 
+    def numpy(self) -> Renders:
+        """Itself: images that a GPU keeps are copied by this."""
+        return self
+
     def __repr__(self) -> str:
         views, height, width = self.alpha.shape
         return f"Renders({views} views, {width}x{height})"
@@ -89,6 +99,9 @@ def render(
     antialiased: bool = False,
     threads: int | None = None,
     out: Renders | None = None,
+    backend: str = "auto",
+    device: int | Device = 0,
+    output: Output = "numpy",
 ) -> Renders:
     """Draw every camera of a batch.
 
@@ -105,12 +118,35 @@ def render(
             alpha differs by up to 1e-4 / (1 - alpha_max), 0.01 at 0.99 and 0.1 at 0.999, and rgb
             by that times the difference of the colours. It is rare.
         antialiased: scale opacities by what `eps2d` adds to a splat's area.
-        threads: at most this many; None for all cores. It never changes the image.
+        threads: at most this many on the CPU; None for all cores. It never changes the image.
         out: images to write into, instead of new ones.
+        backend: `"cpu"`; `"cuda"`, the kernels of a GPU, within 90 dB and 0.01 of the CPU's images;
+            or `"auto"`: where the Gaussians are, so NumPy arrays on the CPU. Where the GPU cannot
+            draw what `"auto"` sent there, a warning says why and the CPU does.
+        device: number of the GPU for `"cuda"`.
+        output: `"numpy"`, or `"device"` to leave images on the GPU that drew them, as
+            :class:`geolrm.engine.cuda.rasterizer.DeviceRenders`; nothing is waited for.
 
     Raises:
         ValueError: a scene, camera or size that cannot be drawn, and what to do about it.
+        GeoLRMError: the asked backend lacks a driver, a GPU or a package.
     """
+    if backend not in BACKENDS:
+        raise InputError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+    check_output(output)
+    check_threads(threads)
+    on_host = isinstance(gaussians.means, np.ndarray) and isinstance(device, int)
+    if backend == "cuda" or not on_host:
+        from geolrm.engine.cuda import drawing
+
+        drawn = drawing.draw(
+            gaussians, cameras, size, backend=backend, device=device, out=out, output=output,
+            background=background, near=near, eps2d=eps2d, alpha_max=alpha_max,
+            antialiased=antialiased,
+        )  # fmt: skip
+        if drawn is not None:
+            return cast(Renders, drawn)
+        gaussians = drawing.on_host(gaussians)
     w2c, intrinsics = to_opencv(cameras.c2w, cameras.intrinsics, size)
     parameters = _C.RasterParameters(
         background=background,

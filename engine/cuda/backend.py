@@ -1,6 +1,7 @@
 """A GPU as a backend: everything from the images to the Gaussians on one stream."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,13 @@ from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda import segments as loaders
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import DeviceArray
+from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.layout import shape_of
 from geolrm.engine.cuda.memory_plan import largest_setting, plan_memory
 from geolrm.engine.cuda.plan import Block, GpuPlanRunner
 from geolrm.engine.cuda.rope import rope_calls
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.manifest import GpuCrossAttentionStep, GpuPart, GpuSegmentStep
 from geolrm.engine.selection import AnchorChoice
 from geolrm.engine.voxel_grid import voxel_axis
@@ -36,6 +39,7 @@ class DeviceBackend:
         self.threads = threads
         self.description = f"{selected.name} {self._part.precision} on {selected.gpu.name}"
         self.device = devices.open_device(index)
+        self.lock = self.device.lock
         self._arena, self._scratch = Block(self.device), Block(self.device)
         self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))
         weights = self._put_weights()
@@ -66,6 +70,12 @@ class DeviceBackend:
     def put(self, array: NDArray | DeviceArray) -> DeviceArray:
         """Upload a host array."""
         return array if isinstance(array, DeviceArray) else self.device.upload(array)
+
+    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
+        """Upload Gaussians of the host."""
+        if isinstance(gaussians, DeviceGaussians):
+            return gaussians
+        return cast(Gaussians, DeviceGaussians.upload(gaussians, self.device))
 
     def empty_features(self, stage: str, views: int) -> DeviceArray:
         """Uninitialised [V, L, C], in the precision that the stage writes."""
