@@ -112,9 +112,9 @@ class Engine:
             refine_steps: Steps of gradient descent on the input pictures after the network, see
                 :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
                 None takes the bundle's number; 0 gives what the network says, anchor by anchor.
-            output: ``"numpy"``, or ``"device"`` to leave the scene's arrays where they were made: on
-                a GPU in device memory, for PyTorch or CuPy to read in place, and nothing is waited
-                for but the number of anchors; on the CPU they are NumPy's.
+            output: ``"numpy"``, or ``"device"`` to leave the scene's arrays where they were made:
+                on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing is
+                waited for but the number of anchors; on the CPU they are NumPy's.
 
         Returns:
             The scene; with no occupied voxel it has no Gaussians, and a warning says so.

@@ -1,6 +1,6 @@
 """A device on the host: its memory is the host's, its kernels run by emulation, and nothing runs
-before somebody waits, so that what forgets to wait reads garbage. Other streams, of other libraries,
-run only as far as something waits for them.
+before somebody waits, so that what forgets to wait reads garbage. Other streams, of other
+libraries, run only as far as something waits for them.
 """
 
 import ctypes
@@ -189,6 +189,13 @@ class FakeSegment:
         return Binding(enqueue, lambda: False)
 
 
+class FakeLoader:
+    load = staticmethod(FakeSegment)
+
+    def keep(self):
+        pass
+
+
 def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=True):
     """Let this machine seem to have a GPU; returns the devices that engines open."""
     import onnxruntime
@@ -216,7 +223,9 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
     monkeypatch.setattr(drawing, "shared_device", functools.cache(open_device))
     loader = segments.loader
     monkeypatch.setattr(
-        segments, "loader", lambda name: FakeSegment if name == "cuda" else loader(name)
+        segments,
+        "loader",
+        lambda name, *cache: FakeLoader() if name == "cuda" else loader(name, *cache),
     )
     return opened
 

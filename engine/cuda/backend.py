@@ -1,13 +1,14 @@
 """A GPU as a backend: everything from the images to the Gaussians on one stream."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.backend import PlanRunner
-from geolrm.engine.backend_selection import Selected
+from geolrm.engine.backend_selection import Selected, installed_version, segment_files
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda import segments as loaders
@@ -18,9 +19,11 @@ from geolrm.engine.cuda.layout import shape_of
 from geolrm.engine.cuda.memory_plan import largest_setting, plan_memory
 from geolrm.engine.cuda.plan import Block, GpuPlanRunner
 from geolrm.engine.cuda.rope import rope_calls
+from geolrm.engine.cuda.runtime_cache import runtime_cache_path
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.manifest import GpuCrossAttentionStep, GpuPart, GpuSegmentStep
+from geolrm.engine.present_gpu import driver_cuda_version
 from geolrm.engine.selection import AnchorChoice
 from geolrm.engine.voxel_grid import voxel_axis
 
@@ -44,19 +47,28 @@ class DeviceBackend:
         self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))
         weights = self._put_weights()
         shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
-        load = loaders.loader(selected.name)
+        loader = loaders.loader(selected.name, self._runtime_cache(selected))
         stages: dict[str, PlanRunner] = {}
         for name, plan in self._part.plans.items():
             segments = {
-                step.name: load(bundle.file(step.files[selected.target]), self.device)
+                step.name: loader.load(bundle.file(step.files[selected.target]), self.device)
                 for step in plan.steps
                 if isinstance(step, GpuSegmentStep)
             }
             stages[name] = GpuPlanRunner(
                 plan, segments, weights, shapes, self.device, self._arena, self._scratch
             )
+        loader.keep()
         self.stages: Mapping[str, PlanRunner] = stages
         self._checked: set[tuple[int, int]] = set()
+
+    def _runtime_cache(self, selected: Selected) -> Path | None:
+        if selected.name != "tensorrt-rtx":
+            return None
+        assert selected.target is not None and selected.gpu is not None
+        files = segment_files(self._part, selected.target)
+        version = installed_version(selected.name) or ""
+        return runtime_cache_path(self._part, files, selected.gpu, version, driver_cuda_version())
 
     def _put_weights(self) -> dict[str, DeviceArray]:
         names = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.rendering import Posed, Renders, render
+from geolrm.engine.rendering import Posed, Renders, Splats, render
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -62,7 +62,7 @@ class DeviceGaussians:
 
     def render(self, cameras: Posed, size: tuple[int, int], **options: Any) -> Renders:
         """Draw [V, H, W] images where the Gaussians are; arguments as :func:`geolrm.render`."""
-        return render(self, cameras, size, **options)
+        return render(cast(Splats, self), cameras, size, **options)
 
     def select(self, index: NDArray) -> Gaussians:
         """As :meth:`geolrm.Gaussians.select`, on the host."""

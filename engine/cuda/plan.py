@@ -185,9 +185,7 @@ class GpuPlanRunner:
         steps = [self._action(step, tensors, place, lasting) for step in self.plan.steps]
         return [Binding(lambda: self._device.launch(calls), lambda: True), *steps]
 
-    def _action(
-        self, step: GpuStep, tensors: Tensors, order: int | None, lasting: bool
-    ) -> Binding:
+    def _action(self, step: GpuStep, tensors: Tensors, order: int | None, lasting: bool) -> Binding:
         if isinstance(step, GpuSegmentStep):
             inputs = {spec.name: tensors[spec.name] for spec in step_inputs(step)}
             outputs = {spec.name: tensors[spec.name] for spec in step.outputs}
@@ -197,7 +195,7 @@ class GpuPlanRunner:
         if isinstance(step, GridSampleStep):
             calls = grid_sample_calls(step, tensors)
         else:
-            order = self._grid_orders.get(step.output.shape[0], order)
+            order = self._grid_orders.get(tensors[step.output.name].shape[0], order)
             calls = attention_calls(step, tensors, self._weights, self._level_shapes, order)
         return Binding(lambda: self._device.launch(calls), lambda: True)
 

@@ -1,4 +1,4 @@
-"""Sort 32-bit keys with their ids on the device, eight bits a pass; see `csrc/cuda/splat_sort.cu`."""
+"""Sort 32-bit keys and their ids on the device, eight bits a pass: `csrc/cuda/splat_sort.cu`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,9 +27,9 @@ def sort_calls(
     """The launches, in order; the sort is stable, and keys of all ones are left out.
 
     Args:
-        at: Addresses of ``keys``, ``ids``, ``other_keys``, ``other_ids``, uint32 [rows, count] each,
+        at: Addresses of ``keys``, ``ids``, ``other_keys`` and ``other_ids``, uint32 [rows, count],
             of ``counts``, and of ``visible``, int32 [rows], which gets how many were not left out.
-            After an even number of passes the result is in ``keys`` and ``ids``, else in the others.
+            The result is in ``keys`` and ``ids`` after an even number of passes, else in the others.
         count: Keys of a row.
         rows: Sorted each for itself.
         shifts: The digits by which to sort, the lowest first; the first must be 0.

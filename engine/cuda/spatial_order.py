@@ -33,7 +33,7 @@ def order_calls(positions: int, place: int, *, tokens: int) -> list[Call]:
     """
     at = _place(place, tokens)
     launch = Launch((ceil_div(tokens, THREADS), 1, 1), (THREADS, 1, 1))
-    numbers = integers(tokens, np.float32(HALF).view(np.int32))
+    numbers = integers(tokens, int(np.float32(HALF).view(np.int32)))
     arguments = (positions, *numbers, at["keys"], at["ids"])
     codes = Call(Source("morton_codes"), "morton_codes", launch, arguments)
     return [codes, *sort_calls(at, tokens, shifts=DIGITS)]

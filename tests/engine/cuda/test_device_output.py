@@ -202,8 +202,8 @@ def test_what_the_gpu_cannot_draw_is_drawn_on_the_cpu_with_a_sentence(
     scene = Engine(gpu_bundles()).run(*views, output="device")
     monkeypatch.setattr(splat_plan, "MOST_SIDE", 39)
     sentence = (
-        "drawing on the CPU instead of the GPU: size is 40x32; sides must lie in [1, 39] px. Render "
-        "larger images in parts"
+        "drawing on the CPU instead of the GPU: size is 40x32; sides must lie in [1, 39] px. "
+        "Render larger images in parts"
     )
     with pytest.warns(UserWarning) as caught:
         drawn = scene.render(size=SIZE)
