@@ -82,8 +82,9 @@ class CudaDevice:
         )
 
         self.index = index
-        self.dlpack_device = (DLPACK_CUDA, index)
-        self.lock, self.attached = threading.RLock(), {}
+        self.dlpack_device: tuple[int, int] = (DLPACK_CUDA, index)
+        self.lock = threading.RLock()
+        self.attached: dict[str, Any] = {}
         self._device = Device(index)
         self._stream = self._device.create_stream()
         self.stream = int(self._stream.handle)
