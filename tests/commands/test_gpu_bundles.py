@@ -62,7 +62,7 @@ def refuse(capsys, command, *arguments, **options):
 def test_the_memory_plan_needs_no_gpu(bundle):
     done = call("geolrm", "info", bundle, "--views", "21", "--tokens", "16384")
     assert done.returncode == 0, done.stderr
-    assert "GPU memory at 21 views and 16384 anchors (scratch is estimated)" in done.stdout
+    assert "At 21 views and 16384 anchors, with scratch estimated:" in done.stdout
     facts = json.loads(
         call("geolrm", "info", bundle, "--views", "21", "--tokens", "16384", "--json").stdout
     )
@@ -82,7 +82,7 @@ def test_the_plan_is_checked_against_what_is_free(gpu, bundle, capsys):
     assert f"{planned.total / 1e6:.1f}" in shown and "free now" in shown
     gpu(21, 9000)
     shown, error, code = refuse(capsys, info.info, str(bundle), views=21, tokens=16384)
-    assert "GPU memory at 21 views" in shown and code == 1  # the plan is shown all the same
+    assert "At 21 views and 16384" in shown and code == 1  # the plan is shown all the same
     assert "21 views with 16384 anchors need" in error
     assert "GB are free; 21 views with --max-tokens 9000 fit, or use the backend onnx" in error
     gpu(1, 1)
@@ -130,7 +130,7 @@ def test_without_a_gpu_auto_takes_the_cpu_and_cuda_is_refused(no_gpu, bundle, tm
     assert f"the backend cuda {NO_DRIVER}" in error and code == 1
     for backend in ("tensorrt", "tensorrt-rtx"):
         _, error, code = refuse(capsys, info.info, str(bundle), backend=backend)
-        assert f"backend is '{backend}', but the bundle" in error and code == 1
+        assert f"backend is '{backend}', but the bundle" in error and code == 2
         assert "holds cuda and onnxruntime; export it again: geolrm-export" in error
 
 

@@ -13,13 +13,8 @@ class Driver:
     """As ``libcuda`` answers; contexts that are pushed and retained are counted."""
 
     def __init__(self, *, init=0, count=2, version=13010, memory_status=0):
-        self.init, self.count, self.version, self.memory_status = (
-            init,
-            count,
-            version,
-            memory_status,
-        )
-        self.retained, self.pushed = 0, 0
+        self.init, self.count, self.version = init, count, version
+        self.memory_status, self.retained, self.pushed = memory_status, 0, 0
 
     def cuInit(self, flags):
         return self.init

@@ -89,9 +89,9 @@ def info(
     print_table("Bundle", ["field", "value"], list(facts.items()))
     if plan is not None:
         (num_views, num_tokens), rows = plan
-        title = f"GPU memory at {num_views} views and {num_tokens} anchors (scratch is estimated)"
+        print(f"At {num_views} views and {num_tokens} anchors, with scratch estimated:")
         rows += [] if free is None else [("free now", free)]
-        print_table(title, ["", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in rows])
+        print_table("GPU memory", ["", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in rows])
     if short is not None:
         if views is not None or tokens is not None:
             raise GeoLRMError(short)
