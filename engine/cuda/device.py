@@ -201,7 +201,7 @@ class CudaDevice:
         from cuda.bindings import driver  # pyright: ignore
 
         if self._event is None:
-            flags = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
+            flags = int(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)
             (self._event,) = _check(driver.cuEventCreate(flags))
         return self._event
 
