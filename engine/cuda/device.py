@@ -66,6 +66,10 @@ class Device(Protocol):
         """Memory that could still be allocated."""
         ...
 
+    def retire(self) -> None:
+        """Its engine has gone, scenes and their arrays may live: keep no memory for later."""
+        ...
+
 
 class CudaDevice:
     """A GPU through ``cuda.core``.
@@ -212,6 +216,10 @@ class CudaDevice:
         self._device.set_current()
         free, _ = _check(driver.cuMemGetInfo())
         return int(free) + self._pool.idle_bytes
+
+    def retire(self) -> None:
+        """See :class:`Device`."""
+        self._pool.stop_keeping()
 
     def _copy(self, target: int, source: int, size: int) -> None:
         from cuda.bindings import driver  # pyright: ignore
