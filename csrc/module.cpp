@@ -3,6 +3,7 @@
 
 #include "cpu_features.h"
 #include "deformable_attention/bindings.h"
+#include "dlpack/bindings.h"
 #include "mesh_rasterizer/bindings.h"
 #include "rasterizer/bindings.h"
 
@@ -12,6 +13,7 @@ PYBIND11_MODULE(_C, module) {
       "best_isa", [] { return std::string(geolrm::isa_name(geolrm::best_isa())); },
       "The instruction set the kernels use on this CPU: plain, avx2 or avx512.");
   geolrm::bind_deformable_attention(module);
+  geolrm::dlpack::bind(module);
   geolrm::mesh::bind(module);
   geolrm::raster::bind(module);
 }

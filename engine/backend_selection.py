@@ -1,6 +1,7 @@
 """Which backend an engine runs on, and why."""
 
 import importlib.metadata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from geolrm.engine.bundle import Bundle
@@ -67,32 +68,10 @@ def check_part(part: GpuPart, asked: str, device: int = 0) -> Selected:
         BundleError: It was made for another GPU or by another builder.
         GeoLRMError: The driver, the GPU or a package is missing or too old.
     """
-    remedy = "or use the backend onnxruntime"
-    try:
-        gpu = present_gpu(device)
-    except GeoLRMError as error:
-        if str(error).startswith("there is no GPU"):
-            raise InputError(f"device is {device}, but {error}") from error
-        raise GeoLRMError(
-            f"the backend {part.backend} needs an NVIDIA GPU, but {error}; install a driver of "
-            f"CUDA {_dotted(OLDEST_CUDA)} or later, {remedy}"
-        ) from error
-    version = driver_cuda_version()
-    if version < OLDEST_CUDA:
-        raise GeoLRMError(
-            f"the backend {part.backend} needs a driver of CUDA {_dotted(OLDEST_CUDA)} or later, "
-            f"and the NVIDIA driver of this machine supports CUDA {_dotted(version)}; update the "
-            f"driver, {remedy}"
-        )
+    what = f"the backend {part.backend}"
+    gpu = check_gpu(what, device, "or use the backend onnxruntime")
     package, extra = PACKAGES[part.backend]
-    needed = {name: "gpu" for name in KERNEL_PACKAGES} | {package: extra}
-    for name, its_extra in needed.items():
-        if installed_version(name) is None:
-            extras = "gpu" if its_extra == extra == "gpu" else f"gpu,{extra}"
-            raise GeoLRMError(
-                f"the backend {part.backend} needs {name}, which is not installed; run: "
-                f"pip install 'geolrm[{extras}]'"
-            )
+    check_packages(what, (*KERNEL_PACKAGES, package), "gpu" if extra == "gpu" else f"gpu,{extra}")
     target = choose_target(part, gpu)
     if part.backend == "cuda":
         _check_provider()
@@ -105,6 +84,45 @@ def check_part(part: GpuPart, asked: str, device: int = 0) -> Selected:
     if asked == "asked":
         reason = f"it was asked for; {reason}"
     return Selected(part.backend, reason, target, gpu)
+
+
+def check_gpu(what: str, device: int, remedy: str) -> PresentGpu:
+    """The GPU with this number, under a driver that is new enough.
+
+    Args:
+        what: That needs it, "the backend cuda".
+        device: Its number.
+        remedy: To append, "or use the backend onnxruntime".
+
+    Raises:
+        InputError: There are others, but not this one.
+        GeoLRMError: The driver or the GPU is missing, or the driver is too old.
+    """
+    try:
+        gpu = present_gpu(device)
+    except GeoLRMError as error:
+        if str(error).startswith("there is no GPU"):
+            raise InputError(f"device is {device}, but {error}") from error
+        raise GeoLRMError(
+            f"{what} needs an NVIDIA GPU, but {error}; install a driver of CUDA "
+            f"{_dotted(OLDEST_CUDA)} or later, {remedy}"
+        ) from error
+    version = driver_cuda_version()
+    if version < OLDEST_CUDA:
+        raise GeoLRMError(
+            f"{what} needs a driver of CUDA {_dotted(OLDEST_CUDA)} or later, and the NVIDIA driver "
+            f"of this machine supports CUDA {_dotted(version)}; update the driver, {remedy}"
+        )
+    return gpu
+
+
+def check_packages(what: str, packages: Iterable[str], extras: str) -> None:
+    """Refuse in one sentence when a package is not installed."""
+    for name in packages:
+        if installed_version(name) is None:
+            raise GeoLRMError(
+                f"{what} needs {name}, which is not installed; run: pip install 'geolrm[{extras}]'"
+            )
 
 
 def segment_files(part: GpuPart, target: str) -> list[str]:

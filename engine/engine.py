@@ -1,27 +1,30 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
-import threading
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from geolrm.engine.arguments import Arguments, check_whole
 from geolrm.engine.backend import Array, open_backend
-from geolrm.engine.backend_selection import select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import BundleError
 from geolrm.engine.features import Features, Proposal
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
+from geolrm.engine.output import Output, check_output
 from geolrm.engine.preprocessing import Images, PlacedViews, Views, count_images, prepare_views
 from geolrm.engine.refinement import REFERENCE_SIZE, refine
 from geolrm.engine.scene import Scene
 from geolrm.engine.selection import AnchorChoice, Selection
 from geolrm.engine.stopwatch import Stopwatch
 from geolrm.engine.visibility import drop_hidden
+
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.memory_plan import MemoryPlan
 
 MAX_THREADS = 1024
 MAX_DEVICES = 1024
@@ -57,9 +60,8 @@ class Engine:
         device = check_whole("device", device, 0, MAX_DEVICES)
         self.bundle = Bundle.open(model)
         self.manifest = self.bundle.manifest
-        selected = select_backend(backend, self.bundle, device)
+        selected, self._backend = open_backend(backend, self.bundle, threads, device)
         self.backend, self.backend_reason = selected.name, selected.reason
-        self._backend = open_backend(self.bundle, selected, threads, device)
         self.threads = self._backend.threads
         self._stages = self._backend.stages
         missing = {"proposal", "reconstruction"} - set(self._stages)
@@ -71,7 +73,7 @@ class Engine:
         self.arguments = Arguments(self.manifest)
         self._placed: PlacedViews | None = None
         # Buffers are shared by all runs, so calls from several threads take turns.
-        self.lock = threading.RLock()
+        self.lock = self._backend.lock
 
     def __repr__(self) -> str:
         manifest = self.manifest
@@ -92,6 +94,7 @@ class Engine:
         selection: Selection = "random",
         anchors: ArrayLike | None = None,
         refine_steps: int | None = None,
+        output: Output = "numpy",
     ) -> Scene:
         """Reconstruct one object.
 
@@ -110,6 +113,9 @@ class Engine:
             refine_steps: Steps of gradient descent on the input pictures after the network, see
                 :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
                 None takes the bundle's number; 0 gives what the network says, anchor by anchor.
+            output: ``"numpy"``, or ``"device"`` to leave the scene's arrays where they were made:
+                on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing is
+                waited for but the number of anchors; on the CPU they are NumPy's.
 
         Returns:
             The scene; with no occupied voxel it has no Gaussians, and a warning says so.
@@ -117,6 +123,7 @@ class Engine:
         Raises:
             InputError: An argument breaks its rule; the message says which and what to do.
         """
+        check_output(output)
         choice = self.arguments.choose(seed, max_tokens, selection, anchors, refine_steps)
         clock = Stopwatch()
         with clock("prepare"):
@@ -127,11 +134,23 @@ class Engine:
             self._backend.check_memory(len(views), choice.num_tokens)
             with clock("encode"):
                 features = self.encode(views)
-            return self.finish(views, features, choice, clock)
+            return self.finish(views, features, choice, clock, output)
 
     def prepare(self, images: Images, cameras: Cameras) -> Views:
         """Images as the model takes them, and at the size that a refinement compares."""
         return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE)
+
+    def plan_memory(self, views: int, tokens: int | None = None) -> "MemoryPlan | None":
+        """GPU memory of a run with so many views and anchors; None on the CPU.
+
+        ``tokens`` None takes the bundle's preferred number.
+        """
+        if self._backend.device is None or not self.manifest.gpu:
+            return None
+        from geolrm.engine.cuda.memory_plan import plan_memory
+
+        tokens = self.manifest.tokens.opt if tokens is None else tokens
+        return plan_memory(self.manifest, self.manifest.gpu, views, tokens)
 
     def live(self) -> LiveCapture:
         """A capture that grows view by view; each view is encoded once, when it is added."""
@@ -213,7 +232,12 @@ class Engine:
             runner.seconds.clear()
 
     def finish(
-        self, views: Views, features: Features, choice: AnchorChoice, clock: Stopwatch
+        self,
+        views: Views,
+        features: Features,
+        choice: AnchorChoice,
+        clock: Stopwatch,
+        output: Output = "numpy",
     ) -> Scene:
         """From features to the scene: propose, select, reconstruct, refine."""
         proposal, num_occupied = None, 0
@@ -240,26 +264,33 @@ class Engine:
                     stacklevel=3,
                 )
             self._placed = None
-            decoded = self._backend.fetch(arrays)
-            anchors, logits = decoded.pop("anchors"), decoded.pop("logits", None)
-            gaussians = _gaussians(decoded)
+            results = arrays if output == "device" else self._backend.fetch(arrays)
+            anchors, logits = results.pop("anchors"), results.pop("logits", None)
+            gaussians = _gaussians(results)
         if choice.refine_steps and len(gaussians):
             with clock("refine"):
                 gaussians = refine(
-                    drop_hidden(gaussians, self.threads),
+                    drop_hidden(gaussians.numpy(), self.threads),
                     views,
                     steps=choice.refine_steps,
                     seed=choice.seed,
                     threads=self.threads,
                 )
-        return Scene(gaussians, anchors, logits, num_occupied, views, clock.timings())
+        if output == "device":  # what the host has decided or refined joins the rest
+            anchors, gaussians = self._backend.put(anchors), self._backend.put_gaussians(gaussians)
+        timings, gpu = clock.timings(), self._backend.device
+        return Scene(gaussians, anchors, logits, num_occupied, views, timings, gpu)
 
 
-def _gaussians(decoded: dict[str, np.ndarray]) -> Gaussians:
-    """Of what the last stage yields; none of nothing."""
+def _gaussians(decoded: dict[str, Array]) -> Gaussians:
+    """Of what the last stage yields, where it is; none of nothing."""
     if not decoded:
         shapes = ((0, 3), (0,), (0, 3), (0, 4), (0, 3))
         return Gaussians(*(np.empty(shape, np.float32) for shape in shapes))
-    if decoded["colors"].ndim == 3:
+    if len(decoded["colors"].shape) == 3:
         decoded["sh"] = decoded.pop("colors")
-    return Gaussians(**decoded)
+    if isinstance(decoded["means"], np.ndarray):
+        return Gaussians(**decoded)
+    from geolrm.engine.cuda.gaussians import DeviceGaussians
+
+    return cast(Gaussians, DeviceGaussians(**decoded))

@@ -67,6 +67,10 @@ class Gaussians:
         color = "colors" if self.sh is None else f"sh of {self.sh.shape[1]} coefficients"
         return f"Gaussians({len(self):,}, {color})"
 
+    def numpy(self) -> Gaussians:
+        """Itself: a GPU engine may leave its Gaussians in device memory, where this copies them."""
+        return self
+
     def select(self, index: NDArray) -> Gaussians:
         """The Gaussians of an index array [M] or a mask [N], in its order."""
         return Gaussians(

@@ -1,6 +1,7 @@
 """The CPU as a backend: NumPy arrays, ONNX Runtime and the native kernels."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.backend import PlanRunner
 from geolrm.engine.bundle import Bundle
+from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.plan import CpuPlanRunner, Workspace
 from geolrm.engine.selection import AnchorChoice, pad_anchors, select_anchors
 from geolrm.engine.voxel_grid import rope_indices
@@ -19,6 +21,7 @@ class HostBackend:
     def __init__(self, bundle: Bundle, threads: int):
         self._manifest = bundle.manifest
         self.threads = threads
+        self.lock = threading.RLock()
         self.description = f"onnxruntime {self._manifest.precision}, {threads} threads"
         workspace = Workspace()
         self.stages: Mapping[str, PlanRunner] = {
@@ -26,9 +29,18 @@ class HostBackend:
             for name, plan in self._manifest.plans.items()
         }
 
+    @property
+    def device(self) -> None:
+        """None."""
+        return None
+
     def put(self, array: NDArray) -> NDArray:
         """The array itself."""
         return array
+
+    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
+        """The Gaussians themselves."""
+        return gaussians
 
     def empty_features(self, stage: str, views: int) -> NDArray[np.float32]:
         """Uninitialised float32 [V, L, C]."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
 from geolrm.engine.features import Features
+from geolrm.engine.output import Output, check_output
 from geolrm.engine.preprocessing import Views, join_views
 from geolrm.engine.selection import Selection
 from geolrm.engine.stopwatch import Stopwatch
@@ -69,14 +70,16 @@ class LiveCapture:
         selection: Selection = "random",
         anchors: ArrayLike | None = None,
         refine_steps: int | None = None,
+        output: Output = "numpy",
     ) -> Scene:
         """Reconstruct from all views so far, bit-identical to :meth:`Engine.run` on them."""
         if not self._views:
             raise InputError("no images were given; add at least 1 view before run")
+        check_output(output)
         self._engine.arguments.check_view_count(len(self))
         choice = self._engine.arguments.choose(seed, max_tokens, selection, anchors, refine_steps)
         with self._engine.lock:
             self._engine._backend.check_memory(len(self), choice.num_tokens)
             views = join_views(self._views)
             features = Features.join(self._features, self._engine._backend.concatenate)
-            return self._engine.finish(views, features, choice, Stopwatch())
+            return self._engine.finish(views, features, choice, Stopwatch(), output)

@@ -1,4 +1,4 @@
-"""Draw Gaussians on the CPU: exact, deterministic, many cameras in a call."""
+"""Draw Gaussians, many cameras in a call: exact and deterministic on the CPU, or on a GPU."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from geolrm import _C
 from geolrm.engine.errors import InputError
+from geolrm.engine.output import Output, check_output
 
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.device import Device
+
+BACKENDS = ("auto", "cpu", "cuda")
 LARGEST_SIDE = 16384  # px
 MOST_THREADS = 256  # each takes half a megabyte
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -76,6 +81,10 @@ class Renders:
             np.empty(shape, np.float32),
         )
 
+    def numpy(self) -> Renders:
+        """Itself: images that a GPU keeps are copied by this."""
+        return self
+
     def __repr__(self) -> str:
         views, height, width = self.alpha.shape
         return f"Renders({views} views, {width}x{height})"
@@ -93,6 +102,9 @@ def render(
     antialiased: bool = False,
     threads: int | None = None,
     out: Renders | None = None,
+    backend: str = "auto",
+    device: int | Device = 0,
+    output: Output = "numpy",
 ) -> Renders:
     """Draw every camera of a batch.
 
@@ -108,9 +120,15 @@ def render(
             transmittance to 1e-4. Which splat that is, double decides where more than 0.004 of
             the pixel hangs on it, or more than 0.0099 at 0.99; float elsewhere.
         antialiased: scale opacities by what `eps2d` adds to a splat's area.
-        threads: at most this many, and at most 256; None for all cores. It never changes the
-            image.
+        threads: at most this many on the CPU, and at most 256; None for all cores. It never changes
+            the image.
         out: images to write into, instead of new ones: float32, contiguous, of one V and size.
+        backend: `"cpu"`; `"cuda"`, the kernels of a GPU, within 90 dB and 0.01 of the CPU's images;
+            or `"auto"`: where the Gaussians are, so NumPy arrays on the CPU. Where the GPU cannot
+            draw what `"auto"` sent there, a warning says why and the CPU does.
+        device: number of the GPU for `"cuda"`.
+        output: `"numpy"`, or `"device"` to leave images on the GPU that drew them, as
+            :class:`geolrm.engine.cuda.rasterizer.DeviceRenders`; nothing is waited for.
 
     A splat of opacity below 1/255, of a scale so small or large that its ellipse has no area or
     none in float32, or with its centre nearer than ``near``, is not drawn. Quaternions may have any
@@ -119,7 +137,12 @@ def render(
     Raises:
         ValueError: a scene, camera or option that cannot be drawn, and what to do about it.
         TypeError: an array of another type than float.
+        GeoLRMError: the asked backend lacks a driver, a GPU or a package.
     """
+    if backend not in BACKENDS:
+        raise InputError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+    check_output(output)
+    check_threads(threads)
     for name, given, attributes in (
         ("gaussians", gaussians, ("means", "opacities", "scales", "quats")),
         ("cameras", cameras, ("c2w", "intrinsics")),
@@ -130,6 +153,18 @@ def render(
                 f"{name} is a {type(given).__name__} without {missing[0]}; pass "
                 f"{name.title()}, or what has {', '.join(attributes)}"
             )
+    on_host = isinstance(gaussians.means, np.ndarray) and isinstance(device, int)
+    if backend == "cuda" or not on_host:
+        from geolrm.engine.cuda import drawing
+
+        drawn = drawing.draw(
+            gaussians, cameras, size, backend=backend, device=device, out=out, output=output,
+            background=background, near=near, eps2d=eps2d, alpha_max=alpha_max,
+            antialiased=antialiased,
+        )  # fmt: skip
+        if drawn is not None:
+            return cast(Renders, drawn)
+        gaussians = drawing.on_host(gaussians)
     w2c, intrinsics = to_opencv(cameras.c2w, cameras.intrinsics, size)
     parameters = raster_parameters(
         background=background,

@@ -1,7 +1,9 @@
 """The result of a reconstruction."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +12,18 @@ from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.preprocessing import Views
 from geolrm.engine.rendering import Posed, Renders, render
 
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.device import Device
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Gaussians of one object, and what led to them."""
+    """Gaussians of one object, and what led to them.
+
+    Of a GPU engine run with ``output="device"``, ``gaussians`` are
+    :class:`geolrm.engine.cuda.gaussians.DeviceGaussians`, and ``anchors`` and ``logits`` are device
+    arrays; :meth:`numpy` copies all of them.
+    """
 
     gaussians: Gaussians
     anchors: NDArray[np.float32]  # [M, 3] world frame, in the order of the Gaussians
@@ -21,19 +31,42 @@ class Scene:
     num_occupied: int  # voxels with a positive logit, before the subset was taken
     views: Views  # what the model saw
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
+    gpu: Device | None = None  # that the engine runs on, and so draws with
 
     def render(
-        self, cameras: Posed | None = None, size: tuple[int, int] | None = None, **options: Any
+        self,
+        cameras: Posed | None = None,
+        size: tuple[int, int] | None = None,
+        *,
+        backend: str = "auto",
+        **options: Any,
     ) -> Renders:
         """Draw the scene; without cameras, as the model's input views see it.
 
         Args:
             cameras: V cameras; None takes the input views.
             size: (width, height); None takes the size of the input views.
+            backend: ``"auto"`` draws where the engine runs, ``"cpu"`` and ``"cuda"`` there.
             options: As :func:`geolrm.render`.
         """
         side = self.views.images.shape[-1]
-        return render(self.gaussians, cameras or self.views, size or (side, side), **options)
+        cameras, size = cameras or self.views, size or (side, side)
+        if backend == "auto" and self.gpu is not None:
+            options["device"] = self.gpu
+        return render(self.gaussians, cameras, size, backend=backend, **options)
+
+    def numpy(self) -> Scene:
+        """The same with all arrays on the host; waits for the GPU."""
+        logits = None if self.logits is None else np.asarray(self.logits)
+        return replace(
+            self, gaussians=self.gaussians.numpy(), anchors=np.asarray(self.anchors), logits=logits
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        host = self.numpy()  # what another process can read
+        return Scene, (
+            host.gaussians, host.anchors, host.logits, host.num_occupied, host.views, host.timings
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return (

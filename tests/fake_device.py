@@ -1,9 +1,12 @@
 """A device on the host: its memory is the host's, its kernels run by emulation, and nothing runs
-before somebody waits, so that what forgets to wait reads garbage.
+before somebody waits, so that what forgets to wait reads garbage. Other streams, of other
+libraries, run only as far as something waits for them.
 """
 
 import ctypes
+import functools
 import json
+import threading
 
 import numpy as np
 import onnxruntime as ort
@@ -23,15 +26,18 @@ GARBAGE = 0xFF  # NaN in every float type
 class FakeDevice:
     def __init__(self, index=0, free=24 << 30):
         self.index, self.stream, self.free = index, STREAM, free
-        self.pool = Pool(self.allocate)
-        self.queue, self.log, self.allocated = [], [], []
+        self.dlpack_device = (1, 0)  # the CPU, whose libraries can read it
+        self.lock, self.attached = threading.RLock(), {}
+        self.pool = Pool(self.allocate, self.wait_for_others)
+        self.queue, self.log, self.allocated = Stream(), [], []
+        self.others, self.memories = {}, []  # streams by handle
         self.capturing = None
 
     def do(self, event, action, *, silent=False):
         """Queue, or record where a capture is under way."""
         if not silent:
             self.log.append(event if self.capturing is None else ("captured", event))
-        (self.queue if self.capturing is None else self.capturing).append(action)
+        (self.queue.add if self.capturing is None else self.capturing.append)(action)
 
     def empty(self, shape, dtype):
         assert self.capturing is None, "a capture allocates nothing"
@@ -46,24 +52,29 @@ class FakeDevice:
             raise GeoLRMError("the fake GPU is full")
         self.allocated.append(size)
         memory = np.empty(size + 256, np.uint8)
+        self.memories.append(memory)  # what is queued knows addresses alone
         return memory.ctypes.data + -memory.ctypes.data % 256, memory
 
     def upload(self, array):
         target = self.empty(array.shape, array.dtype.name)
         staged = np.array(array, order="C")
-        self.do(("upload", staged.nbytes), lambda: view(target)[...].__setitem__(..., staged))
+        memory = view(target)
+        self.do(("upload", staged.nbytes), lambda: memory.__setitem__(..., staged))
         return target
 
     def download(self, array, out):
         assert out.nbytes == array.nbytes
         out.view(np.uint8).fill(GARBAGE) if out.ndim else None
-        self.do(("download", out.nbytes), lambda: out.__setitem__(..., view(array)))
+        memory = view(array)
+        self.do(("download", out.nbytes), lambda: out.__setitem__(..., memory))
 
     def copy(self, source, target):
-        self.do(("copy", source.nbytes), lambda: view(target).__setitem__(..., view(source)))
+        read, written = view(source), view(target)
+        self.do(("copy", source.nbytes), lambda: written.__setitem__(..., read))
 
     def clear(self, array):
-        self.do("clear", lambda: view(array).fill(0))
+        memory = view(array)
+        self.do("clear", lambda: memory.fill(0))
 
     def launch(self, calls):
         for call in calls:
@@ -79,22 +90,56 @@ class FakeDevice:
 
         def replay():
             self.log.append("replay")
-            self.queue.extend(graph)
+            for action in graph:
+                self.queue.add(action)
 
         return replay
 
     def synchronize(self):
         assert self.capturing is None, "a capture waits for nothing"
         self.log.append("synchronize")
-        pending, self.queue = self.queue, []
-        for action in pending:
-            action()
+        self.queue.run(self.queue.total)
+
+    def order_before(self, stream):
+        self.log.append(("order_before", stream))
+        self.other(stream).add(functools.partial(self.queue.run, self.queue.total))
+
+    def other(self, stream):
+        return self.others.setdefault(stream, Stream())
+
+    def wait_for_others(self):
+        self.log.append("wait for others")
+        for stream in self.others.values():
+            self.queue.add(functools.partial(stream.run, stream.total))
+        return True
 
     def free_bytes(self):
         return self.free
 
+    def retire(self):
+        self.pool.stop_keeping()
+
     def count(self, kind):
         return sum(e == kind or (isinstance(e, tuple) and e[0] == kind) for e in self.log)
+
+
+class Stream:
+    """What is queued, and how far it has run."""
+
+    def __init__(self):
+        self.waiting, self.done = [], 0
+
+    @property
+    def total(self):
+        return self.done + len(self.waiting)
+
+    def add(self, action):
+        self.waiting.append(action)
+
+    def run(self, until):
+        while self.done < until:
+            self.done += 1
+            self.waiting.pop(0)()
 
 
 def view(array):
@@ -147,12 +192,19 @@ class FakeSegment:
         return Binding(enqueue, lambda: False)
 
 
+class FakeLoader:
+    load = staticmethod(FakeSegment)
+
+    def keep(self):
+        pass
+
+
 def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=True):
     """Let this machine seem to have a GPU; returns the devices that engines open."""
     import onnxruntime
 
     from geolrm.engine import backend_selection
-    from geolrm.engine.cuda import device, segments
+    from geolrm.engine.cuda import device, drawing, segments
 
     opened = []
 
@@ -171,9 +223,12 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
         onnxruntime, "get_available_providers", lambda: [*names, "CPUExecutionProvider"]
     )
     monkeypatch.setattr(device, "open_device", open_device)
+    monkeypatch.setattr(drawing, "shared_device", functools.cache(open_device))
     loader = segments.loader
     monkeypatch.setattr(
-        segments, "loader", lambda name: FakeSegment if name == "cuda" else loader(name)
+        segments,
+        "loader",
+        lambda name, *cache: FakeLoader() if name == "cuda" else loader(name, *cache),
     )
     return opened
 

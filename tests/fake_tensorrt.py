@@ -72,10 +72,53 @@ class Engine:
         self.session, self.contexts = HostSession(plan, module.folder), []
         module.engines.append(self)
 
-    def create_execution_context(self, strategy):
-        assert strategy == "user managed"
+    def create_execution_context(self, how):
+        if isinstance(how, Config):
+            assert how.cache is not None
+            how, kernels = how.strategy, how.cache.kernels
+            if self.number not in kernels:  # by the engine's place in the bundle
+                self.module.compiled.append(self.number)
+                kernels.append(self.number)
+        assert how == "user managed"
         self.contexts.append(Context(self))
         return self.contexts[-1]
+
+    def create_runtime_config(self):
+        return Config(self.module)
+
+
+class Config:
+    """What a context is created with."""
+
+    def __init__(self, module):
+        self.module, self.strategy, self.cache = module, None, None
+
+    def set_execution_context_allocation_strategy(self, strategy):
+        self.strategy = strategy
+
+    def create_runtime_cache(self):
+        return Cache(self.module)
+
+    def set_runtime_cache(self, cache):
+        self.cache = cache
+        return True
+
+
+class Cache:
+    """Names of compiled kernels, under the version that compiled them."""
+
+    def __init__(self, module):
+        self.module, self.kernels = module, []
+
+    def deserialize(self, blob):
+        version, _, kernels = bytes(blob).decode().partition("|")
+        if version != self.module.__version__:
+            return False
+        self.kernels = [int(kernel) for kernel in kernels.split(",") if kernel]
+        return True
+
+    def serialize(self):
+        return f"{self.module.__version__}|{','.join(map(str, self.kernels))}".encode()
 
 
 def make_module(folder, device, *, refuse=(), runs_before_capture=1):
@@ -97,6 +140,7 @@ def make_module(folder, device, *, refuse=(), runs_before_capture=1):
 
     module.ILogger, module.Runtime, module.__version__ = ILogger, Runtime, "1.7.1"
     module.ExecutionContextAllocationStrategy = types.SimpleNamespace(USER_MANAGED="user managed")
-    module.folder, module.device, module.engines = folder, device, []
+    module.folder, module.device, module.engines, module.compiled = folder, device, [], []
+    module.IRuntimeCache = Cache
     module.refuse, module.runs_before_capture = refuse, runs_before_capture
     return module

@@ -6,13 +6,14 @@
 namespace geolrm {
 namespace {
 
+#define GEOLRM_ARITHMETIC inline
+#include "arithmetic/morton.h"
+#undef GEOLRM_ARITHMETIC
+
 // 7 bits of x in [0, 1], spread to every third bit. NaN goes to 0.
 uint32_t spread(float x) {
   x *= 128.0f;
-  uint32_t bits = x > 0.0f ? (x < 127.0f ? static_cast<uint32_t>(x) : 127u) : 0u;
-  bits = (bits | bits << 8) & 0x700Fu;
-  bits = (bits | bits << 4) & 0x430C3u;
-  return (bits | bits << 2) & 0x49249u;
+  return spread_bits(x > 0.0f ? (x < 127.0f ? static_cast<uint32_t>(x) : 127u) : 0u);
 }
 
 }  // namespace

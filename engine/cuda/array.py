@@ -1,4 +1,9 @@
-"""A tensor in device memory: an address, a shape and a type."""
+"""A tensor in device memory: an address, a shape and a type.
+
+Other libraries read it in place by DLPack or ``__cuda_array_interface__``. Either way the memory
+stays as it is while anything refers to it, whatever the engine runs meanwhile, and is used again
+only behind what others have queued by then.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm import _C
+from geolrm.engine.cuda.pool import Loan
+
 if TYPE_CHECKING:
     from geolrm.engine.cuda.device import Device
 
 ITEMSIZE = {"float32": 4, "int64": 8, "float16": 2, "bfloat16": 2, "uint8": 1, "int32": 4}
+DLPACK_CODE = {"int": 0, "uint": 1, "float": 2, "bfloat": 4}  # DLDataTypeCode
+DLPACK_CPU = (1, 0)  # DLDeviceType and number
+LEGACY_STREAM = 1  # what DLPack means by no stream on a GPU
 
 
 def nbytes(shape: Sequence[int], dtype: str) -> int:
@@ -23,8 +34,8 @@ def nbytes(shape: Sequence[int], dtype: str) -> int:
 class DeviceArray:
     """A contiguous tensor on the device; its memory lives as long as anything refers to it.
 
-    Libraries that know ``__cuda_array_interface__`` (PyTorch, CuPy, Numba) read it in place;
-    ``numpy.asarray`` copies it to the host. Only the latter takes bfloat16.
+    ``torch.from_dlpack``, ``cupy.from_dlpack`` and what knows ``__cuda_array_interface__`` read it
+    in place; ``numpy.asarray`` and :meth:`numpy` copy it to the host.
     """
 
     address: int
@@ -54,16 +65,81 @@ class DeviceArray:
         """A copy on the host, bfloat16 widened to float32; waits for the stream."""
         narrow = self.dtype == "bfloat16"
         out = np.empty(self.shape, np.uint16 if narrow else np.dtype(self.dtype))
-        self.device.download(self, out)
-        self.device.synchronize()
+        with self.device.lock:
+            self.device.download(self, out)
+            self.device.synchronize()
         return (out.astype(np.uint32) << 16).view(np.float32) if narrow else out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         out = self.numpy()
         return out if dtype is None else out.astype(dtype)
 
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.device.dlpack_device
+
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule, by the array API standard.
+
+        Args:
+            stream: Of the consumer, by its handle: its later work waits for ours. None and 1 are
+                the legacy default stream, 2 the thread's; -1: the consumer sees to it.
+            max_version: Of DLPack that the consumer reads.
+            dl_device: Where it is wanted: here, or on the CPU as a copy.
+            copy: True for memory of the consumer's own; False to refuse a copy.
+
+        Raises:
+            BufferError: It is wanted elsewhere, or a copy is needed and refused.
+        """
+        here = self.__dlpack_device__()
+        if dl_device is not None and tuple(dl_device) != here:
+            if tuple(dl_device) != DLPACK_CPU or copy is False:
+                raise BufferError(
+                    f"{self!r} is on DLPack device {here}; it is given there without a copy, or on "
+                    f"{DLPACK_CPU} as a copy"
+                )
+            return self.numpy().__dlpack__(max_version=max_version)
+        stream = LEGACY_STREAM if stream is None else stream
+        if stream == 0 or stream < -1:
+            raise BufferError(f"stream is {stream}; it must be -1, or the handle of a stream")
+        with self.device.lock:
+            array = self._duplicate() if copy else self
+            if stream != -1:
+                self.device.order_before(stream)
+        array._share()
+        kind = self.dtype.rstrip("0123456789")
+        return _C.dlpack_capsule(
+            address=array.address,
+            shape=list(self.shape),
+            dtype=(DLPACK_CODE[kind], 8 * ITEMSIZE[self.dtype]),
+            device=here,
+            owner=array.owner,
+            versioned=max_version is not None and max_version[0] >= 1,
+            copied=bool(copy),
+        )
+
+    def _duplicate(self) -> "DeviceArray":
+        copied = self.device.empty(self.shape, self.dtype)
+        self.device.copy(self, copied)
+        return copied
+
+    def _share(self) -> None:
+        if isinstance(self.owner, Loan):
+            self.owner.shared = True
+
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
+        if self.dtype == "bfloat16":
+            raise AttributeError(
+                "__cuda_array_interface__ has no type bfloat16; read the array by DLPack"
+            )
+        self._share()
         return {
             "version": 3,
             "shape": self.shape,

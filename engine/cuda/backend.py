@@ -1,23 +1,30 @@
 """A GPU as a backend: everything from the images to the Gaussians on one stream."""
 
+import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.backend import PlanRunner
-from geolrm.engine.backend_selection import Selected
+from geolrm.engine.backend_selection import Selected, installed_version, segment_files
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda import segments as loaders
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import DeviceArray
+from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.layout import shape_of
-from geolrm.engine.cuda.memory_plan import largest_setting, plan_memory
+from geolrm.engine.cuda.memory_plan import plan_memory, shortage
 from geolrm.engine.cuda.plan import Block, GpuPlanRunner
 from geolrm.engine.cuda.rope import rope_calls
+from geolrm.engine.cuda.runtime_cache import runtime_cache_path
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.manifest import GpuCrossAttentionStep, GpuPart, GpuSegmentStep
+from geolrm.engine.present_gpu import driver_cuda_version
 from geolrm.engine.selection import AnchorChoice
 from geolrm.engine.voxel_grid import voxel_axis
 
@@ -36,23 +43,34 @@ class DeviceBackend:
         self.threads = threads
         self.description = f"{selected.name} {self._part.precision} on {selected.gpu.name}"
         self.device = devices.open_device(index)
+        self.lock = self.device.lock
+        weakref.finalize(self, self.device.retire).atexit = False
         self._arena, self._scratch = Block(self.device), Block(self.device)
         self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))
         weights = self._put_weights()
         shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
-        load = loaders.loader(selected.name)
+        loader = loaders.loader(selected.name, self._runtime_cache(selected))
         stages: dict[str, PlanRunner] = {}
         for name, plan in self._part.plans.items():
             segments = {
-                step.name: load(bundle.file(step.files[selected.target]), self.device)
+                step.name: loader.load(bundle.file(step.files[selected.target]), self.device)
                 for step in plan.steps
                 if isinstance(step, GpuSegmentStep)
             }
             stages[name] = GpuPlanRunner(
                 plan, segments, weights, shapes, self.device, self._arena, self._scratch
             )
+        loader.keep()
         self.stages: Mapping[str, PlanRunner] = stages
         self._checked: set[tuple[int, int]] = set()
+
+    def _runtime_cache(self, selected: Selected) -> Path | None:
+        if selected.name != "tensorrt-rtx":
+            return None
+        assert selected.target is not None and selected.gpu is not None
+        files = segment_files(self._part, selected.target)
+        version = installed_version(selected.name) or ""
+        return runtime_cache_path(self._part, files, selected.gpu, version, driver_cuda_version())
 
     def _put_weights(self) -> dict[str, DeviceArray]:
         names = set()
@@ -66,6 +84,12 @@ class DeviceBackend:
     def put(self, array: NDArray | DeviceArray) -> DeviceArray:
         """Upload a host array."""
         return array if isinstance(array, DeviceArray) else self.device.upload(array)
+
+    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
+        """Upload Gaussians of the host."""
+        if isinstance(gaussians, DeviceGaussians):
+            return gaussians
+        return cast(Gaussians, DeviceGaussians.upload(gaussians, self.device))
 
     def empty_features(self, stage: str, views: int) -> DeviceArray:
         """Uninitialised [V, L, C], in the precision that the stage writes."""
@@ -140,16 +164,9 @@ class DeviceBackend:
             return
         held = self._arena.nbytes + self._scratch.nbytes
         available = self.device.free_bytes() + held
+        short = shortage(self._manifest, self._part, views, tokens, available)
+        if short is not None:
+            raise GeoLRMError(short)
         plan = plan_memory(self._manifest, self._part, views, tokens)
-        if plan.of_a_run > available:
-            fitting = largest_setting(self._manifest, self._part, views, tokens, available)
-            remedy = "not even the smallest setting fits: free memory of the GPU"
-            if fitting is not None:
-                remedy = f"{fitting[0]} views with --max-tokens {fitting[1]} fit"
-            raise GeoLRMError(
-                f"{views} views with {tokens} anchors need {plan.of_a_run / 1e9:.2f} GB of GPU "
-                f"memory beside the weights, and {available / 1e9:.2f} GB are free; {remedy}, or "
-                "use the backend onnxruntime"
-            )
         self._checked.add((views, tokens))
         self._arena.take(plan.activations)  # at once: graphs hold its address

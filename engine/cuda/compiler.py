@@ -4,16 +4,13 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from geolrm.engine.atomic import atomic_file
 from geolrm.engine.cuda import sources
+from geolrm.engine.cuda.disk_cache import cache_folder, read_code, write_code
 from geolrm.engine.errors import GeoLRMError, InputError
 
 PACKAGES = ("cuda-bindings", "cuda-core", "nvidia-cuda-nvrtc")
@@ -62,19 +59,6 @@ def compiler_version() -> str:
     return f"{major}.{minor}"
 
 
-def cache_folder() -> Path:
-    """``$GEOLRM_CACHE``, or the platform's folder for caches."""
-    chosen = os.environ.get("GEOLRM_CACHE")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "geolrm"
-    if os.name == "nt":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "geolrm"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "geolrm"
-
-
 def compile_source(
     name: str, arch: str, defines: Mapping[str, str | int] | None = None, *, cache: bool = True
 ) -> Compiled:
@@ -98,10 +82,10 @@ def compile_source(
     if not cache:
         return _compile(name, arch, kind, macros)
     path = cache_folder() / "kernels" / f"{name}.{arch}.{_key(name, arch, macros)}.{kind}"
-    code = _read(path)
+    code = read_code(path)
     if code is None:
         compiled = _compile(name, arch, kind, macros)
-        _write(path, compiled.code)
+        write_code(path, compiled.code)
         return compiled
     return Compiled(code, kind, "")
 
@@ -153,21 +137,3 @@ def _output(program: Any, measure: Callable, fetch: Callable) -> bytes:
 def _check(status: Any, call: str) -> None:
     if int(status) != 0:
         raise GeoLRMError(f"{call} failed: {status!r}")
-
-
-def _read(path: Path) -> bytes | None:
-    """A file's code, or None where there is none or it is not what was written."""
-    try:
-        stored = path.read_bytes()
-    except OSError:
-        return None
-    digest, code = stored[:32], stored[32:]
-    return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    try:
-        with atomic_file(path) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-    except InputError:  # a read-only home: compiled again next time
-        pass

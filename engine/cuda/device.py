@@ -1,5 +1,6 @@
 """A GPU as the run time needs it: memory, one stream, launches, graphs, and one way to wait."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.present_gpu import present_gpu
 
 SMALLEST_STAGING = 1 << 20  # bytes of the first pinned buffer
+DLPACK_CUDA = 2  # DLDeviceType
 
 
 class Device(Protocol):
@@ -20,6 +22,9 @@ class Device(Protocol):
 
     index: int
     stream: int  # handle
+    dlpack_device: tuple[int, int]  # DLDeviceType and number
+    lock: threading.RLock  # of whoever queues: nothing may come between what a graph captures
+    attached: dict[str, Any]  # what is made for this device once, by others, and lives as long
 
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         """Uninitialised memory, returned to the pool with its last reference."""
@@ -53,8 +58,16 @@ class Device(Protocol):
         """Wait for everything queued so far."""
         ...
 
+    def order_before(self, stream: int) -> None:
+        """Let what another stream is given from now on wait for what is queued here so far."""
+        ...
+
     def free_bytes(self) -> int:
         """Memory that could still be allocated."""
+        ...
+
+    def retire(self) -> None:
+        """Its engine has gone, scenes and their arrays may live: keep no memory for later."""
         ...
 
 
@@ -73,12 +86,16 @@ class CudaDevice:
         )
 
         self.index = index
+        self.dlpack_device: tuple[int, int] = (DLPACK_CUDA, index)
+        self.lock = threading.RLock()
+        self.attached: dict[str, Any] = {}
         self._device = Device(index)
         self._stream = self._device.create_stream()
         self.stream = int(self._stream.handle)
+        self._event: Any = None
         self._pinned = LegacyPinnedMemoryResource()
         self._staging = _Staging(self._pinned)
-        self._pool = Pool(self._allocate)
+        self._pool = Pool(self._allocate, self._wait_for_others)
         self._downloads: list[tuple[Any, NDArray]] = []
 
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
@@ -157,6 +174,41 @@ class CudaDevice:
         self._downloads.clear()
         self._staging.reset()
 
+    def order_before(self, stream: int) -> None:
+        """See :class:`Device`."""
+        from cuda.bindings import driver  # pyright: ignore
+
+        if stream != self.stream:
+            self._device.set_current()
+            event = self._one_event()
+            _check(driver.cuEventRecord(event, self.stream))
+            _check(driver.cuStreamWaitEvent(stream, event, 0))
+
+    def _wait_for_others(self) -> bool:
+        """For the pool. All of the context: a stream that read an array may be destroyed by now.
+
+        False while a stream is capturing: its work has not run, and may run again at any time.
+        """
+        from cuda.bindings import driver  # pyright: ignore
+
+        self._device.set_current()
+        (context,) = _check(driver.cuCtxGetCurrent())
+        (status,) = driver.cuCtxRecordEvent(context, self._one_event())
+        if status == driver.CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
+            return False
+        _check((status,))
+        _check(driver.cuStreamWaitEvent(self.stream, self._one_event(), 0))
+        return True
+
+    def _one_event(self) -> Any:
+        """The same for all: a wait is for what was recorded last before it."""
+        from cuda.bindings import driver  # pyright: ignore
+
+        if self._event is None:
+            flags = int(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+            (self._event,) = _check(driver.cuEventCreate(flags))
+        return self._event
+
     def free_bytes(self) -> int:
         """See :class:`Device`."""
         from cuda.bindings import driver  # pyright: ignore
@@ -164,6 +216,10 @@ class CudaDevice:
         self._device.set_current()
         free, _ = _check(driver.cuMemGetInfo())
         return int(free) + self._pool.idle_bytes
+
+    def retire(self) -> None:
+        """See :class:`Device`."""
+        self._pool.stop_keeping()
 
     def _copy(self, target: int, source: int, size: int) -> None:
         from cuda.bindings import driver  # pyright: ignore

@@ -53,6 +53,9 @@ def pointer(array: Any) -> int:
         return 0
     if isinstance(array, int):
         return array
+    address = getattr(array, "address", None)  # of our own, which this does not mark as shared
+    if address is not None:
+        return address
     interface = getattr(array, "__cuda_array_interface__", None)
     return int(interface["data"][0] if interface else array.handle)
 

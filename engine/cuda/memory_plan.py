@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import nbytes
 from geolrm.engine.cuda.layout import bytes_of, lay_out, step_inputs, step_outputs
+from geolrm.engine.cuda.plan import sorts_anchors
+from geolrm.engine.cuda.spatial_order import order_bytes
 from geolrm.engine.manifest import GpuPart, GpuSegmentStep, Manifest
 
 
@@ -19,7 +21,7 @@ class MemoryPlan:
     weights: int  # files of the segments and constants of the kernels
     inputs: int  # images, cameras, foreground
     features: int
-    activations: int  # the arena: the largest stage's intermediates
+    activations: int  # the arena: the largest stage's intermediates, and the order of anchors
     outputs: int  # logits, volume, anchors, Gaussians
     scratch: int  # estimated
 
@@ -57,7 +59,8 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
         else:
             outputs += bytes_of(plan.outputs, dims)
             stage = dims
-        activations = max(activations, lay_out(plan, stage).nbytes)
+        order = order_bytes(tokens) if sorts_anchors(plan) else 0
+        activations = max(activations, lay_out(plan, stage).nbytes + order)
         for step in plan.steps:
             if isinstance(step, GpuSegmentStep):
                 bound = bytes_of([*step_inputs(step), *step_outputs(step)], stage)
@@ -67,6 +70,23 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
     outputs += nbytes((tokens, 4), "float32") + nbytes((tokens, 3), "int64")
     return MemoryPlan(
         _weights(manifest, part), sum(inputs.values()), features, activations, outputs, scratch
+    )
+
+
+def shortage(
+    manifest: Manifest, part: GpuPart, views: int, tokens: int, available: int
+) -> str | None:
+    """Why a run does not fit into so many bytes beside the weights, and what does; or None."""
+    need = plan_memory(manifest, part, views, tokens).of_a_run
+    if need <= available:
+        return None
+    fitting = largest_setting(manifest, part, views, tokens, available)
+    remedy = "not even the smallest setting fits: free memory of the GPU"
+    if fitting is not None:
+        remedy = f"{fitting[0]} views with --max-tokens {fitting[1]} fit"
+    return (
+        f"{views} views with {tokens} anchors need {need / 1e9:.2f} GB of GPU memory beside the "
+        f"weights, and {available / 1e9:.2f} GB are free; {remedy}, or use the backend onnxruntime"
     )
 
 

@@ -18,6 +18,17 @@ PROVIDER = "CUDAExecutionProvider"
 BFLOAT16 = 16  # of onnx.TensorProto; NumPy has none
 
 
+class OnnxRuntimeLoader:
+    """See :class:`geolrm.engine.cuda.segments.Loader`."""
+
+    def load(self, path: Path, device: Device) -> "OnnxRuntimeSegment":
+        """A session of its own."""
+        return OnnxRuntimeSegment(path, device)
+
+    def keep(self) -> None:
+        """The provider keeps nothing."""
+
+
 class OnnxRuntimeSegment:
     """See :class:`geolrm.engine.cuda.segments.Segment`."""
 

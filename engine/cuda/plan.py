@@ -15,6 +15,7 @@ from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.layout import Layout, lay_out, shape_of, step_inputs, step_outputs
 from geolrm.engine.cuda.segments import Binding, Enqueue, Segment
+from geolrm.engine.cuda.spatial_order import grid_order, order_bytes, order_calls
 from geolrm.engine.manifest import (
     GpuCrossAttentionStep,
     GpuPlan,
@@ -80,6 +81,7 @@ class GpuPlanRunner:
         self.plan, self._segments, self._weights = plan, segments, weights
         self._level_shapes, self._device = level_shapes, device
         self._arena, self._scratch = arena, scratch
+        self._grid_orders = self._upload_grid_orders()
         self.capturable = all(segment.capturable for segment in segments.values())
         self._layouts: dict[tuple, Layout] = {}
         self._sequences: OrderedDict[tuple, _Sequence] = OrderedDict()
@@ -108,9 +110,22 @@ class GpuPlanRunner:
             _match(spec.name, spec.dtype, spec.shape, made, dims)
             tensors[spec.name] = made
         layout = self._layout(dims)
-        arena = self._arena.take(layout.nbytes)
+        arena = self._arena.take(layout.nbytes + self._order_bytes(dims))
         self._queue(dims, layout, arena, tensors)
         return {spec.name: tensors[spec.name] for spec in self.plan.outputs}
+
+    def _upload_grid_orders(self) -> dict[int, DeviceArray]:
+        """Of the queries of a fixed grid, by their number."""
+        numbers = {
+            step.output.shape[0]
+            for step in self.plan.steps
+            if isinstance(step, GpuCrossAttentionStep)
+        }
+        orders = {n: grid_order(n) for n in numbers if isinstance(n, int)}
+        return {n: self._device.upload(order) for n, order in orders.items() if order is not None}
+
+    def _order_bytes(self, dims: Mapping[str, int]) -> int:
+        return order_bytes(dims["tokens"]) if sorts_anchors(self.plan) else 0
 
     def _layout(self, dims: dict[str, int]) -> Layout:
         key = tuple(sorted(dims.items()))
@@ -137,7 +152,8 @@ class GpuPlanRunner:
             bound = sequence.bound
         else:
             lasting = not self.capturable or sequence.seen > 1
-            bound = self._bind(self._inside(dims, layout, arena, outside), lasting=lasting)
+            tensors = self._inside(dims, layout, arena, outside)
+            bound = self._bind(tensors, arena.address + layout.nbytes, lasting=lasting)
             sequence.bound = bound if lasting else None
         _enqueue(bound)  # a segment must have run with its shapes before it is captured
         if sequence.bound is not None and all(binding.can_capture() for binding in bound):
@@ -160,10 +176,16 @@ class GpuPlanRunner:
                     tensors[spec.name] = DeviceArray(address, shape, spec.dtype, device)
         return tensors
 
-    def _bind(self, tensors: Tensors, *, lasting: bool) -> list[Binding]:
-        return [self._action(step, tensors, lasting) for step in self.plan.steps]
+    def _bind(self, tensors: Tensors, place: int, *, lasting: bool) -> list[Binding]:
+        """All steps; ``place`` is where the order of the anchors goes, which all layers share."""
+        if not sorts_anchors(self.plan):
+            return [self._action(step, tensors, None, lasting) for step in self.plan.steps]
+        anchors = tensors["anchors"]
+        calls = order_calls(anchors.address, place, tokens=len(anchors))
+        steps = [self._action(step, tensors, place, lasting) for step in self.plan.steps]
+        return [Binding(lambda: self._device.launch(calls), lambda: True), *steps]
 
-    def _action(self, step: GpuStep, tensors: Tensors, lasting: bool) -> Binding:
+    def _action(self, step: GpuStep, tensors: Tensors, order: int | None, lasting: bool) -> Binding:
         if isinstance(step, GpuSegmentStep):
             inputs = {spec.name: tensors[spec.name] for spec in step_inputs(step)}
             outputs = {spec.name: tensors[spec.name] for spec in step.outputs}
@@ -173,8 +195,16 @@ class GpuPlanRunner:
         if isinstance(step, GridSampleStep):
             calls = grid_sample_calls(step, tensors)
         else:
-            calls = attention_calls(step, tensors, self._weights, self._level_shapes)
+            place = self._grid_orders.get(len(tensors[step.output.name]), order)
+            calls = attention_calls(step, tensors, self._weights, self._level_shapes, place)
         return Binding(lambda: self._device.launch(calls), lambda: True)
+
+
+def sorts_anchors(plan: GpuPlan) -> bool:
+    """Whether our attention kernel runs on anchors, whose order in space each run finds anew."""
+    return any(spec.name == "anchors" for spec in plan.inputs) and any(
+        isinstance(step, GpuCrossAttentionStep) for step in plan.steps
+    )
 
 
 def _enqueue(bound: list[Binding]) -> None:
@@ -187,8 +217,9 @@ def attention_calls(
     tensors: Mapping[str, DeviceArray],
     weights: Mapping[str, DeviceArray],
     level_shapes: DeviceArray,
+    order: DeviceArray | int | None = None,
 ) -> list:
-    """Launches of a cross-attention step."""
+    """Launches of a cross-attention step, its queries in an order int32 [N] on the device."""
     value, out = tensors[step.value.name], tensors[step.output.name]
     views, pixels, channels = value.shape
     kernel = DeformableCrossAttention(
@@ -207,6 +238,7 @@ def attention_calls(
         views=views,
         tokens=len(out),
         pixels=pixels,
+        order=order,
     )
 
 

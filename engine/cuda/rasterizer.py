@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from geolrm import _C
+from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.launch import Call
 from geolrm.engine.cuda.splat_plan import BUDGET, PACKED_BYTES, VIEW_BYTES, SplatPlan
 from geolrm.engine.errors import InputError
@@ -123,7 +124,7 @@ class SplatRasterizer:
         )
         count = int(arrays["means"].shape[0])
         shapes = {**GEOMETRY, "colors": (3,)}
-        on_device = {n: a for n, a in arrays.items() if hasattr(a, "__cuda_array_interface__")}
+        on_device = {name: array for name, array in arrays.items() if _is_on_device(array)}
         for name, array in on_device.items():
             _check_device_array(name, array, count, shapes.get(name))
         if not on_device:
@@ -245,13 +246,21 @@ class SplatRasterizer:
         return plan
 
     def _uploaded(self, array: Any) -> Any:
-        if hasattr(array, "__cuda_array_interface__"):
+        if _is_on_device(array):
             return array
         return self.device.upload(np.ascontiguousarray(array, np.float32))
 
 
+def _is_on_device(array: Any) -> bool:
+    # Ours are not asked for the interface, which counts as sharing them with another library.
+    return isinstance(array, DeviceArray) or hasattr(array, "__cuda_array_interface__")
+
+
 def _check_device_array(name: str, array: Any, count: int, tail: tuple[int, ...] | None) -> None:
-    interface = array.__cuda_array_interface__
+    if isinstance(array, DeviceArray):
+        interface: Any = {"shape": array.shape, "typestr": np.dtype(array.dtype).str}
+    else:
+        interface = array.__cuda_array_interface__
     shape = tuple(interface["shape"])
     fits = shape[:1] == (count,) and (
         shape[1:] == tail

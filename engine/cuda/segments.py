@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
@@ -36,16 +36,24 @@ class Segment(Protocol):
         ...
 
 
-Loader = Callable[[Path, Device], Segment]
+class Loader(Protocol):
+    """Loads the segments of one bundle."""
+
+    def load(self, path: Path, device: Device) -> Segment:
+        """The segment in a file."""
+        ...
+
+    def keep(self) -> None:
+        """All are loaded: put on disk what the next process need not do again."""
+        ...
 
 
-def loader(backend: str) -> Loader:
-    """What loads a file of this backend."""
+def loader(backend: str, cache: Path | None = None) -> Loader:
+    """What loads files of this backend; ``cache`` is for what TensorRT for RTX compiles."""
     if backend == "cuda":
-        from geolrm.engine.cuda.onnxruntime_segment import OnnxRuntimeSegment
+        from geolrm.engine.cuda.onnxruntime_segment import OnnxRuntimeLoader
 
-        return OnnxRuntimeSegment
+        return OnnxRuntimeLoader()
     from geolrm.engine.cuda.tensorrt_segment import Runtime
 
-    runtime: Any = Runtime(backend)
-    return runtime.load
+    return Runtime(backend, cache)

@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from geolrm.engine.cuda.launch import Call, Launch, Source, ceil_div, integers, pointer
+from geolrm.engine.cuda.radix_sort import THREADS, counts_bytes, sort_calls
 from geolrm.engine.errors import InputError
 
-THREADS = 256
 TILE = 32  # pixels along a tile's side
 PACKED_BYTES, RECORD_BYTES, BOX_BYTES, VIEW_BYTES = 64, 48, 8, 256
-MOST_PARTS = 256  # of a camera's keys, each sorted by one block
-SORT_TILE = 4096  # keys that a block orders at a time
 SLAB_STEP = 128  # ranks: 16 bytes of a tile's row
 FIRST_SLAB = 4096  # ranks at least
 BUDGET = 256 << 20  # bytes of workspace, exceeded only where one camera's fixed arrays need more
 MOST_SIDE = 16384
 ALIGNMENT = 256
 
-PROJECT, SORT = Source("splat_project"), Source("splat_sort")
+PROJECT = Source("splat_project")
 BIN, BLEND = Source("splat_bin"), Source("splat_blend")
 
 
@@ -99,11 +97,6 @@ class SplatPlan:
         return 4 * ceil_div(max(stop - first for first, stop in self.slabs), SLAB_STEP)
 
     @property
-    def parts(self) -> int:
-        """Blocks that sort a camera's keys."""
-        return min(max(ceil_div(self.count, SORT_TILE), 1), MOST_PARTS)
-
-    @property
     def nbytes(self) -> int:
         """Of the workspace."""
         return sum(ceil_div(size, ALIGNMENT) * ALIGNMENT for size in self._sizes().values())
@@ -117,7 +110,7 @@ class SplatPlan:
             "other_keys": keys,
             "other_ids": keys,
             "boxes": BOX_BYTES * self.count * self.group,
-            "counts": 4 * 256 * self.parts * self.group,
+            "counts": counts_bytes(self.count, self.group),
             "visible": 4 * self.group,
             "alive": 4 * tiles,
             "matrix": 4 * self.words * tiles,
@@ -198,7 +191,7 @@ class SplatPlan:
         calls = [Call(PROJECT, "clear_tiles", clear, arguments)]
         arguments = (packed, *count, views, *integers(*size), at["keys"], at["ids"], at["boxes"])
         calls.append(Call(PROJECT, "look_at_splats", _over(self.count, cameras), arguments))
-        calls += self._sort(cameras, at)
+        calls += sort_calls(at, self.count, cameras)
         for first, stop in self.slabs:
             slab = integers(first, stop)
             arguments = (packed, *harmonics, *count, views, at["ids"], at["boxes"], at["visible"],
@@ -210,21 +203,6 @@ class SplatPlan:
             arguments = (at["records"], views, at["visible"], *slab, *numbers, at["matrix"],
                          at["alive"], *images)  # fmt: skip
             calls.append(Call(BLEND, "blend_tiles", launch, arguments))
-        return calls
-
-    def _sort(self, cameras: int, at: dict[str, int]) -> list[Call]:
-        # Never a grid of zero blocks: the first pass also counts what is visible, 0 if nothing is.
-        launch = Launch((self.parts, cameras, 1), (THREADS, 1, 1))
-        part = ceil_div(ceil_div(max(self.count, 1), self.parts), SORT_TILE) * SORT_TILE
-        calls, keys, others = [], ("keys", "ids"), ("other_keys", "other_ids")
-        for shift in (0, 8, 16, 24):
-            numbers = integers(self.count, part, shift)
-            arguments = (at[keys[0]], *numbers, at["visible"], at["counts"])
-            calls.append(Call(SORT, "count_keys", launch, arguments))
-            arguments = (at[keys[0]], at[keys[1]], *numbers, at["counts"], at["visible"],
-                         at[others[0]], at[others[1]])  # fmt: skip
-            calls.append(Call(SORT, "scatter_keys", launch, arguments))
-            keys, others = others, keys
         return calls
 
 

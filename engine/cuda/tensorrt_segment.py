@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from geolrm.engine.cuda.device import Device
+from geolrm.engine.cuda.runtime_cache import RuntimeCache
 from geolrm.engine.cuda.segments import Arrays, Binding, Scratch
 from geolrm.engine.errors import GeoLRMError
 
@@ -24,13 +25,26 @@ def load_module(package: str) -> ModuleType:
 
 
 class Runtime:
-    """Loads engines, all with one runtime and one logger, which outlive them."""
+    """Loads engines, all with one runtime and one logger, which outlive them.
 
-    def __init__(self, package: str):
+    Args:
+        package: ``tensorrt`` or ``tensorrt-rtx``.
+        cache: The file for kernels that the latter compiles; None keeps none.
+    """
+
+    def __init__(self, package: str, cache: Path | None = None):
         self.trt = load_module(package)
         self.package = package
         self.logger = collecting_logger(self.trt)
         self.runtime = self.trt.Runtime(self.logger)
+        self.cache: RuntimeCache | None = None
+        if cache is not None and hasattr(self.trt, "IRuntimeCache"):
+            self.cache = RuntimeCache(cache)
+
+    def keep(self) -> None:
+        """Write the kernels that were compiled so far."""
+        if self.cache is not None:
+            self.cache.save()
 
     def load(self, path: Path, device: Device) -> "TensorRtSegment":
         """The engine in a file whose identity and checksum were checked before.
@@ -55,16 +69,14 @@ class TensorRtSegment:
 
     def __init__(self, runtime: Runtime, engine: Any, name: str, device: Device):
         self._runtime, self._engine, self._name, self._device = runtime, engine, name, device
-        self._context: Any = None
+        # At once: TensorRT for RTX compiles general kernels now, which load's caller saves.
+        self._context = self._new_context()
 
     def bind(
         self, inputs: Arrays, outputs: Arrays, scratch: Scratch, *, lasting: bool = False
     ) -> Binding:
         """A lasting binding has a context of its own: a captured one must not change again."""
-        if lasting:
-            context = self._new_context()
-        else:
-            context = self._context = self._context or self._new_context()
+        context = self._new_context() if lasting else self._context
         for name, array in inputs.items():
             if not context.set_input_shape(name, array.shape):
                 raise self._error(f"take {name} with shape {list(array.shape)} in")
@@ -90,7 +102,13 @@ class TensorRtSegment:
 
     def _new_context(self) -> Any:
         strategy = self._runtime.trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = self._engine.create_execution_context(strategy)
+        if self._runtime.cache is None:
+            context = self._engine.create_execution_context(strategy)
+        else:
+            config = self._engine.create_runtime_config()
+            config.set_execution_context_allocation_strategy(strategy)
+            self._runtime.cache.attach(config)
+            context = self._engine.create_execution_context(config)
         if context is None:
             raise self._error("create a context for")
         return context

@@ -120,6 +120,18 @@ def deformable_sampling_backward(
 
 # --- rasterizer (csrc/rasterizer) ---
 
+def dlpack_capsule(
+    *,
+    address: int,
+    shape: list[int],
+    dtype: tuple[int, int],
+    device: tuple[int, int],
+    owner: object,
+    versioned: bool,
+    copied: bool,
+) -> object:
+    """A DLPack capsule over contiguous memory that ``owner`` keeps; types in DLPack's numbers."""
+
 class RasterParameters:
     """Every number of the splatting mathematics."""
 

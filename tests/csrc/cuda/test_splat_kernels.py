@@ -14,8 +14,9 @@ from reference.rasterizer import Parameters
 
 from csrc.cuda import emulation
 from geolrm.engine.cuda.launch import Call, Launch
+from geolrm.engine.cuda.radix_sort import SORT, counts_bytes, sort_calls
 from geolrm.engine.cuda.rasterizer import SplatRasterizer
-from geolrm.engine.cuda.splat_plan import SORT, SplatPlan
+from geolrm.engine.cuda.splat_plan import SplatPlan
 
 SIZE = (96, 80)
 NAMES = ("rgb", "alpha", "depth")
@@ -117,7 +118,6 @@ def test_hidden_splats_set_no_bits_and_are_not_projected():
 @pytest.mark.parametrize("count, same", [(1, 1), (4096, 7), (13000, 40), (13000, 100000)])
 def test_the_sort_is_stable_and_drops_what_is_not_visible(count, same):
     rng = np.random.default_rng(count)
-    plan = SplatPlan.of(count, 2, (8, 8))
     # Few values, spread over all bytes, so that there are many ties.
     values = rng.integers(0, 0x7F800000, same, dtype=np.uint32)
     keys = rng.choice(values, (2, count))
@@ -125,10 +125,10 @@ def test_the_sort_is_stable_and_drops_what_is_not_visible(count, same):
     ids = np.tile(np.arange(count, dtype=np.uint32), (2, 1))
     arrays = {"keys": keys.copy(), "ids": ids.copy(), "other_keys": keys * 0, "other_ids": ids * 0}
     arrays |= {
-        "counts": np.full(2 * plan.parts * 256, 7, np.uint32),
+        "counts": np.full(counts_bytes(count, 2) // 4, 7, np.uint32),
         "visible": np.full(2, -9, np.int32),
     }
-    emulation.run(plan._sort(2, {name: address(array) for name, array in arrays.items()}), count)
+    emulation.run(sort_calls({n: address(array) for n, array in arrays.items()}, count, 2), count)
     for camera_keys, out_keys, out_ids, visible in zip(
         keys, arrays["keys"], arrays["ids"], arrays["visible"], strict=True
     ):

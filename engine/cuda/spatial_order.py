@@ -1,0 +1,67 @@
+"""The order in which the attention kernel takes its queries: along a Z-order curve.
+
+Neighbours in space read the same rows of the feature maps, so they should run at the same time. An
+array of indices says the order; results stay where they are, to the bit.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cuda.launch import Call, Launch, Source, ceil_div, integers
+from geolrm.engine.cuda.radix_sort import THREADS, counts_bytes, sort_calls
+
+DIGITS = (0, 8, 16)  # 24 bits: 256 places along each axis
+HALF = 0.5  # half side of the object's cube
+ALIGNMENT = 256
+
+
+def order_bytes(tokens: int) -> int:
+    """Of what :func:`order_calls` writes, scratch included; the order lies in front."""
+    return sum(_sizes(tokens).values())
+
+
+def order_calls(positions: int, place: int, *, tokens: int) -> list[Call]:
+    """The launches, in order; none of them waits for the host.
+
+    Args:
+        positions: float32 [N, 3] on the device.
+        place: ``order_bytes``, aligned to 256 bytes; int32 [N] in front gets the order, equal codes
+            by index.
+        tokens: N.
+    """
+    at = _place(place, tokens)
+    launch = Launch((ceil_div(tokens, THREADS), 1, 1), (THREADS, 1, 1))
+    numbers = integers(tokens, int(np.float32(HALF).view(np.int32)))
+    arguments = (positions, *numbers, at["keys"], at["ids"])
+    codes = Call(Source("morton_codes"), "morton_codes", launch, arguments)
+    return [codes, *sort_calls(at, tokens, shifts=DIGITS)]
+
+
+def grid_order(tokens: int) -> NDArray[np.int32] | None:
+    """The order of all voxels of a grid in raster order; None if ``tokens`` is no cube."""
+    side = round(tokens ** (1 / 3))
+    if side**3 != tokens:
+        return None
+    voxels = np.stack(np.unravel_index(np.arange(tokens), (side,) * 3))
+    codes = np.zeros(tokens, np.int64)
+    for bit in range(side.bit_length()):
+        for axis, index in enumerate(voxels):
+            codes |= (index >> bit & 1) << (3 * bit + 2 - axis)
+    return np.argsort(codes, kind="stable").astype(np.int32)
+
+
+def _sizes(tokens: int) -> Mapping[str, int]:
+    # An odd number of passes: the result is in the others.
+    names = ("other_ids", "other_keys", "keys", "ids")
+    sizes = {**dict.fromkeys(names, 4 * tokens), "counts": counts_bytes(tokens), "visible": 4}
+    return {name: ceil_div(size, ALIGNMENT) * ALIGNMENT for name, size in sizes.items()}
+
+
+def _place(address: int, tokens: int) -> Mapping[str, int]:
+    at = {}
+    for name, size in _sizes(tokens).items():
+        at[name] = address
+        address += size
+    return at
