@@ -36,7 +36,8 @@ def run_tests(rows: list[Row]) -> None:
     """``pytest -m gpu`` on the checkout's tests."""
     if not (TESTS / "gpu").is_dir():
         raise NotRun("the tests are in the repository alone; run this in a checkout")
-    import pytest  # noqa: F401  # what is absent is named
+    import hypothesis  # noqa: F401  # what is absent is named
+    import pytest  # noqa: F401
     import torch  # noqa: F401
 
     # Named one by one: collecting all tests would import every extra.
