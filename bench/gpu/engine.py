@@ -75,7 +75,6 @@ def measure_engine(
         settings: Numbers of views and of anchors.
     """
     choice = choose(backend)
-    from geolrm import Engine
     from geolrm.engine.manifest import Range, Source
     from geolrm.export.bundle_writer import ExportOptions, write_bundle
 
@@ -93,17 +92,23 @@ def measure_engine(
         )  # fmt: skip
         print(f"exported in {time.perf_counter() - start:.0f} s", flush=True)
         gc.collect()
-        before = used_bytes()
-        engine = Engine(bundle, backend=backend)
-        for count, number in settings:
-            row: Row = {"V": count, "N": number}
-            rows.append(row)  # first: a setting that fails is seen
-            row |= time_engine(engine, count, number)
-            with peak_memory(used_bytes) as peak:
-                _run(engine, count, number)()
-            row["peak GB"] = (peak.bytes - before) / 1e9
-            print(row, flush=True)
-        del engine  # before the folder that it has read from
+        time_bundle(bundle, backend, rows, settings)
+
+
+def time_bundle(bundle: Path, backend: str, rows: list[Row], settings: Settings) -> None:
+    """Time and memory of a bundle's engine; a row for each setting is added."""
+    from geolrm import Engine
+
+    before = used_bytes()
+    engine = Engine(bundle, backend=backend)
+    for count, number in settings:
+        row: Row = {"V": count, "N": number}
+        rows.append(row)  # first: a setting that fails is seen
+        row |= time_engine(engine, count, number)
+        with peak_memory(used_bytes) as peak:
+            _run(engine, count, number)()
+        row["peak GB"] = (peak.bytes - before) / 1e9
+        print(row, flush=True)
 
 
 def time_engine(engine: Any, count: int, tokens: int, repeats: int = 20) -> Row:

@@ -9,6 +9,7 @@ import pytest
 import stub_driver
 import torch
 from conftest import tiny_config, tiny_model
+from gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm.bench import gpu_raster
 from geolrm.bench.gpu import engine as bench
@@ -44,11 +45,11 @@ print(json.dumps({"rows": rows, "raster": raster}))
 """
 
 ENGINE = """
-import json
+import json, sys
+from pathlib import Path
 import stub_driver
 stub_driver.use_kernels()
 import onnxruntime
-from conftest import tiny_config
 from fake_device import HostSession
 from geolrm.bench.gpu import engine as bench
 from geolrm.engine import backend_selection
@@ -63,12 +64,11 @@ class HostSegment:
             lambda: self.session.run(dict(inputs), dict(outputs)), lambda: False)
 
 segments.loader = lambda backend: HostSegment
-bench.installed_version = backend_selection.installed_version = lambda name: "13.0"
+backend_selection.installed_version = lambda name: "13.0"
 onnxruntime.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
-bench.WARM_UP, bench.time_engine.__defaults__ = 0, (2,)
+bench.WARM_UP, bench.time_engine.__defaults__ = 0, (1,)
 rows = []
-bench.measure_engine("cuda", rows, model=bench.make_model(tiny_config()),
-                     settings=[(2, 16), (3, 40)])
+bench.time_bundle(Path(BUNDLE), "cuda", rows, [(2, 8), (3, 16)])
 print(json.dumps(rows))
 """
 
@@ -98,9 +98,11 @@ class TestOnTheStub:
         (row,) = raster["rows"]
         assert row["graph"]["p50_ms"] > 0 and row["splats"] == 1000
 
-    def test_the_engine_is_timed_and_its_memory_is_seen(self):
-        rows = json.loads(stub_driver.run(ENGINE).splitlines()[-1])
-        assert [(row["V"], row["N"]) for row in rows] == [(2, 16), (3, 40)]
+    def test_the_engine_is_timed_and_its_memory_is_seen(self, tmp_path):
+        bundle = write_tiny_gpu_bundle(tmp_path / "bundle")
+        code = f"BUNDLE = {str(bundle)!r}\n{ENGINE}"
+        rows = json.loads(stub_driver.run(code).splitlines()[-1])
+        assert [(row["V"], row["N"]) for row in rows] == [(2, 8), (3, 16)]
         for row in rows:
             assert 0 < row["p10 ms"] <= row["p50 ms"] <= row["p99 ms"]
             stages = [
