@@ -72,6 +72,21 @@ def named(name: str) -> Scene:
     return ring_and_ball(int(name)) if name.isdigit() else read(Path(name))
 
 
+def reconstructed(capture: str = "shoe", views: int = 12, seed: int = 0) -> Scene:
+    """What the bundled model makes of a bundled capture on the CPU, not refined."""
+    from geolrm import Engine
+    from geolrm.engine.captures import load_capture
+    from geolrm.examples import capture_path
+
+    loaded = load_capture(capture_path(capture))
+    chosen = loaded.subset(loaded.cameras.spread(views))
+    engine = Engine("mini", backend="onnxruntime")
+    scene = engine.run(chosen.images, chosen.cameras, seed=seed, refine_steps=0)
+    splats = scene.gaussians
+    arrays = (splats.means, splats.opacities, splats.scales, splats.quats, splats.colors)
+    return Scene(*(np.ascontiguousarray(a, np.float32) for a in arrays), W2C, TAN_HALF)
+
+
 def read(path: Path) -> Scene:
     """A scene from a file.
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geolrm.engine.backend_selection import select_backend
+from geolrm.engine.bundle import Bundle
 from geolrm.engine.captures import Capture
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import GeoLRMError, InputError, VerificationError
@@ -115,16 +117,16 @@ def verify_on_gpu(folder: Path, model: GeoLRM, capture: Capture, choice: Choice)
 
     Raises:
         VerificationError: A gate is missed.
+        GeoLRMError: What was built does not load or run on the GPU it was built on.
     """
     targets = [target.name for target in choice.targets if target.present]
     if not targets:
         return {"status": "not run: no GPU"}
     try:
-        results = verify(folder, model, capture, backend=choice.backend, precision=choice.precision)
-    except VerificationError:
-        raise
+        select_backend(choice.backend, Bundle.open(folder))
     except GeoLRMError as error:  # a package of the run time is missing
         return {"status": f"not run: {error}"}
+    results = verify(folder, model, capture, backend=choice.backend, precision=choice.precision)
     absent = [target.name for target in choice.targets if not target.present]
     content = report(results) | {"targets": targets}
     if absent:

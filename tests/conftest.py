@@ -1,5 +1,6 @@
 """Models and captures that many tests share."""
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from geolrm import Engine
 from geolrm.engine.captures import load_capture
 from geolrm.engine.manifest import Range, Source
 from geolrm.examples import capture_path
-from geolrm.export.bundle_writer import ExportOptions, write_bundle
+from geolrm.export import bundle_writer
+from geolrm.export.bundle_writer import ExportOptions, tensors_sha256, write_bundle
 from geolrm.export.model import (
     EncoderConfig,
     GeoLRM,
@@ -20,6 +22,7 @@ from geolrm.export.model import (
     ReconstructionConfig,
     TransformerConfig,
 )
+from geolrm.export.trace import trace
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"  # the full data set, where a checkout has it beside
@@ -54,6 +57,22 @@ def write_tiny(model: GeoLRM, folder: Path, precision: str = "fp32") -> Path:
     source = Source("random", "", trained=False)
     write_bundle(model, folder, name="tiny", source=source, options=options)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_once():
+    """A model that is exported again, in another precision say, is not traced again."""
+    known: dict[str, list] = {}
+
+    def remembered(model: GeoLRM) -> list:
+        key = f"{model.config} {tensors_sha256(model)}"
+        if key not in known:
+            known[key] = trace(model)
+        return copy.deepcopy(known[key])  # what lowers them changes them
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle_writer, "trace", remembered)
+        yield
 
 
 @pytest.fixture(scope="session")

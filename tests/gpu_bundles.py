@@ -14,11 +14,13 @@ from geolrm.export.bundle_writer import ExportOptions, write_bundle
 TARGET = backend_choice.Target("any")
 
 
-def write_gpu_bundle(model, folder: Path, precision: str, *, name="tiny", refine_steps=0) -> Path:
-    """For the backend ``cuda``."""
-    choice = backend_choice.Choice("cuda", precision, (TARGET,), "a test")
+def write_gpu_bundle(
+    model, folder: Path, precision: str, choice=None, *, name="tiny", refine_steps=0
+) -> Path:
+    """For the backend ``cuda``, unless another choice is given."""
+    choice = choice or backend_choice.Choice("cuda", precision, (TARGET,), "a test")
     stored = "fp32" if precision == "fp32" else "fp16"
-    command = f"geolrm-export {name} --backend cuda --{precision}"
+    command = f"geolrm-export {name} --backend {choice.backend} --{precision}"
     options = ExportOptions(
         stored, Range(1, 3, 21), Range(1, 64, 512), refine_steps, choice, command
     )

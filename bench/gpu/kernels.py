@@ -4,76 +4,120 @@ The floor is the time to move each byte that must be read or written once, at th
 copy on the device measured in the same run.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
+from geolrm.bench.gpu import splat_kernels
+from geolrm.bench.gpu.report import Row
 from geolrm.bench.gpu.timing import milliseconds
+from geolrm.engine.cameras import Cameras
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.device import Device, open_device
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
+from geolrm.engine.cuda.launch import Call
 from geolrm.engine.cuda.rope import rope_calls
+from geolrm.engine.preprocessing import make_views
 from geolrm.engine.voxel_grid import voxel_axis, voxel_centres
 
 HEADS, WIDTH, POINTS = 16, 48, 8  # of the released reconstruction
 SIDES = [(112, 112), (64, 64)]
 PIXELS = sum(height * width for height, width in SIDES)
 SETTINGS = [(views, tokens) for views in (6, 21) for tokens in (8192, 16384)]
+COPIED = 1 << 29  # bytes
 
 
 def copy_bandwidth(device: Device) -> float:
-    """Bytes a second, read and written, of a copy of 512 MB."""
-    source, target = (device.empty((1 << 29,), "uint8") for _ in range(2))
+    """Bytes a second, read and written, of a copy on the device."""
+    source, target = (device.empty((COPIED,), "uint8") for _ in range(2))
     time = milliseconds(lambda: device.copy(source, target), device.synchronize, inner=10)
     return 2 * source.nbytes / (time["p50 ms"] / 1e3)
 
 
-def measure() -> list[dict[str, Any]]:
-    """Rows of all kernels."""
+def measure(rows: list[Row]) -> None:
+    """All kernels; a row for each setting is added."""
     device = open_device(0)
     rate = copy_bandwidth(device)
-    rows = [{"kernel": "copy", "setting": "512 MB", "GB/s": rate / 1e9}]
+    rows.append({"kernel": "copy", "setting": f"{COPIED >> 20} MiB", "GB/s": rate / 1e9})
     for views, tokens in SETTINGS:
         for dtype in ("float16", "float32"):
             rows.append(attention(device, rate, views, tokens, dtype))
+        rows.append(attention(device, rate, views, tokens, "float16", curve=True))
     rows.append(selection(device, rate))
-    rows += [grid_sample(device, rate, views) for views in (6, 21)]
+    for views in (6, 21):
+        rows.append(grid_sample(device, rate, views))
     rows.append(rope(device, rate))
-    return rows
+    rows += splat_kernels.measure(device, rate)
 
 
-def row(device: Device, rate: float, name: str, setting: str, calls: list, size: int) -> dict:
-    """Time a kernel that must move ``size`` bytes."""
-    time = milliseconds(lambda: device.launch(calls), device.synchronize, inner=10)
+def row(device: Device, rate: float, name: str, setting: str, calls: list[Call], size: int) -> Row:
+    """Time a kernel that must move ``size`` bytes; ten in a graph, so that no host slows it."""
+
+    def ten() -> None:
+        for _ in range(10):
+            device.launch(calls)
+
+    ten()  # compiles and loads, which no capture may do
+    time = milliseconds(device.capture(ten), device.synchronize)
+    time = {column: value / 10 for column, value in time.items()}
     floor = 1e3 * size / rate
-    times = floor / time["p50 ms"]
-    return {"kernel": name, "setting": setting, **time, "floor ms": floor, "of floor": times}
+    return {
+        "kernel": name,
+        "setting": setting,
+        **time,
+        "floor ms": floor,
+        "of floor": floor / time["p50 ms"],
+    }
 
 
-def attention(device: Device, rate: float, views: int, tokens: int, dtype: str) -> dict:
-    """Deformable cross-attention on anchors in raster order, as in a run."""
+def shell(tokens: int, side: int = 128) -> tuple[NDArray, NDArray]:
+    """Anchors near a sphere in raster order [N, 3], and their order along the Morton curve [N]."""
+    centres = voxel_centres(side).reshape(-1, 3)
+    distance = np.abs(np.linalg.norm(centres, axis=1) - 0.35)
+    chosen = np.sort(np.argpartition(distance, tokens)[:tokens])
+    voxels = np.stack(np.unravel_index(chosen, (side,) * 3), 1)
+    bits = [
+        (voxels[:, axis] >> bit & 1) << (3 * bit + axis) for bit in range(7) for axis in range(3)
+    ]
+    return centres[chosen], np.argsort(sum(bits)).astype(np.int32)
+
+
+def projected(anchors: NDArray, views: int) -> NDArray[np.float32]:
+    """[V, N, 2] in [0, 1], seen by cameras around the object."""
+    cameras = Cameras.orbit(np.arange(views) * (360 / views), 20.0, 1.7, 50.0)
+    blank = np.ones((views, 3, 1, 1), np.float32)
+    projection = make_views(blank, cameras.c2w, cameras.intrinsics).projection
+    points = np.einsum("vij,nj->vni", projection[..., :3], anchors) + projection[:, None, :, 3]
+    return (points[..., :2] / points[..., 2:]).astype(np.float32)
+
+
+def attention(
+    device: Device, rate: float, views: int, tokens: int, dtype: str, *, curve: bool = False
+) -> Row:
+    """Deformable cross-attention in raster order, or along the Morton curve."""
     rng = np.random.default_rng(0)
     d, samples = HEADS * WIDTH, HEADS * 2 * POINTS
     kernel = DeformableCrossAttention(
         HEADS, WIDTH, 2, POINTS, value=dtype, query="float32", weight="float32", out=dtype
     )
+    anchors, order = shell(tokens)
     value = device.upload(rng.standard_normal((views, PIXELS, d), np.float32).astype(dtype))
-    reference = np.sort(rng.random((views, tokens, 2), np.float32), axis=1)
     arrays = [
-        np.array(SIDES, np.int64), reference,
+        np.array(SIDES, np.int64), projected(anchors, views),
         rng.standard_normal((tokens, 2 * samples), np.float32),
         rng.standard_normal((tokens, samples), np.float32),
         rng.standard_normal(d, np.float32), np.zeros(1, np.float32),
     ]  # fmt: skip
     placed = [value, *map(device.upload, arrays), device.empty((tokens, d), dtype)]
+    along = device.upload(order) if curve else None
     calls = kernel.calls(
-        *(array.address for array in placed), views=views, tokens=tokens, pixels=PIXELS
+        *(array.address for array in placed), views=views, tokens=tokens, pixels=PIXELS, order=along
     )
-    name, setting = f"deformable attention {dtype}", f"V={views} N={tokens}"
-    return row(device, rate, name, setting, calls, sum(array.nbytes for array in placed))
+    name = f"deformable attention {dtype}{', Morton order' if curve else ''}"
+    size = sum(array.nbytes for array in placed)
+    return row(device, rate, name, f"V={views} N={tokens}", calls, size)
 
 
-def selection(device: Device, rate: float) -> dict:
+def selection(device: Device, rate: float) -> Row:
     """Anchor selection from 128^3 logits, 16384 of 5 %."""
     logits = np.random.default_rng(0).normal(-1.645, 1, (128,) * 3).astype(np.float32)
     kernel, limit = SelectAnchors(128), 16384
@@ -88,7 +132,7 @@ def selection(device: Device, rate: float) -> dict:
     return row(device, rate, "select anchors", "128^3 to 16384", calls, size)
 
 
-def grid_sample(device: Device, rate: float, views: int) -> dict:
+def grid_sample(device: Device, rate: float, views: int) -> Row:
     """GridSample of 4 channels at the centres of 64^3 voxels."""
     rng, points = np.random.default_rng(0), 64**3
     data = device.upload(rng.standard_normal((views, 4, 448, 448), np.float32))
@@ -100,7 +144,7 @@ def grid_sample(device: Device, rate: float, views: int) -> dict:
     return row(device, rate, "grid sample", f"V={views}, 4 channels, 64^3", calls, size)
 
 
-def rope(device: Device, rate: float) -> dict:
+def rope(device: Device, rate: float) -> Row:
     """RoPE indices of 16384 anchors."""
     anchors = device.upload(voxel_centres(32).reshape(-1, 3)[:16384].copy())
     indices = device.empty(anchors.shape, "int64")

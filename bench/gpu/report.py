@@ -1,14 +1,18 @@
 """The parts of a GPU benchmark, what became of each, and how they are written."""
 
 import json
+import math
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geolrm.bench.gpu.targets import Verdict
 from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import GeoLRMError
+
+Row = dict[str, Any]
 
 
 class NotRun(Exception):
@@ -21,51 +25,114 @@ class Part:
 
     name: str
     status: str  # "passed", "measured", "failed: ...", "not run: ..."
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something broke, rather than being absent."""
+        return self.status.startswith("failed")
 
 
-def run_part(name: str, measure: Callable[[], list[dict[str, Any]]], done: str) -> Part:
-    """Run a part; whatever happens becomes its status, so that the others still run."""
+def run_part(name: str, measure: Callable[[list[Row]], None], done: str) -> Part:
+    """Run a part; whatever happens becomes its status, so that the others still run.
+
+    Args:
+        name: Of the part.
+        measure: Appends to the rows it is given, so that those before a failure are kept.
+        done: The status of a part that came to its end.
+    """
+    part = Part(name, done)
     try:
-        return Part(name, done, measure())
+        measure(part.rows)
     except NotRun as error:
-        return Part(name, f"not run: {error}")
+        part.status = f"not run: {error}"
     except ImportError as error:
-        return Part(name, f"not run: {error.name or error} is not installed")
+        part.status = f"not run: {error.name or error} is not installed"
     except GeoLRMError as error:
-        return Part(name, f"failed: {error}")
+        part.status = f"failed: {error}"
     except Exception as error:  # of a library; the others still run
         traceback.print_exc()
-        return Part(name, f"failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        reason = " ".join(str(error).split())[:300]
+        part.status = f"failed: {type(error).__name__}: {reason}"
+    return part
 
 
-def to_markdown(machine: dict[str, Any], parts: list[Part]) -> str:
-    """A page with one section a part."""
+def to_markdown(machine: Row, parts: list[Part], verdicts: list[Verdict]) -> str:
+    """A page: the machine, the targets, the comparison, then a section for each part."""
     lines = ["# GPU benchmark", "", *(f"* {key}: {value}" for key, value in machine.items()), ""]
+    lines += ["## Targets, for an H200-class GPU", "", *table([v.row() for v in verdicts])]
+    compared = comparison(parts)
+    if compared:
+        lines += ["## Whole engine, p50 in ms, and how many times as long torch takes", ""]
+        lines += table(compared)
     for part in parts:
         lines += [f"## {part.name}", "", part.status, ""]
-        if part.rows:
-            columns = list(dict.fromkeys(key for row in part.rows for key in row))
-            lines.append("| " + " | ".join(columns) + " |")
-            lines.append("|" + " --- |" * len(columns))
-            for row in part.rows:
-                cells = (row.get(column, "") for column in columns)
-                lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-            lines.append("")
+        lines += [f"* {note}" for note in part.notes] + ([""] if part.notes else [])
+        lines += table(part.rows)
     return "\n".join(lines)
 
 
-def write(folder: Path, machine: dict[str, Any], parts: list[Part]) -> None:
+def table(rows: list[Row]) -> list[str]:
+    """Rows as Markdown; a column for each key of any."""
+    if not rows:
+        return []
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for row in rows:
+        cells = (_cell(row.get(column, "")) for column in columns)
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def comparison(parts: list[Part]) -> list[Row]:
+    """The parts that time the whole engine side by side, a row for each setting."""
+    whole = [part for part in parts if any({"V", "N"} <= row.keys() for row in part.rows)]
+    if len(whole) < 2:
+        return []
+    settings = dict.fromkeys((r["V"], r["N"]) for part in whole for r in part.rows)
+    rows = []
+    for views, tokens in settings:
+        row: Row = {"V": views, "N": tokens}
+        times = {p.name: _of(p, views, tokens) for p in whole}
+        row |= {name: time for name, time in times.items() if time is not None}
+        engines = {n: t for n, t in times.items() if t is not None and n.startswith("Engine")}
+        for peer in (n for n in times if not n.startswith("Engine")):
+            if times[peer] is not None and engines:
+                row[f"{peer} / fastest engine"] = times[peer] / min(engines.values())
+        rows.append(row)
+    return rows
+
+
+def _of(part: Part, views: int, tokens: int) -> float | None:
+    found = [row.get("p50 ms") for row in part.rows if (row["V"], row["N"]) == (views, tokens)]
+    return found[0] if found else None
+
+
+def write(folder: Path, machine: Row, parts: list[Part], verdicts: list[Verdict]) -> None:
     """``gpu.json`` and ``gpu.md``."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine, "parts": [asdict(part) for part in parts]}
+    content = {
+        "machine": machine,
+        "targets": [verdict.row() for verdict in verdicts],
+        "parts": [asdict(part) for part in parts],
+    }
     for name, text in (
-        ("gpu.json", json.dumps(content, indent=1)),
-        ("gpu.md", to_markdown(machine, parts)),
+        ("gpu.json", json.dumps(_finite(content), indent=1) + "\n"),
+        ("gpu.md", to_markdown(machine, parts, verdicts)),
     ):
         with atomic_file(folder / name) as file:
             file.write(text.encode())
 
 
+def _finite(content: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
 def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "/")

@@ -1,11 +1,14 @@
-"""Synchronised, warm timings, and what the GPU was doing meanwhile."""
+"""Synchronised, warm timings, memory, and what the GPU was doing meanwhile."""
 
+import contextlib
 import importlib.metadata
 import platform
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,28 +16,83 @@ import numpy as np
 from geolrm.engine.present_gpu import driver_cuda_version, present_gpu
 
 PACKAGES = (
-    "geolrm", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "onnxruntime-gpu", "tensorrt",
-    "tensorrt-rtx", "torch", "gsplat", "numpy",
+    "geolrm", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "onnxruntime", "onnxruntime-gpu",
+    "tensorrt", "tensorrt-rtx", "torch", "triton", "gsplat", "onnx", "numpy",
 )  # fmt: skip
 CLOCKS = "clocks.sm,clocks.mem,clocks.max.sm,temperature.gpu,power.draw,driver_version"
+PERCENTILES = (10, 50, 90, 99)
+SECONDS_BETWEEN_READINGS = 0.001
 
 
 def milliseconds(
-    call: Callable[[], object], wait: Callable[[], None], *, repeats: int = 30, inner: int = 1
+    call: Callable[[], object],
+    wait: Callable[[], None],
+    *,
+    repeats: int = 30,
+    inner: int = 1,
+    warm_up: int = 3,
+    seconds: float = 20.0,
 ) -> dict[str, float]:
-    """Percentiles of one call: the host's clock from idle to idle, over ``inner`` calls."""
-    for _ in range(3):
+    """Percentiles of one call: the host's clock from idle to idle, over ``inner`` calls.
+
+    At least three are measured, and no more once ``seconds`` have passed.
+    """
+    for _ in range(warm_up):
         call()
     wait()
-    times = []
-    for _ in range(repeats):
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < repeats and (len(times) < 3 or time.perf_counter() < end):
         start = time.perf_counter()
         for _ in range(inner):
             call()
         wait()
         times.append(1e3 * (time.perf_counter() - start) / inner)
-    p10, p50, p90 = np.percentile(times, (10, 50, 90))
-    return {"p10 ms": float(p10), "p50 ms": float(p50), "p90 ms": float(p90)}
+    return percentiles(times)
+
+
+def percentiles(times: Sequence[float]) -> dict[str, float]:
+    """Columns of a table."""
+    found = np.percentile(times, PERCENTILES)
+    return {f"p{p} ms": float(t) for p, t in zip(PERCENTILES, found, strict=True)}
+
+
+@dataclass
+class Peak:
+    """The largest reading so far."""
+
+    bytes: int = 0
+
+
+@contextlib.contextmanager
+def peak_memory(read: Callable[[], int]) -> Iterator[Peak]:
+    """The peak of what ``read`` says while the block runs; it is asked from another thread."""
+    peak, done = Peak(read()), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(SECONDS_BETWEEN_READINGS):
+            peak.bytes = max(peak.bytes, read())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
+        peak.bytes = max(peak.bytes, read())
+
+
+def used_bytes() -> int:
+    """Memory of GPU 0 that is taken, by whatever process."""
+    from cuda.bindings import driver  # pyright: ignore
+    from cuda.core import Device  # pyright: ignore
+
+    Device(0).set_current()  # of this thread
+    status, free, total = driver.cuMemGetInfo()
+    if int(status) != 0:
+        raise RuntimeError(f"cuMemGetInfo: {status!r}")
+    return int(total) - int(free)
 
 
 def clocks() -> str:
@@ -43,7 +101,10 @@ def clocks() -> str:
     if tool is None:
         return "unknown: no nvidia-smi"
     command = [tool, f"--query-gpu={CLOCKS}", "--format=csv,noheader", "--id=0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown: {error}"
     return done.stdout.strip() or "unknown"
 
 
@@ -59,6 +120,7 @@ def describe() -> dict[str, Any]:
     return {
         "gpu": gpu.name,
         "sm": gpu.sm,
+        "multiprocessors": gpu.multiprocessors,
         "memory_gb": round(gpu.memory_bytes / 1e9, 1),
         "driver_cuda": ".".join(map(str, driver_cuda_version())),
         f"clocks before ({CLOCKS})": clocks(),

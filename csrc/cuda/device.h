@@ -50,24 +50,34 @@ GEOLRM_DEVICE void narrow(float x, BFloat16& y) {
   y.bits = static_cast<unsigned short>((x != x ? bits | 0x400000u : rounded) >> 16);
 }
 
-// kCount neighbours, read and written at once: the address must be a multiple of their size, which
-// is at most 16 bytes.
+// kCount neighbours, read and written 16 bytes at a time or all at once: the address must be a
+// multiple of that size.
 template <class T, int kCount>
 struct alignas(sizeof(T) * kCount) Packet {
   T item[kCount];
 };
 template <class T, int kCount>
+constexpr int kAtOnce = kCount * sizeof(T) <= 16 ? kCount : static_cast<int>(16 / sizeof(T));
+template <class T, int kCount>
 GEOLRM_DEVICE void load(const T* from, float (&to)[kCount]) {
-  const Packet<T, kCount> packet = *reinterpret_cast<const Packet<T, kCount>*>(from);
+  constexpr int kPart = kAtOnce<T, kCount>;
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) to[i] = widen(packet.item[i]);
+  for (int first = 0; first < kCount; first += kPart) {
+    const Packet<T, kPart> packet = *reinterpret_cast<const Packet<T, kPart>*>(from + first);
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) to[first + i] = widen(packet.item[i]);
+  }
 }
 template <class T, int kCount>
 GEOLRM_DEVICE void store(const float (&from)[kCount], T* to) {
-  Packet<T, kCount> packet;
+  constexpr int kPart = kAtOnce<T, kCount>;
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) narrow(from[i], packet.item[i]);
-  *reinterpret_cast<Packet<T, kCount>*>(to) = packet;
+  for (int first = 0; first < kCount; first += kPart) {
+    Packet<T, kPart> packet;
+#pragma unroll
+    for (int i = 0; i < kPart; ++i) narrow(from[first + i], packet.item[i]);
+    *reinterpret_cast<Packet<T, kPart>*>(to + first) = packet;
+  }
 }
 
 // The scalar names that shared arithmetic is written with.

@@ -75,8 +75,11 @@ class DeformableCrossAttention:
 
     @property
     def vector(self) -> int:
-        """Channels read at once: the widest load that divides a head in every storage type."""
-        vector = LOAD_BYTES // max(STORAGE[t][1] for t in (self.value, self.weight, self.out))
+        """Channels read at once: the widest load of values that divides a head.
+
+        Wider storage types of the weights and the output take several loads and stores.
+        """
+        vector = LOAD_BYTES // STORAGE[self.value][1]
         while self.width % vector:
             vector //= 2
         return vector

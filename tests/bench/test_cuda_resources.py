@@ -1,9 +1,11 @@
 import importlib.util
+from pathlib import Path
 
 import pytest
 
 from geolrm.bench import cuda_resources
 from geolrm.engine.cuda import sources
+from geolrm.engine.cuda.compiler import compiler_version
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("cuda") is None, reason="the packages of NVRTC are not installed"
@@ -17,6 +19,23 @@ def test_no_kernel_spills_and_every_source_is_measured():
     assert [row for row in rows if row.spills or row.stack] == []
     entries = {row.entry for row in rows}
     assert {"deformable_cross_attention", "grid_sample", "write_anchors"} <= entries
+    if compiler_version() == "13.0":
+        check_the_documented_table(rows)
+
+
+def check_the_documented_table(rows):
+    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    (head,) = (cells for cells in lines if cells[:2] == ["kernel", "storage"])
+    table = {(cells[0].strip("`"), cells[1]): cells for cells in lines if len(cells) == len(head)}
+    checked = 0
+    for row in rows:
+        cells = table.get((row.entry, row.variant))
+        if cells is not None:
+            documented = dict(zip(head, cells, strict=True))[row.architecture]
+            assert documented == str(row.registers), (row.entry, row.variant, row.architecture)
+            checked += 1
+    assert checked >= 2 * 24
 
 
 def test_a_kernel_with_too_few_registers_is_seen(monkeypatch):

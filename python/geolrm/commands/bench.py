@@ -36,9 +36,15 @@ def engine(context: typer.Context) -> None:
 @app.command("gpu")
 def gpu(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for gpu.json, gpu.md.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="One part, to be repeated: tests, kernels, rasterizer, cuda, tensorrt-rtx, "
+            "tensorrt, torch, torch-compile. Default: all."
+        ),
+    ] = None,
 ) -> None:
-    """All that needs a GPU: its tests, then kernels and engine against torch."""
+    """All that needs a GPU: its tests, then kernels, rasterizer and engine against their peers."""
     from geolrm.bench.gpu.__main__ import run
 
-    for part in run(output):
-        print(f"{part.name}: {part.status}")
+    run(output, only or [])

@@ -93,12 +93,9 @@ def test_agrees_with_the_float64_loops_and_the_cpu_kernel(case, seed):
     np.testing.assert_allclose(out, native, rtol=2e-4 + rounding, atol=2e-4)
 
 
-def released_case(tokens=3, **kwargs):
-    return Case(make_case(0, 2, 16, 48, 2, 8, tokens), STORED[0], **kwargs)
-
-
-def test_the_released_geometry_reads_16_bytes_and_fills_three_warps():
-    case = released_case()
+@pytest.mark.parametrize("stored", STORED[:2], ids=["half weights", "as bundles store them"])
+def test_the_released_geometry_reads_16_bytes_and_fills_three_warps(stored):
+    case = Case(make_case(0, 2, 16, 48, 2, 8, 3), stored)
     kernel, launch = case.kernel, case.kernel.launch(16384)
     assert (kernel.vector, kernel.lanes, kernel.chunks, kernel.queries) == (8, 96, 1, 2)
     assert (launch.grid, launch.block) == ((8192, 1, 1), (96, 2, 1))

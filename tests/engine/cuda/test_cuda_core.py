@@ -1,0 +1,108 @@
+"""NVIDIA's own packages, as they are installed, take every call of ours: on a stub driver."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+import stub_driver
+
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("cuda") is None, reason="the packages of NVRTC are not installed"
+    ),
+    pytest.mark.skipif(sys.platform != "linux", reason="the stub driver is for Linux"),
+]
+
+DEVICE = """
+import numpy as np
+from geolrm.engine.cuda.device import open_device
+from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.present_gpu import driver_cuda_version, present_gpu
+
+gpu = present_gpu()
+assert (gpu.name, gpu.sm, gpu.multiprocessors) == ("Stub GPU", "sm_90", 132), gpu
+assert driver_cuda_version() == (13, 0)
+device = open_device(0)
+assert device._launcher.arch == "sm_90"
+array = np.arange(12, dtype=np.float32).reshape(3, 4)
+placed = device.upload(array)
+assert placed.address % 256 == 0
+np.testing.assert_array_equal(placed.numpy(), array)
+np.testing.assert_array_equal(placed[1:3].numpy(), array[1:3])
+other = device.empty((3, 4), "float32")
+device.copy(placed, other)
+device.clear(placed)
+assert not placed.numpy().any() and (other.numpy() == array).all()
+replay = device.capture(lambda: device.copy(other, placed))
+assert not placed.numpy().any()
+replay()
+np.testing.assert_array_equal(placed.numpy(), array)
+device.upload(np.zeros(5 << 20, np.uint8))  # more than the first staging buffer holds
+free = device.free_bytes()
+assert 0 < free <= 1 << 30, free
+try:
+    device.empty((1 << 31,), "uint8")
+except GeoLRMError as error:
+    assert str(error).startswith("the GPU has no 2.15 GB left (CUDA_ERROR_OUT_OF_MEMORY"), error
+else:
+    raise AssertionError("memory beyond the GPU's was given")
+"""
+
+KERNELS = """
+import stub_driver
+stub_driver.use_kernels()
+import numpy as np
+from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.cuda.device import open_device
+from geolrm.engine.selection import select_anchors
+from geolrm.engine.voxel_grid import voxel_axis
+
+device = open_device(0)
+logits = np.random.default_rng(0).normal(-0.5, 1, (8, 8, 8)).astype(np.float32)
+kernel, limit = SelectAnchors(8), 100
+placed = [device.upload(logits), device.upload(voxel_axis(8)),
+          device.empty((kernel.state_bytes // 4,), "int32"),
+          device.empty((kernel.counts_bytes,), "uint8"), device.empty((limit,), "int32"),
+          device.empty((limit, 3), "float32")]
+device.clear(placed[2])
+calls = kernel.calls(*(array.address for array in placed), limit=limit, seed=5)
+device.launch(calls)
+expected = select_anchors(logits, limit, seed=5)
+np.testing.assert_array_equal(placed[4].numpy(), expected.voxels)
+def again():
+    device.clear(placed[2])
+    device.launch(calls)
+frame = device.capture(again)
+device.clear(placed[4])
+assert not placed[4].numpy().any()
+frame()
+np.testing.assert_array_equal(placed[4].numpy(), expected.voxels)
+"""
+
+
+def test_memory_copies_graphs_and_errors():
+    stub_driver.run(DEVICE, STUB_DRIVER_MEMORY=str(1 << 30))
+
+
+def test_kernels_get_their_arguments_and_their_geometry(tmp_path):
+    """An emulated kernel computes the right thing only if every argument has the right width."""
+    log = tmp_path / "log"
+    stub_driver.run(KERNELS, log=log)
+    told = log.read_text().splitlines()
+    assert not [line for line in told if line.startswith("unknown call")]
+    launched = [line for line in told if line != "graph"]
+    assert len(launched) == 2 * 11 and told.count("graph") == 1
+    assert launched[:2] == ["count_digits 1 1 1 256 1 1 0", "choose_digit 1 1 1 256 1 1 0"]
+    assert launched[:11] == launched[11:]
+
+
+def test_the_gpu_tests_themselves_pass_where_kernels_are_emulated():
+    """All but the whole engine, which has no provider there."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "stub_kernels", "tests/gpu"]
+    done = subprocess.run(
+        command, env=stub_driver.environment(), cwd=stub_driver.HERE.parent, capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "12 passed, 4 skipped" in done.stdout.splitlines()[-1]
