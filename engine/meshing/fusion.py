@@ -84,10 +84,7 @@ def fuse(
         InputError: A value is out of range.
         GeoLRMError: scikit-image is not installed.
     """
-    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
-        raise InputError(f"size is {size}; it must be {SMALLEST_SIZE} to {LARGEST_SIZE} voxels")
-    if not 4 <= views <= LARGEST_VIEWS:
-        raise InputError(f"views is {views}; it must be 4 to {LARGEST_VIEWS}")
+    check_setting(size, views)
     require_scikit_image()
     seen = gaussians.select(gaussians.opacities >= FAINT)
     if not len(seen):
@@ -113,6 +110,14 @@ def fuse(
     mesh = largest_pieces(extract(field))
     vertices = (mesh.vertices * side + centre).astype(np.float32)
     return Mesh(vertices, mesh.faces, mesh.colors)
+
+
+def check_setting(size: int, views: int) -> None:
+    """Refuse numbers that :func:`fuse` does not take."""
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise InputError(f"size is {size}; it must be {SMALLEST_SIZE} to {LARGEST_SIZE} voxels")
+    if not 4 <= views <= LARGEST_VIEWS:
+        raise InputError(f"views is {views}; it must be 4 to {LARGEST_VIEWS}")
 
 
 def require_scikit_image() -> None:

@@ -160,7 +160,7 @@ def test_an_interrupted_export_says_so_and_leaves_nothing(tmp_path, seconds):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "error: interrupted; nothing was written"
+    assert errors.splitlines()[-1] == "error: interrupted; no unfinished file was left"
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 

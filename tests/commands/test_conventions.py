@@ -145,7 +145,7 @@ def test_an_early_interrupt_is_one_line(tmp_path, seconds):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "error: interrupted; nothing was written"
+    assert errors.splitlines()[-1] == "error: interrupted; no unfinished file was left"
     assert "Traceback" not in errors and not (tmp_path / "a.ply").exists()
 
 

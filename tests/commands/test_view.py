@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from processes import assert_refused, call
+from processes import assert_refused, call, call_here
 from samples import random_gaussians
 
 from geolrm.examples import CAPTURES
@@ -67,7 +67,7 @@ def test_view_takes_cameras_from_a_capture(splats, tmp_path):
     ],
 )
 def test_bad_options(splats, tmp_path, options, message):
-    assert_refused(call("geolrm", "view", splats, *options, cwd=tmp_path), message)
+    assert_refused(call_here("geolrm", "view", splats, *options, cwd=tmp_path), message)
     assert [path.name for path in tmp_path.iterdir()] == ["a.ply"]
 
 
@@ -77,7 +77,7 @@ def test_bad_options(splats, tmp_path, options, message):
      ("none.obj", "names no splat format")],
 )  # fmt: skip
 def test_missing_sources(tmp_path, name, message):
-    assert_refused(call("geolrm", "view", tmp_path / name), message)
+    assert_refused(call_here("geolrm", "view", tmp_path / name), message)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geolrm.commands.console import print_json, steps
+from geolrm.commands.console import counted, print_json, steps, warn_if_empty
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def view(
     with steps(not as_json) as step:
         step("reading")
         exhibit = read_exhibit(source, cameras, title)
+        warn_if_empty(exhibit.gaussians, source, "the page shows none")
         step("writing")
         size = write_page(exhibit, page, up=up)  # pyright: ignore[reportArgumentType]
     count, views = len(exhibit.gaussians), len(exhibit.views or ())
@@ -61,8 +62,10 @@ def view(
              "bytes": size}
         )  # fmt: skip
         return
-    print(f"{count:,} Gaussians, {views} views -> {page} ({size / 1e6:.1f} MB); open it in a "
-          "browser")  # fmt: skip
+    print(
+        f"{counted(count, 'Gaussian')}, {counted(views, 'view')} -> {page} "
+        f"({size / 1e6:.1f} MB); open it in a browser"
+    )
 
 
 def check_page_name(path: Path) -> None:
