@@ -308,10 +308,10 @@ CASES = [
     Case("output … is the input file itself; name another", "Of geolrm convert and mesh.",
          input_as_output),
     # meshes
-    Case("output … is a folder; name a .glb file in it", "Of geolrm mesh.", command(
+    Case("output … is a folder; name a file in it: .glb, .ply, .obj", "Of geolrm mesh.", command(
         mesh_command, lambda tmp: ((tmp / "a.glb").mkdir(), tmp / "a.glb")[1], 32, 8, None, True)),
-    Case("… is no mesh file; the file name must end in .glb", "Meshes are written as GLB alone.",
-         lambda place: NO_MESH.save(place.tmp / "a.obj")),
+    Case("… is no mesh file; the file name must end in .glb, .ply, .obj", "See docs/formats.md.",
+         lambda place: NO_MESH.save(place.tmp / "a.stl")),
     Case("--threads is 0; it must be at least 1", "Leave it out for all cores.",
          command(mesh_command, lambda tmp: tmp / "a.glb", 32, 8, 0, True)),
     Case("size is …; it must be 16 to 512 voxels", "Of geolrm mesh --size.",
@@ -325,8 +325,8 @@ CASES = [
          no_splats_to_mesh),
     Case("meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
          "An extra.", without_scikit_image),
-    Case("the mesh has no triangles; there is nothing to write", "Of Mesh.to_glb.",
-         lambda place: NO_MESH.to_glb()),
+    Case("the mesh has no triangles; there is nothing to write", "Of Mesh.save.",
+         lambda place: NO_MESH.save(place.tmp / "a.glb")),
     Case("the mesh has no area; there are no points on it", "Of surface_points.",
          lambda place: surface_points(*FLAT)),
     # pages and scenes

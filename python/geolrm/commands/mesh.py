@@ -12,7 +12,9 @@ from geolrm.engine.errors import GeoLRMError, InputError
 
 def mesh(
     splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The mesh to write (.glb).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The mesh to write: .glb, .ply or .obj.")
+    ],
     size: Annotated[int, typer.Option(help="Voxels along the object's longest side.")] = 128,
     views: Annotated[int, typer.Option(help="Pictures from all around that are fused.")] = 48,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
@@ -23,13 +25,15 @@ def mesh(
     Example: geolrm mesh shoe.ply -o shoe.glb --size 192
     """
     from geolrm.engine.formats.splat_files import load, suffix_of
+    from geolrm.engine.meshing import mesh_files
     from geolrm.engine.meshing.fusion import check_setting, fuse, require_scikit_image
-    from geolrm.engine.meshing.mesh import check_mesh_path
 
     suffix_of(splats)
-    check_mesh_path(output)
+    mesh_files.suffix_of(output)
     if output.is_dir():
-        raise InputError(f"output {str(output)!r} is a folder; name a .glb file in it")
+        raise InputError(
+            f"output {str(output)!r} is a folder; name a file in it: {mesh_files.SUFFIXES}"
+        )
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
     check_setting(size, views)
