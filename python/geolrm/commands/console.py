@@ -1,13 +1,16 @@
 """What every command shares: exit codes, errors in one sentence, tables and progress."""
 
 import contextlib
+import importlib.metadata
 import json
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
 
 from geolrm.engine.errors import BundleError, CheckpointError, GeoLRMError, InputError
 
@@ -21,6 +24,19 @@ def fail(message: str, code: int) -> NoReturn:
     """Print one sentence to standard error and leave."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def print_version(wanted: bool) -> None:
+    """Answer ``--version`` and leave."""
+    if wanted:
+        print(f"geolrm {importlib.metadata.version('geolrm')}")
+        raise SystemExit(0)
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=print_version, is_eager=True, help="Show the version."),
+]
 
 
 @contextlib.contextmanager
@@ -43,6 +59,8 @@ def one_sentence_errors() -> Iterator[None]:
             fail(str(error), BAD_INPUT)
         if isinstance(error, GeoLRMError):
             fail(str(error), FAILED)
+        if isinstance(error, OSError) and error.filename is None:  # such as a full disk below >
+            fail(f"cannot write to standard output: {error.strerror}", FAILED)
         if isinstance(error, MemoryError):
             fail("out of memory; use fewer views or a smaller --max-tokens", FAILED)
         raise
