@@ -1,4 +1,4 @@
-"""Times of writing and reading splat files: `python -m geolrm.bench.formats`.
+"""Times of writing and reading splat files: `geolrm bench formats`.
 
 Each file is written to a folder and read back, checks, packing and the flush to disk included.
 Beside it, in the same run: the plain writer that many scripts use (one tuple a row), and what the
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,47 +76,75 @@ def write_row_tuples(splats: Gaussians, path: Path) -> None:
     path.write_bytes(header.encode() + rows.tobytes())
 
 
-def report(what: str, times: list[float], gate: float | None = None, size: int = 0) -> None:
-    best, median = min(times), float(np.median(times))
-    goal = "" if gate is None else f"  gate {gate:.1f} s: {'met' if median <= gate else 'MISSED'}"
-    megabytes = f"{size / 1e6:6.1f} MB" if size else " " * 9
-    print(f"{what:34s} {best:7.3f} {median:7.3f} s  {megabytes}{goal}")
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement."""
+
+    what: str
+    best: float  # seconds
+    median: float  # seconds
+    bytes: int | None = None
+    gate: float | None = None  # seconds that the median may take
+
+    @classmethod
+    def of(cls, what: str, times: list[float], **facts) -> Row:
+        """Of the seconds of each call."""
+        return cls(what, min(times), float(np.median(times)), **facts)
+
+    def __str__(self) -> str:
+        goal = ""
+        if self.gate is not None:
+            goal = f"  gate {self.gate:.1f} s: {'met' if self.median <= self.gate else 'MISSED'}"
+        megabytes = " " * 9 if self.bytes is None else f"{self.bytes / 1e6:6.1f} MB"
+        return f"{self.what:34s} {self.best:7.3f} {self.median:7.3f} s  {megabytes}{goal}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--splats", type=int, default=1 << 19)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where files are written; default: temporary")
-    args = parser.parse_args()
-    splats = shell(args.splats)
-    print(", ".join(f"{key} {value}" for key, value in describe().items()))
-    print(f"{args.splats} splats, load average {os.getloadavg()[0]:.2f}; best and median:")
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+def measure(count: int, repeats: int, parent: Path | None) -> Iterator[Row]:
+    """Every format, its peer and its floor, as they are measured."""
+    splats = shell(count)
+    with tempfile.TemporaryDirectory(dir=parent) as name:
         folder = Path(name)
         for suffix in FORMATS:
             path, gate = folder / f"splats{suffix}", GATES.get(suffix)
-            written = seconds(lambda p=path: splats.save(p), args.repeats)
-            report(f"{suffix} written", written, gate, path.stat().st_size)
-            read = seconds(lambda p=path: Gaussians.load(p), args.repeats)
-            report(f"{suffix} read", read, gate)
+            written = seconds(lambda p=path: splats.save(p), repeats)
+            yield Row.of(f"{suffix} written", written, gate=gate, bytes=path.stat().st_size)
+            read = seconds(lambda p=path: Gaussians.load(p), repeats)
+            yield Row.of(f"{suffix} read", read, gate=gate)
         raw = folder / "raw.ply"
-        written = seconds(lambda: splats.save(raw, raw=True), args.repeats)
-        report("raw .ply written", written, size=raw.stat().st_size)
+        written = seconds(lambda: splats.save(raw, raw=True), repeats)
+        yield Row.of("raw .ply written", written, bytes=raw.stat().st_size)
         peer = folder / "tuples.ply"
-        report("peer: .ply by row tuples", seconds(lambda: write_row_tuples(splats, peer), 1))
+        yield Row.of("peer: .ply by row tuples", seconds(lambda: write_row_tuples(splats, peer), 1))
         table = np.fromfile(folder / "splats.ply", "<u1")
-        report(
-            "floor: tofile of the .ply's bytes",
-            seconds(lambda: table.tofile(folder / "floor"), args.repeats),
-        )
+        floor = seconds(lambda: table.tofile(folder / "floor"), repeats)
+        yield Row.of("floor: tofile of the .ply's bytes", floor)
         payload = gzip.decompress(encode(splats, ".spz"))
         for level in (1, 6):
-            report(
-                f"floor: gzip {level} of the .spz payload",
-                seconds(lambda x=level: gzip.compress(payload, x), 1),
-                size=len(gzip.compress(payload, level)),
-            )
+            packed = seconds(lambda x=level: gzip.compress(payload, x), 1)
+            size = len(gzip.compress(payload, level))
+            yield Row.of(f"floor: gzip {level} of the .spz payload", packed, bytes=size)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print lines or JSON."""
+    parser = argparse.ArgumentParser("geolrm bench formats", description=__doc__.splitlines()[0])
+    parser.add_argument("--splats", type=int, default=1 << 19)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where files are written; default: temporary")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    args = parser.parse_args(arguments)
+    if args.splats < 1 or args.repeats < 1:
+        parser.error("--splats and --repeats must be 1 or more")
+    machine, load = describe(), os.getloadavg()[0]
+    rows = measure(args.splats, args.repeats, args.folder)
+    if args.json:
+        facts = {"machine": machine, "splats": args.splats, "load_average": load}
+        print(json.dumps({**facts, "rows": [asdict(row) for row in rows]}, indent=1))
+        return
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    print(f"{args.splats} splats, load average {load:.2f}; best and median:")
+    for row in rows:
+        print(row, flush=True)
     print(f"load average {os.getloadavg()[0]:.2f}")
 
 

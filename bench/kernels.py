@@ -224,7 +224,7 @@ def cpu_name() -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the benchmarks and prints a table, or JSON."""
-    parser = argparse.ArgumentParser(prog="geolrm.bench.kernels", description=__doc__)
+    parser = argparse.ArgumentParser(prog="geolrm bench kernels", description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--tokens", type=int, nargs="+", default=[4096, 16384])

@@ -188,7 +188,7 @@ def best_of(frame: Frame, repeats: int = 7) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("geolrm bench raster", description=__doc__)
     parser.add_argument("--scene", type=Path, nargs="*", help=".npz or .ply, not seeded scenes")
     parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024])
     parser.add_argument("--repeats", type=int, default=30)

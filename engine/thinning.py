@@ -7,6 +7,18 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.gaussians import Gaussians
 
 
+def check_opacity(opacity: float) -> None:
+    """Refuse what :func:`prune` does not take."""
+    if not 0 <= opacity <= 1:
+        raise InputError(f"the least opacity is {opacity}; it must be in [0, 1]")
+
+
+def check_count(count: int) -> None:
+    """Refuse what :func:`keep_largest` does not take."""
+    if count < 1:
+        raise InputError(f"the largest number of splats is {count}; it must be 1 or more")
+
+
 def prune(gaussians: Gaussians, opacity: float) -> Gaussians:
     """The splats of at least this opacity, in their order.
 
@@ -14,8 +26,7 @@ def prune(gaussians: Gaussians, opacity: float) -> Gaussians:
         gaussians: Any splats.
         opacity: In [0, 1].
     """
-    if not 0 <= opacity <= 1:
-        raise InputError(f"the least opacity is {opacity}; it must be in [0, 1]")
+    check_opacity(opacity)
     return gaussians.select(gaussians.opacities >= np.float32(opacity))
 
 
@@ -24,8 +35,7 @@ def keep_largest(gaussians: Gaussians, count: int) -> Gaussians:
 
     Of equals, those that come first are kept, so that the choice is the same everywhere.
     """
-    if count < 1:
-        raise InputError(f"the largest number of splats is {count}; it must be 1 or more")
+    check_count(count)
     if len(gaussians) <= count:
         return gaussians
     ranked = np.argsort(-importance(gaussians), kind="stable")

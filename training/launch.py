@@ -1,7 +1,9 @@
 """Start a run: in processes on this machine, or as one of torchrun's."""
 
 import contextlib
+import json
 import os
+import sys
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -49,6 +51,7 @@ class Launch:
     cache: Path | None = None  # folder of decoded meshes
     intervals: Intervals = field(default_factory=Intervals)
     quiet: bool = False
+    as_json: bool = False  # the outcome as JSON on standard output, the steps on standard error
 
 
 def launch(options: Launch) -> None:
@@ -92,7 +95,7 @@ def work(options: Launch, process: Process) -> None:
     interrupted: list[bool] = []
     torch.set_num_threads(process.threads)
     recipe, folder = options.recipe, RunFolder(options.folder)
-    report = Progress(recipe.steps, options.quiet)
+    report = Progress(recipe.steps, options.quiet, stream=sys.stderr if options.as_json else None)
 
     def stop() -> bool:
         late = options.seconds is not None and time.monotonic() - started > options.seconds
@@ -128,8 +131,23 @@ def work(options: Launch, process: Process) -> None:
             source.close()
     if process.rank == 0 and not options.quiet:
         done = state.step == recipe.steps
+        if options.as_json:
+            return print(json.dumps(outcome(options, state.step, done), indent=1))
         end = "done" if done else "stopped; the same command goes on from here"
         print(f"step {state.step}/{recipe.steps}, {end}: {options.folder / WEIGHTS_NAME}")
+
+
+def outcome(options: Launch, step: int, done: bool) -> dict[str, Any]:
+    """What a run came to."""
+    records = RunFolder(options.folder).records()
+    return {
+        "folder": str(options.folder),
+        "step": step,
+        "steps": options.recipe.steps,
+        "done": done,
+        "loss": records[-1]["total"] if records else None,
+        "weights": str(options.folder / WEIGHTS_NAME),
+    }
 
 
 def device_kind(options: Launch) -> str:

@@ -1,7 +1,7 @@
 """Where a run stands, as a line now and then."""
 
 import time
-from typing import Any
+from typing import Any, TextIO
 
 SECONDS = 5.0  # between two lines
 SHOWN = ("mse", "occupancy", "iou")  # terms beside the loss, where a stage has them
@@ -10,8 +10,9 @@ SHOWN = ("mse", "occupancy", "iou")  # terms beside the loss, where a stage has 
 class Progress:
     """Prints step, losses and time to go; called with the record of each step."""
 
-    def __init__(self, steps: int, quiet: bool = False):
+    def __init__(self, steps: int, quiet: bool = False, stream: TextIO | None = None):
         self.steps, self.quiet = steps, quiet
+        self.stream = stream  # None: standard output
         self.seconds = 0.0  # of a step, on average
         self.shown = 0.0
 
@@ -23,7 +24,7 @@ class Progress:
         if self.quiet or (now - self.shown < SECONDS and done < self.steps):
             return
         self.shown = now
-        print(line(record, self.steps, self.seconds), flush=True)
+        print(line(record, self.steps, self.seconds), file=self.stream, flush=True)
 
 
 def line(record: dict[str, Any], steps: int, seconds: float) -> str:

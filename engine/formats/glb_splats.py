@@ -1,4 +1,4 @@
-"""GLB with the extension KHR_gaussian_splatting: experimental, in float32 throughout.
+"""GLB with the extension KHR_gaussian_splatting, in float32 throughout.
 
 One primitive of points with the attributes POSITION and, under the extension's prefix, ROTATION
 (xyzw), SCALE (standard deviations), OPACITY and SH_DEGREE_l_COEF_n. glTF is y up.

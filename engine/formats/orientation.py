@@ -19,10 +19,10 @@ _HALF = np.sqrt(0.5)
 _QUAT_TO_Y_UP = np.array([_HALF, -_HALF, 0, 0])
 
 
-def check_up(up: str) -> Up:
-    """``"y"`` or ``"z"``."""
+def check_up(up: str, name: str = "up") -> Up:
+    """``"y"`` or ``"z"``; ``name`` is what an error calls the choice."""
     if up not in get_args(Up):
-        raise InputError(f"up is {up!r}; it must be 'y' or 'z'")
+        raise InputError(f"{name} is {up!r}; it must be 'y' or 'z'")
     return up  # pyright: ignore[reportReturnType]
 
 

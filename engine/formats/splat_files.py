@@ -56,6 +56,27 @@ def suffix_of(path: str | Path) -> str:
     return suffix
 
 
+def resolve(suffix: str, up: str | None, name: str = "up") -> tuple[Format, Up]:
+    """The format of a suffix, and the axis that is up in its file.
+
+    Args:
+        suffix: ".ply", ".spz", ".splat" or ".glb".
+        up: "y" or "z"; None takes the format's own.
+        name: What an error calls ``up``.
+
+    Raises:
+        InputError: There is no such format or axis, or the format fixes another axis.
+    """
+    if suffix not in FORMATS:
+        raise InputError(f"{suffix!r} is no splat format; it must be one of {SUFFIXES}")
+    kind = FORMATS[suffix]
+    if up is None:
+        return kind, kind.up
+    if kind.fixed_up and check_up(up, name) != kind.up:
+        raise InputError(f"{name} is {up!r}, but a {suffix} file is {kind.up} up: leave it out")
+    return kind, check_up(up, name)
+
+
 def encode(gaussians: Gaussians, suffix: str, *, up: str | None = None, raw: bool = False) -> bytes:
     """The bytes of a file.
 
@@ -68,7 +89,7 @@ def encode(gaussians: Gaussians, suffix: str, *, up: str | None = None, raw: boo
     Raises:
         InputError: The format cannot hold that.
     """
-    kind, up = _resolved(suffix, up)
+    kind, up = resolve(suffix, up)
     if raw and suffix != ".ply":
         raise InputError(f"the raw layout is one of PLY; a {suffix} file has none: name a .ply")
     for name in ("means", "opacities", "scales", "quats", "colors", "sh"):
@@ -106,7 +127,7 @@ def decode(
     """
     if up is None and suffix == ".ply":
         up = ply.stated_up(content[:HEAD_BYTES])
-    kind, up = _resolved(suffix, up)
+    kind, up = resolve(suffix, up)
     if raw is not None and suffix != ".ply":
         raise InputError(f"{name} is no PLY, which alone has a raw layout: leave that choice out")
     options: dict[str, Any] = {"raw": raw} if suffix == ".ply" else {}
@@ -140,17 +161,6 @@ def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) ->
     except OSError as error:
         raise InputError(f"cannot read {name}: {error_text(error)}") from error
     return decode(content, suffix, up=up, raw=raw, name=name)
-
-
-def _resolved(suffix: str, up: str | None) -> tuple[Format, Up]:
-    if suffix not in FORMATS:
-        raise InputError(f"{suffix!r} is no splat format; it must be one of {SUFFIXES}")
-    kind = FORMATS[suffix]
-    if up is None:
-        return kind, kind.up
-    if kind.fixed_up and check_up(up) != kind.up:
-        raise InputError(f"up is {up!r}, but a {suffix} file is {kind.up} up: leave it out")
-    return kind, check_up(up)
 
 
 def _with_unit_quats(gaussians: Gaussians) -> Gaussians:

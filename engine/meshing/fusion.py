@@ -27,6 +27,8 @@ TRUNCATION = 3.0  # voxels
 LEAST_ALPHA = 0.5  # pixels of less are taken to see past the object
 LEAST_VIEWS = 0.15  # share of the views that must know a voxel: glimpses through gaps do not count
 EDGE_STEP, EDGE_WEIGHT = 2.0, 0.1  # pixels beside deeper ones by truncation lengths mix two depths
+HIDDEN = -1.0  # distance, in truncation lengths, of what no view sees: it lies behind the surface
+LEAST_COLOR = 1e-3  # views' worth of colour that a place must have
 FAINT = 0.05  # splats of less opacity do not say where the object is
 FOV = 40.0  # degrees
 LEAST_SHARE = 0.01  # of the area: smaller pieces are dust
@@ -84,10 +86,7 @@ def fuse(
         InputError: A value is out of range.
         GeoLRMError: scikit-image is not installed.
     """
-    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
-        raise InputError(f"size is {size}; it must be {SMALLEST_SIZE} to {LARGEST_SIZE} voxels")
-    if not 4 <= views <= LARGEST_VIEWS:
-        raise InputError(f"views is {views}; it must be 4 to {LARGEST_VIEWS}")
+    check_setting(size, views)
     require_scikit_image()
     seen = gaussians.select(gaussians.opacities >= FAINT)
     if not len(seen):
@@ -109,10 +108,17 @@ def fuse(
         render(unit, camera, (pixels, pixels), background=(0, 0, 0), threads=threads, out=images)
         integrate(field, images, camera)
         advance()
-    field.weight[field.known < LEAST_VIEWS * views] = 0
-    mesh = largest_pieces(extract(field))
+    mesh = largest_pieces(extract(field, views))
     vertices = (mesh.vertices * side + centre).astype(np.float32)
     return Mesh(vertices, mesh.faces, mesh.colors)
+
+
+def check_setting(size: int, views: int) -> None:
+    """Refuse numbers that :func:`fuse` does not take."""
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise InputError(f"size is {size}; it must be {SMALLEST_SIZE} to {LARGEST_SIZE} voxels")
+    if not 4 <= views <= LARGEST_VIEWS:
+        raise InputError(f"views is {views}; it must be 4 to {LARGEST_VIEWS}")
 
 
 def require_scikit_image() -> None:
@@ -151,6 +157,8 @@ def empty_field(gaussians: Gaussians, size: int) -> Field:
     occupied[tuple((np.rint(gaussians.means[seen] / voxel).astype(int) - low).T)] = True
     for axis in range(3):
         occupied = maximum_filter1d(occupied, 2 * margin + 1, axis=axis, mode="constant")
+    grid = np.ogrid[tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))]
+    occupied &= sum(axis**2 for axis in grid) <= (reach(gaussians) / voxel) ** 2
     near = np.flatnonzero(occupied)
     count = len(near)
     zeros = np.zeros
@@ -167,11 +175,15 @@ def empty_field(gaussians: Gaussians, size: int) -> Field:
     )
 
 
+def reach(gaussians: Gaussians) -> float:
+    """Radius about the origin that holds the unit object; every picture shows all of it."""
+    radius = float(np.linalg.norm(gaussians.means, axis=1).max() + 2 * gaussians.scales.max())
+    return min(radius, 1.0)  # a cube of side 1 and the widest splats that matter
+
+
 def cameras_around(gaussians: Gaussians, views: int, voxel: float) -> tuple[Cameras, int]:
     """Cameras all around the unit object, and the side of their pictures in pixels."""
-    radius = float(np.linalg.norm(gaussians.means, axis=1).max() + 2 * gaussians.scales.max())
-    radius = min(radius, 1.0)  # a cube of side 1 and the widest splats that matter
-    distance = radius / np.sin(np.deg2rad(FOV / 2))
+    distance = reach(gaussians) / np.sin(np.deg2rad(FOV / 2))
     pixels = PIXELS_A_VOXEL * 2 * np.tan(np.deg2rad(FOV / 2)) * distance / voxel
     return Cameras.around(views, distance, FOV), int(np.ceil(pixels / 2) * 2)
 
@@ -208,45 +220,65 @@ def integrate(field: Field, images: Renders, camera: Cameras) -> None:
     field.color_weight += share
 
 
-def extract(field: Field) -> Mesh:
-    """The triangles where the mean distance is zero, between voxels that were seen."""
+def extract(field: Field, views: int) -> Mesh:
+    """The triangles where the mean distance is zero; they close around all that no view sees."""
     from skimage.measure import marching_cubes  # pyright: ignore[reportMissingImports]
 
-    seen = field.weight > 0
-    mean = np.where(seen, field.distance / np.where(seen, field.weight, 1), 1)
-    volume, mask = field.dense(mean, 1), field.dense(seen, 0) > 0
-    cells = np.ones([side - 1 for side in field.shape], np.bool_)
-    for corner in np.ndindex(2, 2, 2):
-        cells &= mask[tuple(slice(c, c + n) for c, n in zip(corner, cells.shape, strict=True))]
-    wanted = np.zeros_like(mask)
-    wanted[1:, 1:, 1:] = cells  # scikit-image names a cell by its last corner
-    crossed = (volume[mask] < 0).any() and (volume[mask] > 0).any()
-    if not crossed or not cells.any():
+    seen = (field.weight > 0) & (field.known >= LEAST_VIEWS * views)
+    if not (seen & (field.distance < 0)).any():
         return _nothing()
+    mean = np.where(seen, field.distance / np.where(seen, field.weight, 1), HIDDEN)
+    volume = _with_hollows(field, mean)
+    volume = np.pad(volume, 1, constant_values=1)  # a surface at the border closes, too
     try:
         places, faces, _, _ = marching_cubes(
-            volume, 0.0, mask=wanted, gradient_direction="descent", allow_degenerate=False
+            volume, 0.0, gradient_direction="descent", allow_degenerate=False
         )
-    except RuntimeError:  # no surface between voxels that were seen
+    except (RuntimeError, ValueError):  # no voxel is in front, or none behind
         return _nothing()
+    places = places - 1
     weight = field.dense(field.color_weight, 0)
     colors = _interpolated(field.dense(field.color, 0), weight, places)
     vertices = (field.corner + field.voxel * places).astype(np.float32)
     return Mesh(vertices, faces.astype(np.uint32), colors)
 
 
+def _with_hollows(field: Field, mean: NDArray) -> NDArray[np.float32]:
+    """[X, Y, Z] of the mean distances [A]; where no splats are near it is outside, or a hollow."""
+    from scipy.ndimage import label
+
+    volume = field.dense(mean, np.nan)
+    pieces, count = label(np.isnan(volume))
+    walls = [np.take(pieces, side, axis) for axis in range(3) for side in (0, -1)]
+    outside = np.zeros(count + 1, np.bool_)
+    for wall in walls:
+        outside[np.unique(wall)] = True
+    return np.where(np.isnan(volume), np.where(outside[pieces], 1, HIDDEN), volume).astype(
+        np.float32
+    )
+
+
 def _interpolated(sums: NDArray, weights: NDArray, places: NDArray) -> NDArray[np.float32]:
-    """[P, 3] colours at places [P, 3] in voxels, from the eight voxels around."""
+    """[P, 3] colours at places [P, 3] in voxels, from the eight voxels around.
+
+    Where none of them has a colour, that of the nearest place which has one.
+    """
+    from scipy.spatial import cKDTree
+
     low = np.floor(places).astype(int)
-    low = np.minimum(low, np.array(weights.shape) - 2)
     part = places - low
     color, weight = np.zeros((len(places), 3)), np.zeros(len(places))
     for corner in np.ndindex(2, 2, 2):
         share = np.where(corner, part, 1 - part).prod(axis=1)
-        index = tuple((low + corner).T)
+        index = tuple(np.clip(low + corner, 0, np.array(weights.shape) - 1).T)
         color += share[:, None] * sums[index]
         weight += share * weights[index]
-    return (color / np.maximum(weight, 1e-12)[:, None]).clip(0, 1).astype(np.float32)
+    known = weight > LEAST_COLOR
+    color[known] /= weight[known, None]
+    if known.any() and not known.all():
+        nearest = cKDTree(places[known]).query(places[~known])[1]
+        color[~known] = color[known][nearest]
+    return color.clip(0, 1).astype(np.float32)
 
 
 def largest_pieces(mesh: Mesh) -> Mesh:

@@ -1,4 +1,4 @@
-"""Triangles with colours: what a fused scene is, and how it is written and sampled."""
+"""Triangles with colours: what a fused scene is, and how its surface is sampled."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from numpy.typing import NDArray
 
 from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import glb
-from geolrm.engine.formats.orientation import Z_UP_TO_Y_UP
-
-UNLIT = "KHR_materials_unlit"  # colours already hold the light of the pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,56 +39,16 @@ class Mesh:
         return normals.astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Write a .glb, y up, with vertex colours that need no light.
+        """Write a .glb, .ply or .obj file; :mod:`geolrm.engine.meshing.mesh_files` says how.
 
         Raises:
-            InputError: The name is no .glb, or there are no triangles.
+            InputError: The name says no format, or there are no triangles.
         """
-        check_mesh_path(path)
+        from geolrm.engine.meshing import mesh_files
+
+        content = mesh_files.encode(self, mesh_files.suffix_of(path))
         with atomic_file(path) as file:
-            file.write(self.to_glb())
-
-    def to_glb(self) -> bytes:
-        """The bytes of :meth:`save`."""
-        if not len(self.faces):
-            raise InputError("the mesh has no triangles; there is nothing to write")
-        turn = Z_UP_TO_Y_UP.T.astype(np.float32)
-        buffer = glb.Buffer()
-        alpha = np.ones((len(self.colors), 1))
-        light = np.concatenate([linear(self.colors), alpha], axis=1)
-        attributes = {
-            "POSITION": buffer.add(self.vertices @ turn, "VEC3", bounds=True),
-            "NORMAL": buffer.add(self.normals @ turn, "VEC3"),
-            "COLOR_0": buffer.add(np.rint(light * 65535).astype("<u2"), "VEC4", normalized=True),
-        }
-        corners = buffer.add(self.faces.reshape(-1).astype("<u4"), "SCALAR", target=glb.TRIANGLES)
-        primitive = {"attributes": attributes, "indices": corners, "material": 0}
-        surface = {"metallicFactor": 0, "roughnessFactor": 1}
-        material = {
-            "pbrMetallicRoughness": surface,
-            "doubleSided": True,
-            "extensions": {UNLIT: {}},
-        }
-        return buffer.file({
-            "extensionsUsed": [UNLIT],
-            "scene": 0,
-            "scenes": [{"nodes": [0]}],
-            "nodes": [{"mesh": 0}],
-            "meshes": [{"primitives": [primitive]}],
-            "materials": [material],
-        })  # fmt: skip
-
-
-def check_mesh_path(path: str | Path) -> None:
-    """One sentence for what is not written."""
-    if Path(path).suffix.lower() != ".glb":
-        raise InputError(f"{str(path)!r} is no mesh file; the file name must end in .glb")
-
-
-def linear(colors: NDArray) -> NDArray[np.float64]:
-    """Linear light of sRGB values in [0, 1], as glTF states vertex colours."""
-    srgb = colors.astype(np.float64).clip(0, 1)
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+            file.write(content)
 
 
 def surface_points(

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from processes import assert_refused, call
+from processes import assert_refused, call, call_here
 from written_captures import box_cameras, box_photos, write_poses, write_transforms
 
 from geolrm import Cameras
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     cameras = box_cameras(4)
     folder = write_poses(tmp_path / "p", box_photos(cameras), cameras)
     np.save(folder / "intrinsics.npy", 64 * cameras.intrinsics)
-    refused = call("geolrm", "check", folder, "-o", tmp_path / "a.png")
+    refused = call_here("geolrm", "check", folder, "-o", tmp_path / "a.png")
     assert_refused(refused, "which look like pixels; divide the first row by the image width")
     assert not (tmp_path / "a.png").exists()
 
@@ -91,5 +91,5 @@ def test_what_cannot_be_read_is_refused(tmp_path):
 )
 def test_bad_options(tmp_path, options, message):
     (tmp_path / "file").write_text("")
-    assert_refused(call("geolrm", "check", CAPTURES / "shoe", *options, cwd=tmp_path), message)
+    assert_refused(call_here("geolrm", "check", CAPTURES / "shoe", *options, cwd=tmp_path), message)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

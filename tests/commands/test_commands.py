@@ -5,11 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from processes import BIN, assert_refused, call
+from processes import BIN, assert_refused, call, call_here
 
 from geolrm.examples import CAPTURES
 
@@ -28,6 +29,18 @@ def test_demo_writes_splats_and_pictures(tmp_path):
         pixels = np.asarray(picture)
     for row in (pixels[:228], pixels[228:]):  # inputs, renders: something is drawn on white
         assert 0.05 < (row.min(axis=-1) < 200).mean() < 0.95
+
+
+def test_demo_in_json_checks_its_folder_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = call_here("geolrm", "demo", "-o", tmp_path / "file", "--json")
+    assert_refused(done, "file' is not a folder")
+    done = call_here("geolrm", "demo", "-o", tmp_path / "out", "--json")
+    assert done.returncode == 0 and done.stderr == ""
+    report = json.loads(done.stdout)
+    assert report["gaussians"] > 500 and len(report["views"]) == 6
+    for name in ("output", "page", "picture"):
+        assert Path(report[name]).parent == tmp_path / "out" and Path(report[name]).is_file()
 
 
 @pytest.mark.parametrize("capture", ["shoe", "banana", "lion"])
@@ -160,7 +173,7 @@ def test_an_interrupted_export_says_so_and_leaves_nothing(tmp_path, seconds):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "error: interrupted; nothing was written"
+    assert errors.splitlines()[-1] == "error: interrupted; no unfinished file was left"
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 

@@ -1,5 +1,6 @@
 """What all commands share: examples in their help, exit codes, JSON alone, completion, Ctrl-C."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import time
 
 import pytest
 import typer
-from processes import call
+from processes import BIN, assert_refused, call, call_here
 from samples import random_gaussians
 
 from geolrm.examples import CAPTURES
@@ -123,7 +124,8 @@ def splats(tmp_path):
     ],
 )  # fmt: skip
 def test_json_stands_alone_on_standard_output(splats, tmp_path, arguments):
-    done = call("geolrm", *arguments, "--json", cwd=tmp_path)
+    run = call if arguments[0] == "run" else call_here  # in a process, native code could print
+    done = run("geolrm", *arguments, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert isinstance(json.loads(done.stdout), dict)
     assert done.stderr == ""
@@ -160,6 +162,47 @@ def test_shell_completion_can_be_shown_and_installed(program, tmp_path):
     assert variable in script.read_text() and str(script) in (tmp_path / ".bashrc").read_text()
 
 
+@pytest.mark.parametrize("program", ["geolrm", "geolrm-export", "geolrm-train"])
+def test_version(program):
+    done = call_here(program, "--version")
+    assert done.returncode == 0
+    assert done.stdout == f"geolrm {importlib.metadata.version('geolrm')}\n"
+
+
+def test_a_full_disk_below_standard_output_is_one_sentence(splats, tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    command = [BIN / "geolrm", "convert", "a.ply", "b.ply", "--json"]
+    at_once = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, env=at_once
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"
+
+
+def test_a_reader_that_leaves_is_no_traceback(splats, tmp_path):
+    process = subprocess.Popen(
+        [BIN / "geolrm", "info", "mini"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == 1
+
+
+def test_bench_names_itself_and_gives_json():
+    done = call_here("geolrm", "bench", "formats", "--splats", 100, "--repeats", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    rows = {row["what"]: row for row in report["rows"]}
+    assert report["splats"] == 100 and rows[".splat written"]["bytes"] == 3200
+    assert rows[".spz read"]["gate"] == 1.5 and rows[".spz read"]["median"] > 0
+    for name in ("raster", "formats"):
+        done = call_here("geolrm", "bench", name, "--help")
+        assert done.stdout.startswith(f"usage: geolrm bench {name} "), done.stdout
+    assert_refused(call_here("geolrm", "bench", "formats", "--splats", 0), "must be 1 or more")
+
+
 def test_shell_completion_completes():
     words = {"_GEOLRM_COMPLETE": "complete_bash", "COMP_WORDS": "geolrm ch", "COMP_CWORD": "1"}
     assert call("geolrm", env=words).stdout.split() == ["check"]
@@ -181,7 +224,7 @@ def test_an_early_interrupt_is_one_line(tmp_path, seconds):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "error: interrupted; nothing was written"
+    assert errors.splitlines()[-1] == "error: interrupted; no unfinished file was left"
     assert "Traceback" not in errors and not (tmp_path / "a.ply").exists()
 
 

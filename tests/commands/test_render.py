@@ -1,12 +1,14 @@
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from processes import assert_refused, call
+from processes import assert_refused, call, call_here
 from samples import random_gaussians
+from written_captures import write_transforms
 
-from geolrm import Gaussians, load_capture
+from geolrm import Cameras, Gaussians, load_capture
 from geolrm.commands import render as command
 from geolrm.engine.errors import GeoLRMError
 from geolrm.examples import CAPTURES
@@ -57,13 +59,69 @@ def test_orbit_to_video(splats, tmp_path):
     ],
 )
 def test_bad_options(splats, tmp_path, options, message):
-    done = call("geolrm", "render", splats, "-o", tmp_path / "frames", *options)
+    done = call_here("geolrm", "render", splats, "-o", tmp_path / "frames", *options)
     assert_refused(done, message)
     assert not (tmp_path / "frames").exists()
 
 
+@pytest.mark.parametrize(
+    ("output", "options", "message"),
+    [
+        ("v.mp4", ["--size", "15"], "--size is 15; video frames need an even number of pixels"),
+        ("file", [], "'file' is a file; name a folder or a .mp4 file"),
+        ("file/frames", [], "cannot write 'file/frames/0000.png': 'file' is not a folder"),
+        ("v.gif", [], "output is 'v.gif'; name a folder for PNG frames or a .mp4 file"),
+        ("folder.mp4", [], "output 'folder.mp4' is a folder; name a .mp4 file in it"),
+    ],
+)
+def test_outputs_are_checked_before_anything_is_read(tmp_path, monkeypatch, output, options,
+                                                     message):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    Path("folder.mp4").mkdir()
+    assert_refused(call_here("geolrm", "render", "none.ply", "-o", output, *options), message)
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "folder.mp4"]
+
+
+def test_frames_have_the_shapes_of_the_capture(splats, tmp_path):
+    """A wide and a tall image; each frame shows what its camera saw, undistorted."""
+    photos = [np.zeros((40, 80, 4), np.uint8), np.zeros((60, 30, 4), np.uint8)]
+    cameras = Cameras.orbit([0, 90], 10, 1.5, 40.0)
+    folder = write_transforms(tmp_path / "c", photos, cameras)
+    options = ("render", splats, "--cameras", folder, "--size", 64)
+    done = call_here("geolrm", *options, "-o", tmp_path / "frames")
+    assert done.returncode == 0, done.stderr
+    sizes = [Image.open(path).size for path in sorted((tmp_path / "frames").iterdir())]
+    assert sizes == [(64, 32), (32, 64)]
+    wide = load_capture(folder).cameras[[0]]
+    expected = Gaussians.load(splats).render(wide, (64, 32)).rgb[0]
+    pixels = np.asarray(Image.open(tmp_path / "frames" / "0000.png")) / 255
+    np.testing.assert_allclose(pixels, expected, atol=0.5 / 255 + 1e-6)
+    refused = call_here("geolrm", *options, "-o", tmp_path / "v.mp4")
+    assert_refused(refused, "has images of different shapes, and a video has one")
+
+
+def test_frames_of_an_earlier_run_are_told(splats, tmp_path):
+    options = ("render", splats, "--size", 16, "-o", tmp_path)
+    done = call_here("geolrm", *options, "--orbit", 3)
+    assert done.returncode == 0 and "3 frames of 50 Gaussians" in done.stdout
+    assert "warning" not in done.stderr
+    done = call_here("geolrm", *options, "--orbit", 1)
+    assert "1 frame of 50 Gaussians" in done.stdout
+    assert "also holds 2 frames of an earlier run, such as 0002.png" in done.stderr
+
+
+def test_no_gaussians_are_white_frames_and_a_warning(tmp_path):
+    random_gaussians().select(np.zeros(0, int)).save(tmp_path / "none.ply")
+    done = call_here("geolrm", "render", tmp_path / "none.ply", "-o", tmp_path / "frames",
+                     "--orbit", 1, "--size", 8)  # fmt: skip
+    assert done.returncode == 0
+    assert "none.ply' holds no Gaussians, and so the frames are white" in done.stderr
+    assert np.asarray(Image.open(tmp_path / "frames" / "0000.png")).min() == 255
+
+
 def test_missing_splats(tmp_path):
-    done = call("geolrm", "render", tmp_path / "none.ply", "-o", tmp_path / "frames")
+    done = call_here("geolrm", "render", tmp_path / "none.ply", "-o", tmp_path / "frames")
     assert_refused(done, "none.ply': No such file or directory")
 
 
@@ -76,5 +134,5 @@ def test_video_without_pyav_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", missing)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(GeoLRMError, match=r"needs PyAV, .* pip install 'geolrm\[video\]'"):
-        command.write_video(tmp_path / "v.mp4", iter(()), 64, lambda: None)
+        command.write_video(tmp_path / "v.mp4", iter(()), (64, 64), lambda: None)
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,8 @@
 """``geolrm-train``: help, arguments, and what it refuses before anything runs."""
 
 import importlib.metadata
+import json
+import math
 
 import pytest
 
@@ -94,6 +96,18 @@ def test_without_the_extra(launched, capsys, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", missing)
     error, code = refuse(capsys, *BASE)
     assert "run: pip install 'geolrm[training]'" in error and code == 1 and not launched
+
+
+def test_json_stands_alone_and_the_steps_go_to_standard_error(tmp_path):
+    small = ["--set", "model.image_size=56", "--set", "views.target_size=24", "--threads", "1"]
+    done = call("geolrm-train", *BASE, *small, "--steps", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert math.isfinite(report.pop("loss"))
+    assert report == {
+        "folder": "run", "step": 1, "steps": 1, "done": True, "weights": "run/weights.safetensors",
+    }  # fmt: skip
+    assert "step 1/1  loss " in done.stderr and (tmp_path / report["weights"]).is_file()
 
 
 def test_errors_of_a_child_are_one_sentence(tmp_path):

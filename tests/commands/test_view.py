@@ -2,8 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from processes import assert_refused, call
+from processes import assert_refused, call, call_here
 from samples import random_gaussians
 
 from geolrm.examples import CAPTURES
@@ -67,7 +68,7 @@ def test_view_takes_cameras_from_a_capture(splats, tmp_path):
     ],
 )
 def test_bad_options(splats, tmp_path, options, message):
-    assert_refused(call("geolrm", "view", splats, *options, cwd=tmp_path), message)
+    assert_refused(call_here("geolrm", "view", splats, *options, cwd=tmp_path), message)
     assert [path.name for path in tmp_path.iterdir()] == ["a.ply"]
 
 
@@ -77,8 +78,15 @@ def test_bad_options(splats, tmp_path, options, message):
      ("none.obj", "names no splat format")],
 )  # fmt: skip
 def test_missing_sources(tmp_path, name, message):
-    assert_refused(call("geolrm", "view", tmp_path / name), message)
+    assert_refused(call_here("geolrm", "view", tmp_path / name), message)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_gaussians_are_a_page_and_a_warning(tmp_path):
+    random_gaussians().select(np.zeros(0, int)).save(tmp_path / "a.ply")
+    done = call_here("geolrm", "view", tmp_path / "a.ply")
+    assert done.returncode == 0 and "0 Gaussians, 0 views -> " in done.stdout
+    assert "a.ply' holds no Gaussians, and so the page shows none" in done.stderr
 
 
 def test_run_refuses_other_scene_names_before_the_work(tmp_path):

@@ -3,16 +3,20 @@
 import importlib.metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from errors.case import Case
 from samples import random_gaussians
+from written_captures import write_transforms
 
+from geolrm import Cameras
 from geolrm.commands import console, export, render, train
 from geolrm.commands.check import check
 from geolrm.commands.evaluate import evaluate, parse_counts, parse_names
 from geolrm.commands.export import parse_range
 from geolrm.commands.info import info
-from geolrm.commands.render import orbit_cameras, write_frames, write_video
+from geolrm.commands.render import check_output as check_frames
+from geolrm.commands.render import orbit_cameras
 from geolrm.commands.run import parse_views
 from geolrm.engine.file_lock import locked
 
@@ -23,11 +27,6 @@ def draw(**options):
         return render.render(place.tmp / "a.ply", place.tmp / "frames", **options)
 
     return trigger
-
-
-def frames_over_a_file(place):
-    (place.tmp / "frames").write_text("")
-    return write_frames(place.tmp / "frames", [], lambda: None)
 
 
 def without(package, call):
@@ -41,11 +40,6 @@ def without(package, call):
         return call(place)
 
     return trigger
-
-
-def odd_video(place):
-    pytest.importorskip("av")
-    return write_video(place.tmp / "a.mp4", [], 33, lambda: None)
 
 
 def exported(**options):
@@ -117,6 +111,23 @@ def packages(module):
     return trigger
 
 
+def frames_at_a_file(place):
+    (place.tmp / "a").write_text("")
+    check_frames(place.tmp / "a", 64)
+
+
+def video_at_a_folder(place):
+    (place.tmp / "a.mp4").mkdir()
+    check_frames(place.tmp / "a.mp4", 64)
+
+
+def video_of_two_shapes(place):
+    photos = [np.zeros((8, 8, 4), np.uint8), np.zeros((8, 6, 4), np.uint8)]
+    write_transforms(place.tmp / "c", photos, Cameras.orbit([0, 90], 10, 1.5, 40.0))
+    random_gaussians().save(place.tmp / "a.ply")
+    render.render(place.tmp / "a.ply", place.tmp / "a.mp4", place.tmp / "c", None, 64, as_json=True)
+
+
 CASES = [
     "geolrm run, check, info",
     Case("--views is …; give a number of views such as 6, or frame indices such as 0,4,8",
@@ -136,12 +147,18 @@ CASES = [
          draw(cameras=Path("a"), orbit=3)),
     Case("--size is 0; it must be 1 to 8192 pixels", "Of geolrm render.", draw(size=0)),
     Case("--threads is 0; it must be at least 1", "Of geolrm render.", draw(threads=0)),
-    Case("… is a file; name a folder or a .mp4 file", "Of geolrm render -o.", frames_over_a_file),
+    Case("output is …; name a folder for PNG frames or a .mp4 file",
+         "Other pictures and videos are not written.",
+         lambda place: check_frames(place.tmp / "a.gif", 64)),
+    Case("… is a file; name a folder or a .mp4 file", "Of geolrm render -o.", frames_at_a_file),
+    Case("output … is a folder; name a .mp4 file in it", "Of geolrm render -o.", video_at_a_folder),
     Case("writing .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or …",
-         "Of geolrm render -o.",
-         without("av", lambda place: write_video(place.tmp / "a.mp4", [], 32, lambda: None))),
-    Case("--size is 33; video frames need an even number of pixels", "Of geolrm render.",
-         odd_video),
+         "An extra.", without("av", lambda place: check_frames(place.tmp / "a.mp4", 32))),
+    Case("--size is …; video frames need an even number of pixels", "Of geolrm render.",
+         lambda place: check_frames(place.tmp / "a.mp4", 63)),
+    Case("… has images of different shapes, and a video has one; name a folder for PNG frames",
+         "Of geolrm render --cameras.", video_of_two_shapes),
+    Case("--backend is …; it must be cpu or cuda", "Of geolrm render.", draw(backend="gpu")),
     "geolrm eval",
     Case("--views is …; give numbers of views, each once, such as 4,6,8,12,16,20",
          "Of geolrm eval.", lambda place: parse_counts("4,4")),

@@ -9,6 +9,7 @@ from errors.case import Case
 from samples import random_gaussians
 
 from geolrm import Cameras, Gaussians
+from geolrm.commands.console import check_not_input
 from geolrm.commands.convert import check_output
 from geolrm.commands.mesh import mesh as mesh_command
 from geolrm.commands.view import check_page_name
@@ -96,6 +97,16 @@ def faint_mesh(place):
     scene = random_gaussians()
     scene.opacities[:] = 0.01
     scene.save(place.tmp / "a.ply")
+    mesh_command(place.tmp / "a.ply", place.tmp / "a.glb", 32, 8, None, True)
+
+
+def input_as_output(place):
+    (place.tmp / "a.ply").write_bytes(b"")
+    check_not_input(place.tmp / "a.ply", place.tmp / "a.ply")
+
+
+def no_splats_to_mesh(place):
+    random_gaussians().select(np.zeros(0, int)).save(place.tmp / "a.ply")
     mesh_command(place.tmp / "a.ply", place.tmp / "a.glb", 32, 8, None, True)
 
 
@@ -370,11 +381,13 @@ CASES = [
          write_folder_under_a_file),
     Case("output … is a folder; name a file in it: .ply, .spz, .splat, .glb", "Of geolrm convert.",
          folder_named("a.ply", check_output)),
+    Case("output … is the input file itself; name another", "Of geolrm convert and mesh.",
+         input_as_output),
     "Meshes",
-    Case("output … is a folder; name a .glb file in it", "Of geolrm mesh.", command(
+    Case("output … is a folder; name a file in it: .glb, .ply, .obj", "Of geolrm mesh.", command(
         mesh_command, lambda tmp: ((tmp / "a.glb").mkdir(), tmp / "a.glb")[1], 32, 8, None, True)),
-    Case("… is no mesh file; the file name must end in .glb", "Meshes are written as GLB alone.",
-         lambda place: NO_MESH.save(place.tmp / "a.obj")),
+    Case("… is no mesh file; the file name must end in .glb, .ply, .obj", "See docs/formats.md.",
+         lambda place: NO_MESH.save(place.tmp / "a.stl")),
     Case("--threads is 0; it must be at least 1", "Leave it out for all cores.",
          command(mesh_command, lambda tmp: tmp / "a.glb", 32, 8, 0, True)),
     Case("size is …; it must be 16 to 512 voxels", "Of geolrm mesh --size.",
@@ -384,12 +397,14 @@ CASES = [
     Case("… shows no opaque surface, and so no mesh was written; are its opacities right? …",
          "All splats are faint, or dust; --raw-ply files read as standard ones look so.",
          faint_mesh),
+    Case("… holds no Gaussians, and so no mesh was written", "The file is empty.",
+         no_splats_to_mesh),
     Case("meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
          "An extra.", without_scikit_image),
     Case("the splats span nan; a mesh needs a finite extent", "Positions or scales are infinite.",
          huge_splats),
-    Case("the mesh has no triangles; there is nothing to write", "Of Mesh.to_glb.",
-         lambda place: NO_MESH.to_glb()),
+    Case("the mesh has no triangles; there is nothing to write", "Of Mesh.save.",
+         lambda place: NO_MESH.save(place.tmp / "a.glb")),
     Case("the mesh has no area; there are no points on it", "Of surface_points.",
          lambda place: surface_points(*FLAT)),
     "Pages and scenes",

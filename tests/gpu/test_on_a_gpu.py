@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import tiny_config, tiny_model
 from csrc.test_deformable_attention import make_case
-from gpu_bundles import write_gpu_bundle
+from gpu_bundles import write_gpu_bundle, write_tiny_gpu_bundle
 
 from geolrm import _C, Engine
 from geolrm.engine.backend_selection import KERNEL_PACKAGES, PACKAGES, installed_version

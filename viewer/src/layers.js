@@ -2,7 +2,9 @@
 import * as THREE from "three";
 import { SparkRenderer, SplatMesh } from "@sparkjsdev/spark";
 
-const DEPTH_OF_FRUSTUM = 0.12; // of a camera's distance from the origin
+const DEPTH_OF_FRUSTUM = 0.16; // of a camera's distance from the origin
+const LINES = 0x6f7a8c;
+const BEHIND_LINES = { polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 };
 
 export class Layers {
   constructor(stage, scene, bytes) {
@@ -87,7 +89,7 @@ export class Layers {
       group.add(plane);
     }
     const geometry = new THREE.BufferGeometry().setFromPoints(lines);
-    group.add(new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ color: 0x8a93a3 })));
+    group.add(new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ color: LINES })));
     return group;
   }
 
@@ -97,7 +99,7 @@ export class Layers {
     geometry.setIndex([0, 2, 1, 0, 3, 2]);
     const texture = new THREE.TextureLoader().load(view.picture, () => this.stage.request());
     texture.colorSpace = THREE.SRGBColorSpace;
-    const material = new THREE.MeshBasicMaterial({ map: texture, side: THREE.DoubleSide });
+    const material = new THREE.MeshBasicMaterial({ map: texture, side: THREE.DoubleSide, ...BEHIND_LINES });
     return new THREE.Mesh(geometry, material);
   }
 
@@ -112,6 +114,29 @@ export class Layers {
     return hit ? this.planes.indexOf(hit.object) : -1;
   }
 
+  // Where the input cameras stand, in the displayed frame.
+  eyes() {
+    return this.views.map((_, index) => new THREE.Vector3().setFromMatrixPosition(this.displayedPose(index)));
+  }
+
+  // For each input view the square of its picture that holds the object, as { u, v, du, dv }: middle
+  // and half sides in units of the picture; null where that is all of it.
+  thumbnails() {
+    const { position, target, fov } = this.scene.home;
+    const middle = new THREE.Vector3().fromArray(target);
+    const distance = middle.distanceTo(new THREE.Vector3().fromArray(position));
+    const radius = distance * Math.sin(THREE.MathUtils.degToRad(fov) / 2);
+    return this.views.map((view, index) => {
+      const seen = middle.clone().applyMatrix4(this.displayedPose(index).invert());
+      const [du, dv] = [view.fx, view.fy].map((focal) => (focal * radius) / -seen.z);
+      if (seen.z >= 0 || Math.max(du, dv) > 0.5) return null;
+      const within = (place, half) => Math.min(Math.max(place, half), 1 - half);
+      const u = within(view.cx + (view.fx * seen.x) / -seen.z, du);
+      const v = within(view.cy - (view.fy * seen.y) / -seen.z, dv);
+      return { u, v, du, dv };
+    });
+  }
+
   displayedPose(index) {
     return this.root.matrix.clone().multiply(this.views[index].matrix);
   }
@@ -119,7 +144,7 @@ export class Layers {
 
 function cubeOutline() {
   const edges = new THREE.EdgesGeometry(new THREE.BoxGeometry(1, 1, 1));
-  const material = new THREE.LineBasicMaterial({ color: 0x8a93a3 });
+  const material = new THREE.LineBasicMaterial({ color: LINES });
   return new THREE.LineSegments(edges, material);
 }
 

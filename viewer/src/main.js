@@ -19,7 +19,7 @@ class Viewer {
     this.stage = new Stage($("canvas"), scene.home);
     this.layers = new Layers(this.stage, scene, readBytes("splats"));
     this.boxes = fillLayers(scene, (name, shown) => this.show(name, shown));
-    this.buttons = fillStrip(scene.views, (index) => this.choose(index));
+    this.buttons = fillStrip(scene.views, this.layers.thumbnails(), (index) => this.choose(index));
     this.stage.onRelease = () => this.leave();
     this.stage.before.push(() => this.placePhoto());
     this.listen();
@@ -48,6 +48,7 @@ class Viewer {
     if (!box) return;
     box.checked = shown;
     this.layers.show(name, shown);
+    if (name === "cameras" && shown) this.stage.fit(this.layers.eyes());
     const { label } = LAYERS.find((layer) => layer.name === name);
     say(`${label} ${shown ? "shown" : "hidden"}`);
   }
@@ -195,6 +196,7 @@ class Viewer {
 async function main() {
   const scene = readScene();
   fillFacts(scene);
+  if (!scene.splats.count) $("notice").hidden = false;
   fillHelp();
   try {
     const viewer = new Viewer(scene);

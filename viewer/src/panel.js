@@ -63,9 +63,10 @@ export function fillFacts(scene) {
   else $("timings-section").remove();
 }
 
-export function fillStrip(views, onChoose) {
+export function fillStrip(views, crops, onChoose) {
   const buttons = views.map((view, index) => {
     const picture = element("img", { src: view.picture, alt: "", loading: "lazy" });
+    if (crops[index]) crop(picture, crops[index]);
     const button = element("button", { type: "button", title: view.name }, picture);
     button.setAttribute("aria-label", `Input view ${index + 1} of ${views.length}: ${view.name}`);
     button.setAttribute("aria-pressed", "false");
@@ -75,6 +76,17 @@ export function fillStrip(views, onChoose) {
   });
   if (!views.length) $("strip").remove();
   return buttons;
+}
+
+function crop(picture, { u, v, du, dv }) {
+  const percent = (number) => `${100 * number}%`;
+  Object.assign(picture.style, {
+    objectFit: "fill",
+    width: percent(0.5 / du),
+    height: percent(0.5 / dv),
+    left: percent(0.5 - (0.5 * u) / du),
+    top: percent(0.5 - (0.5 * v) / dv),
+  });
 }
 
 export function fillHelp() {

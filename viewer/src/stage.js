@@ -174,6 +174,28 @@ export class Stage {
     this.request();
   }
 
+  // Steps back until the points, in the displayed frame, are in the picture.
+  fit(points) {
+    if (this.posed) return;
+    const { target } = this.controls;
+    const back = this.camera.position.clone().sub(target).normalize();
+    this.camera.updateMatrixWorld();
+    const right = new THREE.Vector3().setFromMatrixColumn(this.camera.matrixWorld, 0);
+    const up = new THREE.Vector3().setFromMatrixColumn(this.camera.matrixWorld, 1);
+    const high = 0.9 * Math.tan(THREE.MathUtils.degToRad(this.camera.fov) / 2);
+    const wide = high * this.camera.aspect;
+    let distance = this.controls.getDistance();
+    for (const point of points) {
+      const offset = point.clone().sub(target);
+      const across = Math.max(Math.abs(offset.dot(up)) / high, Math.abs(offset.dot(right)) / wide);
+      distance = Math.max(distance, offset.dot(back) + across);
+    }
+    distance = Math.min(distance, this.controls.maxDistance);
+    this.camera.position.copy(target).addScaledVector(back, distance);
+    this.controls.update();
+    this.request();
+  }
+
   toggleTurning() {
     this.turning = !this.turning;
     this.lastTime = undefined;

@@ -35,6 +35,6 @@ def train_main() -> None:
 
 def _leave(*_: Any) -> NoReturn:
     """At once: an exception could end in the middle of an import, and be told as its failure."""
-    sys.stderr.write("error: interrupted; nothing was written\n")
+    sys.stderr.write("error: interrupted; no unfinished file was left\n")
     sys.stderr.flush()
     os._exit(130)

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure this machine.\n\nExample: geolrm bench formats --splats 65536 --json",
+    no_args_is_help=True,
+)
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -31,6 +34,14 @@ def engine(context: typer.Context) -> None:
     from geolrm.bench import engine
 
     engine.main(context.args)
+
+
+@app.command("formats", context_settings=PASSED_ON)
+def formats(context: typer.Context) -> None:
+    """Writing and reading splat files; options as of python -m geolrm.bench.formats."""
+    from geolrm.bench import formats
+
+    formats.main(context.args)
 
 
 @app.command("gpu")

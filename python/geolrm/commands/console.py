@@ -1,15 +1,22 @@
 """What every command shares: exit codes, errors in one sentence, tables and progress."""
 
 import contextlib
+import importlib.metadata
 import json
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
 
 from geolrm.engine.errors import BundleError, CheckpointError, GeoLRMError, InputError
+
+if TYPE_CHECKING:
+    from geolrm.engine.gaussians import Gaussians
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -18,6 +25,19 @@ def fail(message: str, code: int) -> NoReturn:
     """Print one sentence to standard error and leave."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def print_version(wanted: bool) -> None:
+    """Answer ``--version`` and leave."""
+    if wanted:
+        print(f"geolrm {importlib.metadata.version('geolrm')}")
+        raise SystemExit(0)
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=print_version, is_eager=True, help="Show the version."),
+]
 
 
 @contextlib.contextmanager
@@ -35,11 +55,13 @@ def one_sentence_errors() -> Iterator[None]:
     except BaseException as error:
         # Libraries turn an interrupt into errors of their own, so the signal itself is asked first.
         if interrupted.is_set():
-            fail("interrupted; nothing was written", INTERRUPTED)
+            fail("interrupted; no unfinished file was left", INTERRUPTED)
         if isinstance(error, InputError | BundleError | CheckpointError):
             fail(str(error), BAD_INPUT)
         if isinstance(error, GeoLRMError):
             fail(str(error), FAILED)
+        if isinstance(error, OSError) and error.filename is None:  # such as a full disk below >
+            fail(f"cannot write to standard output: {error.strerror}", FAILED)
         if isinstance(error, MemoryError):
             fail(f"out of memory; {_what_takes_less(error)}", FAILED)
         raise
@@ -80,6 +102,44 @@ def steps(enabled: bool = True) -> Iterator[Callable[[str], None]]:
             yield lambda message: status.update(message)
     else:
         yield lambda message: print(f"{message} ...", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, total: int, enabled: bool = True) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, one plain line elsewhere; both on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    shown = enabled and console.is_terminal
+    if enabled and not shown:
+        print(f"{title} ...", file=sys.stderr, flush=True)
+    with Progress(console=console, disable=not shown) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda: progress.advance(task)
+
+
+def check_not_input(output: Path, source: Path) -> None:
+    """Refuse to replace the file that is read: its splats would be lost."""
+    try:
+        same = output.samefile(source)
+    except OSError:  # one of them is not there
+        return
+    if same:
+        raise InputError(f"output {str(output)!r} is the input file itself; name another")
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 Gaussian``, ``2,000 Gaussians``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def warn_if_empty(gaussians: "Gaussians", source: Path, shown: str) -> None:
+    """One line where there is nothing to see: the files are written all the same."""
+    import warnings
+
+    if not len(gaussians):
+        warnings.warn(f"{str(source)!r} holds no Gaussians, and so {shown}", stacklevel=3)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -1,11 +1,12 @@
 """``geolrm convert``: one splat file into another."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import print_json, steps
+from geolrm.commands.console import check_not_input, counted, print_json, steps
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 
@@ -42,16 +43,25 @@ def convert(
 
     Example: geolrm convert shoe.ply shoe.spz --prune-opacity 0.005
     """
-    from geolrm.engine.formats.splat_files import load, save
-    from geolrm.engine.thinning import keep_largest, prune
+    from geolrm.engine.formats.splat_files import load, resolve, save, suffix_of
+    from geolrm.engine.thinning import check_count, check_opacity, keep_largest, prune
 
+    resolve(suffix_of(source), from_up, "--from-up")
+    resolve(suffix_of(output), up, "--up")
+    if prune_opacity is not None:
+        check_opacity(prune_opacity)
+    if max_splats is not None:
+        check_count(max_splats)
     check_output(output, raw_ply)
+    check_not_input(output, source)
     with steps(not as_json) as step:
         step("reading")
         read = load(source, up=from_up, raw=from_raw_ply)
         kept = read if prune_opacity is None else prune(read, prune_opacity)
         written = kept if max_splats is None else keep_largest(kept, max_splats)
         step("writing")
+        if len(read) and not len(written):
+            warnings.warn(f"no splat has an opacity of {prune_opacity}: none is left", stacklevel=1)
         save(written, output, up=up, raw=raw_ply)
     size = output.stat().st_size
     summary: dict[str, Any] = {
@@ -66,8 +76,10 @@ def convert(
     if as_json:
         print_json(summary)
         return
-    less = "" if len(written) == len(read) else f" of {len(read):,}"
-    print(f"{len(written):,}{less} Gaussians, {size:,} bytes -> {output}")
+    kept_of = counted(len(written), "Gaussian")
+    if len(written) != len(read):
+        kept_of = f"{len(written):,} of {counted(len(read), 'Gaussian')}"
+    print(f"{kept_of}, {size:,} bytes -> {output}")
 
 
 def check_output(output: Path, raw_ply: bool = False) -> None:

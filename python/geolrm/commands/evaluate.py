@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geolrm.commands.console import print_table, steps
-from geolrm.commands.render import progress_bar
+from geolrm.commands.console import print_table, progress_bar, steps
 from geolrm.commands.run import BACKEND_HELP, warn_if_untrained
 from geolrm.engine.errors import InputError
 
@@ -73,7 +72,7 @@ def evaluate(
             lpips=lpips,
             refine_steps=refine,
         )
-    with progress_bar("evaluating", evaluation.steps) as advance:
+    with progress_bar("evaluating", evaluation.steps, not as_json) as advance:
         report = run(evaluation, advance, output)
     if as_json:
         print(report.to_json().decode())

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from geolrm.commands.console import (
+    Version,
     fail,
     one_sentence_errors,
     print_json,
@@ -120,6 +121,7 @@ def export(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    version: Version = False,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, and verify it against torch.
 

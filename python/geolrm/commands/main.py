@@ -2,7 +2,7 @@
 
 import typer
 
-from geolrm.commands.console import one_sentence_errors, show_warnings
+from geolrm.commands.console import Version, one_sentence_errors, show_warnings
 
 app = typer.Typer(
     name="geolrm",
@@ -12,6 +12,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(version: Version = False) -> None:
+    """Options of no command."""
 
 
 def register() -> None:

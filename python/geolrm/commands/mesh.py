@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geolrm.commands.console import print_json, steps
-from geolrm.commands.render import progress_bar
+from geolrm.commands.console import check_not_input, counted, print_json, progress_bar, steps
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import GeoLRMError, InputError
 
@@ -15,7 +14,9 @@ OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max
 
 def mesh(
     splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The mesh to write (.glb).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The mesh to write: .glb, .ply or .obj.")
+    ],
     size: Annotated[int, typer.Option(help="Voxels along the object's longest side.")] = 128,
     views: Annotated[int, typer.Option(help="Pictures from all around that are fused.")] = 48,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
@@ -25,20 +26,28 @@ def mesh(
 
     Example: geolrm mesh shoe.ply -o shoe.glb --size 192
     """
-    from geolrm.engine.formats.splat_files import load
-    from geolrm.engine.meshing.fusion import fuse
-    from geolrm.engine.meshing.mesh import check_mesh_path
+    from geolrm.engine.formats.splat_files import load, suffix_of
+    from geolrm.engine.meshing import mesh_files
+    from geolrm.engine.meshing.fusion import check_setting, fuse, require_scikit_image
 
-    check_mesh_path(output)
+    suffix_of(splats)
+    mesh_files.suffix_of(output)
     if output.is_dir():
-        raise InputError(f"output {str(output)!r} is a folder; name a .glb file in it")
+        raise InputError(
+            f"output {str(output)!r} is a folder; name a file in it: {mesh_files.SUFFIXES}"
+        )
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
+    check_setting(size, views)
     check_writable(output)
+    check_not_input(output, splats)
+    require_scikit_image()
     with steps(not as_json) as step:
         step("reading")
         gaussians = load(splats)
-    with progress_bar("fusing", views) as advance:
+    if not len(gaussians):
+        raise GeoLRMError(f"{str(splats)!r} holds no Gaussians, and so no mesh was written")
+    with progress_bar("fusing", views, not as_json) as advance:
         fused = fuse(gaussians, size=size, views=views, threads=threads, advance=advance)
     if not len(fused.faces):
         raise GeoLRMError(
@@ -59,5 +68,5 @@ def mesh(
         return
     print(
         f"{len(fused.vertices):,} vertices, {len(fused.faces):,} triangles of "
-        f"{len(gaussians):,} Gaussians -> {output}"
+        f"{counted(len(gaussians), 'Gaussian')} -> {output}"
     )

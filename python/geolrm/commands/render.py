@@ -1,14 +1,15 @@
 """``geolrm render``: draw a splat file."""
 
+import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import print_json
+from geolrm.commands.console import counted, print_json, progress_bar, steps, warn_if_empty
 from geolrm.engine.errors import GeoLRMError, InputError
 
 if TYPE_CHECKING:
@@ -16,11 +17,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geolrm.engine.cameras import Cameras
+    from geolrm.engine.captures import Capture
+
+Size = tuple[int, int]  # width, height in pixels
 
 ORBIT_RADIUS, ORBIT_ELEVATION, ORBIT_FOV = 1.5, 20.0, 39.6  # the released video's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
 OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"
+VIDEO_SUFFIX = ".mp4"
+FRAME_NAME = re.compile(r"\d{4,}\.png")
+OTHER_SUFFIXES = (".avi", ".gif", ".jpeg", ".jpg", ".mkv", ".mov", ".png", ".webm", ".webp")
 
 
 def render(
@@ -34,7 +41,9 @@ def render(
     orbit: Annotated[
         int | None, typer.Option(help="Draw this many frames around the object (default: 120).")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the square frames in pixels.")] = 512,
+    size: Annotated[
+        int, typer.Option(help="Longer side of the frames in pixels; an orbit's are square.")
+    ] = 512,
     antialiased: Annotated[
         bool, typer.Option("--antialiased", help="Compensate the low-pass filter.")
     ] = False,
@@ -50,11 +59,12 @@ def render(
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
     from geolrm.engine.captures import load_capture
-    from geolrm.engine.gaussians import Gaussians
+    from geolrm.engine.formats.splat_files import load, suffix_of
     from geolrm.engine.pictures import to_bytes
     from geolrm.engine.rendering import Renders
     from geolrm.engine.rendering import render as draw
 
+    suffix_of(splats)
     if cameras is not None and orbit is not None:
         raise InputError("--cameras and --orbit were both given; choose one")
     if not 1 <= size <= LARGEST_SIZE:
@@ -63,20 +73,34 @@ def render(
         raise InputError(f"--backend is {backend!r}; it must be cpu or cuda")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
-    if cameras is not None:
-        capture = load_capture(cameras, remove_background=remove_background, fit=fit)
-        path = capture.cameras
-    else:
-        path = orbit_cameras(120 if orbit is None else orbit)
-    gaussians = Gaussians.load(splats)
-    images = Renders.empty(1, (size, size))
+    path = None if cameras is not None else orbit_cameras(120 if orbit is None else orbit)
+    check_output(output, size)
+    video = is_video(output)
+    with steps(not as_json) as step:
+        step("reading")
+        gaussians = load(splats)
+        if path is None:
+            assert cameras is not None
+            capture = load_capture(cameras, remove_background=remove_background, fit=fit)
+            path, sizes = capture.cameras, frame_sizes(capture, size, even=video)
+        else:
+            sizes = [(size, size)] * len(path)
+    if video and len(set(sizes)) > 1:
+        raise InputError(
+            f"{str(cameras)!r} has images of different shapes, and a video has one; name a folder "
+            "for PNG frames"
+        )
+    warn_if_empty(gaussians, splats, "the frames are white")
 
     def frames() -> Iterator["NDArray[np.uint8]"]:
-        for index in range(len(path)):
+        images = Renders.empty(1, sizes[0])
+        for index, frame_size in enumerate(sizes):
+            if images.alpha.shape[1:] != frame_size[::-1]:
+                images = Renders.empty(1, frame_size)
             draw(
                 gaussians,
                 path[[index]],
-                (size, size),
+                frame_size,
                 antialiased=antialiased,
                 threads=threads,
                 out=images,
@@ -85,9 +109,9 @@ def render(
             )
             yield to_bytes(images.rgb[0])
 
-    with progress_bar("rendering", len(path)) as advance:
-        if output.suffix.lower() == ".mp4":
-            write_video(output, frames(), size, advance)
+    with progress_bar("rendering", len(path), not as_json) as advance:
+        if video:
+            write_video(output, frames(), sizes[0], advance)
         else:
             write_frames(output, frames(), advance)
     if as_json:
@@ -96,7 +120,41 @@ def render(
              "output": str(output)}
         )  # fmt: skip
         return
-    print(f"{len(path)} frames of {len(gaussians):,} Gaussians -> {output}")
+    print(f"{counted(len(path), 'frame')} of {counted(len(gaussians), 'Gaussian')} -> {output}")
+
+
+def is_video(output: Path) -> bool:
+    """Whether the frames go into one file."""
+    return output.suffix.lower() == VIDEO_SUFFIX
+
+
+def check_output(output: Path, size: int) -> None:
+    """Refuse before the work what could not be written."""
+    from geolrm.engine.atomic import check_writable
+
+    if is_video(output):
+        require_pyav()
+        if size % 2:
+            raise InputError(f"--size is {size}; video frames need an even number of pixels")
+        if output.is_dir():
+            raise InputError(f"output {str(output)!r} is a folder; name a .mp4 file in it")
+        return check_writable(output)
+    if output.suffix.lower() in OTHER_SUFFIXES and not output.is_dir():
+        raise InputError(f"output is {str(output)!r}; name a folder for PNG frames or a .mp4 file")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{str(output)!r} is a file; name a folder or a .mp4 file")
+    return check_writable(output / "0000.png")
+
+
+def frame_sizes(capture: "Capture", size: int, *, even: bool) -> list[Size]:
+    """Of the shape of each image, with ``size`` pixels along the longer side."""
+    found = []
+    for image in capture.images:
+        height, width = image.shape[:2]
+        sides = [size * side / max(width, height) for side in (width, height)]
+        step = 2 if even else 1
+        found.append(tuple(max(step, step * round(side / step)) for side in sides))
+    return found
 
 
 def orbit_cameras(count: int) -> "Cameras":
@@ -117,20 +175,24 @@ def write_frames(
     """PNG files 0000.png onwards."""
     from geolrm.engine.pictures import save_picture
 
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is a file; name a folder or a .mp4 file")
+    written = set()
     for index, frame in enumerate(frames):
-        save_picture(frame, folder / f"{index:04d}.png")
+        name = f"{index:04d}.png"
+        save_picture(frame, folder / name)
+        written.add(name)
         advance()
+    older = {path.name for path in folder.iterdir() if FRAME_NAME.fullmatch(path.name)} - written
+    if older:
+        warnings.warn(
+            f"{str(folder)!r} also holds {counted(len(older), 'frame')} of an earlier run, such as "
+            f"{max(older)}",
+            stacklevel=2,
+        )
 
 
-def write_video(
-    path: Path, frames: Iterable["NDArray[np.uint8]"], size: int, advance: Callable[[], None]
-) -> None:
-    """An H.264 file through PyAV."""
+def require_pyav() -> None:
+    """Refuse in one sentence when the extra is not installed."""
     import importlib.metadata
-
-    from geolrm.engine.atomic import atomic_file
 
     try:
         importlib.metadata.version("av")
@@ -139,27 +201,22 @@ def write_video(
             "writing .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or "
             "name a folder for PNG frames"
         ) from error
+
+
+def write_video(
+    path: Path, frames: Iterable["NDArray[np.uint8]"], size: Size, advance: Callable[[], None]
+) -> None:
+    """An H.264 file through PyAV; both sides are even."""
+    from geolrm.engine.atomic import atomic_file
+
+    require_pyav()
     import av
 
-    if size % 2:
-        raise InputError(f"--size is {size}; video frames need an even number of pixels")
     with atomic_file(path) as file, av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
-        stream.width = stream.height = size
+        stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             advance()
         container.mux(stream.encode())
-
-
-@contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import fail, one_sentence_errors, show_warnings
+from geolrm.commands.console import Version, fail, one_sentence_errors, show_warnings
 from geolrm.engine.errors import InputError
 
 OUT_OF_MEMORY = "use fewer --processes or --views"
@@ -89,6 +89,10 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Stop after so long, resumable.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 120.0,
     picture_steps: Annotated[int, typer.Option(help="Between two sample pictures.")] = 200,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable output; the steps go to stderr.")
+    ] = False,
+    version: Version = False,
 ) -> None:
     """Train, going on from the run folder's last checkpoint if it has one.
 
@@ -147,5 +151,6 @@ def train(
             workers=workers,
             cache=cache,
             intervals=Intervals(checkpoint_seconds, picture_steps),
+            as_json=as_json,
         )
     )

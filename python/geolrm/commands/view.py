@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import print_json, steps
+from geolrm.commands.console import counted, print_json, steps, warn_if_empty
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def view(
         if cameras is not None:
             capture = load_capture(cameras, remove_background=remove_background, fit=fit)
             exhibit = replace(exhibit, views=InputViews.from_capture(capture))
+        warn_if_empty(exhibit.gaussians, source, "the page shows none")
         step("writing")
         size = write_page(exhibit, page, up=up)  # pyright: ignore[reportArgumentType]
     count, views = len(exhibit.gaussians), len(exhibit.views or ())
@@ -71,8 +72,10 @@ def view(
              "bytes": size}
         )  # fmt: skip
         return
-    print(f"{count:,} Gaussians, {views} views -> {page} ({size / 1e6:.1f} MB); open it in a "
-          "browser")  # fmt: skip
+    print(
+        f"{counted(count, 'Gaussian')}, {counted(views, 'view')} -> {page} "
+        f"({size / 1e6:.1f} MB); open it in a browser"
+    )
 
 
 def check_page_name(path: Path) -> None:
@@ -92,6 +95,4 @@ def read_exhibit(source: Path, title: str | None) -> "Exhibit":
         exhibit = load_scene(source)
     else:
         exhibit = Exhibit(source.stem, Gaussians.load(source))
-    if title is not None:
-        exhibit = replace(exhibit, title=title)
-    return exhibit
+    return exhibit if title is None else replace(exhibit, title=title)

@@ -106,9 +106,11 @@ def describe(exhibit: Exhibit, up: Up, splat_bytes: int) -> dict[str, Any]:
 
 def caption(exhibit: Exhibit) -> str:
     """One line under the title."""
-    text = f"{len(exhibit.gaussians):,} Gaussians"
+    count = len(exhibit.gaussians)
+    text = f"{count:,} Gaussian{'' if count == 1 else 's'}"
     if exhibit.views is not None and exhibit.anchors is not None:
-        text += f" from {len(exhibit.views)} views"
+        views = len(exhibit.views)
+        text += f" from {views} view{'' if views == 1 else 's'}"
     if "total" in exhibit.timings:
         text += f" in {exhibit.timings['total']:.2f} s"
     return text

@@ -1,0 +1,108 @@
+"""Meshes as files: GLB, PLY and OBJ, with vertex colours that need no light.
+
+Colours already hold the light of the pictures. glTF states them in linear light, PLY and OBJ as the
+sRGB values that their readers expect. GLB and OBJ are y up, as programs take them to be; a PLY is z
+up, like one of splats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.errors import InputError
+from geolrm.engine.formats import glb
+from geolrm.engine.formats.orientation import Z_UP_TO_Y_UP
+from geolrm.engine.meshing.mesh import Mesh
+
+UNLIT = "KHR_materials_unlit"
+CORNER = np.dtype([("place", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 3)])
+TRIANGLE = np.dtype([("corners", "u1"), ("indices", "<i4", 3)])
+PLY_NAMES = [*(f"float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
+             *(f"uchar {name}" for name in ("red", "green", "blue"))]  # fmt: skip
+
+
+def suffix_of(path: str | Path) -> str:
+    """The suffix of a mesh file, or one sentence with those that are written."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITERS:
+        raise InputError(f"{str(path)!r} is no mesh file; the file name must end in {SUFFIXES}")
+    return suffix
+
+
+def encode(mesh: Mesh, suffix: str) -> bytes:
+    """The bytes of a file with this suffix.
+
+    Raises:
+        InputError: There are no triangles.
+    """
+    if not len(mesh.faces):
+        raise InputError("the mesh has no triangles; there is nothing to write")
+    return WRITERS[suffix](mesh)
+
+
+def _glb(mesh: Mesh) -> bytes:
+    turn = Z_UP_TO_Y_UP.T.astype(np.float32)
+    buffer = glb.Buffer()
+    alpha = np.ones((len(mesh.colors), 1))
+    light = np.concatenate([linear(mesh.colors), alpha], axis=1)
+    attributes = {
+        "POSITION": buffer.add(mesh.vertices @ turn, "VEC3", bounds=True),
+        "NORMAL": buffer.add(mesh.normals @ turn, "VEC3"),
+        "COLOR_0": buffer.add(np.rint(light * 65535).astype("<u2"), "VEC4", normalized=True),
+    }
+    corners = buffer.add(mesh.faces.reshape(-1).astype("<u4"), "SCALAR", target=glb.TRIANGLES)
+    primitive = {"attributes": attributes, "indices": corners, "material": 0}
+    surface = {"metallicFactor": 0, "roughnessFactor": 1}
+    material = {
+        "pbrMetallicRoughness": surface,
+        "doubleSided": True,
+        "extensions": {UNLIT: {}},
+    }
+    return buffer.file({
+        "extensionsUsed": [UNLIT],
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [primitive]}],
+        "materials": [material],
+    })  # fmt: skip
+
+
+def _ply(mesh: Mesh) -> bytes:
+    corners = np.empty(len(mesh.vertices), CORNER)
+    corners["place"], corners["normal"] = mesh.vertices, mesh.normals
+    corners["color"] = np.rint(mesh.colors.clip(0, 1) * 255)
+    triangles = np.empty(len(mesh.faces), TRIANGLE)
+    triangles["corners"], triangles["indices"] = 3, mesh.faces
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(corners)}"]
+    header += [f"property {name}" for name in PLY_NAMES]
+    header += [f"element face {len(triangles)}", "property list uchar int vertex_indices"]
+    return "\n".join([*header, "end_header", ""]).encode() + corners.tobytes() + triangles.tobytes()
+
+
+def _obj(mesh: Mesh) -> bytes:
+    """Colours follow the position, as MeshLab, Blender and Open3D read them."""
+    turn = Z_UP_TO_Y_UP.T.astype(np.float32)
+    corners = np.hstack([mesh.vertices @ turn, mesh.colors.clip(0, 1)])
+    lines = ["# geolrm, y up"]
+    corner = "v {:.6g} {:.6g} {:.6g} {:.4g} {:.4g} {:.4g}"
+    lines += [corner.format(*row) for row in corners.tolist()]
+    lines += ["vn {:.4g} {:.4g} {:.4g}".format(*row) for row in (mesh.normals @ turn).tolist()]
+    lines += [
+        f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (mesh.faces.astype(np.int64) + 1).tolist()
+    ]
+    return "\n".join([*lines, ""]).encode()
+
+
+WRITERS: dict[str, Callable[[Mesh], bytes]] = {".glb": _glb, ".ply": _ply, ".obj": _obj}
+SUFFIXES = ", ".join(WRITERS)
+
+
+def linear(colors: NDArray) -> NDArray[np.float64]:
+    """Linear light of sRGB values in [0, 1], as glTF states vertex colours."""
+    srgb = colors.astype(np.float64).clip(0, 1)
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
