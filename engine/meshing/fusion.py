@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,8 +158,9 @@ def empty_field(gaussians: Gaussians, size: int) -> Field:
     occupied[tuple((np.rint(gaussians.means[seen] / voxel).astype(int) - low).T)] = True
     for axis in range(3):
         occupied = maximum_filter1d(occupied, 2 * margin + 1, axis=axis, mode="constant")
-    grid = np.ogrid[tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))]
-    occupied &= sum(axis**2 for axis in grid) <= (reach(gaussians) / voxel) ** 2
+    x, y, z = np.ogrid[tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))]
+    within: NDArray[np.bool_] = x * x + y * y + z * z <= (reach(gaussians) / voxel) ** 2
+    occupied &= within
     near = np.flatnonzero(occupied)
     count = len(near)
     zeros = np.zeros
@@ -248,7 +250,8 @@ def _with_hollows(field: Field, mean: NDArray) -> NDArray[np.float32]:
     from scipy.ndimage import label
 
     volume = field.dense(mean, np.nan)
-    pieces, count = label(np.isnan(volume))
+    found: Any = label(np.isnan(volume))
+    pieces, count = found
     walls = [np.take(pieces, side, axis) for axis in range(3) for side in (0, -1)]
     outside = np.zeros(count + 1, np.bool_)
     for wall in walls:
@@ -263,7 +266,7 @@ def _interpolated(sums: NDArray, weights: NDArray, places: NDArray) -> NDArray[n
 
     Where none of them has a colour, that of the nearest place which has one.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     low = np.floor(places).astype(int)
     part = places - low
@@ -276,7 +279,7 @@ def _interpolated(sums: NDArray, weights: NDArray, places: NDArray) -> NDArray[n
     known = weight > LEAST_COLOR
     color[known] /= weight[known, None]
     if known.any() and not known.all():
-        nearest = cKDTree(places[known]).query(places[~known])[1]
+        nearest = KDTree(places[known]).query(places[~known])[1]
         color[~known] = color[known][nearest]
     return color.clip(0, 1).astype(np.float32)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from glb_parsing import parse
 from samples import COUNT, random_gaussians
 
 from geolrm import Gaussians
@@ -131,10 +132,36 @@ def test_files_of_the_other_program_are_read(oracle, tmp_path, suffix, options, 
     np.testing.assert_allclose(read.quats * signs, scene.quats, atol=3e-3)
 
 
-def test_a_glb_of_the_other_program_is_read(oracle, tmp_path):
-    scene = random_gaussians(4)
+@pytest.mark.parametrize("sh", [None, 4, 9, 16])
+def test_the_glb_of_the_other_program_is_the_same(oracle, tmp_path, sh):
+    """It reads no GLB, but writes it: the same attributes, types and values."""
+    scene = random_gaussians(sh)
     scene.save(tmp_path / "a.ply", up="y")
-    oracle(tmp_path / "a.ply", tmp_path / "b.glb")
-    read = Gaussians.load(tmp_path / "b.glb")
+    oracle(tmp_path / "a.ply", tmp_path / "theirs.glb")
+    scene.save(tmp_path / "ours.glb")
+    (theirs, their_array), (ours, our_array) = (
+        parse((tmp_path / f"{name}.glb").read_bytes()) for name in ("theirs", "ours")
+    )
+    found = [document["meshes"][0]["primitives"][0] for document in (theirs, ours)]
+    assert found[0]["mode"] == found[1]["mode"] == 0
+    name = "KHR_gaussian_splatting"
+    assert name in theirs["extensionsUsed"] and name in ours["extensionsUsed"]
+    settings = [primitive["extensions"][name] for primitive in found]
+    for key in ("kernel", "colorSpace"):
+        assert settings[0][key] == settings[1][key]
+    required = set(found[1]["attributes"])
+    assert required <= set(found[0]["attributes"]) <= required | {"COLOR_0"}
+    for key, index in found[1]["attributes"].items():
+        here, there = (d["accessors"] for d in (ours, theirs))
+        their_index = found[0]["attributes"][key]
+        for field in ("type", "componentType", "count"):
+            assert here[index][field] == there[their_index][field]
+        if key.endswith((":SCALE", ":OPACITY", "DEGREE_0_COEF_0")):  # what no turn changes
+            np.testing.assert_allclose(
+                our_array(index), their_array(their_index), rtol=1e-4, atol=1e-5
+            )
+    read = Gaussians.load(tmp_path / "theirs.glb")
     np.testing.assert_allclose(read.opacities, scene.opacities, atol=1e-5)
     np.testing.assert_allclose(read.scales, scene.scales, rtol=1e-4)
+    # It takes the numbers of a PLY for y down, and so turns them by half a turn about their z.
+    np.testing.assert_allclose(read.means, scene.means * (-1, 1, -1), atol=1e-6)
