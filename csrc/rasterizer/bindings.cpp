@@ -3,63 +3,19 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <array>
 #include <chrono>
-#include <cstring>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "bind_arguments.h"
 #include "cpu_features.h"
 #include "rasterizer.h"
-#include "thread_pool.h"
 #include "view.h"
 
 namespace py = pybind11;
 
 namespace geolrm::raster {
 namespace {
-
-std::string shape_of(const py::array& a) {
-  std::ostringstream text;
-  text << "[";
-  for (py::ssize_t i = 0; i < a.ndim(); ++i) text << (i ? ", " : "") << a.shape(i);
-  text << "]";
-  return text.str();
-}
-
-// A C-contiguous float32 array of the shape, -1 for any length; no silent copy or cast.
-const float* require(const py::array& a, const char* name, std::vector<py::ssize_t> shape) {
-  bool fits = a.ndim() == static_cast<py::ssize_t>(shape.size());
-  std::ostringstream wanted;
-  wanted << "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    wanted << (i ? ", " : "") << (shape[i] < 0 ? std::string("N") : std::to_string(shape[i]));
-    fits = fits && (shape[i] < 0 || a.shape(static_cast<py::ssize_t>(i)) == shape[i]);
-  }
-  wanted << "]";
-  if (!fits) {
-    throw py::value_error(std::string(name) + " has shape " + shape_of(a) + "; it must be " +
-                          wanted.str());
-  }
-  if (!py::isinstance<py::array_t<float>>(a)) {
-    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(a.dtype())) +
-                         "; it must be float32. Convert it with astype(numpy.float32)");
-  }
-  if (!(a.flags() & py::array::c_style)) {
-    throw py::value_error(std::string(name) +
-                          " is not contiguous; pass it through numpy.ascontiguousarray first");
-  }
-  return static_cast<const float*>(a.data());
-}
-
-float* require_output(py::array& a, const char* name, std::vector<py::ssize_t> shape) {
-  require(a, name, std::move(shape));
-  if (!a.writeable()) {
-    throw py::value_error(std::string(name) + " is read-only; pass an array that can be written");
-  }
-  return static_cast<float*>(a.mutable_data());
-}
 
 // A model with the arrays it reads from kept alive, and the buffers of its frames.
 struct BoundModel {
@@ -121,73 +77,6 @@ bool interrupted(void* context) {
   cancel.last = now;
   py::gil_scoped_acquire acquire;
   return PyErr_CheckSignals() != 0;
-}
-
-using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
-std::vector<Camera> cameras_of(const Doubles& w2c, const Doubles& intrinsics) {
-  if (w2c.ndim() != 3 || w2c.shape(1) != 4 || w2c.shape(2) != 4) {
-    throw py::value_error("w2c has shape " + shape_of(w2c) + "; it must be [V, 4, 4]");
-  }
-  const py::ssize_t views = w2c.shape(0);
-  if (intrinsics.ndim() != 3 || intrinsics.shape(0) != views || intrinsics.shape(1) != 3 ||
-      intrinsics.shape(2) != 3) {
-    throw py::value_error("intrinsics has shape " + shape_of(intrinsics) + "; it must be [" +
-                          std::to_string(views) + ", 3, 3], one for each w2c");
-  }
-  std::vector<Camera> cameras(views);
-  for (py::ssize_t v = 0; v < views; ++v) {
-    const double* m = w2c.data(v, 0, 0);
-    const double* k = intrinsics.data(v, 0, 0);
-    Camera& camera = cameras[v];
-    for (int row = 0; row < 3; ++row) {
-      for (int column = 0; column < 3; ++column) {
-        camera.rotation[3 * row + column] = m[4 * row + column];
-      }
-      camera.translation[row] = m[4 * row + 3];
-    }
-    camera.fx = k[0];
-    camera.fy = k[4];
-    camera.cx = k[2];
-    camera.cy = k[5];
-  }
-  return cameras;
-}
-
-#include "arithmetic/splat_view.h"
-
-// What the GPU's kernels read of cameras: [V, kViewNumbers], after the same checks as for the CPU.
-py::array_t<double> view_rows(const Doubles& w2c, const Doubles& intrinsics, int width, int height,
-                              const Parameters& parameters) {
-  check_parameters(parameters);
-  const std::vector<Camera> cameras = cameras_of(w2c, intrinsics);
-  py::array_t<double> rows({static_cast<py::ssize_t>(cameras.size()), py::ssize_t{kViewNumbers}});
-  for (size_t v = 0; v < cameras.size(); ++v) {
-    const View view = make_view(cameras[v], {width, height}, parameters, 32);
-    const Camera& c = view.camera;
-    SplatView out;
-    for (int k = 0; k < 9; ++k) out.rotation[k] = c.rotation[k];
-    for (int k = 0; k < 3; ++k) {
-      out.translation[k] = c.translation[k];
-      out.centre[k] = view.centre[k];
-      out.background[k] = parameters.background[k];
-    }
-    const double focal[2] = {c.fx, c.fy}, principal[2] = {c.cx, c.cy};
-    for (int k = 0; k < 2; ++k) {
-      out.focal[k] = focal[k];
-      out.principal[k] = principal[k];
-      out.clip_low[k] = view.clip_low[k];
-      out.clip_high[k] = view.clip_high[k];
-    }
-    out.near_plane = parameters.near_plane;
-    out.eps2d = parameters.eps2d;
-    out.antialiased = parameters.antialiased ? 1.0 : 0.0;
-    out.alpha_max = parameters.alpha_max;
-    out.log2_inv_alpha_min = view.log2_inv_alpha_min;
-    out.transmittance_limit = view.transmittance_limit;
-    std::memcpy(rows.mutable_data(static_cast<py::ssize_t>(v), 0), &out, sizeof(out));
-  }
-  return rows;
 }
 
 py::dict stats_dict(const FrameStats& s) {
@@ -312,30 +201,7 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
 }  // namespace
 
 void bind(py::module_& module) {
-  py::class_<Parameters>(module, "RasterParameters", "Every number of the splatting mathematics.")
-      .def(py::init([](std::array<float, 3> background, double near_plane, double eps2d,
-                       double alpha_max, bool antialiased, double alpha_min,
-                       double transmittance_min, double clip_margin) {
-             Parameters p;
-             for (int k = 0; k < 3; ++k) p.background[k] = background[k];
-             p.near_plane = near_plane;
-             p.eps2d = eps2d;
-             p.alpha_max = alpha_max;
-             p.antialiased = antialiased;
-             p.alpha_min = alpha_min;
-             p.transmittance_min = transmittance_min;
-             p.clip_margin = clip_margin;
-             check_parameters(p);
-             return p;
-           }),
-           py::kw_only(), py::arg("background") = std::array<float, 3>{1, 1, 1},
-           py::arg("near") = 0.01, py::arg("eps2d") = 0.3, py::arg("alpha_max") = 0.99,
-           py::arg("antialiased") = false, py::arg("alpha_min") = 1.0 / 255.0,
-           py::arg("transmittance_min") = 1e-4, py::arg("clip_margin") = 0.3);
-
-  module.def("raster_views", &view_rows, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
-             py::arg("height"), py::arg("parameters"),
-             "Checks V cameras; what the GPU's kernels read of them, [V, 32] float64.");
+  bind_parameters(module);
 
   py::class_<BoundModel>(module, "SplatModel",
                          "Checked and packed splats, reused over frames. Float32, contiguous.")

@@ -4,6 +4,7 @@
 
 namespace geolrm::raster {
 
-void bind(pybind11::module_& module);
+void bind(pybind11::module_& module);             // SplatModel, and the rest
+void bind_parameters(pybind11::module_& module);  // RasterParameters, raster_views
 
 }  // namespace geolrm::raster

@@ -38,13 +38,17 @@ alignas(64) constexpr float kLaneX[kLanes] = {0.5f, 1.5f, 2.5f, 3.5f, 0.5f, 1.5f
 alignas(64) constexpr float kLaneY[kLanes] = {0.5f, 0.5f, 0.5f, 0.5f, 1.5f, 1.5f, 1.5f, 1.5f,
                                               2.5f, 2.5f, 2.5f, 2.5f, 3.5f, 3.5f, 3.5f, 3.5f};
 
-// Alpha of a record at the block's pixels, 0 where it is below the minimum.
+// Log2 of a record's alpha at the block's pixels, before it is clamped.
+inline Floats log2_alpha_at(const Record& s, const Floats& x, const Floats& y) {
+  const Floats u = fma(splat(s.a), x, fma(splat(s.b), y, splat(s.u0)));
+  const Floats v = fma(splat(s.c), y, splat(s.v0));
+  return fnma(v, v, fnma(u, u, splat(s.log2_opacity)));
+}
+
+// Alpha, 0 where it is below the minimum.
 inline Floats alpha_at(const Record& s, const Floats& x, const Floats& y,
                        const BlendLimits& limits) {
-  const Floats dx = sub(x, splat(s.mean_x)), dy = sub(y, splat(s.mean_y));
-  const Floats u = fma(splat(s.a), dx, mul(splat(s.b), dy));
-  const Floats v = mul(splat(s.c), dy);
-  const Floats e = fnma(v, v, fnma(u, u, splat(s.log2_opacity)));
+  const Floats e = log2_alpha_at(s, x, y);
   const Mask inside = at_least(e, splat(limits.log2_alpha_min));
   return keep(inside, min(exp2(e), splat(limits.alpha_max)));
 }
@@ -83,7 +87,7 @@ inline Floats settle(const Floats& running, const Floats& next, int record, cons
   return load(after);
 }
 
-// Composites the records in `mask` at the pixels from (x0, y0), px from the corner of the records'
+// Composites the records in `mask` at the pixels from (x0, y0), px from the middle of the records'
 // cell. A finished pixel's running product stays at or below the limit, as it only falls: that
 // alone keeps later splats out, with no mask to carry along.
 template <bool kCull, bool kDouble>

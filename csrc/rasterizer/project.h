@@ -18,13 +18,13 @@ inline float abs(float x) { return std::fabs(x); }
 #include "arithmetic/splat_projection.h"
 
 struct alignas(64) Projection {
-  float mean_x[kLanes], mean_y[kLanes];  // px from the corner of a cell: more bits of the fraction
-  float a[kLanes], b[kLanes], c[kLanes];
+  float mean_x[kLanes], mean_y[kLanes];  // px from the middle of a cell: more bits of the fraction
+  float a[kLanes], b[kLanes], c[kLanes], u0[kLanes], v0[kLanes];
   float log2_opacity[kLanes], depth[kLanes];
   float reach[kLanes];  // largest (a dx + b dy)^2 + (c dy)^2 of the support; negative: not drawn
 };
 
-// Steps 1 to 3 of the mathematics for `count` <= 16 splats; `cell`: its corner in px.
+// Steps 1 to 3 of the mathematics for `count` <= 16 splats; `cell`: its middle in px.
 inline void project(const PackedSplat* packed, const uint32_t* ids, int count, const View& view,
                     const Parameters& parameters, const double* cell, Projection& out) {
   alignas(64) float mean[3][kLanes], axes[9][kLanes];
@@ -59,11 +59,16 @@ inline void project(const PackedSplat* packed, const uint32_t* ids, int count, c
     const ConicFactor<double> factor = conic_factor(spread, eps);
     before[i] = spread.determinant;
     after[i] = factor.after;
-    out.mean_x[i] = static_cast<float>(fx * u + cx);
-    out.mean_y[i] = static_cast<float>(fy * v + cy);
-    out.a[i] = static_cast<float>(factor.a);
-    out.b[i] = static_cast<float>(factor.b);
-    out.c[i] = static_cast<float>(factor.c);
+    const double mean_x = fx * u + cx, mean_y = fy * v + cy;
+    const float a = static_cast<float>(factor.a), b = static_cast<float>(factor.b);
+    const float c = static_cast<float>(factor.c);
+    out.mean_x[i] = static_cast<float>(mean_x);
+    out.mean_y[i] = static_cast<float>(mean_y);
+    out.a[i] = a;
+    out.b[i] = b;
+    out.c[i] = c;
+    out.u0[i] = static_cast<float>(-(a * mean_x + b * mean_y));
+    out.v0[i] = static_cast<float>(-c * mean_y);
     out.depth[i] = static_cast<float>(cam_z);
   }
   if (parameters.antialiased) {
@@ -107,6 +112,8 @@ inline Record record_of(const Projection& p, int lane, const SplatModel& model, 
   record.mean_x = p.mean_x[lane];
   record.mean_y = p.mean_y[lane];
   record.a = p.a[lane];
+  record.u0 = p.u0[lane];
+  record.v0 = p.v0[lane];
   record.b = p.b[lane];
   record.c = p.c[lane];
   record.log2_opacity = p.log2_opacity[lane];

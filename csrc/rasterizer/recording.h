@@ -7,16 +7,18 @@
 
 namespace geolrm::raster {
 
-// What blending reads: log2 alpha = log2_opacity - (a dx + b dy)^2 - (c dy)^2, with (a, b; 0, c)
-// the Cholesky factor of the conic over 2 ln 2. The factor never goes negative, and its rounding
-// error grows with a needle's aspect ratio, not with the square of it.
+// What blending reads: log2 alpha = log2_opacity - u^2 - v^2 with u = a x + b y + u0, v = c y + v0
+// at (x, y) px from the middle of the 64-px cell that the tile lies in. (a, b; 0, c) is the
+// Cholesky factor of the conic over 2 ln 2: u and v never go negative in sum, and their rounding
+// error grows with a needle's aspect ratio, not with the square of it, nor with the way to the
+// needle's middle.
 struct Record {
-  float mean_x, mean_y;  // px from the corner of the 64-px cell that the tile lies in
   float a, b, c;
+  float u0, v0;
   float log2_opacity;
   float depth;
   float color[3];
-  float pad[2];
+  float mean_x, mean_y;  // px from the middle of the cell
 };
 static_assert(sizeof(Record) == 48, "records are read by broadcast");
 

@@ -55,6 +55,9 @@ inline void prefetch(const void* address) {
 #endif
 }
 
+// Px from the middle of the cell that a pixel lies in, along one axis.
+inline float from_middle(int pixel) { return static_cast<float>(pixel % kCell - kCell / 2); }
+
 // Projects the pending splats and finds which of them touch each unfinished block; `touched` gets
 // the blocks with any.
 inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
@@ -62,8 +65,7 @@ inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* tou
   const View& view = *task.view;
   const int first_x = task.tile_x * view.tile_blocks * kBlock;
   const int first_y = task.tile_y * view.tile_blocks * kBlock;
-  const float tile_x = static_cast<float>(first_x % kCell);
-  const float tile_y = static_cast<float>(first_y % kCell);
+  const float tile_x = from_middle(first_x), tile_y = from_middle(first_y);
   const double cell[2] = {double(first_x) - tile_x, double(first_y) - tile_y};
   uint64_t alive[4];
   std::memcpy(alive, s.tile->alive.rows, sizeof(alive));
@@ -99,16 +101,15 @@ GEOLRM_NOINLINE void blend_batch(const TileTask& task, Scratch& s, const uint64_
   const View& view = *task.view;
   const int first_x = task.tile_x * view.tile_blocks * kBlock;
   const int first_y = task.tile_y * view.tile_blocks * kBlock;
-  const float cell_x = static_cast<float>(first_x % kCell);
-  const float cell_y = static_cast<float>(first_y % kCell);
+  const float tile_x = from_middle(first_x), tile_y = from_middle(first_y);
   bool changed = false;
   for (int w = 0; w < 4; ++w) {
     for (uint64_t bits = touched[w]; bits; bits &= bits - 1) {
       const int block = 64 * w + lowest_bit(bits);
       const int column = block % kMaxTileBlocks, row = block / kMaxTileBlocks;
       if (task.timed) clock.block_pairs += count_bits(s.masks[block]);
-      const float x0 = cell_x + static_cast<float>(column * kBlock);
-      const float y0 = cell_y + static_cast<float>(row * kBlock);
+      const float x0 = tile_x + static_cast<float>(column * kBlock);
+      const float y0 = tile_y + static_cast<float>(row * kBlock);
       BlockState& state = s.tile->blocks[block];
       BlockFate fate =
           blend_block<kCull, false>(state, s.records, s.masks[block], x0, y0, nullptr, limits);

@@ -70,9 +70,9 @@ inline void trace_batch(const TileTask& task, Scratch& s, int count, const uint6
       recording.segments[segment] = {first, entries, last_segment[block]};
       last_segment[block] = static_cast<int32_t>(segment);
       const int x = (first_x + column) * kBlock, y = (first_y + row) * kBlock;
-      const bool alive = trace_block(s.tile->blocks[block], s.records, s.masks[block], seen[block],
-                                     static_cast<float>(x % kCell), static_cast<float>(y % kCell),
-                                     {&s.exact, s.pending, x, y}, limits);
+      const bool alive =
+          trace_block(s.tile->blocks[block], s.records, s.masks[block], seen[block], from_middle(x),
+                      from_middle(y), {&s.exact, s.pending, x, y}, limits);
       seen[block] += static_cast<float>(entries);
       if (!alive) {
         s.tile->alive.rows[row] = static_cast<uint16_t>(s.tile->alive.rows[row] & ~(1u << column));
@@ -126,9 +126,7 @@ inline void gradients_of_block(const BlockState& state, const BlockGradients& g,
       const Mask counted = greater(last, at);
       if (!any(counted)) continue;
       const Floats dx = sub(x, splat(s.mean_x)), dy = sub(y, splat(s.mean_y));
-      const Floats u = fma(splat(s.a), dx, mul(splat(s.b), dy));
-      const Floats v = mul(splat(s.c), dy);
-      const Floats e = fnma(v, v, fnma(u, u, splat(s.log2_opacity)));
+      const Floats e = log2_alpha_at(s, x, y);
       const Mask inside = both(counted, at_least(e, splat(limits.log2_alpha_min)));
       const Floats raw = exp2(e), most = splat(limits.alpha_max);
       const Floats alpha = keep(inside, min(raw, most));
@@ -182,8 +180,8 @@ inline void trace_tile(const TileTask& task, const ImageGradients& gradients, Sc
     const int y0 = (first_y + block / kMaxTileBlocks) * kBlock;
     const BlockGradients g = load_gradients(gradients, task.view->size, x0, y0);
     gradients_of_block(s.tile->blocks[block], g, last_segment[block], seen[block],
-                       task.parameters->background, recording, static_cast<float>(x0 % kCell),
-                       static_cast<float>(y0 % kCell), limits);
+                       task.parameters->background, recording, from_middle(x0), from_middle(y0),
+                       limits);
   }
   recording.reserve_out();
   for (int64_t i = 0; i < recording.record_count; ++i) {

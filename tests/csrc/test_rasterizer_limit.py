@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
-from csrc.scenes import Scene, draw, truth
+from csrc.scenes import Scene, assert_close, camera, cloud, draw, truth
 from csrc.test_rasterizer import ISAS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reference.rasterizer import Parameters, project
 
 from geolrm import _C
@@ -59,34 +61,39 @@ def test_the_largest_difference_at_the_limit(alpha_max):
         assert 0.1 < added.mean() < 0.9  # both fates: the second splat is added, or it is not
 
 
+def left_behind(scene: Scene, cam, size, p: Parameters) -> np.ndarray:
+    """T behind both splats of each pixel in double, over the limit [SIDE, SIDE]."""
+    geometry = [a.astype(np.float64) for a in list(scene.arrays().values())[:4]]
+    s = project(*geometry, *cam, size, p)
+    dx, dy = (np.floor(s.mean) + 0.5 - s.mean).T
+    a, b, c = s.conic.T
+    power = 0.5 * (a * dx**2 + c * dy**2) + b * dx * dy
+    alpha = np.minimum(p.alpha_max, s.opacity * np.exp(-power))
+    left = np.prod((1 - alpha).reshape(2, SIDE * SIDE), 0)
+    return (left / p.transmittance_min).reshape(SIDE, SIDE)
+
+
 def last_splats_near_the_limit(p: Parameters):
     """One of 0.9, then one that leaves 0.001, give or take a thousandth, of what it meets.
 
-    Float loses a few 1e-4 of the latter in 1 - alpha. Returns also T behind both, over the limit.
+    Float loses a few 1e-4 of the latter in 1 - alpha.
     """
     shift, count = 0.0151, SIDE * SIDE
     sigma = shift**2 / p.eps2d
     leaves = 1e-3 * (1 + np.linspace(-1e-3, 1e-3, count))
     opacities = np.float32((1 - leaves) * np.exp(sigma))
-    scene, cam, size = two_a_pixel(np.full(count, 0.9), opacities, shift)
-    geometry = [a.astype(np.float64) for a in list(scene.arrays().values())[:4]]
-    s = project(*geometry, *cam, size, p)
-    middle = np.floor(s.mean) + 0.5
-    dx, dy = (middle - s.mean).T
-    a, b, c = s.conic.T
-    power = 0.5 * (a * dx**2 + c * dy**2) + b * dx * dy
-    alpha = np.minimum(p.alpha_max, s.opacity * np.exp(-power))
-    left = np.prod((1 - alpha).reshape(2, count), 0) / p.transmittance_min
-    return scene, cam, size, left.reshape(SIDE, SIDE)
+    return two_a_pixel(np.full(count, 0.9), opacities, shift)
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_double_decides_where_much_hangs_on_it(isa):
     p = Parameters(alpha_max=0.9995)
-    scene, cam, size, left = last_splats_near_the_limit(p)
+    scene, cam, size = last_splats_near_the_limit(p)
+    left = left_behind(scene, cam, size, p)
     near = np.abs(left - 1) < 5e-4
     assert near.mean() > 0.4
-    decided = np.abs(left - 1) > 2e-5  # closer than this, T before the last splat rounds too
+    decided = np.abs(left - 1) > 1e-9
+    assert decided.mean() > 0.99
     added = left > 1
     assert 0.2 < added[near & decided].mean() < 0.8
     expected = truth(scene, cam, size, p=p)
@@ -108,3 +115,39 @@ def test_double_decides_where_much_hangs_on_it(isa):
     # What these give to the pixels around, and 0.1 more where they are added in the middle.
     np.testing.assert_array_equal((weights > 0.81)[decided], added[decided])
     assert np.ptp(weights[added & decided]) < 1e-3
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_what_lies_in_front_is_taken_in_double_too(isa):
+    """T in front of the last splat is off by some 1e-7 in float: that alone decides here."""
+    p, count = Parameters(alpha_max=0.9995), SIDE * SIDE
+    scene, cam, size = two_a_pixel(np.full(count, 0.95), np.full(count, 0.5))
+    scene.means[:count, :2] += np.float32(0.2 / FOCAL)  # beside the middle: exp is rounded
+    half = left_behind(scene, cam, size, p) * p.transmittance_min
+    scene.opacities[count:] = np.float32(1 - p.transmittance_min * 0.5 / half.ravel())
+    left = left_behind(scene, cam, size, p)
+    added = left > 1
+    assert np.abs(left - 1).max() < 1e-3
+    assert np.sum(np.abs(left - 1) < 2e-6) > 3
+    assert 0.2 < added.mean() < 0.8
+    for options in ({}, {"tile_size": 32}, {"pair_budget": 100}, {"cull": False}):
+        image = draw(scene, cam, size, p=p, isa=isa, **options)
+        got = image.alpha[0][np.ix_(PIXELS, PIXELS)] > 0.95
+        np.testing.assert_array_equal(got, added)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    count=st.integers(1, 300),
+    seed=st.integers(0, 2**31),
+    low=st.floats(0.005, 0.1),
+    ratio=st.floats(1, 20),
+    transparency=st.floats(1e-4, 0.1),
+    alpha_max=st.sampled_from([0.99, 0.995, 0.999, 0.9999]),
+    isa=st.sampled_from(ISAS),
+)
+def test_nearly_opaque_scenes(count, seed, low, ratio, transparency, alpha_max, isa):
+    scene, size = cloud(count, seed, low=low, high=low * ratio), (120, 90)
+    scene.opacities[:] = 1 - transparency * scene.opacities
+    cam, p = camera(size, radius=1.3), Parameters(alpha_max=alpha_max)
+    assert_close(draw(scene, cam, size, p=p, isa=isa), truth(scene, cam, size, p=p))
