@@ -138,7 +138,6 @@ def describe(
     config = model.config
     grid, scale = config.reconstruction.grid_size, config.reconstruction.xyz_scale
     axis = voxel_axis(grid)
-    packages = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
     return Manifest(
         schema_version=SCHEMA_VERSION,
         geolrm_version=importlib.metadata.version("geolrm"),
@@ -162,10 +161,19 @@ def describe(
             path.name: FileEntry(path.stat().st_size, file_sha256(path))
             for path in sorted(folder.iterdir())
         },
-        versions={name: importlib.metadata.version(name) for name in packages},
+        versions=_versions(),
         refine_steps=options.refine_steps or msgspec.UNSET,
         gpu=part or msgspec.UNSET,
     )
+
+
+def _versions() -> dict[str, str]:
+    """What exported; ONNX Runtime is one of two packages."""
+    found = {}
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def _gpu_part(
