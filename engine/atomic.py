@@ -90,25 +90,33 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     retired = temporary.with_name(temporary.name + ".old")
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                os.chmod(file, 0o666 & ~_umask())
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
-        os.chmod(temporary, 0o777 & ~_umask())
-        _sync_folder(temporary)
-        if path.exists():
-            os.replace(path, retired)
         try:
-            os.replace(temporary, path)
-        except OSError:
-            if retired.exists():
-                os.replace(retired, path)
-            raise
-        _sync_folder(path.parent)
+            _put_in_place(temporary, path, retired)
+        except OSError as error:  # a full disk may say so only now
+            raise InputError(f"cannot write {str(path)!r}: {error_text(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, path: Path, retired: Path) -> None:
+    """Make a written folder durable, and put it where an older one is."""
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            os.chmod(file, 0o666 & ~_umask())
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+    os.chmod(temporary, 0o777 & ~_umask())
+    _sync_folder(temporary)
+    if path.exists():
+        os.replace(path, retired)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        if retired.exists():
+            os.replace(retired, path)
+        raise
+    _sync_folder(path.parent)
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,16 +1,18 @@
 """Export a model to a bundle folder: trace, lower, store, describe, verify."""
 
+import contextlib
 import importlib.metadata
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
 import onnx
 import torch
+from safetensors import SafetensorError
 
-from geolrm.engine.atomic import atomic_folder
+from geolrm.engine.atomic import atomic_folder, error_text
 from geolrm.engine.bundle import file_sha256
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import (
@@ -91,23 +93,35 @@ def write_bundle(
     if gpu_graphs is not None and options.gpu is not None and options.gpu.backend == "cuda":
         models |= gpu_graphs.files
     with atomic_folder(folder) as temporary:
-        progress("writing weights and graphs")
-        complete = not model.config.encoder.batch_norm  # then nothing was folded: a checkpoint
-        extra = weights.parameter_arrays(model, half) if complete else {}
-        metadata = {CONFIG_KEY: json.dumps(asdict(model.config)), "format": "pt"}
-        weights.write_weights(temporary, models.values(), extra, metadata)
-        for file, proto in models.items():
-            (temporary / file).write_bytes(proto.SerializeToString())
-        part = _gpu_part(gpu_graphs, options, temporary, folder, progress)
-        manifest = describe(model, name, source, options, stages, plans, temporary, part)
-        (temporary / MANIFEST_NAME).write_bytes(encode(manifest))
+        with _one_sentence(folder):
+            progress("writing weights and graphs")
+            complete = not model.config.encoder.batch_norm  # then nothing was folded: a checkpoint
+            extra = weights.parameter_arrays(model, half) if complete else {}
+            metadata = {CONFIG_KEY: json.dumps(asdict(model.config)), "format": "pt"}
+            weights.write_weights(temporary, models.values(), extra, metadata)
+            for file, proto in models.items():
+                (temporary / file).write_bytes(proto.SerializeToString())
+            part = _gpu_part(gpu_graphs, options, temporary, folder, progress)
+            manifest = describe(model, name, source, options, stages, plans, temporary, part)
+            (temporary / MANIFEST_NAME).write_bytes(encode(manifest))
         if verify is not None:
             progress("verifying against torch")
             report = verify(temporary)
         else:
             report = {"status": "not run: switched off"}
-        (temporary / "verify.json").write_text(json.dumps(report, indent=1) + "\n")
+        with _one_sentence(folder):
+            (temporary / "verify.json").write_text(json.dumps(report, indent=1) + "\n")
     return manifest
+
+
+@contextlib.contextmanager
+def _one_sentence(folder: Path) -> Iterator[None]:
+    """What the disk refuses while a bundle is written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = error_text(error).removeprefix("Error while serializing: I/O error: ")
+        raise InputError(f"cannot write {str(folder)!r}: {reason}; nothing was written") from error
 
 
 def describe(
@@ -124,7 +138,6 @@ def describe(
     config = model.config
     grid, scale = config.reconstruction.grid_size, config.reconstruction.xyz_scale
     axis = voxel_axis(grid)
-    packages = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
     return Manifest(
         schema_version=SCHEMA_VERSION,
         geolrm_version=importlib.metadata.version("geolrm"),
@@ -148,10 +161,19 @@ def describe(
             path.name: FileEntry(path.stat().st_size, file_sha256(path))
             for path in sorted(folder.iterdir())
         },
-        versions={name: importlib.metadata.version(name) for name in packages},
+        versions=_versions(),
         refine_steps=options.refine_steps or msgspec.UNSET,
         gpu=part or msgspec.UNSET,
     )
+
+
+def _versions() -> dict[str, str]:
+    """What exported; ONNX Runtime is one of two packages."""
+    found = {}
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def _gpu_part(

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,16 @@ def tiny_config(variant: str = "token", **encoder) -> GeoLRMConfig:
         reconstruction=ReconstructionConfig(block, grid_size=8, gaussians_per_anchor=4),
         image_size=56,
     )
+
+
+def one_layer(config: GeoLRMConfig) -> GeoLRMConfig:
+    """For what does not depend on the number of layers: it is traced in half the time."""
+    parts = {name: getattr(config, name) for name in ("proposal", "reconstruction")}
+    shallow = {
+        name: replace(part, transformer=replace(part.transformer, num_layers=1))
+        for name, part in parts.items()
+    }
+    return replace(config, **shallow)
 
 
 def tiny_model(config: GeoLRMConfig, seed: int = 0) -> GeoLRM:
@@ -112,4 +123,4 @@ def capture_copy(tmp_path) -> Path:
     return Path(shutil.copytree(capture_path("banana"), tmp_path / "banana"))
 
 
-__all__ = ["DATA", "SHARED", "tiny_config", "tiny_model", "write_tiny"]
+__all__ = ["DATA", "SHARED", "one_layer", "tiny_config", "tiny_model", "write_tiny"]

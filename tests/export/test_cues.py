@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config, tiny_model, write_tiny
+from conftest import one_layer, tiny_config, tiny_model, write_tiny
 
 from geolrm import Cameras, Engine
 from geolrm.engine.preprocessing import make_views
@@ -153,7 +153,7 @@ SWITCHES = [
 @pytest.mark.parametrize("switches", SWITCHES, ids=lambda c: f"{c}"[10:-1])
 def test_every_switch_exports_and_the_engine_equals_torch(tmp_path, switches):
     config = replace(tiny_config(batch_norm=False), shared_encoder=True, cues=switches)
-    model = tiny_model(config)
+    model = tiny_model(one_layer(config))
     engine = Engine(write_tiny(model, tmp_path / "b"))
     rng = np.random.default_rng(0)
     cameras = Cameras.orbit(rng.uniform(0, 360, 4), rng.uniform(-30, 60, 4), 1.8, 50)

@@ -16,7 +16,6 @@ from geolrm.engine.manifest import GpuIdentity, Range, Source
 from geolrm.export import bundle_writer, engine_builder
 from geolrm.export.backend_choice import Choice, Target
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
-from geolrm.export.trace import trace
 from geolrm.plugins import registration
 
 pytestmark = pytest.mark.skipif(
@@ -52,7 +51,7 @@ def tensorrt(recorder):
 
 def trace_once():
     """Tracing that remembers: these tests export the same architecture over and over."""
-    traced = []
+    traced, trace = [], bundle_writer.trace
 
     def remembered(model):
         if not traced:

@@ -1,5 +1,6 @@
 """Verification, choice of the variant, and whole exports."""
 
+import importlib.metadata
 import json
 
 import pytest
@@ -68,6 +69,22 @@ def test_exporting_leaves_the_model_unchanged(models):
     assert len(prepared.serializer.encoder.deconv) == 1  # batch norm is gone in the copy
     for key, tensor in models["token"].state_dict().items():
         assert torch.equal(tensor, before[key])
+
+
+def test_exports_where_only_the_gpus_onnx_runtime_is_installed(models, tmp_path, monkeypatch):
+    """As our own remedy leaves it: the two packages hold the same module."""
+    found = importlib.metadata.version
+
+    def version(name):
+        if name == "onnxruntime":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.31.1" if name == "onnxruntime-gpu" else found(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    source = Source("random", "", trained=False)
+    manifest = write_bundle(models["token"], tmp_path / "b", name="t", source=source)
+    assert manifest.versions["onnxruntime-gpu"] == "1.31.1"
+    assert set(manifest.versions) == {"torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy"}
 
 
 def test_ranges_are_checked(models, tmp_path):

@@ -1,16 +1,20 @@
 """Exports side by side, and exports that are killed while an engine is built."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from geolrm import GeoLRMError
+from geolrm import GeoLRMError, InputError
+from geolrm.engine import atomic
 from geolrm.engine.atomic import atomic_folder
 from geolrm.engine.file_lock import locked
-from geolrm.engine.manifest import Range
-from geolrm.export import backend_choice
+from geolrm.engine.manifest import Range, Source
+from geolrm.export import backend_choice, weights
+from geolrm.export.bundle_writer import write_bundle
 from geolrm.export.command import export_checkpoint
 
 TESTS = Path(__file__).parents[1]
@@ -60,6 +64,43 @@ def test_a_killed_export_leaves_the_older_bundle_and_its_rest_is_cleared_away(tm
         (temporary / "a.plan").write_bytes(b"newer")
     assert list(tmp_path.iterdir()) == [folder]
     assert (folder / "a.plan").read_bytes() == b"newer"
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("what", ["weights.safetensors", "proposal.onnx", "verify.json", "at last"])
+def test_a_full_disk_is_one_sentence_and_keeps_the_older_bundle(
+    models, tmp_path, monkeypatch, what
+):
+    folder = tmp_path / "bundle"
+    with atomic_folder(folder) as temporary:
+        (temporary / "older").touch()
+
+    def refuse(write):
+        def written(path, *arguments):
+            if path.name == what:
+                raise FULL
+            return write(path, *arguments)
+
+        return written
+
+    def full(*_):
+        words = "Error while serializing: I/O error: No space left on device (os error 28)"
+        raise FULL if what == "at last" else SafetensorError(words)
+
+    if what == "weights.safetensors":
+        monkeypatch.setattr(weights, "save_file", full)
+    elif what == "at last":
+        monkeypatch.setattr(atomic.os, "fsync", full)
+    else:
+        monkeypatch.setattr(Path, "write_bytes", refuse(Path.write_bytes))
+        monkeypatch.setattr(Path, "write_text", refuse(Path.write_text))
+    sentence = r"^cannot write '\S+bundle': No space left on device"
+    with pytest.raises(InputError, match=sentence):
+        write_bundle(models["token"], folder, name="t", source=Source("random", "", trained=False))
+    assert list(tmp_path.iterdir()) == [folder]
+    assert [path.name for path in folder.iterdir()] == ["older"]
 
 
 def test_two_exports_to_one_folder_take_turns(tmp_path):

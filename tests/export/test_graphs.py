@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import tiny_config, tiny_model, write_tiny
+from conftest import one_layer, tiny_config, tiny_model, write_tiny
 from safetensors import safe_open
 
 from geolrm import Cameras, Engine
@@ -139,7 +139,7 @@ def test_each_weight_is_stored_once(bundles):
 def test_switches_export(tmp_path, fields, precision):
     from dataclasses import replace
 
-    config = tiny_config(**fields)
+    config = one_layer(tiny_config(**fields))
     reconstruction = replace(config.reconstruction, use_sh=True, centred_offsets=True)
     config = replace(config, shared_encoder=True, reconstruction=reconstruction)
     model = tiny_model(config)
