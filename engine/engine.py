@@ -1,7 +1,6 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
 import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from geolrm.engine.refinement import REFERENCE_SIZE, refine
 from geolrm.engine.scene import Scene
 from geolrm.engine.selection import AnchorChoice, Selection
 from geolrm.engine.stopwatch import Stopwatch
+from geolrm.engine.user_warnings import warn
 from geolrm.engine.visibility import drop_hidden
 
 MAX_THREADS = 1024
@@ -239,10 +239,9 @@ class Engine:
                 volume = None if proposal is None else proposal.volume
                 arrays |= self._decode(features, views, positions, volume)
             elif choice.given is None:
-                warnings.warn(
+                warn(
                     "no voxel is occupied, so the scene has no Gaussians; check that the object "
-                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white",
-                    stacklevel=3,
+                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white"
                 )
             self._placed = None
             decoded = self._backend.fetch(arrays)

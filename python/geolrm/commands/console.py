@@ -45,20 +45,6 @@ def one_sentence_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def show_warnings() -> Iterator[None]:
-    """Warnings as plain lines on standard error."""
-    import warnings
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"warning: {message}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
-
-
-@contextlib.contextmanager
 def steps(enabled: bool = True) -> Iterator[Callable[[str], None]]:
     """A spinner with the current step on a terminal, plain lines elsewhere."""
     from rich.console import Console

@@ -11,12 +11,12 @@ from geolrm.commands.console import (
     one_sentence_errors,
     print_json,
     print_table,
-    show_warnings,
     steps,
 )
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import MANIFEST_NAME, Range
+from geolrm.engine.user_warnings import show_warnings
 from geolrm.export import backend_choice
 
 MAX_REFINE_STEPS = 1000  # as the engine takes

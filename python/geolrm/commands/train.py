@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import fail, one_sentence_errors, show_warnings
+from geolrm.commands.console import fail, one_sentence_errors
 from geolrm.engine.errors import InputError
+from geolrm.engine.user_warnings import show_warnings
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
