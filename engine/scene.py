@@ -16,7 +16,8 @@ class Scene:
     """Gaussians of one object, and what led to them."""
 
     gaussians: Gaussians
-    anchors: NDArray[np.float32]  # [M, 3] world frame, in the order of the Gaussians
+    anchors: NDArray[np.float32]  # [M, 3] object frame; where nothing was refined, in
+    # the order of the Gaussians, the same number of each
     logits: NDArray[np.float32] | None  # [G, G, G] occupancy, x slowest; None: anchors were given
     num_occupied: int  # voxels with a positive logit, before the subset was taken
     views: Views  # what the model saw
@@ -32,8 +33,11 @@ class Scene:
             size: (width, height); None takes the size of the input views.
             options: As :func:`geolrm.render`.
         """
-        side = self.views.images.shape[-1]
-        return render(self.gaussians, cameras or self.views, size or (side, side), **options)
+        if cameras is None:
+            cameras = self.views
+        if size is None:
+            size = (self.views.images.shape[-1],) * 2
+        return render(self.gaussians, cameras, size, **options)
 
     def __repr__(self) -> str:
         return (
