@@ -1,8 +1,13 @@
 """Checkpoints, exports and training."""
 
+import numpy as np
 from errors.case import Case
+from PIL import Image
 
+from geolrm import load_capture
+from geolrm.examples import capture_path
 from geolrm.export.checkpoint import load_checkpoint
+from geolrm.training.data.captures import load_posed_capture
 from geolrm.training.data.sources import find_objects
 from geolrm.training.recipe_files import assignments, load_recipe
 
@@ -21,6 +26,13 @@ def recipe(content):
         return load_recipe(str(place.tmp / "a.toml"))
 
     return trigger
+
+
+def posed_folder(place):
+    capture = load_capture(capture_path("lion")).subset([0])
+    Image.fromarray(capture.images[0]).save(place.tmp / "0.png")
+    np.save(place.tmp / "poses.npy", capture.cameras.c2w)
+    return load_posed_capture(place.tmp)
 
 
 CASES = [
@@ -44,4 +56,6 @@ CASES = [
          lambda place: list(find_objects(place.tmp / "none"))),
     Case("… holds nothing to train on; …", "What can be trained on follows.",
          lambda place: list(find_objects(place.tmp))),
+    Case("… is of the kind 'poses', which names no depth; training needs a transforms.json with …",
+         "Other kinds of captures are for reconstruction.", posed_folder),
 ]  # fmt: skip
