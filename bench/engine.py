@@ -1,6 +1,6 @@
 """Whole ``Engine.run`` against the released formulation in eager torch.
 
-``python -m geolrm.bench.engine [--model released|mini] [--variant head|token] [--views 6]
+``geolrm bench engine [--model released|mini] [--variant head|token] [--views 6]
 [--tokens 8192] [--threads 2] [--no-torch] [--json]``
 
 Each side runs in a process of its own, so that peak memory is its own; both on the same cores, with
@@ -194,7 +194,7 @@ def call(side: str, bundle: Path, options: argparse.Namespace) -> dict[str, Any]
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m geolrm.bench.engine")
+    parser = argparse.ArgumentParser(prog="geolrm bench engine")
     parser.add_argument("--model", choices=("released", "mini"), default="mini")
     parser.add_argument("--variant", choices=("head", "token"), default="head")
     parser.add_argument("--views", type=int, default=6)

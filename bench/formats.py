@@ -1,4 +1,4 @@
-"""Times of writing and reading splat files: `python -m geolrm.bench.formats`.
+"""Times of writing and reading splat files: `geolrm bench formats`.
 
 Each file is written to a folder and read back, checks, packing and the flush to disk included.
 Beside it, in the same run: the plain writer that many scripts use (one tuple a row), and what the
@@ -81,12 +81,14 @@ def report(what: str, times: list[float], gate: float | None = None, size: int =
     print(f"{what:34s} {best:7.3f} {median:7.3f} s  {megabytes}{goal}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="geolrm bench formats", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--splats", type=int, default=1 << 19)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where files are written; default: temporary")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     splats = shell(args.splats)
     print(", ".join(f"{key} {value}" for key, value in describe().items()))
     print(f"{args.splats} splats, load average {os.getloadavg()[0]:.2f}; best and median:")

@@ -1,7 +1,7 @@
 """The native kernels against their formulations in PyTorch, NumPy and ONNX Runtime, in one run.
 
 Sizes are those of one layer of the released reconstruction model at 448 px and six views.
-Run it with ``python -m geolrm.bench.kernels``; ``--json`` prints the rows as JSON.
+Run it with ``geolrm bench kernels``; ``--json`` prints the rows as JSON.
 """
 
 import argparse
@@ -224,7 +224,7 @@ def cpu_name() -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the benchmarks and prints a table, or JSON."""
-    parser = argparse.ArgumentParser(prog="geolrm.bench.kernels", description=__doc__)
+    parser = argparse.ArgumentParser(prog="geolrm bench kernels", description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--tokens", type=int, nargs="+", default=[4096, 16384])

@@ -1,4 +1,4 @@
-"""Times of the CPU rasterizer: `python -m geolrm.bench.raster`."""
+"""Times of the CPU rasterizer: `geolrm bench raster`."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def best_of(frame: Frame, repeats: int = 7) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="geolrm bench raster", description=__doc__)
     parser.add_argument("--scene", type=Path, nargs="*", help=".npz or .ply, not seeded scenes")
     parser.add_argument("--sizes", type=int, nargs="*", default=[512, 1024])
     parser.add_argument("--repeats", type=int, default=30)

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from geolrm.commands.console import FAILED, print_json, steps
+from geolrm.commands.console import CAPTURE_HELP, FAILED, print_json, steps
 from geolrm.engine.errors import InputError
 
 
 def check(
-    capture: Annotated[Path, typer.Argument(help="A capture of any kind: see docs/captures.md.")],
+    capture: Annotated[Path, typer.Argument(help=CAPTURE_HELP)],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Picture of cameras, cube and images (.png).")
     ] = Path("check.png"),

@@ -11,6 +11,10 @@ from typing import Any, NoReturn
 from geolrm.engine.errors import BundleError, CheckpointError, GeoLRMError, InputError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+CAPTURE_HELP = (
+    "transforms.json (NeRF, nerfstudio), a COLMAP sparse model, a GObjaverse folder, images with "
+    "poses.npy, an SV3D clip or its 21 frames, or a Zero123++ sheet; the kind is recognised."
+)
 
 
 def fail(message: str, code: int) -> NoReturn:
