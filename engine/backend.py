@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from geolrm.engine.bundle import Bundle
+from geolrm.engine.cores import usable_cores
 from geolrm.engine.features import Array
 from geolrm.engine.selection import AnchorChoice
 
@@ -66,7 +67,7 @@ class Backend(Protocol):
 
 def open_backend(bundle: Bundle, selected: "Selected", threads: int | None, device: int) -> Backend:
     """The backend with all stages loaded."""
-    from geolrm.engine.host_backend import HostBackend, usable_cores
+    from geolrm.engine.host_backend import HostBackend
 
     threads = threads or usable_cores()
     if selected.target is None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from geolrm import _C
+from geolrm.engine.cores import usable_cores
 
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -105,7 +106,8 @@ def render(
             alpha differs by up to 1e-4 / (1 - alpha_max), 0.01 at 0.99 and 0.1 at 0.999, and rgb
             by that times the difference of the colours. It is rare.
         antialiased: scale opacities by what `eps2d` adds to a splat's area.
-        threads: at most this many; None for all cores. It never changes the image.
+        threads: at most this many; None for all cores this process may use. It never changes the
+            image.
         out: images to write into, instead of new ones.
 
     Raises:
@@ -171,10 +173,10 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def check_threads(threads: int | None) -> int:
-    """The native form of `threads`: 0 for all cores."""
+    """As many as asked for, or as there are cores that this process may use."""
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}; it must be 1 or more, or None for all cores")
-    return threads or 0
+    return threads or usable_cores()
 
 
 def to_opencv(

@@ -8,7 +8,7 @@ import pytest
 from csrc.scenes import assert_close, camera, cloud, truth
 from reference.rasterizer import Parameters
 
-from geolrm.engine import rendering
+from geolrm.engine import cores, rendering
 from geolrm.engine.rendering import Renders, render
 
 
@@ -65,3 +65,13 @@ def test_wrong_cameras():
         render(scene, Bag(c2w=np.eye(4), intrinsics=np.eye(3)), size)
     with pytest.raises(ValueError, match=r"cameras.intrinsics has shape \[3, 3\]"):
         render(scene, Bag(c2w=np.eye(4)[None], intrinsics=np.eye(3)), size)
+
+
+def test_threads_are_the_cores_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert rendering.check_threads(None) == 3 and rendering.check_threads(2) == 2
+    monkeypatch.delattr(cores.os, "sched_getaffinity")
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: None)
+    assert rendering.check_threads(None) == 1
+    with pytest.raises(ValueError, match="threads is 0; it must be 1 or more"):
+        rendering.check_threads(0)

@@ -42,9 +42,9 @@ def parse_range(option: str, text: str) -> Range:
         raise InputError(
             f"{option} is {text!r}; it must be MIN:OPT:MAX, three whole numbers such as 1:6:21"
         ) from error
-    if not 1 <= low <= preferred <= high:
-        raise InputError(f"{option} is {text!r}; it must satisfy 1 <= MIN <= OPT <= MAX")
-    return Range(low, preferred, high)
+    numbers = Range(low, preferred, high)
+    numbers.check(option)
+    return numbers
 
 
 def require_packages() -> None:
