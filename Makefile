@@ -1,5 +1,5 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
-# make test   add the export and test packages, run the tests
+# make test   add what the tests need, about 2.5 GB, and run them; GEOLRM_TEST_DATA=FOLDER: on more
 # make lint   style and types
 # make fuzz   100,000 damaged inputs for every reader of splats and captures
 # make sanitize  run the native core under sanitizers
@@ -51,16 +51,16 @@ sanitize:
 	$(MAKE) -C tests/csrc sanitize
 
 bench: .venv/test.stamp
-	$(BIN)/python -m geolrm.bench.kernels
-	$(BIN)/python -m geolrm.bench.engine --model mini
-	$(BIN)/python -m geolrm.bench.raster
-	$(BIN)/python -m geolrm.bench.formats
+	$(BIN)/geolrm bench kernels
+	$(BIN)/geolrm bench engine --model mini
+	$(BIN)/geolrm bench raster
+	$(BIN)/geolrm bench formats
 
 # The released configuration against eager torch: about ten minutes and 4 GB of disk a variant.
 bench-released: .venv/test.stamp
-	$(BIN)/python -m geolrm.bench.engine --model released --variant head
-	$(BIN)/python -m geolrm.bench.engine --model released --variant token
-	$(BIN)/python -m geolrm.bench.engine --model released --views 21 --tokens 16384 --no-torch
+	$(BIN)/geolrm bench engine --model released --variant head
+	$(BIN)/geolrm bench engine --model released --variant token
+	$(BIN)/geolrm bench engine --model released --views 21 --tokens 16384 --no-torch
 
 clean:
 	rm -rf build out .venv

@@ -1,1 +1,1 @@
-"""geolrm.bench."""
+"""Benchmarks: kernels, engine, rasterizers and formats on this machine; quality on captures."""

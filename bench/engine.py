@@ -1,6 +1,6 @@
 """Whole ``Engine.run`` against the released formulation in eager torch.
 
-``python -m geolrm.bench.engine [--model released|mini] [--variant head|token] [--views 6]
+``geolrm bench engine [--model released|mini] [--variant head|token] [--views 6]
 [--tokens 8192] [--threads 2] [--no-torch] [--json]``
 
 Each side runs in a process of its own, so that peak memory is its own; both on the same cores, with
@@ -84,21 +84,21 @@ def run_engine(options: argparse.Namespace) -> dict[str, Any]:
         "gaussians": len(scene.gaussians),
     }
     if options.model == "mini" and options.views > 1:
-        result["live_update_seconds"] = live_update(engine, chosen, options.repeats)
+        result["live_update_seconds"] = live_update(engine, chosen, options)
     result["peak_bytes"] = peak_bytes()
     return result
 
 
-def live_update(engine: Any, chosen: Any, repeats: int) -> float:
+def live_update(engine: Any, chosen: Any, options: argparse.Namespace) -> float:
     """Median time of adding the last view and reconstructing."""
     times = []
-    for _ in range(repeats):
+    for _ in range(options.repeats):
         live = engine.live()
         for index in range(len(chosen) - 1):
             live.add(chosen.images[index], chosen.cameras[[index]])
         start = time.perf_counter()
         live.add(chosen.images[-1], chosen.cameras[[len(chosen) - 1]])
-        live.run()
+        live.run(max_tokens=options.tokens, refine_steps=0)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 

@@ -1,4 +1,4 @@
-"""The CUDA rasterizer against gsplat on one GPU: `python -m geolrm.bench.gpu_raster`."""
+"""The CUDA rasterizer against gsplat on one GPU: `geolrm bench gpu-raster`."""
 
 from __future__ import annotations
 
@@ -156,12 +156,12 @@ def _time(
     return {f"p{p}_ms": float(np.percentile(times, p)) for p in (10, 50, 90, 99)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="geolrm bench gpu-raster", description=__doc__)
     parser.add_argument("--scene", type=Path, nargs="*", default=[], help=".ply or .npz, more")
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=200)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     print(json.dumps(measure(args.sizes, scenes=args.scene, repeats=args.repeats), indent=1))
 
 

@@ -1,7 +1,7 @@
 """The native kernels against their formulations in PyTorch, NumPy and ONNX Runtime, in one run.
 
 Sizes are those of one layer of the released reconstruction model at 448 px and six views.
-Run it with ``python -m geolrm.bench.kernels``; ``--json`` prints the rows as JSON.
+Run it with ``geolrm bench kernels``; ``--json`` prints the rows as JSON.
 """
 
 import argparse

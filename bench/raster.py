@@ -1,4 +1,4 @@
-"""Times of the CPU rasterizer: `python -m geolrm.bench.raster`."""
+"""Times of the CPU rasterizer: `geolrm bench raster`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """What a caller of the engine gives, checked against the bundle before any work is done."""
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,6 +7,7 @@ from geolrm.engine.cameras import Cameras, intrinsics_from_fov
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import Manifest
 from geolrm.engine.selection import AnchorChoice, Selection, check_selection
+from geolrm.engine.user_warnings import warn
 
 MAX_REFINE_STEPS = 1000
 
@@ -54,10 +53,9 @@ class Arguments:
                 fov = self._manifest.fov_degrees
                 if not self._warned_of_fov:
                     self._warned_of_fov = True
-                    warnings.warn(
+                    warn(
                         f"neither intrinsics nor fov were given; assuming the training field of "
-                        f"view of this model, {fov:g} degrees",
-                        stacklevel=4,
+                        f"view of this model, {fov:g} degrees"
                     )
             intrinsics = intrinsics_from_fov(fov)
         return Cameras(poses, intrinsics)  # pyright: ignore[reportArgumentType]

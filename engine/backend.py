@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.backend_selection import Selected, select_backend
 from geolrm.engine.bundle import Bundle
+from geolrm.engine.cores import usable_cores
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.features import Array
 from geolrm.engine.gaussians import Gaussians
@@ -85,7 +86,7 @@ def open_backend(
 
     ``auto`` falls back to the CPU also where the GPU's part does not load.
     """
-    from geolrm.engine.host_backend import HostBackend, usable_cores
+    from geolrm.engine.host_backend import HostBackend
 
     threads = threads or usable_cores()
     selected = select_backend(asked, bundle, device)

@@ -1,6 +1,5 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +20,7 @@ from geolrm.engine.refinement import REFERENCE_SIZE, refine
 from geolrm.engine.scene import Scene
 from geolrm.engine.selection import AnchorChoice, Selection
 from geolrm.engine.stopwatch import Stopwatch
+from geolrm.engine.user_warnings import warn
 from geolrm.engine.visibility import drop_hidden
 
 if TYPE_CHECKING:
@@ -158,23 +158,26 @@ class Engine:
 
     def encode(self, views: Views) -> Features:
         """Image features, view by view, so that a view's features never depend on the others."""
-        placed = self._place(views)
-        names = [name for name in self._stages if name.startswith("encoder")]
-        features = {name: self._backend.empty_features(name, len(views)) for name in names}
-        for i in range(len(views)):
-            view = slice(i, i + 1)
-            inputs = {name: placed[name][view] for name in ("images", "c2w", "intrinsics")}
-            for name in names:
-                self._stages[name].run(inputs, {"features": features[name][view]})
-        shared = features.get("encoder")
-        if shared is not None:
-            return Features(shared, shared)
-        return Features(features["encoder_proposal"], features["encoder_reconstruction"])
+        with self.lock:
+            placed = self._place(views)
+            names = [name for name in self._stages if name.startswith("encoder")]
+            features = {name: self._backend.empty_features(name, len(views)) for name in names}
+            for i in range(len(views)):
+                view = slice(i, i + 1)
+                inputs = {name: placed[name][view] for name in ("images", "c2w", "intrinsics")}
+                for name in names:
+                    self._stages[name].run(inputs, {"features": features[name][view]})
+            shared = features.get("encoder")
+            if shared is not None:
+                return Features(shared, shared)
+            return Features(features["encoder_proposal"], features["encoder_reconstruction"])
 
     def propose(self, features: Features, views: Views) -> Proposal:
         """Occupancy of the voxel grid."""
-        inputs = {"features": features.proposal, "projection": self._place(views)["projection"]}
-        return Proposal(**self._run_stage("proposal", inputs, views))
+        with self.lock:
+            projection = self._place(views)["projection"]
+            inputs = {"features": features.proposal, "projection": projection}
+            return Proposal(**self._run_stage("proposal", inputs, views))
 
     def reconstruct(
         self, features: Features, views: Views, anchors: Array, volume: Array | None = None
@@ -183,7 +186,9 @@ class Engine:
 
         ``volume`` is the proposal's, where the model reads one.
         """
-        return _gaussians(self._backend.fetch(self._decode(features, views, anchors, volume)))
+        with self.lock:
+            decoded = self._backend.fetch(self._decode(features, views, anchors, volume))
+        return _gaussians(decoded)
 
     def _decode(
         self, features: Features, views: Views, anchors: Array, volume: Array | None
@@ -258,10 +263,9 @@ class Engine:
                 volume = None if proposal is None else proposal.volume
                 arrays |= self._decode(features, views, positions, volume)
             elif choice.given is None:
-                warnings.warn(
+                warn(
                     "no voxel is occupied, so the scene has no Gaussians; check that the object "
-                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white",
-                    stacklevel=3,
+                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white"
                 )
             self._placed = None
             results = arrays if output == "device" else self._backend.fetch(arrays)

@@ -1,6 +1,5 @@
 """The CPU as a backend: NumPy arrays, ONNX Runtime and the native kernels."""
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -71,10 +70,3 @@ class HostBackend:
 
     def check_memory(self, views: int, tokens: int) -> None:
         """The system lends what is needed."""
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: respects containers and taskset
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

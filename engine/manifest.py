@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from geolrm.engine.errors import InputError
+
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -25,6 +27,14 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min: int
     opt: int
     max: int
+
+    def check(self, option: str) -> None:
+        """Refuse, as the value of an option, what is empty or out of order."""
+        if not 1 <= self.min <= self.opt <= self.max:
+            raise InputError(
+                f"{option} is {self.min}:{self.opt}:{self.max}; it must satisfy "
+                "1 <= MIN <= OPT <= MAX"
+            )
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,5 @@
 """Images and cameras of a user to what the model knows: square, centred views on white."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.user_warnings import warn
 
 Images = NDArray | Sequence[NDArray]
 LARGEST_IMAGE_SIDE = 16384
@@ -224,10 +224,9 @@ def _check_background(rgb: NDArray[np.float32], index: int) -> None:
     """Warn of an opaque image whose border is not white: the model knows no other background."""
     border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     if float(np.median(border)) < WHITE_ENOUGH:
-        warnings.warn(
+        warn(
             f"image {index} has no alpha and its border is not white (median "
-            f"{float(np.median(border)):.2f}); remove the background, or the result will be poor",
-            stacklevel=5,
+            f"{float(np.median(border)):.2f}); remove the background, or the result will be poor"
         )
 
 

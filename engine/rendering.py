@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from geolrm import _C
+from geolrm.engine.cores import usable_cores
 from geolrm.engine.errors import InputError
 from geolrm.engine.output import Output, check_output
 
@@ -120,8 +121,8 @@ def render(
             transmittance to 1e-4. Which splat that is, double decides where more than 0.004 of
             the pixel hangs on it, or more than 0.0099 at 0.99; float elsewhere.
         antialiased: scale opacities by what `eps2d` adds to a splat's area.
-        threads: at most this many on the CPU, and at most 256; None for all cores. It never changes
-            the image.
+        threads: at most this many on the CPU, and at most 256; None for all cores
+            that this process may use. It never changes the image.
         out: images to write into, instead of new ones: float32, contiguous, of one V and size.
         backend: `"cpu"`; `"cuda"`, the kernels of a GPU, within 90 dB and 0.01 of the CPU's images;
             or `"auto"`: where the Gaussians are, so NumPy arrays on the CPU. Where the GPU cannot
@@ -258,9 +259,9 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def check_threads(threads: int | None) -> int:
-    """The native form of `threads`: 0 for all cores."""
+    """How many to use; None takes all cores that this process may use."""
     if threads is None:
-        return 0
+        return min(usable_cores(), MOST_THREADS)
     try:
         count = operator.index(threads)
     except TypeError:

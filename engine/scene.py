@@ -26,7 +26,8 @@ class Scene:
     """
 
     gaussians: Gaussians
-    anchors: NDArray[np.float32]  # [M, 3] world frame, in the order of the Gaussians
+    anchors: NDArray[np.float32]  # [M, 3] object frame; where nothing was refined, in
+    # the order of the Gaussians, the same number of each
     logits: NDArray[np.float32] | None  # [G, G, G] occupancy, x slowest; None: anchors were given
     num_occupied: int  # voxels with a positive logit, before the subset was taken
     views: Views  # what the model saw
@@ -50,7 +51,8 @@ class Scene:
             options: As :func:`geolrm.render`.
         """
         side = self.views.images.shape[-1]
-        cameras, size = cameras or self.views, size or (side, side)
+        cameras = self.views if cameras is None else cameras
+        size = (side, side) if size is None else size
         if backend == "auto" and self.gpu is not None:
             options["device"] = self.gpu
         return render(self.gaussians, cameras, size, backend=backend, **options)

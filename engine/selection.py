@@ -17,7 +17,7 @@ class Anchors:
     """Selected voxels in raster order."""
 
     voxels: NDArray[np.int64]  # [M] flat index (ix G + iy) G + iz
-    positions: NDArray[np.float32]  # [M, 3] world frame
+    positions: NDArray[np.float32]  # [M, 3] object frame
     num_occupied: int  # before the subset was taken
 
     def __repr__(self) -> str:

@@ -45,7 +45,7 @@ def rope_indices(positions: NDArray, grid_size: int, xyz_scale: float) -> NDArra
     """Integer positions for 3D RoPE: ``trunc((x / scale + 1) (G - 1) / 2)`` in float32.
 
     Args:
-        positions: [..., 3] world positions.
+        positions: [..., 3] positions in the object frame.
         grid_size: Voxels along one axis, G.
         xyz_scale: Half side of the cube that maps onto the grid.
     """

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from geolrm import Cameras, Engine, load_capture
+from geolrm.engine.pictures import save_picture, to_bytes
 from geolrm.examples import load_or_reconstruct
 
 
@@ -23,8 +23,8 @@ def draw_frames(folder: Path) -> Path:
     drawn = load_or_reconstruct(None).render(Cameras.from_orbit("sv3d"), (256, 256))
     for index, (rgb, alpha) in enumerate(zip(drawn.rgb, drawn.alpha, strict=True)):
         straight = (rgb - (1 - alpha[..., None])) / np.maximum(alpha[..., None], 1e-6)
-        picture = np.concatenate([straight, alpha[..., None]], axis=-1).clip(0, 1)
-        Image.fromarray(np.rint(picture * 255).astype(np.uint8)).save(folder / f"{index:02d}.png")
+        picture = np.concatenate([straight, alpha[..., None]], axis=-1)
+        save_picture(to_bytes(picture), folder / f"{index:02d}.png")
     return folder
 
 

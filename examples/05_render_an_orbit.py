@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from geolrm import Cameras
+from geolrm.engine.pictures import save_picture, to_bytes
 from geolrm.examples import load_or_reconstruct
 
 
@@ -30,8 +30,7 @@ def main() -> None:
 
     args.output.mkdir(parents=True, exist_ok=True)
     for index, rgb in enumerate(drawn.rgb):
-        picture = Image.fromarray(np.rint(rgb.clip(0, 1) * 255).astype(np.uint8))
-        picture.save(args.output / f"{index:03d}.png")
+        save_picture(to_bytes(rgb), args.output / f"{index:03d}.png")
     covered = drawn.alpha > 0.5
     depth = drawn.depth[covered] / drawn.alpha[covered]
     print(f"{args.frames} frames -> {args.output}")

@@ -1,4 +1,4 @@
 """Export of GeoLRM: torch model, ONNX graphs, lowering per backend, verification.
 
-This package and ``geolrm.training`` are the only places that import torch.
+torch is imported here, in ``geolrm.training``, and by the benchmarks that compare with it.
 """

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import onnx
-import torch
 from safetensors import SafetensorError
 
 from geolrm.engine.atomic import atomic_folder, error_text
@@ -74,7 +73,8 @@ def write_bundle(
         progress: Called with a line for each step.
     """
     options = options or ExportOptions()
-    _check_ranges(options)
+    options.views.check("--views")
+    options.tokens.check("--tokens")
     half = options.precision == "fp16"
     progress("tracing")
     graphs = trace(model)
@@ -222,23 +222,3 @@ def _folded_biases(graphs: list[Graph]) -> set[str]:
     """Biases that folding batch norm created; they are parameters in all but the checkpoint."""
     names = (tensor.name for graph in graphs for tensor in graph.model.graph.initializer)
     return {name for name in names if ".encoder." in name and name.endswith(".bias")}
-
-
-def _check_ranges(options: ExportOptions) -> None:
-    for what, limits in (("views", options.views), ("tokens", options.tokens)):
-        if not 1 <= limits.min <= limits.opt <= limits.max:
-            raise InputError(
-                f"--{what} is {limits.min}:{limits.opt}:{limits.max}; it must be MIN:OPT:MAX with "
-                "1 <= MIN <= OPT <= MAX"
-            )
-
-
-def tensors_sha256(model: torch.nn.Module) -> str:
-    """Hash of a model's weights, for models that came from no file."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

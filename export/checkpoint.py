@@ -6,13 +6,15 @@ from pathlib import Path
 
 import msgspec
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from geolrm.engine.bundle import bundled_path, file_sha256
-from geolrm.engine.errors import CheckpointError
+from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.engine.manifest import MANIFEST_NAME, WEIGHTS_NAME, Source, decode
 from geolrm.export.bundle_writer import CONFIG_KEY
 from geolrm.export.model import GeoLRM, GeoLRMConfig, released
+from geolrm.export.state_dict import read_state_dict
 
 PREFIXES = ("serializer.", "lrm_generator.")
 UNUSED = "mask_token"  # of DINOv2's pre-training; absent from some checkpoints, never read
@@ -116,34 +118,15 @@ def _some(names: list[str]) -> str:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], GeoLRMConfig | None]:
     """The state dict, and the configuration when the file holds one."""
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointError(f"{str(path)!r} is no readable safetensors file: {error}") from (
-                error
-            )
-        return state, _stored_config(metadata.get(CONFIG_KEY), path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen unrelated classes for damaged files
-        raise CheckpointError(
-            f"{str(path)!r} cannot be read as a plain state dict ({type(error).__name__}): it is "
-            "damaged, or holds other objects than tensors, which are never unpickled; save its "
-            "state dict alone"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    tensors = isinstance(content, dict) and all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
-    )
-    if not tensors:
-        raise CheckpointError(f"{str(path)!r} is no state dict of named tensors")
-    return content, None
+        state = read_state_dict(path, "GeoLRM")
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
+    if path.suffix != ".safetensors":
+        return state, None
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata() or {}
+    return state, _stored_config(metadata.get(CONFIG_KEY), path)
 
 
 def _stored_config(text: str | None, path: Path) -> GeoLRMConfig | None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from geolrm.engine.errors import InputError
@@ -18,20 +20,23 @@ def read_state_dict(path: Path, what: str) -> dict[str, Tensor]:
     Raises:
         InputError: The file is damaged or holds no named tensors.
     """
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise InputError(f"{str(path)!r} is no readable safetensors file: {error}") from error
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both raise unrelated classes for damaged files
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen unrelated classes for damaged files
         raise InputError(
-            f"{str(path)!r} cannot be read as a state dict ({type(error).__name__}); give one of "
-            f"{what}"
+            f"{str(path)!r} cannot be read as a plain state dict ({type(error).__name__}): it is "
+            "damaged, or holds other objects than tensors, which are never unpickled; save its "
+            f"state dict alone, one of {what}"
         ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise InputError(f"{str(path)!r} is no state dict; give one of {what}")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    named = content if isinstance(content, dict) else {}
+    tensors = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError(f"{str(path)!r} is no state dict of named tensors; give one of {what}")
+    return tensors

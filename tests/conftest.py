@@ -1,6 +1,7 @@
 """Models and captures that many tests share."""
 
 import copy
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,14 @@ from geolrm.export.model import (
 from geolrm.export.trace import trace
 
 DATA = Path(__file__).parent / "data"
-SHARED = Path(__file__).parents[2] / "shared"  # the full data set, where a checkout has it beside
+FULL_DATA = os.environ.get("GEOLRM_TEST_DATA")  # the folder of the full data set, if there is one
+needs_full_data = pytest.mark.skipif(FULL_DATA is None, reason="GEOLRM_TEST_DATA names no folder")
+
+
+def full_data(name: str) -> Path:
+    """A folder of the full data set, of which the repository holds a part in tests/data."""
+    assert FULL_DATA is not None, "only tests under needs_full_data ask for it"
+    return Path(FULL_DATA) / name
 
 
 def tiny_config(variant: str = "token", **encoder) -> GeoLRMConfig:
@@ -123,4 +131,13 @@ def capture_copy(tmp_path) -> Path:
     return Path(shutil.copytree(capture_path("banana"), tmp_path / "banana"))
 
 
-__all__ = ["DATA", "SHARED", "one_layer", "tiny_config", "tiny_model", "write_tiny"]
+__all__ = [
+    "DATA",
+    "FULL_DATA",
+    "full_data",
+    "needs_full_data",
+    "one_layer",
+    "tiny_config",
+    "tiny_model",
+    "write_tiny",
+]

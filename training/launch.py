@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from geolrm.engine.cores import usable_cores
 from geolrm.engine.errors import InputError
 from geolrm.engine.file_lock import locked
 from geolrm.export.checkpoint import load_checkpoint
@@ -194,4 +195,4 @@ def threads(options: Launch, processes: int) -> int:
     """Threads of each of the processes on this machine."""
     if options.threads is not None:
         return options.threads
-    return max(1, len(os.sched_getaffinity(0)) // processes)
+    return max(1, usable_cores() // processes)

@@ -10,7 +10,7 @@ def occupancy_from_points(
     """Voxels that hold a surface point.
 
     Args:
-        points: [P, 3] in the world frame.
+        points: [P, 3] in the object frame.
         grid_size: Voxels along one axis, G.
         convention: ``centres`` puts each point into the voxel whose centre ``i / (G - 1) - 0.5``
             is nearest; ``released`` scales by G as the released data preparation did.

@@ -40,12 +40,10 @@ def projections(grid: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def draw_curves(file: Path, records: list[dict[str, Any]]) -> None:
-    """Loss terms over steps, those that the stage has; nothing where there is no matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
+    """Loss terms over steps, those that the stage has."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     names = [name for name in TERMS if any(name in record for record in records)]
     figure = Figure(figsize=(12, 6))
     FigureCanvasAgg(figure)

@@ -36,9 +36,7 @@ def posed_episode(
     chosen = choose_inputs(posed.cameras, count, views.scattered, rng)
     others = np.setdiff1d(np.arange(len(posed)), chosen)
     targets = rng.choice(others, min(views.targets, len(others)), replace=False)
-    inputs = prepare_views(
-        posed.rgba[chosen], subset(posed.cameras, chosen), recipe.model.image_size
-    )
+    inputs = prepare_views(posed.rgba[chosen], posed.cameras[chosen], recipe.model.image_size)
     occupancy = occupancy_from_points(
         surface(posed, recipe.model.proposal.grid_size),
         recipe.model.proposal.grid_size,
@@ -49,7 +47,7 @@ def posed_episode(
         inputs,
         inputs.foreground,
         occupancy,
-        subset(posed.cameras, targets),
+        posed.cameras[targets],
         resized(posed.rgba[targets], views.target_size),
         sampled(posed.depth[targets], views.target_size),
     )
@@ -79,12 +77,7 @@ def choose_inputs(
     if rng.random() < scattered:
         return rng.choice(len(cameras), count, replace=False)
     order = np.roll(np.arange(len(cameras)), -int(rng.integers(len(cameras))))
-    return order[subset(cameras, order).spread(count)]
-
-
-def subset(cameras: Cameras, indices: NDArray[np.int64]) -> Cameras:
-    """Some of the cameras."""
-    return Cameras(cameras.c2w[indices], cameras.intrinsics[indices])
+    return order[cameras[order].spread(count)]
 
 
 def surface(posed: PosedObject, grid_size: int) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ import torch.multiprocessing
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException
 
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.user_warnings import show_warnings
 
 POLL_SECONDS = 0.2
 Body = Callable[[int, int, Any], None]  # rank, port, options
@@ -115,8 +116,6 @@ def _interrupts_ignored() -> Iterator[None]:
 @contextlib.contextmanager
 def _plain_warnings(rank: int) -> Iterator[None]:
     """Rank 0 shows warnings as plain lines; the others, which have the same ones, do not."""
-    from geolrm.commands.console import show_warnings
-
     with show_warnings():
         if rank > 0:
             warnings.simplefilter("ignore")

@@ -50,6 +50,7 @@ class Evaluation:
         threads: Of the engine and of the rasterizer; None takes all cores.
         lpips: A weights file; None leaves LPIPS out.
         refine_steps: As :meth:`geolrm.Engine.run`; None takes the bundle's.
+        backend: Of the engine, as :class:`geolrm.Engine`; one that is given has its own.
 
     Raises:
         InputError: A capture is damaged or does not follow the protocol; nothing was computed.
@@ -200,6 +201,7 @@ class Evaluation:
             self.engine.bundle.path,
             folder,
             self.inputs[count],
+            backend=self.engine.backend,
             seed=self.seed,
             threads=self.threads,
             refine_steps=self.refine_steps,

@@ -13,6 +13,7 @@ def run_peak_bytes(
     capture: Path,
     frames: list[int],
     *,
+    backend: str = "auto",
     seed: int = 0,
     threads: int | None,
     refine_steps: int | None = None,
@@ -29,6 +30,7 @@ def run_peak_bytes(
         "model": str(model),
         "capture": str(capture),
         "frames": frames,
+        "backend": backend,
         "seed": seed,
         "threads": threads,
         "refine_steps": refine_steps,
@@ -46,7 +48,7 @@ def main(argument: str) -> None:
     call = json.loads(argument)
     capture = load_capture(call["capture"]).subset(call["frames"])
     start = _forget_peak()
-    engine = Engine(call["model"], threads=call["threads"])
+    engine = Engine(call["model"], backend=call["backend"], threads=call["threads"])
     engine.run(
         capture.images, capture.cameras, seed=call["seed"], refine_steps=call["refine_steps"]
     )

@@ -11,6 +11,7 @@ from geolrm.engine.cameras import Cameras
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnosis import Diagnosis
 from geolrm.engine.captures.sheet import PALE, Sheet
+from geolrm.engine.pictures import to_bytes
 from geolrm.engine.preprocessing import composite_on_white
 
 WIDTH, GAP, HEADER, LINE = 1600, 16, 64, 20  # px
@@ -94,10 +95,8 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
     for place, index in enumerate(shown):
         x = GAP + place % columns * (cell + GAP)
         y = top + place // columns * (cell + GAP)
-        image = capture.images[index]
-        if image.shape[2] == 4:
-            image = np.rint(composite_on_white(image, index) * 255).astype(np.uint8)
-        picture = Image.fromarray(image)
+        rgb = to_bytes(composite_on_white(capture.images[index], index))
+        picture = Image.fromarray(rgb)
         color = RED if index in doubtful else _color(index, len(capture))
         sheet.picture((x, y), cell, picture, color, str(index))
     return sheet.finish()

@@ -1,1 +1,4 @@
-"""The CUDA kernels: their sources, their compiler, and one launcher for each."""
+"""The GPU as a backend: device memory, plans, engines of TensorRT and CUDA kernels, without torch.
+
+The kernels' sources are compiled where they run, and each has one launcher.
+"""

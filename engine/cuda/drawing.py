@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.output import Output
 from geolrm.engine.rendering import Posed, Renders, Splats
+from geolrm.engine.user_warnings import warn
 
 
 def choose_gpu(gaussians: Splats, backend: str, device: int | Device) -> Device | None:
@@ -78,7 +78,7 @@ def draw(
     except GeoLRMError as error:
         if stays or backend != "auto":
             raise
-        warnings.warn(f"drawing on the CPU instead of the GPU: {error}", stacklevel=3)
+        warn(f"drawing on the CPU instead of the GPU: {error}")
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from geolrm.engine.formats.orientation import (
 )
 from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite, check_ranges, unit_quats
 from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.user_warnings import warn
 
 QUAT_TOLERANCE = 1e-3  # of the squared length
 
@@ -175,11 +175,9 @@ def _without_harmonics(gaussians: Gaussians, holder: str) -> Gaussians:
     """The same with the colours that they have on average over all views."""
     assert gaussians.sh is not None
     if gaussians.sh.shape[1] > 1:
-        warnings.warn(
+        warn(
             f"{holder} holds no colours that depend on the view; their mean over all views is "
-            "written",
-            UserWarning,
-            stacklevel=4,
+            "written"
         )
     return Gaussians(
         gaussians.means,

@@ -8,7 +8,6 @@ rotations (the smallest three components of a quaternion), spherical harmonics.
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 
 import numpy as np
@@ -18,6 +17,7 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count
 from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.user_warnings import warn
 
 HEADER = struct.Struct("<4sIIBBBB")  # magic, version, splats, degree, fraction bits, flags, 0
 MAGIC = b"NGSP"
@@ -75,11 +75,9 @@ def _fraction_bits(means: NDArray) -> int:
     while bits > 0 and reach * 2**bits > 2**23 - 1:
         bits -= 1
     if 0 < bits < FRACTION_BITS:
-        warnings.warn(
+        warn(
             f"a splat is {reach:.3g} from the origin, and so SPZ keeps all positions in steps of "
-            f"{2.0**-bits:g}; leave it out, or write a .ply",
-            UserWarning,
-            stacklevel=6,
+            f"{2.0**-bits:g}; leave it out, or write a .ply"
         )
     if reach > 2**23 - 1:
         raise InputError(f"a splat is {reach:.3g} from the origin; SPZ reaches to {2**23 - 1}")
@@ -89,11 +87,9 @@ def _fraction_bits(means: NDArray) -> int:
 def _warn_of_wide(scales: NDArray) -> None:
     widest = float(scales.max(initial=0))
     if widest > LARGEST_SCALE:
-        warnings.warn(
+        warn(
             f"a splat has a scale of {widest:.3g}; SPZ holds at most {LARGEST_SCALE:.4g}, which is "
-            "written: leave it out, or write a .ply",
-            UserWarning,
-            stacklevel=6,
+            "written: leave it out, or write a .ply"
         )
 
 

@@ -7,12 +7,14 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from geolrm.engine.errors import InputError
+
 SelfAttention = Literal["token", "head"]
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def _require_numbers(record: Any, zero: tuple[str, ...] = (), signed: tuple[str, ...] = ()) -> None:

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ALPHA_FLOOR = 1e-3  # below it a colour is noise
-FRUSTUM_RADIUS = 0.8  # world units before and behind the origin; the cube's half diagonal is 0.87
+FRUSTUM_RADIUS = (
+    0.8  # in cube sides, before and behind the origin; the cube's half diagonal is 0.87
+)
 FRUSTUM_SIZE = 40  # samples along each axis of a view's frustum
 OCCLUSION_LAG = 1.5  # voxels: a surface must not hide itself
 
@@ -73,7 +75,7 @@ def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
 
     Args:
         volume: [1, C, G, G, G], x slowest.
-        points: [M, 3] in the world frame; zero is read outside the cube.
+        points: [M, 3] in the object frame; zero is read outside the cube.
 
     Returns:
         [M, C].
@@ -104,7 +106,7 @@ def cross3(a: Tensor, b: Tensor) -> Tensor:
 
 
 def frustum_points(projection: Tensor, size: int = FRUSTUM_SIZE) -> Tensor:
-    """World points of a regular grid in each view's frustum around the object.
+    """Points, in the object frame, of a regular grid in each view's frustum around the object.
 
     Args:
         projection: [V, 3, 4].
@@ -114,7 +116,7 @@ def frustum_points(projection: Tensor, size: int = FRUSTUM_SIZE) -> Tensor:
         [V, depth, row, column, 3].
     """
     cells = (torch.arange(size, device=projection.device, dtype=torch.float32) + 0.5) / size
-    origin = -projection[:, 2, 3][:, None]  # depth of the world origin
+    origin = -projection[:, 2, 3][:, None]  # depth of the object frame's origin
     depth = origin + FRUSTUM_RADIUS * (2 * cells - 1)  # [V, D]
     depth = depth[:, :, None, None].expand(-1, -1, size, size)
     u, v = cells[None, None, None, :], cells[None, None, :, None]

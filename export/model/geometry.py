@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def projection_matrices(intrinsics: Tensor, c2w: Tensor) -> Tensor:
-    """World to normalised image coordinates, before the perspective division.
+    """Object frame to normalised image coordinates, before the perspective division.
 
     Args:
         intrinsics: [V, 3, 3], divided by the image size.
@@ -22,7 +22,7 @@ def project(points: Tensor, projection: Tensor) -> Tensor:
     """Reference points of the deformable attention (paper equation 4).
 
     Args:
-        points: [N, 3] in the world frame.
+        points: [N, 3] in the object frame.
         projection: [V, 3, 4] from :func:`projection_matrices`.
 
     Returns:
@@ -45,14 +45,14 @@ def pluecker_rays(intrinsics: Tensor, c2w: Tensor, size: int, normalise: bool) -
         normalise: Unit directions instead of the released un-normalised ones.
 
     Returns:
-        [V, 6, size, size]: direction d, then moment o x d, in the world frame.
+        [V, 6, size, size]: direction d, then moment o x d, in the object frame.
     """
     pixels = torch.arange(size, dtype=torch.float32, device=c2w.device) + (0.5 - size / 2)
     inverse_focal = (1 / (intrinsics[:, 0, 0] * size)).view(-1, 1, 1)
     x = pixels.view(1, 1, size) * inverse_focal
     y = -pixels.view(1, size, 1) * inverse_focal
     rotation, origin = c2w[:, :3, :3], c2w[:, :3, 3]
-    axes = rotation.transpose(1, 2)[:, :, :, None, None]  # [V, camera axis, world axis, 1, 1]
+    axes = rotation.transpose(1, 2)[:, :, :, None, None]  # [V, camera axis, object axis, 1, 1]
     direction = axes[:, 0] * x[:, None] + axes[:, 1] * y[:, None] - axes[:, 2]
     if normalise:
         direction = direction / direction.norm(dim=1, keepdim=True)

@@ -60,7 +60,7 @@ class ProposalNetwork(nn.Module):
 
         Args:
             features: [V, L, C] of this stage's encoder.
-            projection: [V, 3, 4] world to normalised image.
+            projection: [V, 3, 4] object frame to normalised image.
             level_shapes: (H, W) of each feature level.
             foreground: [V, 4, S, S] premultiplied RGBA, read by models with cues.
 

@@ -16,7 +16,7 @@ from geolrm.export.model.volume import look
 
 
 class DecodedGaussians(NamedTuple):
-    """Activated Gaussians in the world frame, those of one anchor after another."""
+    """Activated Gaussians in the object frame, those of one anchor after another."""
 
     means: Tensor  # [N, 3]
     opacities: Tensor  # [N], in (0, 1)
@@ -108,8 +108,8 @@ class ReconstructionNetwork(nn.Module):
 
         Args:
             features: [V, L, C] of this stage's encoder.
-            projection: [V, 3, 4] world to normalised image.
-            anchors: [N, 3] world positions.
+            projection: [V, 3, 4] object frame to normalised image.
+            anchors: [N, 3] positions in the object frame.
             rope_index: [N, 3] their integer positions for RoPE.
             level_shapes: (H, W) of each feature level.
             foreground: [V, 4, S, S] premultiplied RGBA, read by models with cues.

@@ -80,7 +80,7 @@ class GeometryTransformer(nn.Module):
         """Run all blocks.
 
         Args:
-            anchors: [N, 3] positions in the world frame.
+            anchors: [N, 3] positions in the object frame.
             rope_index: [N, 3] integer position of each anchor (read by ``token`` only).
             features: [V, L, C] from the image encoder.
             level_shapes: (H, W) of each feature level.

@@ -103,6 +103,7 @@ def test_refinement_is_noted_and_reaches_the_measure_of_memory(dataset, engine, 
         report = Evaluation(dataset, **options).run()
         assert report.model is not None and report.model.refine_steps == expected
         assert measured[-1]["refine_steps"] == expected
+        assert measured[-1]["backend"] == engine.backend == "onnxruntime"
     with pytest.raises(InputError, match="refine_steps is -1; it must be a whole number"):
         Evaluation(dataset, model=engine, refine_steps=-1)
 

@@ -89,7 +89,7 @@ def test_lpips_refuses_in_one_sentence(lpips_tensors, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no LPIPS weights at"):
         Lpips(tmp_path / "none.pth")
     (tmp_path / "bad.pth").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="cannot be read as a state dict"):
+    with pytest.raises(InputError, match="cannot be read as a plain state dict"):
         Lpips(tmp_path / "bad.pth")
     torch.save({"net.slice1.0.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"tensor 'lin0' is missing, it must have shape"):

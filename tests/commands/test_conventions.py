@@ -13,7 +13,9 @@ import pytest
 import typer
 from processes import BIN, assert_refused, call, call_here
 from samples import random_gaussians
+from typer.testing import CliRunner
 
+from geolrm.commands.main import app, register
 from geolrm.examples import CAPTURES
 
 COMMANDS = ("run", "render", "view", "convert", "mesh", "check", "eval", "info", "demo")
@@ -29,7 +31,6 @@ FLAGS = {  # the one way to say each thing, by parameter
 def programs():
     """(name, command) of everything that can be typed."""
     from geolrm.commands import export, train
-    from geolrm.commands.main import app, register
 
     register()
     group = typer.main.get_command(app)
@@ -41,7 +42,21 @@ def programs():
 
 def test_the_commands_are_these():
     listed = {name.removeprefix("geolrm ") for name in programs() if " " in name}
-    assert set(COMMANDS) <= listed
+    assert listed == {*COMMANDS, "bench"}
+
+
+BENCHMARKS = ("engine", "formats", "gpu-raster", "kernels", "raster")
+
+
+def test_the_benchmarks_are_these():
+    assert set(programs()["geolrm bench"].commands) == {*BENCHMARKS, "gpu"}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmarks_have_options_of_their_own(name):
+    programs()
+    told = CliRunner().invoke(app, ["bench", name, "--help"])
+    assert told.exit_code == 0 and told.stdout.startswith(f"usage: geolrm bench {name} ")
 
 
 @pytest.mark.parametrize("name", ["run", "render", "view", "convert", "mesh", "check", "eval",

@@ -1,9 +1,8 @@
 """The C++ rasterizer against the double-precision reference."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import full_data, needs_full_data
 from csrc.scenes import assert_close, camera, cloud, draw, truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,17 +11,15 @@ from reference.rasterizer import Parameters, render
 from geolrm import _C
 from geolrm.engine.rendering import render_opencv
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "raster"
 ISAS = ["plain", "avx2", "avx512"]
 ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="shared test scenes are not here")
 
 
-@needs_shared
+@needs_full_data
 @pytest.mark.parametrize("name", ["64k", "512k"])
-def test_shared_references(name):
-    scene = np.load(SHARED / f"scene_{name}.npz")
-    reference = np.load(SHARED / f"scene_ref_{name}_512.npz")
+def test_recorded_references(name):
+    scene = np.load(full_data("raster") / f"scene_{name}.npz")
+    reference = np.load(full_data("raster") / f"scene_ref_{name}_512.npz")
     model = _C.SplatModel(*(scene[k] for k in ("means", "opacities", "scales", "quats", "colors")))
     image = render_opencv(
         model,
@@ -39,10 +36,10 @@ def test_shared_references(name):
     assert_close(image, expected, least=98)
 
 
-@needs_shared
-def test_the_reference_reproduces_the_shared_image():
-    scene = np.load(SHARED / "scene_64k.npz")
-    reference = np.load(SHARED / "scene_ref_64k_512.npz")
+@needs_full_data
+def test_the_reference_reproduces_the_recorded_image():
+    scene = np.load(full_data("raster") / "scene_64k.npz")
+    reference = np.load(full_data("raster") / "scene_ref_64k_512.npz")
     ours = render(
         *(scene[k] for k in ("means", "opacities", "scales", "quats")),
         scene["viewmat_512"],

@@ -140,6 +140,26 @@ def test_one_engine_serves_several_threads(engine, shoe_views):
         assert_identical(job.result(), scene)
 
 
+def test_public_stages_may_be_called_from_several_threads(engine, shoe_views):
+    images, cameras = shoe_views
+    orders = [[0, 1, 2], [3, 1, 0]]
+    views = [engine.prepare(images[order], cameras[order]) for order in orders]
+    anchors = np.array([[0.5, -0.5, 0.1], [-0.25, 0, 0]], np.float32)
+
+    def stages(index):
+        features = engine.encode(views[index])
+        proposal = engine.propose(features, views[index])
+        gaussians = engine.reconstruct(features, views[index], anchors)
+        return features.proposal, proposal.logits, gaussians.means, gaussians.colors
+
+    expected = [stages(0), stages(1)]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(stages, [0, 1] * 20))
+    for index, result in enumerate(results):
+        for found, truth in zip(result, expected[index % 2], strict=True):
+            np.testing.assert_array_equal(found, truth)
+
+
 @pytest.fixture(scope="module")
 def empty_engine(tmp_path_factory):
     from conftest import tiny_config, tiny_model, write_tiny

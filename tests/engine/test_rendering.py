@@ -9,7 +9,7 @@ from csrc.scenes import assert_close, camera, cloud, truth
 from reference.rasterizer import Parameters
 
 from geolrm import Cameras, Gaussians
-from geolrm.engine import rendering
+from geolrm.engine import cores, rendering
 from geolrm.engine.rendering import Renders, render, to_opencv
 
 
@@ -125,3 +125,13 @@ def test_the_whole_interface_in_words(sh_count):
     assert_close(image, truth(scene, cam, size, p=Parameters(antialiased=True, **options)), view=1)
     same = gaussians.render(cameras, size, antialiased=True, **options)
     assert same.rgb.tobytes() == image.rgb.tobytes()
+
+
+def test_threads_are_the_cores_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert rendering.check_threads(None) == 3 and rendering.check_threads(2) == 2
+    monkeypatch.delattr(cores.os, "sched_getaffinity")
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: None)
+    assert rendering.check_threads(None) == 1
+    with pytest.raises(ValueError, match="threads is 0; it must be a whole number, 1 or more"):
+        rendering.check_threads(0)

@@ -9,7 +9,8 @@ from PIL import Image
 from stored_objects import change_json, write_capture, write_gobjaverse
 from tiny_training import meshes, tiny_recipe
 
-from geolrm import Cameras
+from geolrm import Cameras, load_capture
+from geolrm.examples import capture_path
 from geolrm.training.data.cache import Cache
 from geolrm.training.data.captures import load_posed_capture, read_points
 from geolrm.training.data.gobjaverse import load_gobjaverse, read_depth
@@ -36,6 +37,13 @@ def capture(change):
         return load_posed_capture(folder)
 
     return trigger
+
+
+def posed_folder(place):
+    loaded = load_capture(capture_path("lion")).subset([0])
+    Image.fromarray(loaded.images[0]).save(place.tmp / "0.png")
+    np.save(place.tmp / "poses.npy", loaded.cameras.c2w)
+    return load_posed_capture(place.tmp)
 
 
 def points(**arrays):
@@ -238,4 +246,6 @@ CASES = [
          lambda place: normalised(mesh(vertices=np.zeros((3, 3), np.float32)))),
     Case("the mesh cannot be rendered: …", "The reason follows.",
          lambda place: render_mesh(mesh(), posed().cameras, 0)),
+    Case("… is of the kind 'poses', which names no depth; training needs a transforms.json with …",
+         "Other kinds of captures are for reconstruction.", posed_folder),
 ]  # fmt: skip

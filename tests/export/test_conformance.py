@@ -2,12 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DATA, SHARED
+from conftest import DATA, FULL_DATA, full_data
 
 from geolrm.export.conformance import Case, compare, main
 
-FULL = SHARED / "conformance"
-ROOT = FULL if FULL.is_dir() else DATA / "conformance"
+ROOT = DATA / "conformance" if FULL_DATA is None else full_data("conformance")
 
 
 @pytest.mark.parametrize("variant", ["head", "token.scale1", "token.scale05"])

@@ -90,7 +90,7 @@ def test_exports_where_only_the_gpus_onnx_runtime_is_installed(models, tmp_path,
 def test_ranges_are_checked(models, tmp_path):
     source = Source("random", "", trained=False)
     options = ExportOptions("fp32", Range(2, 1, 3))
-    with pytest.raises(InputError, match=r"--views is 2:1:3; it must be MIN:OPT:MAX"):
+    with pytest.raises(InputError, match=r"--views is 2:1:3; it must satisfy 1 <= MIN <= OPT"):
         write_bundle(models["token"], tmp_path / "b", name="t", source=source, options=options)
 
 

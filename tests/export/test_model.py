@@ -48,7 +48,7 @@ def test_rope_equals_the_reference():
         np.testing.assert_allclose(rotate(x, *rope_table(position, 24)), expected, atol=1e-6)
 
 
-def test_rays_equal_the_reference():
+def test_rays_go_through_pixel_centres():
     c2w, intrinsics = vector("zero123plus_r1.5_c2ws"), vector("zero123plus_r1.5_Ks")
     rays = pluecker_rays(intrinsics, c2w, 6, normalise=False)[:1]
     side = 6

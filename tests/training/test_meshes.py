@@ -1,9 +1,8 @@
 """Meshes on disk and in memory: read, put together, rendered in the object frame, sampled."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import full_data, needs_full_data
 
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
@@ -11,8 +10,6 @@ from geolrm.engine.meshing.mesh import surface_points
 from geolrm.training.data.meshes import Mesh, compose, load_glb, render_mesh
 
 trimesh = pytest.importorskip("trimesh")
-GLB = Path(__file__).resolve().parents[3] / "shared" / "data" / "train" / "glb"
-needs_shared = pytest.mark.skipif(not GLB.exists(), reason="the training meshes are not here")
 
 FACING_X = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
@@ -136,9 +133,9 @@ def test_rendering_and_sampling_refuse_in_one_sentence():
         surface_points(wall(half=0).vertices, wall(half=0).faces, 5, np.random.default_rng(0))
 
 
-@needs_shared
+@needs_full_data
 def test_the_training_meshes_load():
-    paths = sorted(GLB.glob("*.glb"))
+    paths = sorted(full_data("data/train/glb").glob("*.glb"))
     assert len(paths) == 156
     for path in paths:
         mesh = load_glb(path)
@@ -161,9 +158,9 @@ def cast(mesh, origin, rays):
     return np.where(inside & (t > 0), t, np.inf).min(-1)
 
 
-@needs_shared
+@needs_full_data
 def test_a_training_mesh_agrees_with_ray_casting():
-    mesh = load_glb(sorted(GLB.glob("*.glb"))[0])
+    mesh = load_glb(sorted(full_data("data/train/glb").glob("*.glb"))[0])
     cameras = Cameras.orbit([40.0], 20.0, 1.8, 50.0)
     _, _, depth = render_mesh(mesh, cameras, 64)
     column, row = np.meshgrid(np.arange(16, 48, 3), np.arange(16, 48, 3))

@@ -95,7 +95,7 @@ def test_it_is_refused_in_one_sentence(lpips, weights, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no LPIPS weights at .* or leave losses.lpips_weights"):
         load_lpips(tmp_path / "none.pth", CPU)
     (tmp_path / "bad.pth").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"bad\.pth' cannot be read as a state dict"):
+    with pytest.raises(InputError, match=r"bad\.pth' cannot be read as a plain state dict"):
         load_lpips(tmp_path / "bad.pth", CPU)
     torch.save({"net.slice1.0.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"holds no LPIPS with VGG-16: 31 of its 31 tensors"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import full_data, needs_full_data
 from PIL import Image
 from stored_objects import UNIT, change_json, write_capture, write_gobjaverse
 
@@ -18,9 +19,8 @@ from geolrm.training.data.gobjaverse import (
 )
 from geolrm.training.data.meshes import Mesh, render_object
 from geolrm.training.data.shapes import revolve
-from geolrm.training.data.views import OUTSIDE, back_project, points_of_depth
+from geolrm.training.data.views import back_project, points_of_depth
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "dev"
 RADIUS = 0.5
 
 
@@ -74,6 +74,14 @@ def test_captures_come_back(capture, posed):
     derived = load_posed_capture(capture / "transforms.json").points
     assert 15000 < len(derived) <= 20000
     assert_on_the_sphere(derived)
+
+
+@pytest.mark.parametrize("name", ["transforms_train.json", "transforms_all.json"])
+def test_depth_is_read_of_the_file_that_the_capture_is_from(capture, posed, name):
+    (capture / "transforms.json").rename(capture / name)
+    loaded = load_posed_capture(capture)
+    np.testing.assert_allclose(loaded.depth, posed.depth, atol=UNIT / 2 + 1e-6)
+    np.testing.assert_allclose(loaded.points, posed.points, atol=3e-4)
 
 
 def test_only_visible_points_are_taken(tmp_path):
@@ -164,7 +172,6 @@ def test_back_projection_and_its_sampling(posed):
     assert len(few) == 100 and len(np.unique(few, axis=0)) == 100
     with pytest.raises(InputError, match="here: no depth map shows anything"):
         points_of_depth(0 * posed.depth, posed.cameras, 100, "here")
-    assert OUTSIDE == 0.02
 
 
 def test_gobjaverse_comes_back(gobjaverse, posed):
@@ -252,9 +259,9 @@ def test_what_gobjaverse_lacks_is_named(gobjaverse):
         load_gobjaverse(gobjaverse, [])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the scanned captures are not here")
+@needs_full_data
 def test_scanned_captures_agree_with_their_points():
-    folder = sorted(entry for entry in SHARED.iterdir() if entry.is_dir())[0]
+    folder = sorted(entry for entry in full_data("data/dev").iterdir() if entry.is_dir())[0]
     posed = load_posed_capture(folder)
     assert posed.rgba.shape == (38, 256, 256, 4)
     share = ((posed.rgba[..., 3] >= 128) == (posed.depth > 0)).mean()

@@ -57,8 +57,9 @@ def test_switches_change_the_model():
     for part in (recipe.model.proposal, recipe.model.reconstruction):
         assert part.transformer.num_points == 0
     assert (recipe.views.min_inputs, recipe.views.max_inputs) == (6, 6)
-    for part in (switched(mini(), ["rope"]).model.proposal,):
-        assert not part.transformer.use_rope
+    without_rope = switched(mini(), ["rope"]).model
+    assert not without_rope.proposal.transformer.use_rope
+    assert not without_rope.reconstruction.transformer.use_rope
     assert switched(mini()) == mini()
 
 

@@ -1,14 +1,13 @@
 """Captures with depth: what `geolrm.engine.captures` reads, and a depth PNG for each frame."""
 
-import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures import load_capture
+from geolrm.engine.captures.json_fields import read_json
 from geolrm.engine.errors import InputError
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import points_of_depth
@@ -29,8 +28,12 @@ def load_posed_capture(path: str | Path) -> PosedObject:
         InputError: Names the file or frame, what is wrong with it, and what to do.
     """
     capture = load_capture(path)
-    path = Path(path)
-    file = path / "transforms.json" if path.is_dir() else path
+    file = capture.source
+    if capture.kind != "transforms" or file is None:
+        raise InputError(
+            f"{str(path)!r} is of the kind {capture.kind!r}, which names no depth; training needs "
+            "a transforms.json with a depth PNG for each frame"
+        )
     rgba = _square_rgba(capture.images, capture.names, file)
     depth = _read_depth(file, rgba.shape[1])
     stored = file.parent / "points.npz"
@@ -100,7 +103,7 @@ def _square_rgba(images: list[NDArray[np.uint8]], names: list[str], file: Path) 
 
 def _read_depth(file: Path, size: int) -> NDArray[np.float32]:
     """[V, S, S]; the frames themselves were checked by `load_capture`."""
-    content: dict[str, Any] = json.loads(file.read_bytes())
+    content = read_json(file)
     unit = content.get("depth_unit_scale_factor")
     if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < 1:
         raise InputError(

@@ -14,7 +14,7 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opt
 
 @app.command("raster", context_settings=PASSED_ON)
 def raster(context: typer.Context) -> None:
-    """The CPU rasterizer; options as of python -m geolrm.bench.raster."""
+    """The CPU rasterizer; see its --help."""
     from geolrm.bench import raster
 
     raster.main(context.args)
@@ -22,7 +22,7 @@ def raster(context: typer.Context) -> None:
 
 @app.command("kernels", context_settings=PASSED_ON)
 def kernels(context: typer.Context) -> None:
-    """The CPU kernels; options as of python -m geolrm.bench.kernels."""
+    """The CPU kernels; see its --help."""
     from geolrm.bench import kernels
 
     kernels.main(context.args)
@@ -30,7 +30,7 @@ def kernels(context: typer.Context) -> None:
 
 @app.command("engine", context_settings=PASSED_ON)
 def engine(context: typer.Context) -> None:
-    """The whole engine on the CPU; options as of python -m geolrm.bench.engine."""
+    """The whole engine on the CPU; see its --help."""
     from geolrm.bench import engine
 
     engine.main(context.args)
@@ -38,10 +38,18 @@ def engine(context: typer.Context) -> None:
 
 @app.command("formats", context_settings=PASSED_ON)
 def formats(context: typer.Context) -> None:
-    """Writing and reading splat files; options as of python -m geolrm.bench.formats."""
+    """Splat files, written and read; see its --help."""
     from geolrm.bench import formats
 
     formats.main(context.args)
+
+
+@app.command("gpu-raster", context_settings=PASSED_ON)
+def gpu_raster(context: typer.Context) -> None:
+    """The CUDA rasterizer, and gsplat where it is installed; see its --help."""
+    from geolrm.bench import gpu_raster
+
+    gpu_raster.main(context.args)
 
 
 @app.command("gpu")

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import FAILED, print_json, steps
+from geolrm.commands.console import CAPTURE_HELP, FAILED, print_json, steps
 from geolrm.engine.errors import InputError
 
 OUT_OF_MEMORY = "use fewer or smaller images"
 
 
 def check(
-    capture: Annotated[Path, typer.Argument(help="A capture of any kind: see docs/captures.md.")],
+    capture: Annotated[Path, typer.Argument(help=CAPTURE_HELP)],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Picture of cameras, cube and images (.png).")
     ] = Path("check.png"),

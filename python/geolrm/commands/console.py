@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from geolrm.engine.errors import BundleError, CheckpointError, GeoLRMError, InputError
+from geolrm.engine.user_warnings import warn
 
 if TYPE_CHECKING:
     from geolrm.engine.gaussians import Gaussians
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+CAPTURE_HELP = (
+    "transforms.json (NeRF, nerfstudio), a COLMAP sparse model, a GObjaverse folder, images with "
+    "poses.npy, an SV3D clip or its 21 frames, or a Zero123++ sheet; the kind is recognised."
+)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -76,20 +81,6 @@ def _what_takes_less(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def show_warnings() -> Iterator[None]:
-    """Warnings as plain lines on standard error."""
-    import warnings
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"warning: {message}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
-
-
-@contextlib.contextmanager
 def steps(enabled: bool = True) -> Iterator[Callable[[str], None]]:
     """A spinner with the current step on a terminal, plain lines elsewhere."""
     from rich.console import Console
@@ -136,10 +127,8 @@ def counted(count: int, noun: str) -> str:
 
 def warn_if_empty(gaussians: "Gaussians", source: Path, shown: str) -> None:
     """One line where there is nothing to see: the files are written all the same."""
-    import warnings
-
     if not len(gaussians):
-        warnings.warn(f"{str(source)!r} holds no Gaussians, and so {shown}", stacklevel=3)
+        warn(f"{str(source)!r} holds no Gaussians, and so {shown}")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -1,6 +1,5 @@
 """``geolrm convert``: one splat file into another."""
 
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from geolrm.commands.console import check_not_input, counted, print_json, steps
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
+from geolrm.engine.user_warnings import warn
 
 OUT_OF_MEMORY = "split the file"
 
@@ -61,7 +61,7 @@ def convert(
         written = kept if max_splats is None else keep_largest(kept, max_splats)
         step("writing")
         if len(read) and not len(written):
-            warnings.warn(f"no splat has an opacity of {prune_opacity}: none is left", stacklevel=1)
+            warn(f"no splat has an opacity of {prune_opacity}: none is left")
         save(written, output, up=up, raw=raw_ply)
     size = output.stat().st_size
     summary: dict[str, Any] = {

@@ -12,12 +12,12 @@ from geolrm.commands.console import (
     one_sentence_errors,
     print_json,
     print_table,
-    show_warnings,
     steps,
 )
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 from geolrm.engine.manifest import MANIFEST_NAME, Range
+from geolrm.engine.user_warnings import show_warnings
 from geolrm.export import backend_choice
 
 MAX_REFINE_STEPS = 1000  # as the engine takes
@@ -44,9 +44,9 @@ def parse_range(option: str, text: str) -> Range:
         raise InputError(
             f"{option} is {text!r}; it must be MIN:OPT:MAX, three whole numbers such as 1:6:21"
         ) from error
-    if not 1 <= low <= preferred <= high:
-        raise InputError(f"{option} is {text!r}; it must satisfy 1 <= MIN <= OPT <= MAX")
-    return Range(low, preferred, high)
+    numbers = Range(low, preferred, high)
+    numbers.check(option)
+    return numbers
 
 
 def require_packages() -> None:

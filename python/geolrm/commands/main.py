@@ -2,7 +2,8 @@
 
 import typer
 
-from geolrm.commands.console import Version, one_sentence_errors, show_warnings
+from geolrm.commands.console import Version, one_sentence_errors
+from geolrm.engine.user_warnings import show_warnings
 
 app = typer.Typer(
     name="geolrm",

@@ -1,7 +1,6 @@
 """``geolrm render``: draw a splat file."""
 
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import counted, print_json, progress_bar, steps, warn_if_empty
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.user_warnings import warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,10 +183,9 @@ def write_frames(
         advance()
     older = {path.name for path in folder.iterdir() if FRAME_NAME.fullmatch(path.name)} - written
     if older:
-        warnings.warn(
+        warn(
             f"{str(folder)!r} also holds {counted(len(older), 'frame')} of an earlier run, such as "
-            f"{max(older)}",
-            stacklevel=2,
+            f"{max(older)}"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import print_json, print_table, steps
+from geolrm.commands.console import CAPTURE_HELP, print_json, print_table, steps
 from geolrm.commands.convert import check_output
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
@@ -37,7 +37,7 @@ def parse_views(text: str, count: int) -> int | list[int]:
 
 
 def run(
-    capture: Annotated[Path, typer.Argument(help="A capture of any kind: see docs/captures.md.")],
+    capture: Annotated[Path, typer.Argument(help=CAPTURE_HELP)],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Splat file: .ply, .spz, .splat, .glb.")
     ],

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import Version, fail, one_sentence_errors, show_warnings
+from geolrm.commands.console import Version, fail, one_sentence_errors
 from geolrm.engine.errors import InputError
+from geolrm.engine.user_warnings import show_warnings
 
 OUT_OF_MEMORY = "use fewer --processes or --views"
 app = typer.Typer(

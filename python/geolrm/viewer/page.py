@@ -17,8 +17,9 @@ from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats.splat_files import encode
 from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.pictures import to_bytes
 from geolrm.viewer.exhibit import Exhibit, InputViews
-from geolrm.viewer.framing import FOV, UP_AXES, Up, find_home
+from geolrm.viewer.framing import FOV, UP_AXES, Home, Up, find_home
 
 FILES = Path(__file__).parent
 POSTER_SIDE = 768  # pixels
@@ -52,8 +53,8 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
     """The text of the page."""
     script, styles = _read("viewer.js"), _read("viewer.css")
     splats = encode(exhibit.gaussians, ".spz", up="z")
-    scene = describe(exhibit, up, len(splats))
     home = find_home(exhibit, up)
+    scene = describe(exhibit, up, home, len(splats))
     # The page itself forbids what it does not need: all network, and every other script or style.
     policy = "; ".join(
         [
@@ -81,9 +82,8 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _read("page.html"))
 
 
-def describe(exhibit: Exhibit, up: Up, splat_bytes: int) -> dict[str, Any]:
+def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str, Any]:
     """What the page's script reads; matrices column by column, as three.js does."""
-    home = find_home(exhibit, up)
     to_display = np.eye(4)
     to_display[:3, :3] = UP_AXES[up]
     anchors = exhibit.anchors if exhibit.anchors is not None and len(exhibit.anchors) else None
@@ -121,7 +121,7 @@ def draw_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
     drawn = gaussians.render(camera, (POSTER_SIDE, POSTER_SIDE), background=(0, 0, 0))
     alpha = drawn.alpha[0, ..., None]
     color = drawn.rgb[0] / np.maximum(alpha, 1e-6)
-    return np.rint(np.concatenate([color, alpha], axis=-1).clip(0, 1) * 255).astype(np.uint8)
+    return to_bytes(np.concatenate([color, alpha], axis=-1))
 
 
 def _facts(exhibit: Exhibit, splat_bytes: int) -> list[list[str]]:
