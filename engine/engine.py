@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 
 from geolrm.engine.arguments import Arguments, check_whole
 from geolrm.engine.backend import Array, open_backend
-from geolrm.engine.backend_selection import select_backend
+from geolrm.engine.backend_selection import Selected, select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.errors import BundleError
+from geolrm.engine.errors import BundleError, GeoLRMError
 from geolrm.engine.features import Features, Proposal
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
@@ -59,8 +59,14 @@ class Engine:
         self.bundle = Bundle.open(model)
         self.manifest = self.bundle.manifest
         selected = select_backend(backend, self.bundle, device)
+        try:
+            self._backend = open_backend(self.bundle, selected, threads, device)
+        except GeoLRMError as error:  # a library does not load, or the GPU is full
+            if backend != "auto" or selected.target is None:
+                raise
+            selected = Selected("onnxruntime", f"not {selected.name}: {error}")
+            self._backend = open_backend(self.bundle, selected, threads, device)
         self.backend, self.backend_reason = selected.name, selected.reason
-        self._backend = open_backend(self.bundle, selected, threads, device)
         self.threads = self._backend.threads
         self._stages = self._backend.stages
         missing = {"proposal", "reconstruction"} - set(self._stages)

@@ -201,10 +201,11 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
     import onnxruntime
 
     from geolrm.engine import backend_selection
-    from geolrm.engine.cuda import device, drawing, segments
+    from geolrm.engine.cuda import device, segments
 
     opened = []
 
+    @functools.cache
     def open_device(index):
         opened.append(FakeDevice(index))
         return opened[-1]
@@ -220,7 +221,6 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
         onnxruntime, "get_available_providers", lambda: [*names, "CPUExecutionProvider"]
     )
     monkeypatch.setattr(device, "open_device", open_device)
-    monkeypatch.setattr(drawing, "shared_device", functools.cache(open_device))
     loader = segments.loader
     monkeypatch.setattr(
         segments,

@@ -258,11 +258,20 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+_opened: dict[int, CudaDevice] = {}
+_opening = threading.Lock()
+
+
 def open_device(index: int) -> Device:
-    """The GPU with this number.
+    """The GPU with this number: one object, one stream and one lock for all of the process.
+
+    Engines therefore share memory that any of them has freed, and take turns.
 
     Raises:
         GeoLRMError: There is no driver or no such GPU, or a package of the extra is missing.
     """
     present_gpu(index)  # says in one sentence what the library would only trip over
-    return CudaDevice(index)
+    with _opening:
+        if index not in _opened:
+            _opened[index] = CudaDevice(index)
+        return _opened[index]

@@ -1,7 +1,10 @@
 """Whole runs on an emulated device against the CPU engine: what is computed, and what is queued."""
 
+import hashlib
+
 import numpy as np
 import pytest
+from fake_device import rewrite_manifest
 
 from geolrm import Engine, GeoLRMError
 from geolrm.engine.cuda import tensorrt_segment
@@ -217,3 +220,25 @@ def test_a_shape_that_an_engine_refuses(devices, rtx, views):
     module.refuse = ("anchors",)
     with pytest.raises(GeoLRMError, match=r"tensorrt-rtx cannot take anchors with shape \[\d+, 3"):
         Engine(folder).run(*views)
+
+
+def test_auto_takes_the_cpu_where_an_engine_does_not_load(devices, rtx, views):
+    folder, _ = rtx
+    refused = "tensorrt-rtx 1.7.1 cannot load {}: the plan is damaged"
+
+    def change(content):
+        step = next(s for s in content["gpu"]["plans"]["proposal"]["steps"] if "files" in s)
+        (folder / "x.plan").write_bytes(b"damaged")
+        (old,) = step["files"].values()
+        step["files"] = {"sm_89": "x.plan"}
+        content["gpu"]["engines"]["x.plan"] = content["gpu"]["engines"].pop(old)
+        digest = hashlib.sha256(b"damaged").hexdigest()
+        content["files"]["x.plan"] = {"bytes": 7, "sha256": digest}
+
+    rewrite_manifest(folder, change)
+    with pytest.raises(GeoLRMError, match=refused.format("x.plan")):
+        Engine(folder, backend="tensorrt-rtx")
+    engine = Engine(folder)
+    assert engine.backend == "onnxruntime"
+    assert engine.backend_reason == f"not tensorrt-rtx: {refused.format('x.plan')}"
+    assert len(engine.run(*views, max_tokens=8).gaussians)
