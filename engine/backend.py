@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
+from geolrm.engine.backend_selection import Selected, select_backend
 from geolrm.engine.bundle import Bundle
+from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.features import Array
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.selection import AnchorChoice
 
 if TYPE_CHECKING:
-    from geolrm.engine.backend_selection import Selected
     from geolrm.engine.cuda.device import Device
 
 __all__ = ["Array", "Backend", "PlanRunner", "open_backend"]
@@ -34,8 +35,12 @@ class Backend(Protocol):
     stages: Mapping[str, PlanRunner]
     threads: int  # of the work that runs on the CPU
     description: str  # for ``repr``
-    device: "Device | None"  # the GPU; None on the CPU
     lock: threading.RLock  # of whoever runs a stage
+
+    @property
+    def device(self) -> "Device | None":
+        """The GPU; None on the CPU."""
+        ...
 
     def put(self, array: Array) -> Array:
         """An array as the stages read it; one that is the backend's already is left alone."""
@@ -73,13 +78,24 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(bundle: Bundle, selected: "Selected", threads: int | None, device: int) -> Backend:
-    """The backend with all stages loaded."""
+def open_backend(
+    asked: str, bundle: Bundle, threads: int | None, device: int
+) -> tuple[Selected, Backend]:
+    """The backend with all stages loaded, and why it is that one.
+
+    ``auto`` falls back to the CPU also where the GPU's part does not load.
+    """
     from geolrm.engine.host_backend import HostBackend, usable_cores
 
     threads = threads or usable_cores()
-    if selected.target is None:
-        return HostBackend(bundle, threads)
-    from geolrm.engine.cuda.backend import DeviceBackend
+    selected = select_backend(asked, bundle, device)
+    if selected.target is not None:
+        from geolrm.engine.cuda.backend import DeviceBackend
 
-    return DeviceBackend(bundle, selected, threads, device)
+        try:
+            return selected, DeviceBackend(bundle, selected, threads, device)
+        except GeoLRMError as error:
+            if asked != "auto":
+                raise
+            selected = Selected("onnxruntime", f"not {selected.name}: {error}")
+    return selected, HostBackend(bundle, threads)

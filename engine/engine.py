@@ -2,17 +2,16 @@
 
 import warnings
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from geolrm.engine.arguments import Arguments, check_whole
 from geolrm.engine.backend import Array, open_backend
-from geolrm.engine.backend_selection import Selected, select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.errors import BundleError, GeoLRMError
+from geolrm.engine.errors import BundleError
 from geolrm.engine.features import Features, Proposal
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.live import LiveCapture
@@ -23,6 +22,9 @@ from geolrm.engine.scene import Scene
 from geolrm.engine.selection import AnchorChoice, Selection
 from geolrm.engine.stopwatch import Stopwatch
 from geolrm.engine.visibility import drop_hidden
+
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.memory_plan import MemoryPlan
 
 MAX_THREADS = 1024
 MAX_DEVICES = 1024
@@ -58,14 +60,7 @@ class Engine:
         device = check_whole("device", device, 0, MAX_DEVICES)
         self.bundle = Bundle.open(model)
         self.manifest = self.bundle.manifest
-        selected = select_backend(backend, self.bundle, device)
-        try:
-            self._backend = open_backend(self.bundle, selected, threads, device)
-        except GeoLRMError as error:  # a library does not load, or the GPU is full
-            if backend != "auto" or selected.target is None:
-                raise
-            selected = Selected("onnxruntime", f"not {selected.name}: {error}")
-            self._backend = open_backend(self.bundle, selected, threads, device)
+        selected, self._backend = open_backend(backend, self.bundle, threads, device)
         self.backend, self.backend_reason = selected.name, selected.reason
         self.threads = self._backend.threads
         self._stages = self._backend.stages
@@ -144,6 +139,18 @@ class Engine:
     def prepare(self, images: Images, cameras: Cameras) -> Views:
         """Images as the model takes them, and at the size that a refinement compares."""
         return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE)
+
+    def plan_memory(self, views: int, tokens: int | None = None) -> "MemoryPlan | None":
+        """GPU memory of a run with so many views and anchors; None on the CPU.
+
+        ``tokens`` None takes the bundle's preferred number.
+        """
+        if self._backend.device is None or not self.manifest.gpu:
+            return None
+        from geolrm.engine.cuda.memory_plan import plan_memory
+
+        tokens = self.manifest.tokens.opt if tokens is None else tokens
+        return plan_memory(self.manifest, self.manifest.gpu, views, tokens)
 
     def live(self) -> LiveCapture:
         """A capture that grows view by view; each view is encoded once, when it is added."""

@@ -21,13 +21,18 @@ class HostBackend:
     def __init__(self, bundle: Bundle, threads: int):
         self._manifest = bundle.manifest
         self.threads = threads
-        self.device, self.lock = None, threading.RLock()
+        self.lock = threading.RLock()
         self.description = f"onnxruntime {self._manifest.precision}, {threads} threads"
         workspace = Workspace()
         self.stages: Mapping[str, PlanRunner] = {
             name: CpuPlanRunner(bundle, plan, workspace, threads)
             for name, plan in self._manifest.plans.items()
         }
+
+    @property
+    def device(self) -> None:
+        """None."""
+        return None
 
     def put(self, array: NDArray) -> NDArray:
         """The array itself."""

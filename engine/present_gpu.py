@@ -59,6 +59,28 @@ def present_gpu(index: int = 0) -> PresentGpu:
     return PresentGpu(text, f"sm_{major}{minor}", multiprocessors, memory.value)
 
 
+def free_memory(index: int = 0) -> int:
+    """Bytes that could be allocated now on a GPU that :func:`present_gpu` has found.
+
+    Raises:
+        GeoLRMError: The driver does not say.
+    """
+    driver = _driver()
+    assert driver is not None, "present_gpu has found it"
+    device, context, old = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    _check(driver.cuDeviceGet(ctypes.byref(device), index))
+    _check(driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device))
+    try:
+        _check(driver.cuCtxPushCurrent_v2(context))
+        status = driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        _check(driver.cuCtxPopCurrent_v2(ctypes.byref(old)))
+        _check(status)
+    finally:
+        driver.cuDevicePrimaryCtxRelease_v2(device)
+    return free.value
+
+
 @functools.cache
 def driver_cuda_version() -> tuple[int, int]:
     """The newest CUDA that the driver supports, (0, 0) without a driver."""

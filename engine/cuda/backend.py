@@ -16,7 +16,7 @@ from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.layout import shape_of
-from geolrm.engine.cuda.memory_plan import largest_setting, plan_memory
+from geolrm.engine.cuda.memory_plan import plan_memory, shortage
 from geolrm.engine.cuda.plan import Block, GpuPlanRunner
 from geolrm.engine.cuda.rope import rope_calls
 from geolrm.engine.cuda.runtime_cache import runtime_cache_path
@@ -162,16 +162,9 @@ class DeviceBackend:
             return
         held = self._arena.nbytes + self._scratch.nbytes
         available = self.device.free_bytes() + held
+        short = shortage(self._manifest, self._part, views, tokens, available)
+        if short is not None:
+            raise GeoLRMError(short)
         plan = plan_memory(self._manifest, self._part, views, tokens)
-        if plan.of_a_run > available:
-            fitting = largest_setting(self._manifest, self._part, views, tokens, available)
-            remedy = "not even the smallest setting fits: free memory of the GPU"
-            if fitting is not None:
-                remedy = f"{fitting[0]} views with --max-tokens {fitting[1]} fit"
-            raise GeoLRMError(
-                f"{views} views with {tokens} anchors need {plan.of_a_run / 1e9:.2f} GB of GPU "
-                f"memory beside the weights, and {available / 1e9:.2f} GB are free; {remedy}, or "
-                "use the backend onnxruntime"
-            )
         self._checked.add((views, tokens))
         self._arena.take(plan.activations)  # at once: graphs hold its address

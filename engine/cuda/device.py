@@ -82,8 +82,9 @@ class CudaDevice:
         )
 
         self.index = index
-        self.dlpack_device = (DLPACK_CUDA, index)
-        self.lock, self.attached = threading.RLock(), {}
+        self.dlpack_device: tuple[int, int] = (DLPACK_CUDA, index)
+        self.lock = threading.RLock()
+        self.attached: dict[str, Any] = {}
         self._device = Device(index)
         self._stream = self._device.create_stream()
         self.stream = int(self._stream.handle)
@@ -200,7 +201,7 @@ class CudaDevice:
         from cuda.bindings import driver  # pyright: ignore
 
         if self._event is None:
-            flags = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
+            flags = int(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)
             (self._event,) = _check(driver.cuEventCreate(flags))
         return self._event
 

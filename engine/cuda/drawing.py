@@ -65,7 +65,9 @@ def draw(
     try:
         with gpu.lock:
             images = rasterizer_of(gpu).render(gaussians, cameras, size, out=target, **parameters)
-            return images if stays else fetch(gpu, images, out)
+            if stays:
+                return images
+            return fetch(gpu, images, out if isinstance(out, Renders) else None)
     except GeoLRMError as error:
         if stays or backend != "auto":
             raise

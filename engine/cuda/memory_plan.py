@@ -76,6 +76,23 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
     )
 
 
+def shortage(
+    manifest: Manifest, part: GpuPart, views: int, tokens: int, available: int
+) -> str | None:
+    """Why a run does not fit into so many bytes beside the weights, and what does; or None."""
+    need = plan_memory(manifest, part, views, tokens).of_a_run
+    if need <= available:
+        return None
+    fitting = largest_setting(manifest, part, views, tokens, available)
+    remedy = "not even the smallest setting fits: free memory of the GPU"
+    if fitting is not None:
+        remedy = f"{fitting[0]} views with --max-tokens {fitting[1]} fit"
+    return (
+        f"{views} views with {tokens} anchors need {need / 1e9:.2f} GB of GPU memory beside the "
+        f"weights, and {available / 1e9:.2f} GB are free; {remedy}, or use the backend onnxruntime"
+    )
+
+
 def largest_setting(
     manifest: Manifest, part: GpuPart, views: int, tokens: int, available: int
 ) -> tuple[int, int] | None:

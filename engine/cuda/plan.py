@@ -202,8 +202,8 @@ class GpuPlanRunner:
         if isinstance(step, GridSampleStep):
             calls = grid_sample_calls(step, tensors)
         else:
-            order = self._grid_orders.get(tensors[step.output.name].shape[0], order)
-            calls = attention_calls(step, tensors, self._weights, self._level_shapes, order)
+            place = self._grid_orders.get(len(tensors[step.output.name]), order)
+            calls = attention_calls(step, tensors, self._weights, self._level_shapes, place)
         return Binding(lambda: self._device.launch(calls), lambda: True)
 
 

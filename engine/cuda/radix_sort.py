@@ -29,7 +29,7 @@ def sort_calls(
     Args:
         at: Addresses of ``keys``, ``ids``, ``other_keys`` and ``other_ids``, uint32 [rows, count],
             of ``counts``, and of ``visible``, int32 [rows], which gets how many were not left out.
-            The result is in ``keys`` and ``ids`` after an even number of passes, else in the others.
+            After an even number of passes the result is in the first two, else in the others.
         count: Keys of a row.
         rows: Sorted each for itself.
         shifts: The digits by which to sort, the lowest first; the first must be 0.

@@ -37,8 +37,9 @@ class Runtime:
         self.package = package
         self.logger = collecting_logger(self.trt)
         self.runtime = self.trt.Runtime(self.logger)
-        has_one = cache is not None and hasattr(self.trt, "IRuntimeCache")
-        self.cache = RuntimeCache(cache) if has_one else None
+        self.cache: RuntimeCache | None = None
+        if cache is not None and hasattr(self.trt, "IRuntimeCache"):
+            self.cache = RuntimeCache(cache)
 
     def keep(self) -> None:
         """Write the kernels that were compiled so far."""
@@ -75,10 +76,7 @@ class TensorRtSegment:
         self, inputs: Arrays, outputs: Arrays, scratch: Scratch, *, lasting: bool = False
     ) -> Binding:
         """A lasting binding has a context of its own: a captured one must not change again."""
-        if lasting:
-            context = self._new_context()
-        else:
-            context = self._context
+        context = self._new_context() if lasting else self._context
         for name, array in inputs.items():
             if not context.set_input_shape(name, array.shape):
                 raise self._error(f"take {name} with shape {list(array.shape)} in")

@@ -6,7 +6,9 @@ from gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine
 from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.rope import rope_calls
+from geolrm.engine.cuda.spatial_order import grid_order, order_bytes, order_calls
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.present_gpu import present_gpu
 from geolrm.engine.selection import select_anchors
@@ -88,3 +90,40 @@ def test_whole_engine(device, shoe_views, tmp_path, precision):
         for field in ("means", "opacities", "scales", "quats", "colors"):
             got, wanted = (getattr(s.gaussians, field) for s in (scene, expected))
             np.testing.assert_allclose(got, wanted, atol=tolerance)
+
+
+def test_the_order_in_space(device):
+    centres = (voxel_centres(16).reshape(-1, 3) * 0.9).astype(np.float32).copy()
+    place = device.empty((order_bytes(4096),), "uint8")
+    device.launch(order_calls(device.upload(centres).address, place.address, tokens=4096))
+    np.testing.assert_array_equal(place.numpy()[: 4 * 4096].view(np.int32), grid_order(4096))
+
+
+def test_results_are_read_in_place_and_drawn_on_the_device(device, shoe_views, tmp_path):
+    images, cameras = shoe_views
+    folder = write_tiny_gpu_bundle(tmp_path / "bundle")
+    try:
+        engine = Engine(folder, backend="cuda")
+    except GeoLRMError as error:
+        pytest.skip(str(error))
+    expected = engine.run(images, cameras)
+    scene = engine.run(images, cameras, output="device")
+    assert isinstance(scene.gaussians, DeviceGaussians)
+    drawn = scene.render(size=(200, 150), output="device").numpy()
+    on_cpu = scene.render(size=(200, 150), backend="cpu")
+    for name in ("rgb", "alpha", "depth"):
+        error = np.abs(getattr(drawn, name) - getattr(on_cpu, name))
+        assert error.max() <= 0.01 and np.square(error).mean() <= 1e-9, name
+    np.testing.assert_array_equal(scene.gaussians.means.numpy(), expected.gaussians.means)
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch knows no GPU")
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        torch.cuda._sleep(20_000_000)  # the reader is late, and drops what it reads at once
+        copy = torch.from_dlpack(scene.gaussians.means).clone()
+    del scene
+    for _ in range(3):
+        engine.run(images[::-1].copy(), cameras, output="device")
+    side.synchronize()
+    np.testing.assert_array_equal(copy.cpu(), expected.gaussians.means)

@@ -6,7 +6,7 @@ import typer
 
 from geolrm.commands.console import print_json, print_table
 from geolrm.commands.run import BACKEND_HELP
-from geolrm.engine.errors import InputError
+from geolrm.engine.errors import GeoLRMError, InputError
 
 
 def info(
@@ -23,12 +23,15 @@ def info(
 ) -> None:
     """Describe a bundle after checking its files, and the GPU memory that it needs.
 
+    A setting that is asked for and does not fit the memory that is free is refused, with what fits.
+
     Example: geolrm info mini
     """
     from geolrm.engine.arguments import check_whole
     from geolrm.engine.backend_selection import select_backend
     from geolrm.engine.bundle import Bundle
-    from geolrm.engine.cuda.memory_plan import plan_memory
+    from geolrm.engine.cuda.memory_plan import plan_memory, shortage
+    from geolrm.engine.present_gpu import free_memory
 
     bundle = Bundle.open(model)
     manifest = bundle.manifest
@@ -39,14 +42,18 @@ def info(
             f"--views and --tokens plan the memory of a GPU, and {model!r} has no part for one; "
             "export it again with --backend"
         )
-    plan = None
+    plan, free, short = None, None, None
     if part is not None:
         counts = {"--views": (views, manifest.views), "--tokens": (tokens, manifest.tokens)}
-        setting = [
+        setting = tuple(
             limits.opt if value is None else check_whole(name, value, limits.min, limits.max)
             for name, (value, limits) in counts.items()
-        ]
-        plan = setting, plan_memory(manifest, part, *setting).rows()
+        )
+        planned = plan_memory(manifest, part, *setting)
+        plan = setting, planned.rows()
+        if selected.gpu is not None:
+            free = free_memory(device)
+            short = shortage(manifest, part, *setting, available=free - planned.weights)
     size = sum(entry.bytes for entry in manifest.files.values())
     facts: dict[str, Any] = {
         "model": manifest.model,
@@ -75,10 +82,17 @@ def info(
     if as_json:
         if plan is not None:
             facts["gpu_memory"] = dict(plan[1])
+            facts["gpu_memory_free"] = free
+            facts["gpu_memory_short"] = short
         print_json(facts)
         return
     print_table("Bundle", ["field", "value"], list(facts.items()))
     if plan is not None:
         (num_views, num_tokens), rows = plan
-        title = f"GPU memory at {num_views} views and {num_tokens} anchors (scratch is estimated)"
-        print_table(title, ["", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in rows])
+        print(f"At {num_views} views and {num_tokens} anchors, with scratch estimated:")
+        rows += [] if free is None else [("free now", free)]
+        print_table("GPU memory", ["", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in rows])
+    if short is not None:
+        if views is not None or tokens is not None:
+            raise GeoLRMError(short)
+        print(f"note: {short}")

@@ -37,6 +37,8 @@ def render(
         bool, typer.Option("--antialiased", help="Compensate the low-pass filter.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    backend: Annotated[str, typer.Option(help="cpu, or cuda to draw on a GPU.")] = "cpu",
+    device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Draw splats along an orbit or in a capture's cameras.
@@ -53,6 +55,8 @@ def render(
         raise InputError("--cameras and --orbit were both given; choose one")
     if not 1 <= size <= LARGEST_SIZE:
         raise InputError(f"--size is {size}; it must be 1 to {LARGEST_SIZE} pixels")
+    if backend not in ("cpu", "cuda"):
+        raise InputError(f"--backend is {backend!r}; it must be cpu or cuda")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
     if cameras is not None:
@@ -71,6 +75,8 @@ def render(
                 antialiased=antialiased,
                 threads=threads,
                 out=images,
+                backend=backend,
+                device=device,
             )
             yield to_bytes(images.rgb[0])
 

@@ -98,7 +98,9 @@ def run(
         parsed = parse_views(wanted, len(content))
         chosen = content.cameras.spread(parsed) if isinstance(parsed, int) else parsed
         used = content.subset(chosen)
-        step(f"reconstructing from views {', '.join(map(str, chosen))}")
+        plan = engine.plan_memory(len(chosen), max_tokens)
+        memory = "" if plan is None else f" in {plan.total / 1e9:.2f} GB of GPU memory"
+        step(f"reconstructing from views {', '.join(map(str, chosen))}{memory}")
         scene = engine.run(
             used.images,
             used.cameras,
@@ -130,6 +132,7 @@ def run(
         "backend": engine.backend,
         "backend_reason": engine.backend_reason,
         "threads": engine.threads,
+        "gpu_memory": None if plan is None else dict(plan.rows()),
         "occupied_voxels": scene.num_occupied,
         "anchors": len(scene.anchors),
         "gaussians": len(scene.gaussians),
@@ -147,6 +150,8 @@ def run(
     print(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
           if isinstance(parsed, int) else f"views: {', '.join(map(str, chosen))}")  # fmt: skip
     print(f"backend: {engine.backend} ({engine.backend_reason})")
+    if plan is not None:
+        print(f"GPU memory: {plan.total / 1e9:.2f} GB planned; geolrm info says for what")
     print_timings(scene.timings)
     print(
         f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "
