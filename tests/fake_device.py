@@ -31,7 +31,7 @@ class FakeDevice:
         self.pool = Pool(self.allocate, self.wait_for_others)
         self.queue, self.log, self.allocated = Stream(), [], []
         self.others, self.memories = {}, []  # streams by handle
-        self.capturing = None
+        self.capturing, self.captures = None, True
 
     def do(self, event, action, *, silent=False):
         """Queue, or record where a capture is under way."""
@@ -85,6 +85,8 @@ class FakeDevice:
         self.capturing = graph = []
         try:
             enqueue()
+            if not self.captures:
+                return None
         finally:
             self.capturing = None
 

@@ -27,6 +27,8 @@ from geolrm.engine.present_gpu import driver_cuda_version
 from geolrm.engine.selection import AnchorChoice
 from geolrm.engine.voxel_grid import voxel_axis
 
+ARENA = "bytes of ONNX Runtime's arena"  # of what is attached to a device
+
 
 class DeviceBackend:
     """See :class:`geolrm.engine.backend.Backend`.
@@ -160,11 +162,16 @@ class DeviceBackend:
         """
         if (views, tokens) in self._checked:
             return
+        plan = plan_memory(self._manifest, self._part, views, tokens)
         held = self._arena.nbytes + self._scratch.nbytes
+        if self._part.backend == "cuda":  # ONNX Runtime's arena, of all engines on this GPU
+            grown = self.device.attached.get(ARENA, 0)
+            held += min(grown, plan.scratch)
         available = self.device.free_bytes() + held
         short = shortage(self._manifest, self._part, views, tokens, available)
         if short is not None:
             raise GeoLRMError(short)
-        plan = plan_memory(self._manifest, self._part, views, tokens)
         self._checked.add((views, tokens))
+        if self._part.backend == "cuda":
+            self.device.attached[ARENA] = max(grown, plan.scratch)
         self._arena.take(plan.activations)  # at once: graphs hold its address

@@ -53,6 +53,7 @@ class _Sequence:
     seen: int = 0
     bound: list[Binding] | None = None  # lasting; what a replay was captured from outlives it
     replay: Enqueue | None = None
+    resists: bool = False  # a capture has failed and is not tried again
 
 
 class GpuPlanRunner:
@@ -156,8 +157,11 @@ class GpuPlanRunner:
             bound = self._bind(dims, tensors, arena.address + layout.nbytes, lasting=lasting)
             sequence.bound = bound if lasting else None
         _enqueue(bound)  # a segment must have run with its shapes before it is captured
-        if sequence.bound is not None and all(binding.can_capture() for binding in bound):
+        if sequence.bound is None or sequence.resists:
+            return
+        if all(binding.can_capture() for binding in bound):
             sequence.replay = self._device.capture(lambda: _enqueue(bound))
+            sequence.resists = sequence.replay is None
 
     def _inside(
         self, dims: dict[str, int], layout: Layout, arena: DeviceArray, outside: Tensors

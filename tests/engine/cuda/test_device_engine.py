@@ -191,6 +191,28 @@ def test_what_cannot_be_captured_yet_is_tried_again(devices, rtx, views):
     assert captures[:3] == [0, 0, 0] and max(captures) > 0 and captures[-1] == 0
 
 
+def test_what_cannot_be_captured_at_all_is_tried_once(devices, rtx, views):
+    engine = Engine(rtx[0])
+    devices[0].captures = False
+    counts = []
+    for _ in range(4):
+        devices[0].log.clear()
+        scene = engine.run(*views, max_tokens=10)
+        counts.append(devices[0].count("capture"))
+    assert len(scene.gaussians) and devices[0].count("replay") == 0
+    assert sum(counts) > 0 and counts[-1] == 0
+
+
+def test_scratch_that_is_held_is_not_asked_for_again(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    (device,) = devices
+    engine.run(*views, max_tokens=8)
+    planned = plan_memory(engine.manifest, engine.manifest.gpu, 3, 64)
+    held = engine._backend._arena.nbytes + planned.scratch
+    device.free_bytes = lambda: planned.of_a_run - held
+    assert len(engine.run(*views, max_tokens=64).anchors) == 64
+
+
 def test_too_little_memory_names_what_fits(devices, gpu_bundles, views):
     engine = Engine(gpu_bundles())
     (device,) = devices
