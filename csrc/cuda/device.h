@@ -50,17 +50,22 @@ GEOLRM_DEVICE void narrow(float x, BFloat16& y) {
   y.bits = static_cast<unsigned short>((x != x ? bits | 0x400000u : rounded) >> 16);
 }
 
-// kCount neighbours, read and written at once: the address must be a multiple of their size, which
-// is at most 16 bytes.
+// kCount neighbours, read and written at once, or 16 bytes of them at a time: the address must be a
+// multiple of what is read at once.
 template <class T, int kCount>
 struct alignas(sizeof(T) * kCount) Packet {
   T item[kCount];
 };
 template <class T, int kCount>
 GEOLRM_DEVICE void load(const T* from, float (&to)[kCount]) {
-  const Packet<T, kCount> packet = *reinterpret_cast<const Packet<T, kCount>*>(from);
+  constexpr int kMost = 16 / sizeof(T), kAtOnce = kCount < kMost ? kCount : kMost;
+  static_assert(kCount % kAtOnce == 0, "packets are whole");
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) to[i] = widen(packet.item[i]);
+  for (int first = 0; first < kCount; first += kAtOnce) {
+    const auto packet = *reinterpret_cast<const Packet<T, kAtOnce>*>(from + first);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) to[first + i] = widen(packet.item[i]);
+  }
 }
 template <class T, int kCount>
 GEOLRM_DEVICE void store(const float (&from)[kCount], T* to) {

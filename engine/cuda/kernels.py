@@ -75,8 +75,11 @@ class DeformableCrossAttention:
 
     @property
     def vector(self) -> int:
-        """Channels read at once: the widest load that divides a head in every storage type."""
-        vector = LOAD_BYTES // max(STORAGE[t][1] for t in (self.value, self.weight, self.out))
+        """Channels read at once: the widest load of values that divides a head.
+
+        The weight, read once a view, takes two loads where its storage is wider.
+        """
+        vector = LOAD_BYTES // max(STORAGE[t][1] for t in (self.value, self.out))
         while self.width % vector:
             vector //= 2
         return vector
