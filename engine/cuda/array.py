@@ -144,6 +144,9 @@ class DeviceArray:
             raise AttributeError(
                 "__cuda_array_interface__ has no type bfloat16; read the array by DLPack"
             )
+        # PyTorch does not look at ``stream``, so what is given must be finished.
+        with self.device.lock:
+            self.device.synchronize()
         self._share()
         return {
             "version": 3,
@@ -151,7 +154,7 @@ class DeviceArray:
             "typestr": np.dtype(self.dtype).str,
             "data": (self.address, False),
             "strides": None,
-            "stream": self.device.stream,
+            "stream": None,
         }
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda import segments as loaders
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import DeviceArray
+from geolrm.engine.cuda.encoding import BatchRunner, view_batches
 from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.layout import shape_of
 from geolrm.engine.cuda.memory_plan import plan_memory, shortage
@@ -51,15 +52,18 @@ class DeviceBackend:
         shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
         loader = loaders.loader(selected.name, self._runtime_cache(selected))
         stages: dict[str, PlanRunner] = {}
+        slots: dict[str, Block] = {}
         for name, plan in self._part.plans.items():
             segments = {
                 step.name: loader.load(bundle.file(step.files[selected.target]), self.device)
                 for step in plan.steps
                 if isinstance(step, GpuSegmentStep)
             }
-            stages[name] = GpuPlanRunner(
+            runner = GpuPlanRunner(
                 plan, segments, weights, shapes, self.device, self._arena, self._scratch
             )
+            encodes = name.startswith("encoder")
+            stages[name] = BatchRunner(runner, self.device, slots) if encodes else runner
         loader.keep()
         self.stages: Mapping[str, PlanRunner] = stages
         self._checked: set[tuple[int, int]] = set()
@@ -90,6 +94,10 @@ class DeviceBackend:
         if isinstance(gaussians, DeviceGaussians):
             return gaussians
         return cast(Gaussians, DeviceGaussians.upload(gaussians, self.device))
+
+    def view_batches(self, views: int) -> list[slice]:
+        """Several views at a time."""
+        return view_batches(views)
 
     def empty_features(self, stage: str, views: int) -> DeviceArray:
         """Uninitialised [V, L, C], in the precision that the stage writes."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import nbytes
+from geolrm.engine.cuda.encoding import largest_batch
 from geolrm.engine.cuda.layout import bytes_of, lay_out, step_inputs, step_outputs
 from geolrm.engine.cuda.onnxruntime_segment import arena_bytes
 from geolrm.engine.cuda.plan import sorts_anchors
@@ -22,7 +23,7 @@ class MemoryPlan:
 
     weights: int  # files of the segments and constants of the kernels
     inputs: int  # images, cameras, foreground
-    features: int
+    features: int  # of all views, and what an encoder's batch reads and writes
     activations: int  # the arena: the largest stage's intermediates, and the order of anchors
     outputs: int  # logits, volume, anchors, Gaussians
     scratch: int  # estimated
@@ -50,6 +51,7 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
     """The memory of a run with ``views`` views and ``tokens`` anchors."""
     dims = {"views": views, "tokens": tokens}
     inputs: dict[str, int] = {}
+    batches: dict[str, int] = {}  # of views that are encoded together, once more
     features = outputs = activations = scratch = 0
     for name, plan in part.plans.items():
         for spec in plan.inputs:
@@ -57,7 +59,9 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
                 inputs[spec.name] = bytes_of([spec], dims)
         if name.startswith("encoder"):
             features += bytes_of(plan.outputs, dims)
-            stage = {"views": 1, "tokens": tokens}  # it runs view by view
+            stage = {"views": largest_batch(views), "tokens": tokens}
+            slots = [*plan.inputs, *(plan.outputs if part.backend != "cuda" else [])]
+            batches |= {spec.name: bytes_of([spec], stage) for spec in slots}
         else:
             outputs += bytes_of(plan.outputs, dims)
             stage = dims
@@ -71,6 +75,7 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
     select = SelectAnchors(manifest.rope.grid_size)
     outputs += select.state_bytes + select.counts_bytes
     outputs += nbytes((tokens, 4), "float32") + nbytes((tokens, 3), "int64")
+    features += sum(batches.values())
     return MemoryPlan(
         _weights(manifest, part), sum(inputs.values()), features, activations, outputs, scratch
     )
