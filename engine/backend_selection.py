@@ -4,7 +4,7 @@ import importlib.metadata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from geolrm.engine.bundle import Bundle
+from geolrm.engine.bundle import BUNDLED_MODELS, Bundle
 from geolrm.engine.engine_identity import check_engine, choose_target
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
 from geolrm.engine.manifest import GpuPart, GpuSegmentStep
@@ -53,10 +53,11 @@ def select_backend(asked: str, bundle: Bundle, device: int = 0) -> Selected:
             return Selected("onnxruntime", f"not {part.backend}: {error}")
     if part is None or part.backend != asked:
         held = "onnxruntime" if part is None else f"{part.backend} and onnxruntime"
+        model, checkpoint = bundle.manifest.model, bundle.manifest.source.checkpoint
+        source = model if model in BUNDLED_MODELS else checkpoint or "CHECKPOINT"
         raise BundleError(
             f"backend is {asked!r}, but the bundle {str(bundle.path)!r} holds {held}; export it "
-            f"again: geolrm-export {bundle.manifest.source.checkpoint or 'CHECKPOINT'} "
-            f"--backend {asked} --fp16 -o FOLDER"
+            f"again: geolrm-export {source} --backend {asked} --fp16 -o FOLDER"
         )
     return check_part(part, "asked", device)
 

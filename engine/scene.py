@@ -62,6 +62,12 @@ class Scene:
             self, gaussians=self.gaussians.numpy(), anchors=np.asarray(self.anchors), logits=logits
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        host = self.numpy()  # what another process can read
+        return Scene, (
+            host.gaussians, host.anchors, host.logits, host.num_occupied, host.views, host.timings
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         return (
             f"Scene({len(self.gaussians):,} Gaussians from {len(self.anchors):,} anchors, "

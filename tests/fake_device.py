@@ -118,6 +118,9 @@ class FakeDevice:
     def free_bytes(self):
         return self.free
 
+    def retire(self):
+        self.pool.stop_keeping()
+
     def count(self, kind):
         return sum(e == kind or (isinstance(e, tuple) and e[0] == kind) for e in self.log)
 

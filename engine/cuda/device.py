@@ -72,6 +72,10 @@ class Device(Protocol):
         """Memory that could still be allocated."""
         ...
 
+    def retire(self) -> None:
+        """Its engine has gone, scenes and their arrays may live: keep no memory for later."""
+        ...
+
 
 class CudaDevice:
     """A GPU through ``cuda.core``.
@@ -242,6 +246,10 @@ class CudaDevice:
         kept = getattr(self._device.memory_resource, "attributes", None)
         spare = 0 if kept is None else kept.reserved_mem_current - kept.used_mem_current
         return int(free) + spare + self._pool.idle_bytes
+
+    def retire(self) -> None:
+        """See :class:`Device`."""
+        self._pool.stop_keeping()
 
     def _copy(self, target: int, source: int, size: int) -> None:
         from cuda.bindings import driver  # pyright: ignore

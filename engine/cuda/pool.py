@@ -49,6 +49,7 @@ class Pool:
         self._returned: list[tuple[int, int, Any]] = []  # shared: size, address, owner
         self._lock = threading.RLock()  # a collection may return a loan in the midst of another
         self.idle_bytes = 0
+        self._keeps = True
 
     def take(self, size: int) -> Loan:
         """At least ``size`` bytes, aligned to 256."""
@@ -77,6 +78,8 @@ class Pool:
             if shared:
                 self._returned.append((size, address, owner))
                 return
+            if not self._keeps:
+                return  # its owner frees it
             bisect.insort(self._idle.setdefault(size, []), (address, owner), key=lambda e: e[0])
             self.idle_bytes += size
 
@@ -87,6 +90,12 @@ class Pool:
             settled, self._returned = self._returned[:returned], self._returned[returned:]
             for size, address, owner in settled:
                 self.give_back(address, size, owner)
+
+    def stop_keeping(self) -> None:
+        """From now on, what comes back is freed at once."""
+        with self._lock:
+            self._keeps = False
+            self.release()
 
     def release(self) -> None:
         """Let go of what lies idle."""

@@ -1,32 +1,13 @@
 import pytest
 from fake_device import use_fake_gpu
+from gpu_parts import make_part
 
 from geolrm.engine import backend_selection
 from geolrm.engine.backend_selection import check_part, select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
-from geolrm.engine.manifest import (
-    EngineIdentity,
-    GpuIdentity,
-    GpuPart,
-    GpuPlan,
-    GpuSegmentStep,
-    Range,
-)
 
 ALL = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
-
-
-def make_part(backend="cuda", sm="sm_89", builder="1.7.1", multiprocessors=None):
-    target = "any" if backend == "cuda" else sm
-    step = GpuSegmentStep("proposal.segment00", {target: "proposal.plan"}, [], [])
-    identity = EngineIdentity(
-        "0" * 64, f"{backend} {builder}", "", "fp16", Range(1, 6, 21), Range(1, 64, 512),
-        GpuIdentity(sm, multiprocessors),
-    )  # fmt: skip
-    engines = {} if backend == "cuda" else {"proposal.plan": identity}
-    plans = {"proposal": GpuPlan([], [], [step])}
-    return GpuPart(backend, "fp16", [target], plans, engines, "geolrm-export mini --fp16")
 
 
 @pytest.mark.parametrize("backend", ["cuda", "tensorrt", "tensorrt-rtx"])
@@ -112,7 +93,9 @@ def test_a_bundle_for_the_cpu(monkeypatch):
     selected = select_backend("auto", bundle)
     assert (selected.name, selected.target) == ("onnxruntime", None)
     assert selected.reason == "the bundle holds no part for a GPU"
-    with pytest.raises(BundleError, match="holds onnxruntime; export it again: geolrm-export"):
+    with pytest.raises(
+        BundleError, match="holds onnxruntime; export it again: geolrm-export mini --"
+    ):
         select_backend("tensorrt", bundle)
     with pytest.raises(InputError, match="backend is 'tpu'; it must be one of auto, tensorrt-rtx"):
         select_backend("tpu", bundle)

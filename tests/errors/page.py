@@ -27,6 +27,7 @@ def groups():
         commands,
         evaluation,
         formats,
+        gpus,
         images,
         training,
     )
@@ -36,6 +37,7 @@ def groups():
         "Cameras": cameras.CASES,
         "Images and engine arguments": images.CASES,
         "Bundles": bundles.CASES,
+        "GPUs": gpus.CASES,
         "Splat files, meshes and pages": formats.CASES,
         "Options of commands": commands.CASES,
         "Export and training": training.CASES,

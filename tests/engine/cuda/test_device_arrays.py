@@ -88,7 +88,8 @@ def test_a_capsule_that_nobody_takes_lets_go(device, version):
     assert ("dltensor_versioned" if version else '"dltensor"') in repr(capsule)
     address = array.address
     del array
-    assert device.empty(VALUES.shape, "float32").address != address  # the capsule keeps it
+    other = device.empty(VALUES.shape, "float32")
+    assert other.address != address  # the capsule keeps it
     del capsule
     gc.collect()
     assert device.empty(VALUES.shape, "float32").address == address

@@ -1,5 +1,7 @@
 """Results that stay on the device, and drawing them there."""
 
+import gc
+import pickle
 import threading
 import warnings
 
@@ -239,6 +241,24 @@ def test_packages_that_drawing_needs(monkeypatch, devices, engine, views):
         "drawing with the backend cuda needs cuda-core, which is not installed; run: "
         "pip install 'geolrm[gpu]'"
     )
+
+
+@pytest.mark.parametrize("output", ["numpy", "device"])
+def test_scenes_outlive_their_engine_and_hold_no_more_than_their_own_memory(
+    devices, gpu_bundles, views, output
+):
+    engine = Engine(gpu_bundles())
+    scene = engine.run(*views, output=output)
+    pool = devices[0].pool
+    assert pool.idle_bytes > 0
+    del engine
+    gc.collect()
+    devices[0].synchronize()
+    assert pool.idle_bytes == 0
+    drawn, copied = scene.render(size=SIZE), pickle.loads(pickle.dumps(scene))
+    assert pool.idle_bytes == 0 and copied.gpu is None
+    assert isinstance(copied.gaussians, Gaussians) and isinstance(copied.logits, np.ndarray)
+    assert_gates(drawn, copied.render(size=SIZE))
 
 
 def test_drawing_waits_for_its_turn(devices, gpu_bundles, views):
