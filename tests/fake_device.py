@@ -118,6 +118,9 @@ class FakeDevice:
     def free_bytes(self):
         return self.free
 
+    def engage(self):
+        self.pool.start_keeping()
+
     def retire(self):
         self.pool.stop_keeping()
 

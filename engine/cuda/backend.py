@@ -47,6 +47,7 @@ class DeviceBackend:
         self.description = f"{selected.name} {self._part.precision} on {selected.gpu.name}"
         self.device = devices.open_device(index)
         self.lock = self.device.lock
+        self.device.engage()
         weakref.finalize(self, self.device.retire).atexit = False
         self._arena, self._scratch = Block(self.device), Block(self.device)
         self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))

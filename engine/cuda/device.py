@@ -72,8 +72,12 @@ class Device(Protocol):
         """Memory that could still be allocated."""
         ...
 
+    def engage(self) -> None:
+        """One more engine is here: keep memory for later runs."""
+        ...
+
     def retire(self) -> None:
-        """Its engine has gone, scenes and their arrays may live: keep no memory for later."""
+        """An engine has gone, scenes and their arrays may live; after the last one keep nothing."""
         ...
 
 
@@ -246,6 +250,10 @@ class CudaDevice:
         kept = getattr(self._device.memory_resource, "attributes", None)
         spare = 0 if kept is None else kept.reserved_mem_current - kept.used_mem_current
         return int(free) + spare + self._pool.idle_bytes
+
+    def engage(self) -> None:
+        """See :class:`Device`."""
+        self._pool.start_keeping()
 
     def retire(self) -> None:
         """See :class:`Device`."""
