@@ -25,9 +25,10 @@ BFLOAT16 = 16  # of onnx.TensorProto; NumPy has none
 CUDNN = "cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"
 OPTIONS = {
     "use_tf32": "0",
-    # ONNX Runtime's own flash attention. cuDNN's, the default of sm_90, plans anew for each
-    # number of anchors, while the host waits.
-    "sdpa_kernel": "1",
+    # ONNX Runtime's flash attention (1) or, where that cannot be (float32, bfloat16, sm_75), its
+    # memory-efficient one (2): without the latter it would hold the scores. Never cuDNN's, the
+    # default of sm_90: it plans anew for each number of anchors, while the host waits.
+    "sdpa_kernel": "3",
     "cudnn_conv_algo_search": "HEURISTIC",  # not by timing all of them at each new shape
 }
 ARENA_START = 128 << 20  # bytes; each further piece of the arena is twice as large
@@ -86,6 +87,7 @@ def share_arena(index: int) -> None:
 
 
 def _load_libraries(ort: Any) -> None:
+    ort.set_default_logger_severity(SILENT)
     if hasattr(ort, "preload_dlls"):  # of CUDA and cuDNN, where pip has put them
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
             ort.preload_dlls(directory="")
