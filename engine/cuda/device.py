@@ -174,8 +174,8 @@ class CudaDevice:
             graph = builder.complete()
         except Exception as error:  # of the driver or of a segment; nothing of it has run
             warnings.warn(
-                f"the GPU's work cannot be captured ({_first_line(error)}); it is queued step by "
-                "step instead, which takes longer",
+                f"the GPU's work cannot be captured ({_first_line(error.__cause__ or error)}); it is "
+                "queued step by step instead, which takes longer",
                 stacklevel=2,
             )
         finally:
@@ -319,7 +319,7 @@ def _fault(reason: str) -> GeoLRMError:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 driver = pytest.importorskip("cuda.bindings.driver")
 
+from geolrm.engine.cuda import device as devices  # noqa: E402
 from geolrm.engine.cuda import launch  # noqa: E402
 from geolrm.engine.cuda.array import DeviceArray  # noqa: E402
 from geolrm.engine.cuda.device import CudaDevice, _Staging  # noqa: E402
@@ -205,3 +206,26 @@ def test_memory_that_the_driver_keeps_is_free(device, monkeypatch):
     device._pool = SimpleNamespace(idle_bytes=20)
     monkeypatch.setattr(driver, "cuMemGetInfo", lambda: (OK, 1000, 5000))
     assert device.free_bytes() == 1420
+
+
+def test_a_process_has_one_device_a_gpu(monkeypatch):
+    monkeypatch.setattr(devices, "CudaDevice", lambda index: SimpleNamespace(index=index))
+    monkeypatch.setattr(devices, "present_gpu", lambda index: None)
+    monkeypatch.setattr(devices, "_opened", {})
+    assert devices.open_device(0) is devices.open_device(0)
+    assert devices.open_device(1).index == 1
+
+
+def test_a_kernel_that_cannot_start_while_capturing_says_so(device, captures):
+    captures(end=False)
+
+    def run(stream, calls):
+        raise RuntimeError("CUDA_ERROR_NOT_PERMITTED: no\nmore")
+
+    device._launcher = SimpleNamespace(run=run)
+    with pytest.raises(GeoLRMError, match=r"the GPU reports CUDA_ERROR_NOT_PERMITTED: no; nothing"):
+        device.launch([])
+    with pytest.warns(
+        UserWarning, match=r"cannot be captured \(CUDA_ERROR_NOT_PERMITTED: no\); it"
+    ):
+        assert device.capture(lambda: device.launch([])) is None
