@@ -173,9 +173,10 @@ class CudaDevice:
             builder.end_building()
             graph = builder.complete()
         except Exception as error:  # of the driver or of a segment; nothing of it has run
+            reason = _first_line(error.__cause__ or error)
             warnings.warn(
-                f"the GPU's work cannot be captured ({_first_line(error.__cause__ or error)}); it is "
-                "queued step by step instead, which takes longer",
+                f"the GPU's work cannot be captured ({reason}); it is queued step by step instead, "
+                "which takes longer",
                 stacklevel=2,
             )
         finally:
