@@ -51,6 +51,10 @@ class Backend(Protocol):
         """As :meth:`put`, for Gaussians."""
         ...
 
+    def view_batches(self, views: int) -> list[slice]:
+        """Which of V views to encode together."""
+        ...
+
     def empty_features(self, stage: str, views: int) -> Array:
         """Memory for the features of V views, [V, L, C]."""
         ...

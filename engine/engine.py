@@ -157,16 +157,19 @@ class Engine:
         return LiveCapture(self)
 
     def encode(self, views: Views) -> Features:
-        """Image features, view by view, so that a view's features never depend on the others."""
+        """Image features of each view alone: which views come with it matters to rounding at most.
+
+        On the CPU it does not matter at all. On a GPU views are encoded together, and matrix
+        products of another size may round differently.
+        """
         with self.lock:
             placed = self._place(views)
             names = [name for name in self._stages if name.startswith("encoder")]
             features = {name: self._backend.empty_features(name, len(views)) for name in names}
-            for i in range(len(views)):
-                view = slice(i, i + 1)
-                inputs = {name: placed[name][view] for name in ("images", "c2w", "intrinsics")}
+            for batch in self._backend.view_batches(len(views)):
+                inputs = {name: placed[name][batch] for name in ("images", "c2w", "intrinsics")}
                 for name in names:
-                    self._stages[name].run(inputs, {"features": features[name][view]})
+                    self._stages[name].run(inputs, {"features": features[name][batch]})
             shared = features.get("encoder")
             if shared is not None:
                 return Features(shared, shared)

@@ -41,6 +41,10 @@ class HostBackend:
         """The Gaussians themselves."""
         return gaussians
 
+    def view_batches(self, views: int) -> list[slice]:
+        """View by view, so that a view's features never depend on the others."""
+        return [slice(view, view + 1) for view in range(views)]
+
     def empty_features(self, stage: str, views: int) -> NDArray[np.float32]:
         """Uninitialised float32 [V, L, C]."""
         pixels = sum(height * width for height, width in self._manifest.level_shapes)

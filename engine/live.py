@@ -72,7 +72,11 @@ class LiveCapture:
         refine_steps: int | None = None,
         output: Output = "numpy",
     ) -> Scene:
-        """Reconstruct from all views so far, bit-identical to :meth:`Engine.run` on them."""
+        """Reconstruct from all views so far, as :meth:`Engine.run` does from them.
+
+        The scenes are bit-identical on the CPU. On a GPU, where ``run`` encodes views together,
+        they agree up to the rounding of the encoder's precision.
+        """
         if not self._views:
             raise InputError("no images were given; add at least 1 view before run")
         check_output(output)

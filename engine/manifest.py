@@ -107,6 +107,21 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: list[Step]
 
 
+class ScratchBytes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Memory that a segment needs inside, estimated: fixed, for each view, token, and pair."""
+
+    fixed: int
+    a_view: int
+    a_token: int
+    a_pair: int
+
+    def of(self, views: int, tokens: int) -> int:
+        """Bytes for V views and N tokens."""
+        return (
+            self.fixed + self.a_view * views + self.a_token * tokens + self.a_pair * views * tokens
+        )
+
+
 class GpuSegmentStep(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="segment", tag_field="step"
 ):
@@ -119,6 +134,8 @@ class GpuSegmentStep(
     files: dict[str, str]
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
+    # Absent, not null, where it is unknown: older manifests then keep their checksum.
+    scratch: ScratchBytes | msgspec.UnsetType = msgspec.UNSET
 
 
 class GpuCrossAttentionStep(
@@ -130,6 +147,7 @@ class GpuCrossAttentionStep(
 ):
     """The node ``geolrm::DeformableCrossAttention`` with its own inputs, by the CUDA kernel.
 
+    A kernel may read a tensor in another shape than it was made in, of the same size.
     The level shapes are the manifest's; ``view_*`` name float32 tensors of the weights file.
     """
 

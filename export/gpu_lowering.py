@@ -15,10 +15,12 @@ from geolrm.engine.manifest import (
     GpuSegmentStep,
     GpuStep,
     GridSampleStep,
+    TensorSpec,
 )
 from geolrm.export.onnx_operator import DOMAIN as OPERATOR_DOMAIN
 from geolrm.export.onnx_operator import DOMAIN_VERSION, OPERATOR
-from geolrm.export.shapes import derive_shapes_from_inputs, free_nodes
+from geolrm.export.scratch import scratch_bytes
+from geolrm.export.shapes import VIEWS, derive_shapes_from_inputs, free_nodes
 from geolrm.export.splitting import Lowered, Segment, Splitter, attributes, with_opset
 from geolrm.export.trace import Graph
 
@@ -42,7 +44,8 @@ def lower_split(graph: Graph, files: Files) -> Lowered[GpuPlan]:
             segments[part.name] = part.model
             inputs = [splitter.spec(name) for name in part.inputs]
             outputs = [splitter.spec(name) for name in part.outputs]
-            steps.append(GpuSegmentStep(part.name, files(part.name), inputs, outputs))
+            scratch = scratch_bytes(part.model, splitter.values)
+            steps.append(GpuSegmentStep(part.name, files(part.name), inputs, outputs, scratch))
         else:
             steps.append(part)
     return Lowered(_plan(splitter, steps), segments)
@@ -118,16 +121,28 @@ class _GpuSplitter(Splitter[GpuCrossAttentionStep | GridSampleStep]):
     def native_step(self, node: onnx.NodeProto) -> GpuCrossAttentionStep | GridSampleStep:
         output = self.spec(node.output[0])
         if node.op_type != OPERATOR:
-            data, grid = (self.spec(name) for name in node.input)
+            data, grid = (self.read(name) for name in node.input)
             padding, align = grid_sample_mode(node)
             return GridSampleStep(data, grid, output, padding, align)  # pyright: ignore
         value, _, reference, offsets, logits, view_weight, view_bias = node.input
         attribute = attributes(node)
-        tensors = [self.spec(name) for name in (value, reference, offsets, logits)]
+        tensors = [self.read(name) for name in (value, reference, offsets, logits)]
         return GpuCrossAttentionStep(
             *tensors, view_weight, view_bias, output, attribute["num_heads"],
             attribute["num_points"],
         )  # fmt: skip
+
+    def read(self, name: str) -> TensorSpec:
+        """What a kernel reads: the tensor behind its views, in the shape of the last of them.
+
+        ONNX Runtime copies a view that is an output, and the values of a layer are half a gigabyte.
+        """
+        spec, source = self.spec(name), name
+        while (node := self.producer.get(source)) and node.op_type in VIEWS:
+            if node.input[0] not in self.producer or node.input[0] in self.repeated:
+                break
+            source = node.input[0]
+        return TensorSpec(source, spec.dtype, spec.shape)
 
     def step_reads(self, step: GpuCrossAttentionStep | GridSampleStep) -> list[str]:
         if isinstance(step, GridSampleStep):

@@ -31,7 +31,7 @@ class FakeDevice:
         self.pool = Pool(self.allocate, self.wait_for_others)
         self.queue, self.log, self.allocated = Stream(), [], []
         self.others, self.memories = {}, []  # streams by handle
-        self.capturing = None
+        self.capturing, self.captures = None, True
 
     def do(self, event, action, *, silent=False):
         """Queue, or record where a capture is under way."""
@@ -85,6 +85,8 @@ class FakeDevice:
         self.capturing = graph = []
         try:
             enqueue()
+            if not self.captures:
+                return None
         finally:
             self.capturing = None
 
@@ -115,6 +117,9 @@ class FakeDevice:
 
     def free_bytes(self):
         return self.free
+
+    def engage(self):
+        self.pool.start_keeping()
 
     def retire(self):
         self.pool.stop_keeping()
@@ -204,10 +209,11 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
     import onnxruntime
 
     from geolrm.engine import backend_selection
-    from geolrm.engine.cuda import device, drawing, segments
+    from geolrm.engine.cuda import device, segments
 
     opened = []
 
+    @functools.cache
     def open_device(index):
         opened.append(FakeDevice(index))
         return opened[-1]
@@ -223,7 +229,6 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
         onnxruntime, "get_available_providers", lambda: [*names, "CPUExecutionProvider"]
     )
     monkeypatch.setattr(device, "open_device", open_device)
-    monkeypatch.setattr(drawing, "shared_device", functools.cache(open_device))
     loader = segments.loader
     monkeypatch.setattr(
         segments,

@@ -39,7 +39,8 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
 }
 
 // Moves keys and ids [cameras, count] to their places by the digit at `shift`. Every block adds up
-// the counts before its own: 256 rows at most, read by all, for one launch less a pass.
+// the counts before its own: 256 rows at most, read by all, for one launch less a pass. 16 are
+// under way at a time: with fewer, waiting for them would take longer than the sort.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
     scatter_keys(const geolrm::Bits* __restrict__ keys, const geolrm::Bits* __restrict__ ids,
                  int count, int part, int shift, const geolrm::Bits* __restrict__ counts,
@@ -53,7 +54,7 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
   const int end = end_of_part(count, part, shift, visible);
   const Bits* const rows = counts + static_cast<Index>(blockIdx.y) * parts * kDigits + digit_here;
   Bits before = 0, of_digit = 0, total;
-#pragma unroll 4
+#pragma unroll 16
   for (int row = 0; row < parts; ++row) {
     const Bits here = rows[row * kDigits];
     if (row < static_cast<int>(blockIdx.x)) before += here;

@@ -61,6 +61,11 @@ class DeviceArray:
         shape = (max(stop - start, 0), *self.shape[1:])
         return DeviceArray(self.address + offset, shape, self.dtype, self.device, self.owner)
 
+    def view(self, shape: tuple[int, ...]) -> "DeviceArray":
+        """The same memory in another shape of the same size."""
+        assert math.prod(shape) == math.prod(self.shape), f"{self!r} has no view {list(shape)}"
+        return DeviceArray(self.address, shape, self.dtype, self.device, self.owner)
+
     def numpy(self) -> NDArray:
         """A copy on the host, bfloat16 widened to float32; waits for the stream."""
         narrow = self.dtype == "bfloat16"
@@ -139,6 +144,9 @@ class DeviceArray:
             raise AttributeError(
                 "__cuda_array_interface__ has no type bfloat16; read the array by DLPack"
             )
+        # PyTorch does not look at ``stream``, so what is given must be finished.
+        with self.device.lock:
+            self.device.synchronize()
         self._share()
         return {
             "version": 3,
@@ -146,7 +154,7 @@ class DeviceArray:
             "typestr": np.dtype(self.dtype).str,
             "data": (self.address, False),
             "strides": None,
-            "stream": self.device.stream,
+            "stream": None,
         }
 
     def __repr__(self) -> str:

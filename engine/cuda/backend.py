@@ -15,6 +15,7 @@ from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda import segments as loaders
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import DeviceArray
+from geolrm.engine.cuda.encoding import BatchRunner, view_batches
 from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.layout import shape_of
 from geolrm.engine.cuda.memory_plan import plan_memory, shortage
@@ -27,6 +28,8 @@ from geolrm.engine.manifest import GpuCrossAttentionStep, GpuPart, GpuSegmentSte
 from geolrm.engine.present_gpu import driver_cuda_version
 from geolrm.engine.selection import AnchorChoice
 from geolrm.engine.voxel_grid import voxel_axis
+
+ARENA = "bytes of ONNX Runtime's arena"  # of what is attached to a device
 
 
 class DeviceBackend:
@@ -44,6 +47,7 @@ class DeviceBackend:
         self.description = f"{selected.name} {self._part.precision} on {selected.gpu.name}"
         self.device = devices.open_device(index)
         self.lock = self.device.lock
+        self.device.engage()
         weakref.finalize(self, self.device.retire).atexit = False
         self._arena, self._scratch = Block(self.device), Block(self.device)
         self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))
@@ -51,15 +55,18 @@ class DeviceBackend:
         shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
         loader = loaders.loader(selected.name, self._runtime_cache(selected))
         stages: dict[str, PlanRunner] = {}
+        slots: dict[str, Block] = {}
         for name, plan in self._part.plans.items():
             segments = {
                 step.name: loader.load(bundle.file(step.files[selected.target]), self.device)
                 for step in plan.steps
                 if isinstance(step, GpuSegmentStep)
             }
-            stages[name] = GpuPlanRunner(
+            runner = GpuPlanRunner(
                 plan, segments, weights, shapes, self.device, self._arena, self._scratch
             )
+            encodes = name.startswith("encoder")
+            stages[name] = BatchRunner(runner, self.device, slots) if encodes else runner
         loader.keep()
         self.stages: Mapping[str, PlanRunner] = stages
         self._checked: set[tuple[int, int]] = set()
@@ -90,6 +97,10 @@ class DeviceBackend:
         if isinstance(gaussians, DeviceGaussians):
             return gaussians
         return cast(Gaussians, DeviceGaussians.upload(gaussians, self.device))
+
+    def view_batches(self, views: int) -> list[slice]:
+        """Several views at a time."""
+        return view_batches(views)
 
     def empty_features(self, stage: str, views: int) -> DeviceArray:
         """Uninitialised [V, L, C], in the precision that the stage writes."""
@@ -162,11 +173,16 @@ class DeviceBackend:
         """
         if (views, tokens) in self._checked:
             return
+        plan = plan_memory(self._manifest, self._part, views, tokens)
         held = self._arena.nbytes + self._scratch.nbytes
+        if self._part.backend == "cuda":  # ONNX Runtime's arena, of all engines on this GPU
+            grown = self.device.attached.get(ARENA, 0)
+            held += min(grown, plan.scratch)
         available = self.device.free_bytes() + held
         short = shortage(self._manifest, self._part, views, tokens, available)
         if short is not None:
             raise GeoLRMError(short)
-        plan = plan_memory(self._manifest, self._part, views, tokens)
         self._checked.add((views, tokens))
+        if self._part.backend == "cuda":
+            self.device.attached[ARENA] = max(grown, plan.scratch)
         self._arena.take(plan.activations)  # at once: graphs hold its address

@@ -1,7 +1,10 @@
 """A GPU as the run time needs it: memory, one stream, launches, graphs, and one way to wait."""
 
+import contextlib
+import functools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,8 +53,11 @@ class Device(Protocol):
         """Queue kernels."""
         ...
 
-    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """Record what ``enqueue`` queues, without running it; the result queues it again."""
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
+        """Record what ``enqueue`` queues, without running it; the result queues it again.
+
+        None where it cannot be captured; a warning says why.
+        """
         ...
 
     def synchronize(self) -> None:
@@ -66,8 +72,12 @@ class Device(Protocol):
         """Memory that could still be allocated."""
         ...
 
+    def engage(self) -> None:
+        """One more engine is here: keep memory for later runs."""
+        ...
+
     def retire(self) -> None:
-        """Its engine has gone, scenes and their arrays may live: keep no memory for later."""
+        """An engine has gone, scenes and their arrays may live; after the last one keep nothing."""
         ...
 
 
@@ -93,10 +103,10 @@ class CudaDevice:
         self._stream = self._device.create_stream()
         self.stream = int(self._stream.handle)
         self._event: Any = None
-        self._pinned = LegacyPinnedMemoryResource()
-        self._staging = _Staging(self._pinned)
+        pinned = LegacyPinnedMemoryResource()
+        self._staging, self._landing = _Staging(pinned), _Staging(pinned)
         self._pool = Pool(self._allocate, self._wait_for_others)
-        self._downloads: list[tuple[Any, NDArray]] = []
+        self._downloads: list[tuple[NDArray[np.uint8], NDArray]] = []
 
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         """See :class:`Device`."""
@@ -131,9 +141,9 @@ class CudaDevice:
             return
         self._device.set_current()
         # A copy to pageable memory would make the host wait here.
-        buffer = self._pinned.allocate(out.nbytes, stream=self._stream)
-        self._copy(int(buffer.handle), array.address, out.nbytes)
-        self._downloads.append((buffer, out))
+        place = self._landing.take(out.nbytes, self.synchronize)
+        self._copy(place.ctypes.data, array.address, out.nbytes)
+        self._downloads.append((place, out))
 
     def copy(self, source: DeviceArray, target: DeviceArray) -> None:
         """See :class:`Device`."""
@@ -148,31 +158,53 @@ class CudaDevice:
 
     def launch(self, calls: Iterable[Call]) -> None:
         """See :class:`Device`."""
-        self._device.set_current()
-        self._launcher.run(self.stream, calls)
+        with _one_sentence():
+            self._device.set_current()
+            self._launcher.run(self.stream, calls)
 
-    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
         """See :class:`Device`."""
-        builder = self._stream.create_graph_builder()
-        # Relaxed: TensorRT may ask the driver harmless things while it queues its kernels.
-        builder.begin_building("relaxed")
+        graph = builder = None
         try:
+            builder = self._stream.create_graph_builder()
+            # Relaxed: TensorRT may ask the driver harmless things while it queues its kernels.
+            builder.begin_building("relaxed")
             enqueue()
-        finally:
             builder.end_building()
-        graph = builder.complete()
-        builder.close()
-        return lambda: graph.launch(self._stream)
+            graph = builder.complete()
+        except Exception as error:  # of the driver or of a segment; nothing of it has run
+            reason = _first_line(error.__cause__ or error)
+            warnings.warn(
+                f"the GPU's work cannot be captured ({reason}); it is queued step by step instead, "
+                "which takes longer",
+                stacklevel=2,
+            )
+        finally:
+            self._end_capture(builder)
+        return None if graph is None else functools.partial(graph.launch, self._stream)
+
+    def _end_capture(self, builder: Any) -> None:
+        """Leave the stream as it was, also where a capture was cut short."""
+        from cuda.bindings import driver  # pyright: ignore
+
+        if builder is not None:
+            with contextlib.suppress(Exception):  # an invalidated capture
+                builder.close()
+        none = driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_NONE
+        status, capturing = driver.cuStreamIsCapturing(self.stream)
+        if int(status) != 0 or capturing != none:
+            driver.cuStreamEndCapture(self.stream)  # reports what is known; the capture ends
 
     def synchronize(self) -> None:
         """See :class:`Device`."""
-        self._device.set_current()
-        self._stream.sync()
-        for buffer, out in self._downloads:
-            out.reshape(-1).view(np.uint8)[:] = _bytes_at(int(buffer.handle), out.nbytes)
-            buffer.close()
+        with _one_sentence():
+            self._device.set_current()
+            self._stream.sync()
+        for place, out in self._downloads:
+            out.reshape(-1).view(np.uint8)[:] = place
         self._downloads.clear()
         self._staging.reset()
+        self._landing.reset()
 
     def order_before(self, stream: int) -> None:
         """See :class:`Device`."""
@@ -215,7 +247,14 @@ class CudaDevice:
 
         self._device.set_current()
         free, _ = _check(driver.cuMemGetInfo())
-        return int(free) + self._pool.idle_bytes
+        # The driver keeps what was freed, for us or for whoever asks when all else is taken.
+        kept = getattr(self._device.memory_resource, "attributes", None)
+        spare = 0 if kept is None else kept.reserved_mem_current - kept.used_mem_current
+        return int(free) + spare + self._pool.idle_bytes
+
+    def engage(self) -> None:
+        """See :class:`Device`."""
+        self._pool.start_keeping()
 
     def retire(self) -> None:
         """See :class:`Device`."""
@@ -228,7 +267,7 @@ class CudaDevice:
 
 
 class _Staging:
-    """Pinned memory that uploads pass through; used up from the front until the stream is idle."""
+    """Pinned memory that copies pass through; used up from the front until the stream is idle."""
 
     def __init__(self, pinned: Any):
         self._pinned, self._buffer, self._used = pinned, None, 0
@@ -236,10 +275,10 @@ class _Staging:
     def take(self, size: int, wait: Callable[[], None]) -> NDArray[np.uint8]:
         """Pinned bytes that nothing else uses until :meth:`reset`."""
         if self._buffer is None or self._used + size > self._buffer.size:
-            if self._buffer is not None:
-                wait()  # copies out of the old buffer may be under way; only while it grows
-                self._buffer.close()
             room = max(SMALLEST_STAGING, 2 * (self._used + size))
+            if self._buffer is not None:
+                wait()  # copies through the old buffer may be under way; only while it grows
+                self._buffer.close()
             self._buffer, self._used = self._pinned.allocate(room), 0
         start, self._used = self._used, self._used + -(-size // 256) * 256
         return _bytes_at(int(self._buffer.handle) + start, size)
@@ -259,19 +298,46 @@ def _bytes_at(address: int, size: int) -> NDArray[np.uint8]:
 def _check(result: tuple[Any, ...]) -> tuple[Any, ...]:
     status, *values = result
     if int(status) != 0:
-        raise GeoLRMError(f"the GPU reports {status!r}; nothing was reconstructed")
+        raise _fault(repr(status))
     return tuple(values)
 
 
-def _first_line(error: Exception) -> str:
+@contextlib.contextmanager
+def _one_sentence() -> Iterator[None]:
+    """What CUDA raises as an error of ours."""
+    try:
+        yield
+    except GeoLRMError:
+        raise
+    except Exception as error:  # CUDAError, of the bindings or of cuda.core
+        raise _fault(_first_line(error)) from error
+
+
+def _fault(reason: str) -> GeoLRMError:
+    return GeoLRMError(
+        f"the GPU reports {reason}; nothing was reconstructed: start the program again, since a "
+        "GPU's fault ends all that a program does there"
+    )
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+_opened: dict[int, CudaDevice] = {}
+_opening = threading.Lock()
+
+
 def open_device(index: int) -> Device:
-    """The GPU with this number.
+    """The GPU with this number: one object, one stream and one lock for all of the process.
+
+    Engines therefore share memory that any of them has freed, and take turns.
 
     Raises:
         GeoLRMError: There is no driver or no such GPU, or a package of the extra is missing.
     """
     present_gpu(index)  # says in one sentence what the library would only trip over
-    return CudaDevice(index)
+    with _opening:
+        if index not in _opened:
+            _opened[index] = CudaDevice(index)
+        return _opened[index]

@@ -40,13 +40,7 @@ def choose_gpu(gaussians: Splats, backend: str, device: int | Device) -> Device 
     what = "drawing with the backend cuda"
     check_gpu(what, device, "or draw with the backend cpu")
     check_packages(what, KERNEL_PACKAGES, "gpu")
-    return shared_device(device)
-
-
-@functools.cache
-def shared_device(index: int) -> Device:
-    """The one of all drawing that belongs to no engine."""
-    return devices.open_device(index)
+    return devices.open_device(device)
 
 
 def draw(

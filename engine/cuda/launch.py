@@ -77,8 +77,8 @@ class Launcher:
         require_packages()
         from cuda.core import Device  # pyright: ignore
 
-        device = Device() if index is None else Device(index)
         try:
+            device = Device() if index is None else Device(index)
             device.set_current()
         except Exception as error:  # CUDAError, or the loader's error without a driver
             raise GeoLRMError(

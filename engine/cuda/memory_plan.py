@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import nbytes
+from geolrm.engine.cuda.encoding import largest_batch
 from geolrm.engine.cuda.layout import bytes_of, lay_out, step_inputs, step_outputs
+from geolrm.engine.cuda.onnxruntime_segment import arena_bytes
 from geolrm.engine.cuda.plan import sorts_anchors
 from geolrm.engine.cuda.spatial_order import order_bytes
 from geolrm.engine.manifest import GpuPart, GpuSegmentStep, Manifest
@@ -14,13 +16,14 @@ from geolrm.engine.manifest import GpuPart, GpuSegmentStep, Manifest
 class MemoryPlan:
     """Bytes on the GPU for one setting.
 
-    All but ``scratch`` are what is allocated. Scratch lies inside the segments, where only the
-    built engine knows it; it is taken to be as much as the largest segment reads and writes.
+    All but ``scratch`` are what is allocated. Scratch lies inside the segments, which use it in
+    turn: it is the estimate of the exporter, or what the largest segment reads and writes where
+    there is none.
     """
 
     weights: int  # files of the segments and constants of the kernels
     inputs: int  # images, cameras, foreground
-    features: int
+    features: int  # of all views, and what an encoder's batch reads and writes
     activations: int  # the arena: the largest stage's intermediates, and the order of anchors
     outputs: int  # logits, volume, anchors, Gaussians
     scratch: int  # estimated
@@ -48,6 +51,7 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
     """The memory of a run with ``views`` views and ``tokens`` anchors."""
     dims = {"views": views, "tokens": tokens}
     inputs: dict[str, int] = {}
+    batches: dict[str, int] = {}  # of views that are encoded together, once more
     features = outputs = activations = scratch = 0
     for name, plan in part.plans.items():
         for spec in plan.inputs:
@@ -55,7 +59,9 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
                 inputs[spec.name] = bytes_of([spec], dims)
         if name.startswith("encoder"):
             features += bytes_of(plan.outputs, dims)
-            stage = {"views": 1, "tokens": tokens}  # it runs view by view
+            stage = {"views": largest_batch(views), "tokens": tokens}
+            slots = [*plan.inputs, *(plan.outputs if part.backend != "cuda" else [])]
+            batches |= {spec.name: bytes_of([spec], stage) for spec in slots}
         else:
             outputs += bytes_of(plan.outputs, dims)
             stage = dims
@@ -63,11 +69,13 @@ def plan_memory(manifest: Manifest, part: GpuPart, views: int, tokens: int) -> M
         activations = max(activations, lay_out(plan, stage).nbytes + order)
         for step in plan.steps:
             if isinstance(step, GpuSegmentStep):
-                bound = bytes_of([*step_inputs(step), *step_outputs(step)], stage)
-                scratch = max(scratch, bound)
+                scratch = max(scratch, _scratch(step, stage))
+    if part.backend == "cuda":
+        scratch = arena_bytes(scratch)
     select = SelectAnchors(manifest.rope.grid_size)
     outputs += select.state_bytes + select.counts_bytes
     outputs += nbytes((tokens, 4), "float32") + nbytes((tokens, 3), "int64")
+    features += sum(batches.values())
     return MemoryPlan(
         _weights(manifest, part), sum(inputs.values()), features, activations, outputs, scratch
     )
@@ -110,6 +118,12 @@ def largest_setting(
             low, high = (middle, high) if fits(v, middle) else (low, middle - 1)
         return v, low
     return None
+
+
+def _scratch(step: GpuSegmentStep, dims: dict[str, int]) -> int:
+    if step.scratch:
+        return step.scratch.of(dims["views"], dims["tokens"])
+    return bytes_of([*step_inputs(step), *step_outputs(step)], dims)
 
 
 def _weights(manifest: Manifest, part: GpuPart) -> int:

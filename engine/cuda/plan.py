@@ -53,6 +53,7 @@ class _Sequence:
     seen: int = 0
     bound: list[Binding] | None = None  # lasting; what a replay was captured from outlives it
     replay: Enqueue | None = None
+    resists: bool = False  # a capture has failed and is not tried again
 
 
 class GpuPlanRunner:
@@ -153,11 +154,14 @@ class GpuPlanRunner:
         else:
             lasting = not self.capturable or sequence.seen > 1
             tensors = self._inside(dims, layout, arena, outside)
-            bound = self._bind(tensors, arena.address + layout.nbytes, lasting=lasting)
+            bound = self._bind(dims, tensors, arena.address + layout.nbytes, lasting=lasting)
             sequence.bound = bound if lasting else None
         _enqueue(bound)  # a segment must have run with its shapes before it is captured
-        if sequence.bound is not None and all(binding.can_capture() for binding in bound):
+        if sequence.bound is None or sequence.resists:
+            return
+        if all(binding.can_capture() for binding in bound):
             sequence.replay = self._device.capture(lambda: _enqueue(bound))
+            sequence.resists = sequence.replay is None
 
     def _inside(
         self, dims: dict[str, int], layout: Layout, arena: DeviceArray, outside: Tensors
@@ -176,22 +180,29 @@ class GpuPlanRunner:
                     tensors[spec.name] = DeviceArray(address, shape, spec.dtype, device)
         return tensors
 
-    def _bind(self, tensors: Tensors, place: int, *, lasting: bool) -> list[Binding]:
+    def _bind(
+        self, dims: dict[str, int], tensors: Tensors, place: int, *, lasting: bool
+    ) -> list[Binding]:
         """All steps; ``place`` is where the order of the anchors goes, which all layers share."""
-        if not sorts_anchors(self.plan):
-            return [self._action(step, tensors, None, lasting) for step in self.plan.steps]
-        anchors = tensors["anchors"]
-        calls = order_calls(anchors.address, place, tokens=len(anchors))
-        steps = [self._action(step, tensors, place, lasting) for step in self.plan.steps]
-        return [Binding(lambda: self._device.launch(calls), lambda: True), *steps]
+        order, bound = None, []
+        if sorts_anchors(self.plan):
+            order, anchors = place, tensors["anchors"]
+            calls = order_calls(anchors.address, place, tokens=len(anchors))
+            bound.append(Binding(lambda: self._device.launch(calls), lambda: True))
+        for step in self.plan.steps:
+            seen = {s.name: tensors[s.name].view(shape_of(s, dims)) for s in step_inputs(step)}
+            made = {s.name: tensors[s.name] for s in step_outputs(step)}
+            bound.append(self._action(step, seen, made, order, lasting))
+        return bound
 
-    def _action(self, step: GpuStep, tensors: Tensors, order: int | None, lasting: bool) -> Binding:
+    def _action(
+        self, step: GpuStep, inputs: Tensors, outputs: Tensors, order: int | None, lasting: bool
+    ) -> Binding:
         if isinstance(step, GpuSegmentStep):
-            inputs = {spec.name: tensors[spec.name] for spec in step_inputs(step)}
-            outputs = {spec.name: tensors[spec.name] for spec in step.outputs}
             return self._segments[step.name].bind(
                 inputs, outputs, self._scratch.take, lasting=lasting
             )
+        tensors = {**inputs, **outputs}
         if isinstance(step, GridSampleStep):
             calls = grid_sample_calls(step, tensors)
         else:

@@ -49,7 +49,7 @@ class Pool:
         self._returned: list[tuple[int, int, Any]] = []  # shared: size, address, owner
         self._lock = threading.RLock()  # a collection may return a loan in the midst of another
         self.idle_bytes = 0
-        self._keeps = True
+        self._keeps, self._keepers = True, 0
 
     def take(self, size: int) -> Loan:
         """At least ``size`` bytes, aligned to 256."""
@@ -91,10 +91,16 @@ class Pool:
             for size, address, owner in settled:
                 self.give_back(address, size, owner)
 
-    def stop_keeping(self) -> None:
-        """From now on, what comes back is freed at once."""
+    def start_keeping(self) -> None:
+        """One more whose memory is kept for later when it comes back."""
         with self._lock:
-            self._keeps = False
+            self._keeps, self._keepers = True, self._keepers + 1
+
+    def stop_keeping(self) -> None:
+        """One less: what lies idle is freed, and after the last one whatever comes back at once."""
+        with self._lock:
+            self._keepers -= 1
+            self._keeps = self._keepers > 0
             self.release()
 
     def release(self) -> None:

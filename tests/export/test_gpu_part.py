@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 from reference.gpu_plan import PlanOnCpu
 
 from geolrm import Engine
+from geolrm.engine.cuda.layout import step_inputs
 from geolrm.engine.manifest import (
     GpuCrossAttentionStep,
     GpuIdentity,
@@ -192,6 +193,34 @@ def test_tensorrt_gets_each_stage_whole_with_plugins_where_others_have_steps(min
                 assert all(node.domain == "" for node in model.graph.node)
                 names = {sm: f"{segment.name}.{sm}.plan" for sm in ("sm_86", "sm_89")}
                 assert segment.files == names
+
+
+@pytest.mark.parametrize("backend", ["cuda", "tensorrt-rtx"])
+def test_kernels_read_what_no_segment_has_to_copy_into_another_shape(mini, backend):
+    lowered = mini.lower(backend, "fp16", "sm_89")
+    values = 0
+    for plan in lowered.plans.values():
+        read = {
+            spec.name: spec
+            for step in plan.steps
+            if not isinstance(step, GpuSegmentStep)
+            for spec in step_inputs(step)
+        }
+        for step in plan.steps:
+            if not isinstance(step, GpuSegmentStep):
+                continue
+            for node in lowered.segments[step.name].graph.node:
+                if node.op_type in ("Reshape", "Unsqueeze", "Squeeze"):
+                    assert read.keys().isdisjoint(node.output), node.name
+            for spec in step.outputs:
+                if isinstance(spec.shape[0], str) and spec.shape[0].startswith("4160*"):
+                    assert read[spec.name].shape == ["views", 4160, spec.shape[1]]
+                    values += 1
+    assert values == sum(
+        isinstance(step, GpuCrossAttentionStep)
+        for plan in lowered.plans.values()
+        for step in plan.steps
+    )
 
 
 needs_rtx = pytest.mark.skipif(

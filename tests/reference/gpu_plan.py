@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from geolrm.engine.cuda.layout import shape_of
 from geolrm.engine.manifest import (
     GpuCrossAttentionStep,
     GpuPlan,
@@ -53,7 +54,7 @@ class PlanOnCpu:
                 made = self.sessions[step.name].run([s.name for s in step.outputs], feeds)
                 specs = step.outputs
             elif isinstance(step, GridSampleStep):
-                pair = (checked(s, arrays[s.name], dims) for s in (step.input, step.grid))
+                pair = (viewed(s, arrays[s.name], dims) for s in (step.input, step.grid))
                 made, specs = [grid_sample(step, *pair)], [step.output]
             else:
                 made, specs = [self.attend(step, arrays, dims)], [step.output]
@@ -65,7 +66,7 @@ class PlanOnCpu:
         specs = (
             step.value, step.reference_points, step.sampling_offsets, step.attention_logits
         )  # fmt: skip
-        value, *rest = (checked(s, arrays[s.name], dims) for s in specs)
+        value, *rest = (viewed(s, arrays[s.name], dims) for s in specs)
         read = [value.astype(np.float32), *rest]
         read += [self.weights[step.view_weight].reshape(-1), self.weights[step.view_bias]]
         tensors = [torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in read]
@@ -83,6 +84,11 @@ def grid_sample(step: GridSampleStep, data: NDArray, grid: NDArray) -> NDArray:
         padding_mode=step.padding_mode,
         align_corners=step.align_corners,
     ).numpy()
+
+
+def viewed(spec: TensorSpec, array: NDArray, dims: dict[str, int]) -> NDArray:
+    """As a kernel reads it, in a shape of its own."""
+    return checked(spec, array.reshape(shape_of(spec, dims)), dims)
 
 
 def checked(spec: TensorSpec, array: NDArray, dims: dict[str, int]) -> NDArray:

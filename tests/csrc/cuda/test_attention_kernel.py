@@ -8,14 +8,17 @@ from reference import deformable_attention as reference
 
 from csrc.cuda import emulation
 from geolrm import _C
+from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.kernels import DeformableCrossAttention
+from geolrm.engine.cuda.plan import attention_calls
 from geolrm.engine.errors import InputError
+from geolrm.engine.manifest import GpuCrossAttentionStep, TensorSpec
 
 SETTINGS = settings(max_examples=40, deadline=None)
 # Storage of value, query, reference, weight and out, and of level_shapes; few, as each is compiled.
 STORED = [
-    ("float16", "float16", "float32", "float16", "float16", "int64"),
-    ("float16", "float32", "float32", "float32", "float32", "int32"),
+    ("float16", "float32", "float32", "float32", "float16", "int64"),  # of the engines
+    ("float16", "float16", "float32", "float16", "float32", "int32"),
     ("float32", "float32", "float32", "float32", "float32", "int64"),
     ("bfloat16", "bfloat16", "float16", "bfloat16", "float32", "int64"),
 ]
@@ -101,6 +104,23 @@ def test_the_released_geometry_reads_16_bytes_and_fills_three_warps(stored):
     assert (launch.grid, launch.block) == ((8192, 1, 1), (96, 2, 1))
     truth = reference.deformable_cross_attention(*case.native)
     np.testing.assert_allclose(case.run(), truth, rtol=1e-3, atol=1e-3)
+
+
+def test_an_engine_reads_values_16_bytes_at_a_time():
+    def array(name, *shape):
+        return name, DeviceArray(256, shape, "float16" if name in ("v", "o") else "float32", None)
+
+    tensors = dict([array("v", 3, 50, 768), array("r", 3, 9, 2), array("s", 9, 512),
+                    array("l", 9, 256), array("o", 9, 768)])  # fmt: skip
+    specs = {k: TensorSpec(k, a.dtype, list(a.shape)) for k, a in tensors.items()}
+    step = GpuCrossAttentionStep(
+        *(specs[k] for k in "vrsl"), "weight", "bias", specs["o"], num_heads=16, num_points=8
+    )
+    weights = dict([array("weight", 768), array("bias", 1)])
+    (call,) = attention_calls(step, tensors, weights, array("shapes", 2, 2)[1])
+    assert call.source.defines["GEOLRM_VECTOR"] == 8
+    assert call.source.defines["GEOLRM_WEIGHT"] == "float"
+    assert call.launch.block == (96, 2, 1)
 
 
 def test_order_and_schedule_never_change_a_bit():

@@ -55,6 +55,20 @@ def test_a_pool_lends_the_lowest_idle_address_of_a_size():
     assert taken == [256, 256]
 
 
+def test_a_pool_keeps_memory_while_somebody_needs_it_again():
+    pool = Pool(lambda size: (1000, None))
+    pool.start_keeping()
+    pool.start_keeping()
+    for idle in (256, 0):  # the last one to go takes what still comes back
+        loan = pool.take(100)
+        pool.stop_keeping()
+        del loan
+        assert pool.idle_bytes == idle
+    pool.start_keeping()
+    pool.take(100)
+    assert pool.idle_bytes == 256
+
+
 @given(st.integers(0, 2**40))
 def test_sizes_are_rounded_by_an_eighth_at_most(size):
     assert rounded(size) % 256 == 0
