@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from geolrm.bench import machine
+from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.extras import require
 
 
 def make_model(name: str, variant: str) -> Any:
@@ -147,7 +149,13 @@ SIDES = {"export": write, "engine": run_engine, "torch": run_torch}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Both sides, each in its own process."""
+    """Both sides, each in its own process.
+
+    Raises:
+        GeoLRMError: torch, ONNX or its script are missing, which make the model that is measured.
+    """
+    for package in ("torch", "onnx", "onnxscript"):
+        require(package, "the benchmark of the engine")
     result: dict[str, Any] = {"machine": machine.describe(), "settings": settings(options)}
     with tempfile.TemporaryDirectory(prefix="geolrm-bench-") as folder:
         bundle = options.bundle or Path(folder) / "bundle"
@@ -233,4 +241,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

@@ -19,6 +19,7 @@ import numpy as np
 
 from geolrm import Gaussians
 from geolrm.bench.machine import describe
+from geolrm.commands.console import one_sentence_errors
 from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.splat_files import FORMATS, encode
 
@@ -119,4 +120,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

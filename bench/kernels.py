@@ -7,7 +7,6 @@ Run it with ``python -m geolrm.bench.kernels``; ``--json`` prints the rows as JS
 import argparse
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,6 +15,8 @@ from importlib.metadata import version
 import numpy as np
 
 from geolrm import _C
+from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.extras import require
 
 VIEWS, HEADS, WIDTH, POINTS, CHANNELS = 6, 16, 48, 8, 384
 D = HEADS * WIDTH
@@ -231,10 +232,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--attention-tokens", type=int, default=8192)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
-    try:
-        import torch
-    except ImportError:
-        sys.exit("geolrm.bench.kernels compares with PyTorch: pip install geolrm[export]")
+    require("torch", "the comparison of kernels")
+    import torch
+
     torch.set_num_threads(options.threads)
     setting = {
         "cpu": cpu_name(),
@@ -259,4 +259,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

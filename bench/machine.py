@@ -1,6 +1,5 @@
 """What a figure was measured on, and how fast it was at that moment."""
 
-import importlib.metadata
 import os
 import platform
 import time
@@ -8,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from geolrm.engine.extras import installed_version
 
 PACKAGES = ("geolrm", "numpy", "onnxruntime", "torch")
 
@@ -24,13 +25,8 @@ def cpu_name() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that take part, where installed."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: installed_version(package) for package in PACKAGES}
+    return {package: version for package, version in found.items() if version is not None}
 
 
 def best_seconds(function: Callable[[], object], repeats: int = 5) -> float:

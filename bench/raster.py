@@ -14,6 +14,8 @@ import numpy as np
 from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.bench.machine import matmul_gflops
+from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.extras import require
 from geolrm.engine.rendering import Renders
 
 QUIET_RATE = 245.0  # GFLOP/s of the machine that the targets below are for
@@ -175,6 +177,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--curves", action="store_true", help="times over splats and pixels")
     parser.add_argument("--plot", type=Path, help="draw the curves into this file (matplotlib)")
     args = parser.parse_args(arguments)
+    if args.torch:
+        require("torch", "--torch")
+    if args.plot:
+        require("matplotlib", "--plot")
     if args.scene:
         scenes = [splat_scenes.read(path) for path in args.scene]
     else:
@@ -187,4 +193,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

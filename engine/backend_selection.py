@@ -1,8 +1,8 @@
 """Which backend an engine runs on, and why."""
 
-import importlib.metadata
 from dataclasses import dataclass
 
+from geolrm.engine import extras
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.engine_identity import check_engine, choose_target
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
@@ -12,12 +12,7 @@ from geolrm.engine.present_gpu import PresentGpu, driver_cuda_version, present_g
 GPU_BACKENDS = ("tensorrt-rtx", "tensorrt", "cuda")  # the preferred first
 BACKENDS = ("auto", *GPU_BACKENDS, "onnxruntime")
 OLDEST_CUDA = (13, 0)  # of the driver
-KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")
-PACKAGES = {  # what runs the segments, and the extra that installs it
-    "tensorrt-rtx": ("tensorrt-rtx", "rtx"),
-    "tensorrt": ("tensorrt", "tensorrt"),
-    "cuda": ("onnxruntime-gpu", "gpu"),
-}
+PACKAGES = {"tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "cuda": "onnxruntime-gpu"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +79,15 @@ def check_part(part: GpuPart, asked: str, device: int = 0) -> Selected:
             f"and the NVIDIA driver of this machine supports CUDA {_dotted(version)}; update the "
             f"driver, {remedy}"
         )
-    package, extra = PACKAGES[part.backend]
-    needed = {name: "gpu" for name in KERNEL_PACKAGES} | {package: extra}
-    for name, its_extra in needed.items():
-        if installed_version(name) is None:
-            extras = "gpu" if its_extra == extra == "gpu" else f"gpu,{extra}"
-            raise GeoLRMError(
-                f"the backend {part.backend} needs {name}, which is not installed; run: "
-                f"pip install 'geolrm[{extras}]'"
-            )
+    package = PACKAGES[part.backend]  # what runs the segments; the kernels come in all of them
+    extra = ",".join(dict.fromkeys(("gpu", extras.EXTRAS[package])))
+    for name in (*extras.KERNEL_PACKAGES, package):
+        extras.require(name, f"the backend {part.backend}", extra=extra)
     target = choose_target(part, gpu)
     if part.backend == "cuda":
         _check_provider()
     else:
-        builder = f"{package} {installed_version(package)}"
+        builder = f"{package} {extras.installed_version(package)}"
         for file in segment_files(part, target):
             check_engine(file, part, gpu, builder)
     what = "graphs" if part.backend == "cuda" else "engines"
@@ -118,14 +108,6 @@ def segment_files(part: GpuPart, target: str) -> list[str]:
     if None in files:
         raise BundleError(f"the bundle lacks a file for {target}. Rebuild it: {part.command}")
     return list(dict.fromkeys(file for file in files if file is not None))
-
-
-def installed_version(package: str) -> str | None:
-    """Version of an installed package."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _check_provider() -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality import scores
 from geolrm.bench.quality.dataset import Subject, find_subjects, load_subject
-from geolrm.bench.quality.extras import require
 from geolrm.bench.quality.judging import Judge, Pictures, on_white
 from geolrm.bench.quality.memory import run_peak_bytes
 from geolrm.bench.quality.perceptual import Lpips
@@ -21,6 +20,7 @@ from geolrm.bench.quality.visual_hull import visual_hull
 from geolrm.engine.arguments import MAX_REFINE_STEPS, check_whole
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 from geolrm.engine.scene import Scene
 
 BASELINE_GRID = 32  # of iou, where no bundle sets it

@@ -1,6 +1,5 @@
 """Backgrounds removed by rembg, which is the extra ``[rembg]``."""
 
-import importlib.metadata
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.extras import require
 
 MODEL = "isnet-general-use"  # rembg's own default may not be used commercially
 
@@ -54,13 +54,7 @@ def _mask(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _load_segmenter() -> Segmenter:
-    try:
-        importlib.metadata.version("rembg")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            "removing backgrounds needs rembg, which is not installed; run: pip install "
-            "'geolrm[rembg]', or give images with alpha"
-        ) from error
+    require("rembg", "removing backgrounds", instead="give images with alpha")
     from rembg import new_session  # pyright: ignore[reportMissingImports]
 
     try:

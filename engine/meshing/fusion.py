@@ -7,7 +7,6 @@ mean is zero. Needs the extra ``[mesh]``.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.meshing.mesh import Mesh
 from geolrm.engine.rendering import Renders, render
@@ -88,7 +88,7 @@ def fuse(
         raise InputError(f"size is {size}; it must be {SMALLEST_SIZE} to {LARGEST_SIZE} voxels")
     if not 4 <= views <= LARGEST_VIEWS:
         raise InputError(f"views is {views}; it must be 4 to {LARGEST_VIEWS}")
-    require_scikit_image()
+    require("scikit-image", "a mesh")
     seen = gaussians.select(gaussians.opacities >= FAINT)
     if not len(seen):
         return _nothing()
@@ -113,16 +113,6 @@ def fuse(
     mesh = largest_pieces(extract(field))
     vertices = (mesh.vertices * side + centre).astype(np.float32)
     return Mesh(vertices, mesh.faces, mesh.colors)
-
-
-def require_scikit_image() -> None:
-    """Refuse in one sentence when the extra is not installed."""
-    try:
-        importlib.metadata.version("scikit-image")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            "meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'"
-        ) from error
 
 
 def _box(gaussians: Gaussians) -> tuple[NDArray[np.float32], np.float32]:

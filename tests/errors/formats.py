@@ -308,7 +308,7 @@ CASES = [
     Case("… shows no opaque surface, and so no mesh was written; are its opacities right? …",
          "All splats are faint, or dust; --raw-ply files read as standard ones look so.",
          faint_mesh),
-    Case("meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
+    Case("a mesh needs scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
          "An extra.", without_scikit_image),
     Case("the mesh has no triangles; there is nothing to write", "Of Mesh.to_glb.",
          lambda place: NO_MESH.to_glb()),

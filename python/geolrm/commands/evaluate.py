@@ -49,8 +49,8 @@ def evaluate(
     Example: geolrm eval captures --views 6,12 -o scores
     """
     from geolrm.bench.quality import Evaluation
-    from geolrm.bench.quality.extras import require
     from geolrm.bench.quality.outputs import check_folder
+    from geolrm.engine.extras import require
 
     counts = parse_counts(views)
     if baselines_only and model is not None:

@@ -1,13 +1,11 @@
 """``geolrm-export``: a checkpoint to a bundle. Needs the extra ``[export]``."""
 
-import importlib.metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from geolrm.commands.console import (
-    fail,
     one_sentence_errors,
     print_json,
     print_table,
@@ -16,6 +14,7 @@ from geolrm.commands.console import (
 )
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 from geolrm.engine.manifest import MANIFEST_NAME, Range
 from geolrm.export import backend_choice
 
@@ -50,14 +49,7 @@ def parse_range(option: str, text: str) -> Range:
 def require_packages() -> None:
     """Refuse in one sentence when the extra is not installed."""
     for package in ("torch", "onnx", "onnxscript"):
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            fail(
-                f"geolrm-export needs {package}, which is not installed; run: "
-                "pip install 'geolrm[export]'",
-                1,
-            )
+        require(package, "geolrm-export", extra="export")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geolrm.commands.console import print_json
-from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,17 +117,10 @@ def write_video(
     path: Path, frames: Iterable["NDArray[np.uint8]"], size: int, advance: Callable[[], None]
 ) -> None:
     """An H.264 file through PyAV."""
-    import importlib.metadata
-
     from geolrm.engine.atomic import atomic_file
+    from geolrm.engine.extras import require
 
-    try:
-        importlib.metadata.version("av")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            "writing .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or "
-            "name a folder for PNG frames"
-        ) from error
+    require("av", "writing .mp4", instead="name a folder for PNG frames")
     import av
 
     if size % 2:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import fail, one_sentence_errors, show_warnings
+from geolrm.commands.console import one_sentence_errors, show_warnings
 from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -27,14 +27,7 @@ def main() -> None:
 def require_packages() -> None:
     """Refuse in one sentence when the extra is not installed."""
     for package in ("torch", "onnx", "onnxscript", "trimesh", "OpenEXR", "matplotlib"):
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            fail(
-                f"geolrm-train needs {package}, which is not installed; run: "
-                "pip install 'geolrm[training]'",
-                1,
-            )
+        require(package, "geolrm-train", extra="training")
 
 
 @app.command()
