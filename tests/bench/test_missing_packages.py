@@ -29,6 +29,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
         ("bench.engine --no-torch", "the benchmark of the engine needs torch"),
         ("bench.kernels", "the comparison of kernels needs torch"),
         ("bench.raster --torch", "--torch needs torch"),
+        ("export.conformance case", "the conformance check needs torch"),
         ("bench.cuda_resources", "a CUDA kernel needs cuda-core"),
     ],
 )
