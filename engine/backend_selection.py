@@ -6,11 +6,9 @@ from geolrm.engine import extras
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.engine_identity import check_engine, choose_target
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
-from geolrm.engine.manifest import GpuPart, GpuSegmentStep
+from geolrm.engine.manifest import BACKENDS, GpuPart, GpuSegmentStep
 from geolrm.engine.present_gpu import PresentGpu, driver_cuda_version, present_gpu
 
-GPU_BACKENDS = ("tensorrt-rtx", "tensorrt", "cuda")  # the preferred first
-BACKENDS = ("auto", *GPU_BACKENDS, "onnxruntime")
 OLDEST_CUDA = (13, 0)  # of the driver
 PACKAGES = {"tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "cuda": "onnxruntime-gpu"}
 

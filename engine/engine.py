@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geolrm.engine.arguments import Arguments, check_whole
+from geolrm.engine.arguments import MAX_THREADS, Arguments, check_whole
 from geolrm.engine.backend import Array, open_backend
 from geolrm.engine.backend_selection import select_backend
 from geolrm.engine.bundle import Bundle
@@ -23,7 +23,6 @@ from geolrm.engine.selection import AnchorChoice, Selection
 from geolrm.engine.stopwatch import Stopwatch
 from geolrm.engine.visibility import drop_hidden
 
-MAX_THREADS = 1024
 MAX_DEVICES = 1024
 
 

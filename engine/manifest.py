@@ -17,6 +17,8 @@ CAMERA_CONVENTION = (
 
 Dim = int | str  # a number, "views", "tokens", or a multiple such as "16*tokens"
 ANY_GPU = "any"  # target of a graph that every GPU runs
+MAX_REFINE_STEPS = 1000
+BACKENDS = ("auto", "tensorrt-rtx", "tensorrt", "cuda", "onnxruntime")  # the preferred first
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from geolrm import _C
-
-OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+from geolrm.engine.cameras import FLIP_YZ
 
 
 class Splats(Protocol):
@@ -191,7 +190,7 @@ def to_opencv(
             f"cameras.intrinsics has shape {list(intrinsics.shape)}; it must be"
             f" [{len(c2w)}, 3, 3], one for each pose"
         )
-    pose = c2w @ OPENGL_TO_OPENCV
+    pose = c2w @ FLIP_YZ
     w2c = np.zeros_like(pose)
     w2c[:, :3, :3] = pose[:, :3, :3].transpose(0, 2, 1)  # the inverse: rotations, checked below
     w2c[:, :3, 3] = -np.einsum("vij,vj->vi", w2c[:, :3, :3], pose[:, :3, 3])

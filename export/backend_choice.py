@@ -7,13 +7,12 @@ from typing import Literal
 
 from geolrm.engine import extras
 from geolrm.engine.errors import GeoLRMError, InputError
-from geolrm.engine.manifest import ANY_GPU, GpuIdentity
+from geolrm.engine.manifest import ANY_GPU, BACKENDS, GpuIdentity
 from geolrm.engine.present_gpu import PresentGpu, present_gpu
 
 Backend = Literal["onnxruntime", "cuda", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["fp32", "fp16", "bf16"]
 
-BACKENDS = ("auto", "tensorrt-rtx", "tensorrt", "cuda", "onnxruntime")
 RTX_SMS = ("75", "80", "86", "89", "120", "121")  # that TensorRT for RTX 1.7 builds for
 OLDEST_TENSORRT = (11, 4)
 
@@ -46,8 +45,7 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
     """Check the options against each other and against this machine.
 
     Args:
-        backend: One of :data:`BACKENDS`; ``auto`` takes the best that this machine can build and
-            run.
+        backend: One of ``BACKENDS``; ``auto`` takes the best that this machine can build and run.
         precision: ``fp32``, ``fp16``, ``bf16``, or None for the backend's own: float32 on the
             CPU, float16 on GPUs.
         sm: Comma-separated compute capabilities for ``tensorrt-rtx``, such as ``86,89,120``.

@@ -17,14 +17,14 @@ from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
 from geolrm.bench.quality.shape_metrics import SAMPLES
 from geolrm.bench.quality.visual_hull import visual_hull
-from geolrm.engine.arguments import MAX_REFINE_STEPS, check_whole
+from geolrm.engine.arguments import MAX_THREADS, check_whole
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
 from geolrm.engine.extras import require
+from geolrm.engine.manifest import MAX_REFINE_STEPS
 from geolrm.engine.scene import Scene
 
 BASELINE_GRID = 32  # of iou, where no bundle sets it
-LARGEST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ class Evaluation:
             raise InputError(f"views are {list(views)}; give numbers of views, each once")
         self.seed = check_whole("seed", seed, 0, 2**64)
         if threads is not None:
-            check_whole("threads", threads, 1, LARGEST_THREADS)
+            check_whole("threads", threads, 1, MAX_THREADS)
         self.folders = find_subjects(dataset, objects)
         self.perceive = None if lpips is None else Lpips(lpips, threads)
         self.engine = (

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.silhouettes import Silhouette, carve, grid, has_mask, make_silhouette
+from geolrm.engine.silhouettes import INSIDE, Silhouette, carve, grid, has_mask, make_silhouette
 from geolrm.engine.similarity import make_similarity, turning
 
 FILL = 0.95  # of the cube's side, for the object's longest one
@@ -170,7 +170,7 @@ def _hull_box(views: Sequence[Silhouette], origins: NDArray[np.float64]) -> Box 
 
 def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:
     """Middle (x, y) and half the longer side of a mask's bounding box, in pixels."""
-    rows, columns = np.nonzero(view.alpha >= 0.5)
+    rows, columns = np.nonzero(view.alpha >= INSIDE)
     if not len(rows):
         return None
     x, y = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.array import nbytes
 from geolrm.engine.cuda.layout import bytes_of, lay_out, step_inputs, step_outputs
-from geolrm.engine.manifest import GpuPart, GpuSegmentStep, Manifest
+from geolrm.engine.manifest import WEIGHTS_NAME, GpuPart, GpuSegmentStep, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,6 @@ def _weights(manifest: Manifest, part: GpuPart) -> int:
         if isinstance(step, GpuSegmentStep)
     }
     total = sum(manifest.files[file].bytes for file in files if file in manifest.files)
-    if part.backend == "cuda" and "weights.safetensors" in manifest.files:
-        total += manifest.files["weights.safetensors"].bytes
+    if part.backend == "cuda" and WEIGHTS_NAME in manifest.files:
+        total += manifest.files[WEIGHTS_NAME].bytes
     return total

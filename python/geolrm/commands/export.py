@@ -15,10 +15,9 @@ from geolrm.commands.console import (
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
 from geolrm.engine.extras import require
-from geolrm.engine.manifest import MANIFEST_NAME, Range
+from geolrm.engine.manifest import MANIFEST_NAME, MAX_REFINE_STEPS, Range
 from geolrm.export import backend_choice
 
-MAX_REFINE_STEPS = 1000  # as the engine takes
 LARGEST_BIAS = 20.0  # logits; beyond it every voxel or none would be proposed
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from geolrm.engine.cameras import Cameras
 
-ORBIT_RADIUS, ORBIT_ELEVATION, ORBIT_FOV = 1.5, 20.0, 39.6  # the released video's
+ORBIT_ELEVATION = 20.0  # degrees; as the released video's, whose cameras else are SV3D's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
 
@@ -92,12 +92,12 @@ def orbit_cameras(count: int) -> "Cameras":
     """Evenly spaced cameras around the object."""
     import numpy as np
 
-    from geolrm.engine.cameras import Cameras
+    from geolrm.engine.cameras import ORBIT_RADIUS, SV3D_FOV, Cameras
 
     if not 1 <= count <= 100_000:
         raise InputError(f"--orbit is {count}; it must be 1 to 100000 frames")
     azimuths = np.arange(count) * (360 / count)
-    return Cameras.orbit(azimuths, ORBIT_ELEVATION, ORBIT_RADIUS, ORBIT_FOV)
+    return Cameras.orbit(azimuths, ORBIT_ELEVATION, ORBIT_RADIUS, SV3D_FOV)
 
 
 def write_frames(
