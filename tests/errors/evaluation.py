@@ -4,8 +4,8 @@ import numpy as np
 from errors.case import Case
 
 from geolrm.bench.quality.dataset import find_subjects
-from geolrm.bench.quality.point_file import read_points
 from geolrm.bench.quality.protocol import input_frames
+from geolrm.engine.captures.arrays import read_points
 
 
 def points(**arrays):
@@ -30,10 +30,10 @@ CASES = [
          "Nothing to score.", lambda place: find_subjects(place.tmp, None)),
     Case("… views were asked for; the protocol has … input frames (…), so give 1 to …",
          "The rest are targets.", lambda place: input_frames(99)),
-    Case("… is missing; the evaluation needs samples of the true surface: an .npz with points …",
+    Case("… is missing; give samples of the true surface: an .npz with points [N, 3] and, if …",
          "Shapes are scored against them.", lambda place: read_points(place.tmp / "none.npz")),
-    Case("… lacks an array: …; write it again", "points [N, 3] and visible [N].",
-         points(points=ONE)),
+    Case("… lacks an array: …; write it again", "It must be named points.",
+         points(visible=SEEN)),
     Case("… cannot be read: …; restore it", "Damaged.", no_zip),
     Case("… holds points of shape … and visible of shape …; they must be [N, 3] and [N]",
          "Shapes must agree.", points(points=ONE, visible=np.ones(2, bool))),

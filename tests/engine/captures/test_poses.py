@@ -65,7 +65,7 @@ def stored(array, **options):
         (stored(np.array([[{}] * 4] * 4), allow_pickle=True), r"holds object \[4, 4\]"),
         (header((1 << 40, 4, 4)), "states an array of 140737488355328 bytes, but 64 follow"),
         (header((-1, 4, 4)), "states an array of -128 bytes, but 64 follow"),
-        (stored(np.zeros((0, 4, 4))), "states an array of 0 bytes, but 0 follow"),
+        (stored(np.zeros((0, 4, 4))), r"holds float64 \[0, 4, 4\]; it must be numbers"),
         (stored(np.zeros((12, 4, 4)))[:-8], "bytes, but 1528 follow; it is damaged"),
         (b"", "is no .npy file that can be read"),
         (b"\x93NUMPY\x03\x00", "is .npy of version 3.0; save a plain array"),
