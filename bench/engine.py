@@ -9,7 +9,6 @@ the same seeded random weights and the same real images.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from geolrm.bench import machine
+from geolrm.bench.memory import peak_bytes
 from geolrm.commands.console import one_sentence_errors
 from geolrm.engine.extras import require
 
@@ -139,10 +139,9 @@ def run_torch(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def peak_bytes() -> int:
-    """Peak resident memory of this process (kilobytes on Linux, bytes on macOS)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def gigabytes(peak: int | None) -> str:
+    """Peak memory as it is printed."""
+    return "unknown" if peak is None else f"{peak / 1e9:5.2f} GB"
 
 
 SIDES = {"export": write, "engine": run_engine, "torch": run_torch}
@@ -227,9 +226,10 @@ def main(arguments: list[str] | None = None) -> None:
     print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))
     print(" | ".join(f"{key} {value}" for key, value in result["settings"].items()))
     total = engine["seconds"]["total"]
-    print(f"engine  {total:8.2f} s  peak {engine['peak_bytes'] / 1e9:5.2f} GB")
+    print(f"engine  {total:8.2f} s  peak {gigabytes(engine['peak_bytes'])}")
     if peer:
-        print(f"torch   {peer['seconds']['total']:8.2f} s  peak {peer['peak_bytes'] / 1e9:5.2f} GB")
+        seconds, peak = peer["seconds"]["total"], gigabytes(peer["peak_bytes"])
+        print(f"torch   {seconds:8.2f} s  peak {peak}")
         print(f"speedup {result['speedup']:8.2f}")
     print("stages  " + ", ".join(f"{k} {v:.3f}" for k, v in engine["seconds"].items()))
     print("steps   " + ", ".join(f"{k} {v:.3f}" for k, v in engine["steps"].items()))

@@ -29,15 +29,20 @@ def versions() -> dict[str, str]:
     return {package: version for package, version in found.items() if version is not None}
 
 
-def best_seconds(function: Callable[[], object], repeats: int = 5) -> float:
-    """Fastest of several runs, after one to warm up."""
-    function()
+def clock(call: Callable[[], object], repeats: int) -> list[float]:
+    """Seconds of each call."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        function()
+        call()
         times.append(time.perf_counter() - start)
-    return min(times)
+    return times
+
+
+def best_seconds(call: Callable[[], object], repeats: int = 5) -> float:
+    """Fastest of several calls, after one to warm up."""
+    call()
+    return min(clock(call, repeats))
 
 
 def matmul_gflops(size: int = 2048) -> float:
