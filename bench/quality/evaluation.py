@@ -28,7 +28,7 @@ BASELINE_GRID = 32  # of iou, where no bundle sets it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exhibit:
+class Shown:
     """What one reconstruction looks like: the model's, or the hull's where there is no model."""
 
     name: str
@@ -102,7 +102,7 @@ class Evaluation:
     def run(
         self,
         advance: Callable[[], None] = lambda: None,
-        show: Callable[[Exhibit], None] = lambda exhibit: None,
+        show: Callable[[Shown], None] = lambda shown: None,
     ) -> scores.Report:
         """Reconstruct and score every object from every number of views.
 
@@ -153,7 +153,7 @@ class Evaluation:
         judge: Judge,
         white: scores.Scores,
         frames: list[int],
-        show: Callable[[Exhibit], None],
+        show: Callable[[Shown], None],
     ) -> tuple[scores.ObjectScores, int]:
         """One object from one choice of input frames: its scores, and the number of anchors."""
         used = subject.capture.subset(frames)
@@ -170,7 +170,7 @@ class Evaluation:
                 setattr(judged, field, getattr(own, field))
             judged.gaussians, anchors = len(scene.gaussians), len(scene.anchors)
         inputs = on_white(subject, frames)
-        show(Exhibit(subject.name, len(frames), inputs, pictures, judge.truths))
+        show(Shown(subject.name, len(frames), inputs, pictures, judge.truths))
         return judged, anchors
 
     def _reconstruct(

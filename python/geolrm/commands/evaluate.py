@@ -117,8 +117,8 @@ def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
     with staged(output) as folder:
         report = evaluation.run(
             advance,
-            lambda exhibit: save_picture(
-                make_sheet(exhibit), folder / "sheets" / f"{exhibit.name}_V{exhibit.views}.png"
+            lambda shown: save_picture(
+                make_sheet(shown), folder / "sheets" / f"{shown.name}_V{shown.views}.png"
             ),
         )
         save_plot(report, folder / "psnr_over_views.png")
