@@ -35,7 +35,8 @@ def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np
         numbers = dtype.kind in "fiu" and 0 not in shape
         if not numbers or len(shape) not in (2, 3) or shape[-2:] not in shapes:
             raise InputError(
-                f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers {wanted}"
+                f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers {wanted}, "
+                "at least one matrix"
             )
 
     try:

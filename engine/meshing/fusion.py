@@ -88,7 +88,7 @@ def fuse(
         raise InputError(f"size is {size}; it must be {SMALLEST_SIZE} to {LARGEST_SIZE} voxels")
     if not 4 <= views <= LARGEST_VIEWS:
         raise InputError(f"views is {views}; it must be 4 to {LARGEST_VIEWS}")
-    require("scikit-image", "a mesh")
+    require_scikit_image()
     seen = gaussians.select(gaussians.opacities >= FAINT)
     if not len(seen):
         return _nothing()
@@ -113,6 +113,11 @@ def fuse(
     mesh = largest_pieces(extract(field))
     vertices = (mesh.vertices * side + centre).astype(np.float32)
     return Mesh(vertices, mesh.faces, mesh.colors)
+
+
+def require_scikit_image() -> None:
+    """Refuse in one sentence when the extra is not installed."""
+    require("scikit-image", "a mesh")
 
 
 def _box(gaussians: Gaussians) -> tuple[NDArray[np.float32], np.float32]:
