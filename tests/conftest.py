@@ -1,6 +1,7 @@
 """Models and captures that many tests share."""
 
 import copy
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -15,7 +16,7 @@ from geolrm.engine.captures import load_capture
 from geolrm.engine.manifest import Range, Source
 from geolrm.examples import capture_path
 from geolrm.export import bundle_writer
-from geolrm.export.bundle_writer import ExportOptions, tensors_sha256, write_bundle
+from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.model import (
     EncoderConfig,
     GeoLRM,
@@ -71,6 +72,14 @@ def tiny_model(config: GeoLRMConfig, seed: int = 0) -> GeoLRM:
     return model
 
 
+def hash_of_weights(model: GeoLRM) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def write_tiny(model: GeoLRM, folder: Path, precision: str = "fp32") -> Path:
     options = ExportOptions(precision, Range(1, 3, 21), Range(1, 64, 512))
     source = Source("random", "", trained=False)
@@ -84,7 +93,7 @@ def traced_once():
     known: dict[str, list] = {}
 
     def remembered(model: GeoLRM) -> list:
-        key = f"{model.config} {tensors_sha256(model)}"
+        key = f"{model.config} {hash_of_weights(model)}"
         if key not in known:
             known[key] = trace(model)
         return copy.deepcopy(known[key])  # what lowers them changes them

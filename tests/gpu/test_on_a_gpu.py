@@ -8,13 +8,14 @@ from csrc.test_deformable_attention import make_case
 from gpu_bundles import write_gpu_bundle, write_tiny_gpu_bundle
 
 from geolrm import _C, Engine
-from geolrm.engine.backend_selection import KERNEL_PACKAGES, PACKAGES, installed_version
+from geolrm.engine.backend_selection import PACKAGES
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.rope import rope_calls
 from geolrm.engine.cuda.spatial_order import grid_order, order_bytes, order_calls
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
 from geolrm.engine.present_gpu import present_gpu
 from geolrm.engine.selection import select_anchors
 from geolrm.engine.voxel_grid import rope_indices, voxel_axis, voxel_centres
@@ -149,7 +150,7 @@ def test_grid_sample(device, sides, padding):
 )
 def test_whole_engine(device, shoe_views, tmp_path, backend, precision):
     images, cameras = shoe_views
-    for package in (*KERNEL_PACKAGES, PACKAGES[backend][0]):
+    for package in (*KERNEL_PACKAGES, PACKAGES[backend]):
         if installed_version(package) is None:
             pytest.skip(f"{package} is not installed")
     try:
