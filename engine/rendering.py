@@ -26,7 +26,7 @@ OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 class Splats(Protocol):
-    """What is read of a scene: activated values, in world units. Colours, or `sh` [N, K, 3]."""
+    """What is read of a scene: activated values, in scene units. Colours, or `sh` [N, K, 3]."""
 
     @property
     def means(self) -> np.ndarray:
