@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ORBIT_RADIUS, ORBIT_ELEVATION, ORBIT_FOV = 1.5, 20.0, 39.6  # the released video's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
+OTHER_VIDEOS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".webm"}
 
 
 def render(
@@ -55,6 +56,8 @@ def render(
         raise InputError(f"--size is {size}; it must be 1 to {LARGEST_SIZE} pixels")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
+    if output.suffix.lower() in OTHER_VIDEOS:
+        raise InputError(f"output {str(output)!r} is no .mp4; name a folder or a .mp4 file")
     if cameras is not None:
         path = load_capture(cameras).cameras
     else:
