@@ -49,7 +49,15 @@ def measure(rows: list[Row]) -> None:
     rows += splat_kernels.measure(device, rate)
 
 
-def row(device: Device, rate: float, name: str, setting: str, calls: list[Call], size: int) -> Row:
+def row(
+    device: Device,
+    rate: float,
+    name: str,
+    setting: str,
+    calls: list[Call],
+    size: int,
+    cleared: DeviceArray | None = None,
+) -> Row:
     """Time a kernel that must move ``size`` bytes; ten in a graph, so that no host slows it.
 
     ``cleared`` is what the kernel needs zeroed before.
