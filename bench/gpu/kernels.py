@@ -12,6 +12,7 @@ from geolrm.bench.gpu.report import Row
 from geolrm.bench.gpu.timing import milliseconds
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device, open_device
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.launch import Call
