@@ -136,8 +136,11 @@ def test_a_part_that_dies_is_reported_and_the_rest_goes_on(tmp_path, monkeypatch
     monkeypatch.setattr(
         tasks, "command_of", lambda name, result: [sys.executable, "-c", PROCESSES[name], result]
     )
+    limits = {"rasterizer": 1.0}
     monkeypatch.setattr(
-        command.parts, "run_apart", lambda name, folder: run_apart(name, folder, limit=2.0)
+        command.parts,
+        "run_apart",
+        lambda name, folder: run_apart(name, folder, limit=limits.get(name, 60.0)),
     )
     lines, folder = [], tmp_path / "out"
     sentence = f"^GPU tests, {KERNELS}, {RASTERIZER}, {ENGINE} failed; see .*gpu.md$"
@@ -147,7 +150,7 @@ def test_a_part_that_dies_is_reported_and_the_rest_goes_on(tmp_path, monkeypatch
     assert [part["status"] for part in found.values()] == [
         "failed: its process was ended by SIGABRT; see tests.log",
         "failed: its process ended with 3; see kernels.log",
-        "failed: it took over 2 s; see rasterizer.log",
+        "failed: it took over 1 s; see rasterizer.log",
         "failed: its process ended with 0; see cuda.log",
         "measured",
     ]
