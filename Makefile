@@ -39,7 +39,7 @@ $(ORACLE)/.stamp: tests/oracle/package.json tests/oracle/package-lock.json
 	npm ci --prefix tests/oracle --ignore-scripts --no-audit --no-fund
 	touch $@
 
-# Twelve readers, one after the other: 5 to 15 minutes each on a busy core, two hours in all. One alone:
+# Twelve readers, one after the other: 5 to 20 minutes each on a busy core, two hours or more in all. One alone:
 # make fuzz FUZZED=tests/engine/formats/test_fuzz.py::test_spz
 FUZZED := tests/engine/formats/test_fuzz.py tests/engine/captures/test_fuzz.py
 

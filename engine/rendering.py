@@ -26,7 +26,7 @@ MOST_THREADS = 256  # each takes half a megabyte
 
 
 class Splats(Protocol):
-    """What is read of a scene: activated values, in world units. Colours, or `sh` [N, K, 3]."""
+    """What is read of a scene: activated values, in scene units. Colours, or `sh` [N, K, 3]."""
 
     @property
     def means(self) -> np.ndarray:

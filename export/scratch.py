@@ -60,7 +60,8 @@ def scratch_bytes(
 
 def _size(value: onnx.ValueInfoProto) -> _Size:
     tensor = value.type.tensor_type
-    amount, powers = ITEMSIZE.get(DTYPES.get(tensor.elem_type, ""), 1), [0, 0]
+    kind: str = DTYPES.get(tensor.elem_type, "")  # pyright: ignore
+    amount, powers = ITEMSIZE.get(kind, 1), [0, 0]
     for dim in tensor.shape.dim:
         *factors, symbol = dim.dim_param.split("*")
         amount *= math.prod(map(int, factors)) if symbol else dim.dim_value

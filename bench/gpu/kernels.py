@@ -12,6 +12,7 @@ from geolrm.bench.gpu.report import Row
 from geolrm.bench.gpu.timing import milliseconds
 from geolrm.engine.cameras import Cameras
 from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device, open_device
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.launch import Call
@@ -49,11 +50,24 @@ def measure(rows: list[Row]) -> None:
     rows += splat_kernels.measure(device, rate)
 
 
-def row(device: Device, rate: float, name: str, setting: str, calls: list[Call], size: int) -> Row:
-    """Time a kernel that must move ``size`` bytes; ten in a graph, so that no host slows it."""
+def row(
+    device: Device,
+    rate: float,
+    name: str,
+    setting: str,
+    calls: list[Call],
+    size: int,
+    cleared: DeviceArray | None = None,
+) -> Row:
+    """Time a kernel that must move ``size`` bytes; ten in a graph, so that no host slows it.
+
+    ``cleared`` is what the kernel needs zeroed before.
+    """
 
     def ten() -> None:
         for _ in range(10):
+            if cleared is not None:
+                device.clear(cleared)
             device.launch(calls)
 
     ten()  # compiles and loads, which no capture may do
@@ -126,10 +140,10 @@ def selection(device: Device, rate: float) -> Row:
         device.empty((kernel.state_bytes,), "uint8"), device.empty((kernel.counts_bytes,), "uint8"),
         device.empty((limit,), "int32"), device.empty((limit, 3), "float32"),
     ]  # fmt: skip
-    device.clear(placed[2])
     calls = kernel.calls(*(array.address for array in placed), limit=limit)
     size = placed[0].nbytes + sum(array.nbytes for array in placed[4:])
-    return row(device, rate, "select anchors", "128^3 to 16384", calls, size)
+    setting = "128^3 to 16384, clearing its state"
+    return row(device, rate, "select anchors", setting, calls, size, cleared=placed[2])
 
 
 def grid_sample(device: Device, rate: float, views: int) -> Row:

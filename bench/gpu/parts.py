@@ -18,6 +18,7 @@ from typing import Any
 from geolrm.bench.gpu import targets, timing
 from geolrm.bench.gpu.report import NotRun, Part, Row, run_part
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 LIMIT = 3600.0  # seconds of one part
@@ -59,6 +60,9 @@ def run_tests(rows: list[Row]) -> None:
 
 def kernels(rows: list[Row]) -> None:
     """Every kernel against its floor."""
+    missing = [name for name in KERNEL_PACKAGES if installed_version(name) is None]
+    if missing:
+        raise NotRun(f"{' and '.join(missing)} missing; pip install 'geolrm[gpu]'")
     from geolrm.bench.gpu import kernels
 
     kernels.measure(rows)

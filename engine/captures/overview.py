@@ -26,7 +26,7 @@ MOST_POINTS = 12_000
 
 
 class Projection:
-    """World to pixels of one panel: in perspective, or parallel along an axis."""
+    """Object frame to pixels of one panel: in perspective, or parallel along an axis."""
 
     def __init__(self, axes: NDArray, middle: tuple[float, float], scale: float, distance: float):
         self.axes = axes  # [3, 3] rows right, up, towards the eye

@@ -146,6 +146,11 @@ def _folder_readers(folder: Path, undo_applied: bool) -> dict[Path, Reader]:
                 f"COLMAP model in sparse/0 or {POSES} with them ({SV3D_FRAMES} images alone are "
                 "read as an SV3D orbit)"
             )
+        elif clips := sorted(f for f in folder.iterdir() if f.suffix.lower() in CONTAINERS):
+            raise InputError(
+                f"{str(folder)!r} holds {clips[0].name!r}; give that file itself if it is an SV3D "
+                "clip"
+            )
     return found
 
 

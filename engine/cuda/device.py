@@ -4,19 +4,20 @@ import contextlib
 import functools
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.cuda.array import DeviceArray, nbytes
+from geolrm.engine.cuda.faults import check, first_line, one_sentence
 from geolrm.engine.cuda.launch import Call, Launcher
 from geolrm.engine.cuda.pool import Pool
+from geolrm.engine.cuda.staging import Staging
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.present_gpu import present_gpu
 
-SMALLEST_STAGING = 1 << 20  # bytes of the first pinned buffer
 DLPACK_CUDA = 2  # DLDeviceType
 
 
@@ -104,7 +105,7 @@ class CudaDevice:
         self.stream = int(self._stream.handle)
         self._event: Any = None
         pinned = LegacyPinnedMemoryResource()
-        self._staging, self._landing = _Staging(pinned), _Staging(pinned)
+        self._staging, self._landing = Staging(pinned), Staging(pinned)
         self._pool = Pool(self._allocate, self._wait_for_others)
         self._downloads: list[tuple[NDArray[np.uint8], NDArray]] = []
 
@@ -119,7 +120,7 @@ class CudaDevice:
             buffer = self._device.allocate(size, stream=self._stream)
         except Exception as error:  # CUDAError
             raise GeoLRMError(
-                f"the GPU has no {size / 1e9:.2f} GB left ({_first_line(error)}); use fewer views "
+                f"the GPU has no {size / 1e9:.2f} GB left ({first_line(error)}); use fewer views "
                 "or a smaller --max-tokens, or close what else uses the GPU"
             ) from error
         return int(buffer.handle), buffer
@@ -154,11 +155,11 @@ class CudaDevice:
         """See :class:`Device`."""
         from cuda.bindings import driver  # pyright: ignore
 
-        _check(driver.cuMemsetD8Async(array.address, 0, array.nbytes, self.stream))
+        check(driver.cuMemsetD8Async(array.address, 0, array.nbytes, self.stream))
 
     def launch(self, calls: Iterable[Call]) -> None:
         """See :class:`Device`."""
-        with _one_sentence():
+        with one_sentence():
             self._device.set_current()
             self._launcher.run(self.stream, calls)
 
@@ -173,7 +174,7 @@ class CudaDevice:
             builder.end_building()
             graph = builder.complete()
         except Exception as error:  # of the driver or of a segment; nothing of it has run
-            reason = _first_line(error.__cause__ or error)
+            reason = first_line(error.__cause__ or error)
             warnings.warn(
                 f"the GPU's work cannot be captured ({reason}); it is queued step by step instead, "
                 "which takes longer",
@@ -197,7 +198,7 @@ class CudaDevice:
 
     def synchronize(self) -> None:
         """See :class:`Device`."""
-        with _one_sentence():
+        with one_sentence():
             self._device.set_current()
             self._stream.sync()
         for place, out in self._downloads:
@@ -213,8 +214,8 @@ class CudaDevice:
         if stream != self.stream:
             self._device.set_current()
             event = self._one_event()
-            _check(driver.cuEventRecord(event, self.stream))
-            _check(driver.cuStreamWaitEvent(stream, event, 0))
+            check(driver.cuEventRecord(event, self.stream))
+            check(driver.cuStreamWaitEvent(stream, event, 0))
 
     def _wait_for_others(self) -> bool:
         """For the pool. All of the context: a stream that read an array may be destroyed by now.
@@ -224,12 +225,12 @@ class CudaDevice:
         from cuda.bindings import driver  # pyright: ignore
 
         self._device.set_current()
-        (context,) = _check(driver.cuCtxGetCurrent())
+        (context,) = check(driver.cuCtxGetCurrent())
         (status,) = driver.cuCtxRecordEvent(context, self._one_event())
         if status == driver.CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED:
             return False
-        _check((status,))
-        _check(driver.cuStreamWaitEvent(self.stream, self._one_event(), 0))
+        check((status,))
+        check(driver.cuStreamWaitEvent(self.stream, self._one_event(), 0))
         return True
 
     def _one_event(self) -> Any:
@@ -238,7 +239,7 @@ class CudaDevice:
 
         if self._event is None:
             flags = int(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)
-            (self._event,) = _check(driver.cuEventCreate(flags))
+            (self._event,) = check(driver.cuEventCreate(flags))
         return self._event
 
     def free_bytes(self) -> int:
@@ -246,7 +247,7 @@ class CudaDevice:
         from cuda.bindings import driver  # pyright: ignore
 
         self._device.set_current()
-        free, _ = _check(driver.cuMemGetInfo())
+        free, _ = check(driver.cuMemGetInfo())
         # The driver keeps what was freed, for us or for whoever asks when all else is taken.
         kept = getattr(self._device.memory_resource, "attributes", None)
         spare = 0 if kept is None else kept.reserved_mem_current - kept.used_mem_current
@@ -263,65 +264,7 @@ class CudaDevice:
     def _copy(self, target: int, source: int, size: int) -> None:
         from cuda.bindings import driver  # pyright: ignore
 
-        _check(driver.cuMemcpyAsync(target, source, size, self.stream))
-
-
-class _Staging:
-    """Pinned memory that copies pass through; used up from the front until the stream is idle."""
-
-    def __init__(self, pinned: Any):
-        self._pinned, self._buffer, self._used = pinned, None, 0
-
-    def take(self, size: int, wait: Callable[[], None]) -> NDArray[np.uint8]:
-        """Pinned bytes that nothing else uses until :meth:`reset`."""
-        if self._buffer is None or self._used + size > self._buffer.size:
-            room = max(SMALLEST_STAGING, 2 * (self._used + size))
-            if self._buffer is not None:
-                wait()  # copies through the old buffer may be under way; only while it grows
-                self._buffer.close()
-            self._buffer, self._used = self._pinned.allocate(room), 0
-        start, self._used = self._used, self._used + -(-size // 256) * 256
-        return _bytes_at(int(self._buffer.handle) + start, size)
-
-    def reset(self) -> None:
-        """All copies are done."""
-        self._used = 0
-
-
-def _bytes_at(address: int, size: int) -> NDArray[np.uint8]:
-    import ctypes
-
-    raw: Any = (ctypes.c_uint8 * size).from_address(address)
-    return np.frombuffer(raw, np.uint8)
-
-
-def _check(result: tuple[Any, ...]) -> tuple[Any, ...]:
-    status, *values = result
-    if int(status) != 0:
-        raise _fault(repr(status))
-    return tuple(values)
-
-
-@contextlib.contextmanager
-def _one_sentence() -> Iterator[None]:
-    """What CUDA raises as an error of ours."""
-    try:
-        yield
-    except GeoLRMError:
-        raise
-    except Exception as error:  # CUDAError, of the bindings or of cuda.core
-        raise _fault(_first_line(error)) from error
-
-
-def _fault(reason: str) -> GeoLRMError:
-    return GeoLRMError(
-        f"the GPU reports {reason}; nothing was reconstructed: start the program again, since a "
-        "GPU's fault ends all that a program does there"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        check(driver.cuMemcpyAsync(target, source, size, self.stream))
 
 
 _opened: dict[int, CudaDevice] = {}

@@ -239,10 +239,11 @@ class SplatRasterizer:
             views,
             *size,
         ):
-            plan = self._plan = SplatPlan.of(count, views, size, budget=self.budget)
-            self._workspace = self._views = None  # freed before more is taken
+            plan = SplatPlan.of(count, views, size, budget=self.budget)
+            self._plan = self._workspace = self._views = None  # freed before more is taken
             self._workspace = self.device.empty((plan.nbytes,), "uint8")
             self._views = self.device.empty((views, VIEW_BYTES), "uint8")
+            self._plan = plan  # not where memory has run out
         return plan
 
     def _uploaded(self, array: Any) -> Any:

@@ -65,7 +65,14 @@ class HostSegment:
         return segments.Binding(
             lambda: self.session.run(dict(inputs), dict(outputs)), lambda: False)
 
-segments.loader = lambda backend: HostSegment
+class Loader:
+    def load(self, path, device):
+        return HostSegment(path, device)
+    __call__ = load
+    def keep(self):
+        pass
+
+segments.loader = lambda *_: Loader()
 extras.installed_version = lambda name: "13.0"
 onnxruntime.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
 bench.WARM_UP, bench.time_engine.__defaults__ = 0, (1,)

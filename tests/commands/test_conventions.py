@@ -4,10 +4,12 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 from geolrm.commands.main import app, register
 from geolrm.examples import CAPTURES
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "render", "view", "convert", "mesh", "check", "eval", "info", "demo")
 FLAGS = {  # the one way to say each thing, by parameter
     "output": ("--output", "-o"),
@@ -111,6 +114,31 @@ def test_every_help_has_an_example_that_parses(name):
             p for p in command.params if context.get_parameter_source(p.name).name != "DEFAULT"
         ]
     assert given
+
+
+def documented():
+    """(file, words) of every command in the code blocks of the documents."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        blocks = re.findall(r"^```sh\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+        for line in "".join(blocks).replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] in ("geolrm", "geolrm-export", "geolrm-train"):
+                yield path.name, words
+
+
+def test_every_command_in_the_documents_parses():
+    found = list(documented())
+    assert len(found) > 30
+    known = programs()
+    for name, words in found:
+        size = 2 if words[0] == "geolrm" else 1
+        command, rest = known[" ".join(words[:size])], words[size:]
+        if words[1] == "bench":
+            command, rest = command.commands[words[2]], words[3:]
+        try:
+            command.make_context(" ".join(words[:size]), list(rest)).close()
+        except Exception as error:
+            pytest.fail(f"{name}: {shlex.join(words)}: {error}")
 
 
 @pytest.mark.parametrize("name", programs())

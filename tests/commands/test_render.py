@@ -56,6 +56,7 @@ def test_orbit_to_video(splats, tmp_path):
         (["--threads", "0"], "--threads is 0"),
         (["--cameras", CAPTURES / "lion", "--orbit", "3"], "were both given; choose one"),
         (["--cameras", "none"], "'none' is no capture"),
+        (["-o", "a.webm"], "output is 'a.webm'; name a folder for PNG frames or a .mp4 file"),
     ],
 )
 def test_bad_options(splats, tmp_path, options, message):

@@ -47,6 +47,7 @@ Scene random_scene(int64_t count, unsigned seed) {
     if (i % 67 == 0) s.means[3 * i] = 1e20f;                             // far away
     if (i % 71 == 0) s.scales[3 * i + 1] = s.scales[3 * i + 2] = 1e20f;  // no finite covariance
     if (i % 73 == 0) s.opacities[i] = 0;
+    if (i % 3 == 0) s.opacities[i] = 1 - 1e-3f * s.opacities[i];  // may end a pixel alone
   }
   return s;
 }
@@ -70,7 +71,8 @@ Frame draw(const Scene& scene, ImageSize size, const Options& options, int tile_
   f.alpha.resize(pixels);
   f.depth.resize(pixels);
   const SplatModel model(scene.arrays(), options.threads);
-  const Parameters parameters;
+  Parameters parameters;
+  parameters.alpha_max = 0.9995;
   const View view = make_view(camera_of(size, 0.7), size, parameters, tile_size);
   Workspace workspace;
   FrameStats stats;

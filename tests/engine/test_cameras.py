@@ -124,7 +124,7 @@ def test_broken_poses_are_named(matrices, message):
     ("intrinsics", "message"),
     [
         (K * [[256], [256], [1]], "fx = 281.6, cx = 128, which look like pixels; divide"),
-        (-K, "focal lengths divided by the image size must be positive"),
+        (-K, "focal lengths divided by the image size must be 0.005 or more"),
         (np.full((3, 3), np.inf), "intrinsics 0 holds NaN or infinity"),
         (K[:2], r"shape \(2, 3\); they must be \[3, 3\] or \[3, 3, 3\] for 3 poses"),
         (K + [[0, 0.2, 0], [0, 0, 0], [0, 0, 0]], "skew 0.2"),

@@ -162,6 +162,11 @@ def little_memory(place):
     return load(size=(64, 64))(place)
 
 
+def folder_of_a_clip(place):
+    (place.tmp / "orbit.mp4").write_bytes(b"")
+    return load_capture(place.tmp)
+
+
 def unlisted(place):
     def refuse(folder):
         raise PermissionError(13, "Permission denied")
@@ -302,6 +307,8 @@ CASES = [
          "Two kinds of capture lie in one folder: name the file or sub-folder.", two_captures),
     Case("… holds 5 images without poses; give transforms.json, a COLMAP model in sparse/0 or …",
          "The cameras are not known.", images(5)),
+    Case("… holds 'orbit.mp4'; give that file itself if it is an SV3D clip",
+         "Clips are not looked for in folders.", folder_of_a_clip),
     Case("… holds transforms_test.json, transforms_val.json; give the one file that is meant",
          "There is neither transforms.json nor transforms_train.json to prefer.", two_parts),
     Case("… is neither a file nor a folder; give a folder that holds transforms.json with …",

@@ -22,6 +22,7 @@ from geolrm.engine.cameras import Cameras
 from geolrm.engine.cuda import compiler, device, launch, tensorrt_segment
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
+from geolrm.engine.cuda.memory_plan import plan_memory
 from geolrm.engine.cuda.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer, _check_device_array
 from geolrm.engine.cuda.splat_plan import SplatPlan
@@ -102,7 +103,8 @@ def export_choice(backend, precision=None, sm=None, gpu=ADA, packages=()):
 def too_little_memory(place):
     devices = use_fake_gpu(place.patch, packages=PACKAGES)
     engine = Engine(write_tiny_gpu_bundle(place.tmp / "bundle"))
-    devices[0].free_bytes = lambda: 10_000_000
+    need = plan_memory(engine.manifest, engine.manifest.gpu, 21, 100).of_a_run
+    devices[0].free_bytes = lambda: need
     return engine._backend.check_memory(21, 512)
 
 

@@ -67,6 +67,7 @@ def test_a_missing_package_of_the_run_time_is_named(monkeypatch, bundle, models,
 def rtx(monkeypatch, bundle, tmp_path):
     """Engines for this GPU, and for one that is not here."""
     opened = use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu", "tensorrt-rtx"))
+    monkeypatch.setenv("GEOLRM_CACHE", str(tmp_path / "cache"))
     folder = as_engines(bundle, tmp_path / "rtx")
     module = make_module(folder, lambda: opened[0])
     monkeypatch.setattr(tensorrt_segment, "load_module", lambda package: module)

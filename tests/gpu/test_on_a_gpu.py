@@ -2,24 +2,17 @@
 
 import numpy as np
 import pytest
-import torch
-from conftest import tiny_config, tiny_model
-from csrc.test_deformable_attention import make_case
-from gpu_bundles import write_gpu_bundle, write_tiny_gpu_bundle
+from gpu_bundles import write_tiny_gpu_bundle
 
-from geolrm import _C, Engine
-from geolrm.engine.backend_selection import PACKAGES
+from geolrm import Engine
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.gaussians import DeviceGaussians
-from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.rope import rope_calls
 from geolrm.engine.cuda.spatial_order import grid_order, order_bytes, order_calls
-from geolrm.engine.errors import GeoLRMError, InputError
-from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
+from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.present_gpu import present_gpu
 from geolrm.engine.selection import select_anchors
 from geolrm.engine.voxel_grid import rope_indices, voxel_axis, voxel_centres
-from geolrm.export import backend_choice
 
 pytestmark = pytest.mark.gpu
 
@@ -81,88 +74,18 @@ def test_a_graph_replays_what_was_captured(device):
     np.testing.assert_array_equal(target.numpy(), np.arange(8))
 
 
-@pytest.mark.parametrize(
-    ("value", "query", "out"),
-    [
-        ("float16", "float32", "float16"),
-        ("float32", "float32", "float32"),
-        ("bfloat16", "float32", "bfloat16"),
-    ],
-)
-def test_deformable_cross_attention(device, value, query, out):
-    """The released widths, and every storage that a bundle uses, in both orders of the queries."""
-    tokens, heads = 41, 16
-    arguments = make_case(1, 3, heads, 48, 2, 8, tokens)
-    values, shapes, references, offsets, logits, weight, bias = arguments
-    stored = values.transpose(0, 2, 1, 3).reshape(3, -1, heads * 48)
-    kernel = DeformableCrossAttention(
-        heads, 48, 2, 8, value=value, query=query, weight="float32", out=out
-    )
-    arrays = [
-        device.upload(array)
-        for array in (store(stored, value), shapes.astype(np.int64), references, offsets, logits,
-                      weight, np.array([bias], np.float32))
-    ]  # fmt: skip
-    order = np.random.default_rng(0).permutation(tokens).astype(np.int32)
-    made = []
-    for ordered in (None, device.upload(order)):
-        result = device.empty((tokens, heads * 48), out)
-        addresses = (array.address for array in [*arrays, result])
-        sizes = {"views": 3, "tokens": tokens, "pixels": stored.shape[1]}
-        device.launch(kernel.calls(*addresses, **sizes, order=ordered))
-        made.append(result.numpy().astype(np.float32))
-    np.testing.assert_array_equal(made[0], made[1])
-    expected = np.empty(made[0].shape, np.float32)
-    _C.deformable_cross_attention(*arguments, expected)
-    rounding = {"float32": 2e-4, "float16": 4e-3, "bfloat16": 4e-2}[value]
-    np.testing.assert_allclose(made[0], expected, rtol=rounding, atol=rounding)
-
-
-def store(array, dtype):
-    """As a storage type; bfloat16's bits travel as float16's."""
-    if dtype != "bfloat16":
-        return np.ascontiguousarray(array.astype(dtype))
-    bits = (np.ascontiguousarray(array).view(np.uint32) + 0x8000) >> 16
-    return bits.astype(np.uint16).view(np.float16)
-
-
-@pytest.mark.parametrize("sides", [(13, 9), (5, 6, 7)])
-@pytest.mark.parametrize("padding", ["zeros", "border"])
-def test_grid_sample(device, sides, padding):
-    rng = np.random.default_rng(2)
-    data = rng.standard_normal((2, 4, *sides)).astype(np.float32)
-    grid = rng.uniform(-1.4, 1.4, (2, *(1,) * (len(sides) - 1), 300, len(sides)))
-    placed = [device.upload(data), device.upload(grid.astype(np.float32))]
-    result = device.empty((2, 4, 300), "float32")
-    addresses = (array.address for array in [*placed, result])
-    calls = GridSample(padding=padding).calls(*addresses, shape=data.shape, points=300)
-    device.launch(calls)
-    expected = torch.nn.functional.grid_sample(
-        torch.from_numpy(data), torch.from_numpy(grid.astype(np.float32)),
-        padding_mode=padding, align_corners=False,
-    )  # fmt: skip
-    np.testing.assert_allclose(result.numpy(), expected.reshape(2, 4, 300), atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("backend", "precision"),
-    [("cuda", "fp32"), ("cuda", "fp16"), ("tensorrt-rtx", "fp16"), ("tensorrt", "fp16")],
-)
-def test_whole_engine(device, shoe_views, tmp_path, backend, precision):
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_whole_engine(device, shoe_views, tmp_path, precision):
     images, cameras = shoe_views
-    for package in (*KERNEL_PACKAGES, PACKAGES[backend]):
-        if installed_version(package) is None:
-            pytest.skip(f"{package} is not installed")
+    folder = write_tiny_gpu_bundle(tmp_path / "bundle", precision=precision)
     try:
-        choice = backend_choice.choose(backend, precision, None)
-    except InputError as error:  # TensorRT for RTX does not build for every GPU
+        engine = Engine(folder, backend="cuda")
+    except GeoLRMError as error:
         pytest.skip(str(error))
-    folder = write_gpu_bundle(tiny_model(tiny_config()), tmp_path / "b", precision, choice)
-    engine = Engine(folder, backend=backend)
     anchors = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 3)).astype(np.float32)
     expected = Engine(folder, backend="onnxruntime").run(images, cameras, anchors=anchors)
     tolerance = {"fp32": 1e-4, "fp16": 2e-2}[precision]
-    for _ in range(4):  # queued, captured, replayed
+    for _ in range(3):
         scene = engine.run(images, cameras, anchors=anchors)
         for field in ("means", "opacities", "scales", "quats", "colors"):
             got, wanted = (getattr(s.gaussians, field) for s in (scene, expected))

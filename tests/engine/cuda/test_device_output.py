@@ -198,24 +198,23 @@ def test_any_gaussians_are_drawn_on_a_gpu_that_is_asked_for(devices, engine, vie
         scene.render(backend="tpu")
 
 
-def test_what_the_gpu_cannot_draw_is_drawn_on_the_cpu_with_a_sentence(
-    devices, gpu_bundles, views, monkeypatch
-):
+def test_what_the_gpu_cannot_draw_is_drawn_on_the_cpu_with_a_sentence(devices, gpu_bundles, views):
     scene = Engine(gpu_bundles()).run(*views, output="device")
-    monkeypatch.setattr(splat_plan, "MOST_SIDE", 39)
-    sentence = (
-        "drawing on the CPU instead of the GPU: size is 40x32; sides must lie in [1, 39] px. "
-        "Render larger images in parts"
-    )
+    (device,) = devices
+    device.free = sum(device.allocated)  # nothing is left for the workspace
     with pytest.warns(UserWarning) as caught:
         drawn = scene.render(size=SIZE)
-    assert [str(warning.message) for warning in caught] == [sentence]
+    assert [str(warning.message) for warning in caught] == [
+        "drawing on the CPU instead of the GPU: the fake GPU is full"
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_same(drawn, scene.render(size=SIZE, backend="cpu"), IMAGES, rtol=0)
     for options in ({"backend": "cuda"}, {"output": "device"}):
-        with pytest.raises(InputError, match="size is 40x32; sides must lie in"):
+        with pytest.raises(GeoLRMError, match="the fake GPU is full"):
             scene.render(size=SIZE, **options)
+    device.free = 1 << 40
+    assert_gates(scene.render(size=SIZE), drawn)  # another time
 
 
 def test_a_gpu_that_is_asked_for_and_missing(monkeypatch, engine, views):
