@@ -155,8 +155,7 @@ def empty_field(gaussians: Gaussians, size: int) -> Field:
         occupied = maximum_filter1d(occupied, 2 * margin + 1, axis=axis, mode="constant")
     x, y, z = np.ogrid[tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))]
     within: NDArray[np.bool_] = x * x + y * y + z * z <= (reach(gaussians) / voxel) ** 2
-    occupied &= within
-    near = np.flatnonzero(occupied)
+    near = np.flatnonzero(np.logical_and(occupied, within))
     count = len(near)
     zeros = np.zeros
     return Field(

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def test_every_package_is_in_the_extra_that_is_named():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = declared["optional-dependencies"]
     for package, extra in EXTRAS.items():
-        names = {text.split(">")[0].split("=")[0] for text in requirements[extra]}
+        names = {re.split("[\\[<>=]", text)[0] for text in requirements[extra]}
         if package == "cuda-bindings":
             package = "cuda-python"  # of which it is a part
         assert package in names, (package, extra)

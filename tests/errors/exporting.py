@@ -17,7 +17,6 @@ from geolrm.export.command import check_padding, resize
 from geolrm.export.conformance import __main__ as conformance
 from geolrm.export.conformance import case as conformance_case
 from geolrm.export.model import released
-from geolrm.export.state_dict import read_state_dict
 from geolrm.export.verification import StageResult, verify
 
 
@@ -66,11 +65,6 @@ def pickled(content, call):
     return trigger
 
 
-def unreadable(place):
-    (place.tmp / "a.pt").write_bytes(b"nothing")
-    return read_state_dict(place.tmp / "a.pt", "LPIPS with VGG-16")
-
-
 def few_views(place):
     manifest = SimpleNamespace(precision="fp32", views=Range(9, 9, 9))
     place.patch.setattr(verification, "Engine", lambda *_, **__: SimpleNamespace(manifest=manifest))
@@ -111,7 +105,7 @@ CASES = [
          checkpoint("a.safetensors", b"nothing")),
     Case("… cannot be read as a plain state dict (…): it is damaged, or holds other objects than …",
          "Checkpoints are never unpickled.", checkpoint("a.ckpt", b"nothing")),
-    Case("… is no state dict of named tensors", "Save the state dict alone.",
+    Case("… is no state dict of named tensors; give one of …", "Save the state dict alone.",
          pickled([1, 2], load_checkpoint)),
     Case("… holds an invalid configuration: …", "Stored beside the weights; it was changed.",
          stored_config('{"encoder": 1}')),
@@ -120,10 +114,6 @@ CASES = [
     Case("checkpoint … does not fit the model of … tensors: … missing keys (…); …. Use a …",
          "Of another configuration.", other_model),
     Case("checkpoint … holds NaN or infinity in …; it is damaged", "Restore it.", poisoned),
-    Case("… cannot be read as a state dict (…); give one of LPIPS with VGG-16", "Damaged.",
-         unreadable),
-    Case("… is no state dict; give one of LPIPS with VGG-16", "Another object.",
-         pickled([1, 2], lambda path: read_state_dict(path, "LPIPS with VGG-16"))),
     Case("--views is 2:1:3; it must satisfy 1 <= MIN <= OPT <= MAX", "Of geolrm-export.",
          lambda place: Range(2, 1, 3).check("--views")),
     Case("--image-size is 450; it must be a multiple of the patch size 14, such as 448",

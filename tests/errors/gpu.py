@@ -14,12 +14,13 @@ from recording_tensorrt import Recorder
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError
 from geolrm.bench.gpu import __main__ as gpu_bench
+from geolrm.bench.gpu import parts
 from geolrm.commands.info import info
 from geolrm.engine import backend_selection, extras, present_gpu
 from geolrm.engine.backend_selection import check_part, segment_files, select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.cuda import compiler, device, launch, tensorrt_segment
+from geolrm.engine.cuda import compiler, device, faults, launch, tensorrt_segment
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.memory_plan import plan_memory
@@ -273,16 +274,30 @@ def draw_without_driver(place):
     return gaussians.render(Cameras.orbit([0], 0, 1.5, 40), (8, 8), backend="cuda")
 
 
-def benchmark(call, **changes):
+def benchmark(call, *changes):
     def trigger(place):
-        for name, value in changes.items():
-            place.patch.setattr(gpu_bench, name, value)
+        place.patch.setattr(gpu_bench, "present_gpu", lambda: ADA)
+        place.patch.setattr(
+            gpu_bench, "timing", SimpleNamespace(describe=dict, clocks=lambda: "unknown")
+        )
+        for module, name, value in changes:
+            place.patch.setattr(module, name, value)
         return call(place)
 
     return trigger
 
 
-DONE = SimpleNamespace(returncode=1, stdout="3 failed, 2 passed\n")
+def report_over_a_file(place):
+    (place.tmp / "a.txt").write_text("")
+    return gpu_bench.run(place.tmp / "a.txt")
+
+
+def cuda_error():
+    with faults.one_sentence():
+        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS: an address is wrong")
+
+
+DONE = SimpleNamespace(returncode=1, stdout="3 failed, 2 passed\n", stderr="")
 FAILED = gpu_bench.Part("kernels", "failed: an error", [])
 
 CASES = [
@@ -334,8 +349,10 @@ CASES = [
          lambda place: place.engine().run([], [], output="torch"), InputError),
     Case("the GPU has no … GB left (…); use fewer views or a smaller --max-tokens, or close what …",
          "Other programs use the GPU, too.", full),
-    Case("the GPU reports …; nothing was reconstructed", "Run it again; a driver's fault, mostly.",
-         lambda place: device._check((700,))),
+    Case("the GPU reports 700; nothing was reconstructed: start the program again, since a …",
+         "A fault of a kernel or of the driver.", lambda place: faults.check((700,))),
+    Case("the GPU reports CUDA_ERROR_ILLEGAL_ADDRESS: …; nothing was reconstructed: start the …",
+         "A fault of a kernel or of the driver.", lambda place: cuda_error()),
     Case("no CUDA device can be used (…); install an NVIDIA driver of CUDA 13 or later, or …",
          "The driver is too old, or the GPU is in use.", no_device),
     "Engines and graphs",
@@ -453,12 +470,15 @@ CASES = [
     Case("the GPU benchmark needs an NVIDIA GPU, but …; run it on a machine with one",
          "Of geolrm bench gpu.", benchmark(
              lambda place: gpu_bench.run(place.tmp),
-             present_gpu=raising(GeoLRMError("no NVIDIA driver was found")))),
+             (gpu_bench, "present_gpu", raising(GeoLRMError("no NVIDIA driver was found"))))),
+    Case("--only is 'x'; it must be one of …", "Of geolrm bench gpu.",
+         lambda place: gpu_bench.run(place.tmp, ["x"]), InputError),
+    Case("…a.txt' is a file; name a folder with -o", "Of geolrm bench gpu.",
+         benchmark(report_over_a_file), InputError),
     Case("pytest ended with 1: 3 failed, 2 passed", "Of geolrm bench gpu.", benchmark(
-        lambda place: gpu_bench.run_tests(),
-        subprocess=SimpleNamespace(run=lambda *_, **__: DONE))),
+        lambda place: parts.run_tests([]),
+        (parts, "subprocess", SimpleNamespace(run=lambda *_, **__: DONE)))),
     Case("kernels failed; see …", "Of geolrm bench gpu; the others were measured.", benchmark(
-        lambda place: gpu_bench.run(place.tmp), present_gpu=lambda: ADA, measure=lambda: [FAILED],
-        write=lambda *_: None,
-        timing=SimpleNamespace(describe=dict, clocks=lambda: None))),
+        lambda place: gpu_bench.run(place.tmp, ["kernels"]),
+        (parts, "run_apart", lambda *_: FAILED))),
 ]  # fmt: skip
