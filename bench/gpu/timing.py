@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from geolrm.engine.cuda.faults import check
 from geolrm.engine.extras import installed_version
 from geolrm.engine.present_gpu import driver_cuda_version, present_gpu
 
@@ -89,9 +90,7 @@ def used_bytes() -> int:
     from cuda.core import Device  # pyright: ignore
 
     Device(0).set_current()  # of this thread
-    status, free, total = driver.cuMemGetInfo()
-    if int(status) != 0:
-        raise RuntimeError(f"cuMemGetInfo: {status!r}")
+    free, total = check(driver.cuMemGetInfo())
     return int(total) - int(free)
 
 

@@ -158,6 +158,8 @@ CASES = [
          "Of --lpips.", small_targets),
     Case("… is missing; give samples of the true surface: an .npz with points [N, 3] and, if …",
          "Shapes are scored against them.", lambda place: read_points(place.tmp / "none.npz")),
+    Case("… cannot be read: [Errno …] …; restore it", "Of poses.npy and its like, too.",
+         lambda place: arrays.read_matrices(place.tmp, ((4, 4),))),
     Case("… lacks an array: …; write it again", "It must be named points.",
          points(visible=SEEN)),
     Case("… cannot be read: …; restore it", "Damaged.", no_zip),

@@ -350,6 +350,8 @@ CASES = [
     "Gaussians",
     Case("Gaussians need either colors [N, 3] or sh [N, K, 3], and not both", "Choose one.",
          make(colors=None)),
+    Case("means has shape (2, 2); it must be (N, 3)", "One row for each Gaussian.",
+         make(means=np.zeros((2, 2)))),
     Case("quats has shape …; with 2 means it must be (2, 4)", "One row for each Gaussian.",
          make(quats=np.zeros((2, 3)))),
     Case("sh has shape …; with 2 means it must be (2, K, 3) with K = 1, 4, 9 or 16",

@@ -20,7 +20,7 @@ from geolrm.engine import backend_selection, extras, present_gpu
 from geolrm.engine.backend_selection import check_part, segment_files, select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.cuda import compiler, device, faults, launch, tensorrt_segment
+from geolrm.engine.cuda import compiler, device, drawing, faults, launch, tensorrt_segment
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.memory_plan import plan_memory
@@ -31,6 +31,7 @@ from geolrm.engine.engine_identity import check_engine, choose_target
 from geolrm.engine.errors import BundleError
 from geolrm.engine.manifest import GpuIdentity, GpuSegmentStep, Range
 from geolrm.engine.present_gpu import PresentGpu
+from geolrm.engine.rendering import Renders
 from geolrm.export import backend_choice, engine_builder
 from geolrm.export.backend_choice import Target
 from geolrm.plugins import kernel_description
@@ -287,6 +288,16 @@ def benchmark(call, *changes):
     return trigger
 
 
+def planned(place):
+    place.patch.setattr(present_gpu, "free_memory", lambda index: 1000)
+    return info(str(write_tiny_gpu_bundle(place.tmp / "bundle")), views=4, tokens=64)
+
+
+def other_host_images(place):
+    images = DeviceRenders.empty(FakeDevice(), 1, (8, 8))
+    return drawing.fetch(images.alpha.device, images, Renders.empty(1, (4, 4)))
+
+
 def report_over_a_file(place):
     (place.tmp / "a.txt").write_text("")
     return gpu_bench.run(place.tmp / "a.txt")
@@ -342,6 +353,10 @@ CASES = [
     Case("… views with … anchors need … GB of GPU memory beside the weights, and … GB are free; …",
          "The largest setting that fits follows; geolrm info --views V --tokens N shows it all.",
          too_little_memory),
+    Case("4 views with 64 anchors need … GB of GPU memory beside the weights, and …; not even …",
+         "Of geolrm info.", planned, GeoLRMError),
+    Case("out.rgb is float32 …; it must be contiguous float32 …", "Of drawing into arrays.",
+         other_host_images, InputError),
     Case("--views and --tokens plan the memory of a GPU, and … has no part for one; export it …",
          "Of geolrm info; on the CPU the system lends what is needed.",
          lambda place: info("mini", views=4), InputError),
