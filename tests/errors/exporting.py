@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 
 from geolrm.engine.manifest import Range
 from geolrm.export import conformance, verification
-from geolrm.export.bundle_writer import ExportOptions, _check_ranges
 from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize
 from geolrm.export.model import released
@@ -119,9 +118,6 @@ CASES = [
          unreadable),
     Case("… is no state dict; give one of LPIPS with VGG-16", "Another object.",
          pickled([1, 2], lambda path: read_state_dict(path, "LPIPS with VGG-16"))),
-    Case("--views is 2:1:3; it must be MIN:OPT:MAX with 1 <= MIN <= OPT <= MAX",
-         "Of ExportOptions.",
-         lambda place: _check_ranges(ExportOptions("fp32", Range(2, 1, 3)))),
     Case("--image-size is 450; it must be a multiple of the patch size 14, such as 448",
          "Of geolrm-export.", lambda place: resize(released(), 450)),
     Case("--tokens allows at most 100 anchors, but the head variant of this model pads them to …",
