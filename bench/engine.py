@@ -9,7 +9,6 @@ the same seeded random weights and the same real images.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from geolrm.bench import machine
+from geolrm.bench.memory import peak_bytes
+from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.extras import require
 
 
 def make_model(name: str, variant: str) -> Any:
@@ -137,17 +139,22 @@ def run_torch(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def peak_bytes() -> int:
-    """Peak resident memory of this process (kilobytes on Linux, bytes on macOS)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def gigabytes(peak: int | None) -> str:
+    """Peak memory as it is printed."""
+    return "unknown" if peak is None else f"{peak / 1e9:5.2f} GB"
 
 
 SIDES = {"export": write, "engine": run_engine, "torch": run_torch}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Both sides, each in its own process."""
+    """Both sides, each in its own process.
+
+    Raises:
+        GeoLRMError: torch, ONNX or its script are missing, which make the model that is measured.
+    """
+    for package in ("torch", "onnx", "onnxscript"):
+        require(package, "the benchmark of the engine")
     result: dict[str, Any] = {"machine": machine.describe(), "settings": settings(options)}
     with tempfile.TemporaryDirectory(prefix="geolrm-bench-") as folder:
         bundle = options.bundle or Path(folder) / "bundle"
@@ -219,9 +226,10 @@ def main(arguments: list[str] | None = None) -> None:
     print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))
     print(" | ".join(f"{key} {value}" for key, value in result["settings"].items()))
     total = engine["seconds"]["total"]
-    print(f"engine  {total:8.2f} s  peak {engine['peak_bytes'] / 1e9:5.2f} GB")
+    print(f"engine  {total:8.2f} s  peak {gigabytes(engine['peak_bytes'])}")
     if peer:
-        print(f"torch   {peer['seconds']['total']:8.2f} s  peak {peer['peak_bytes'] / 1e9:5.2f} GB")
+        seconds, peak = peer["seconds"]["total"], gigabytes(peer["peak_bytes"])
+        print(f"torch   {seconds:8.2f} s  peak {peak}")
         print(f"speedup {result['speedup']:8.2f}")
     print("stages  " + ", ".join(f"{k} {v:.3f}" for k, v in engine["seconds"].items()))
     print("steps   " + ", ".join(f"{k} {v:.3f}" for k, v in engine["steps"].items()))
@@ -233,4 +241,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

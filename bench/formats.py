@@ -12,7 +12,6 @@ import gzip
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from geolrm import Gaussians
-from geolrm.bench.machine import describe
+from geolrm.bench.machine import clock, describe
+from geolrm.commands.console import one_sentence_errors
 from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.splat_files import FORMATS, encode
 
@@ -46,12 +46,7 @@ def shell(count: int, seed: int = 0) -> Gaussians:
 def seconds(call: Callable[[], object], repeats: int) -> list[float]:
     """Of each call, after one to warm up."""
     call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return times
+    return clock(call, repeats)
 
 
 def write_row_tuples(splats: Gaussians, path: Path) -> None:
@@ -149,4 +144,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

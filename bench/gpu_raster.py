@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +13,10 @@ import numpy as np
 
 from geolrm import _C
 from geolrm.bench import splat_scenes
+from geolrm.commands.console import one_sentence_errors
 from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.extras import installed_version
 from geolrm.engine.rendering import render_opencv
 
 GSPLAT = "1.5.3"  # the version to compare with
@@ -103,10 +104,9 @@ def _ours(
 def _gsplat() -> tuple[Callable[..., Callable[[], object]] | None, str]:
     """What prepares a scene for gsplat and gives its frame, or why there is none."""
     try:
-        version = importlib.metadata.version("gsplat")
         import torch
         from gsplat import rasterization  # pyright: ignore
-    except (importlib.metadata.PackageNotFoundError, ImportError) as error:
+    except ImportError as error:
         return None, f"not run: gsplat {GSPLAT} and torch are needed ({error})"
     except Exception as error:  # of its extension
         return None, f"not run: gsplat does not load ({' '.join(str(error).split())[:300]})"
@@ -132,6 +132,7 @@ def _gsplat() -> tuple[Callable[..., Callable[[], object]] | None, str]:
 
         return frame
 
+    version = installed_version("gsplat")
     return prepare, "measured" if version == GSPLAT else f"measured with gsplat {version}"
 
 
@@ -166,4 +167,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

@@ -6,16 +6,15 @@ Run it with ``geolrm bench kernels``; ``--json`` prints the rows as JSON.
 
 import argparse
 import json
-import platform
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 
 import numpy as np
 
 from geolrm import _C
+from geolrm.bench import machine
+from geolrm.bench.machine import best_seconds
+from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.extras import require
 
 VIEWS, HEADS, WIDTH, POINTS, CHANNELS = 6, 16, 48, 8, 384
 D = HEADS * WIDTH
@@ -31,17 +30,6 @@ class Row:
     ours: str
     other: str
     ratio: float | None  # how many times faster than the other
-
-
-def best_time(call: Callable[[], object], repeats: int) -> float:
-    """The shortest of several runs in seconds, after one to warm up."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
@@ -115,7 +103,7 @@ def bench_sampling(threads: int, tokens: int, repeats: int) -> list[Row]:
     out = np.empty((tokens, D), np.float32)
     rows = []
     expected = released().numpy()
-    slow = best_time(released, max(1, repeats // 4))
+    slow = best_seconds(released, max(1, repeats // 4))
     halves = aligned(values.astype(np.float16))
     for name, stored in (("float32", values), ("float16", halves)):
 
@@ -124,12 +112,12 @@ def bench_sampling(threads: int, tokens: int, repeats: int) -> list[Row]:
                 stored, LEVEL_SHAPES, references, offsets, logits, view_weight, 0.0, out, threads
             )
 
-        fast = best_time(attend, repeats)
+        fast = best_seconds(attend, repeats)
         np.testing.assert_allclose(out, expected, atol=2e-2 if name == "float16" else 1e-3)
         task = f"deformable attention N={tokens} {name} values"
         rows.append(Row(task, f"{fast * 1e3:.1f} ms", f"torch {slow * 1e3:.0f} ms", slow / fast))
     touched = np.empty((VIEWS, PIXELS), np.uint8)
-    marking = best_time(
+    marking = best_seconds(
         lambda: _C.mark_touched(LEVEL_SHAPES, references, offsets, HEADS, POINTS, touched, threads),
         repeats,
     )
@@ -152,13 +140,13 @@ def bench_projection(threads: int, repeats: int) -> list[Row]:
     project = _C.ValueProjection(weight, bias, HEADS)
     gflop = 2e-9 * 2 * PIXELS * CHANNELS * D
     square, product = rng.standard_normal((2, 2048, 2048), dtype=np.float32)
-    sgemm = 2e-9 * 2048**3 / best_time(lambda: np.matmul(square, square, out=product), repeats)
+    sgemm = 2e-9 * 2048**3 / best_seconds(lambda: np.matmul(square, square, out=product), repeats)
     tensors = [torch.from_numpy(a) for a in (features, weight, bias)]
     with torch.inference_mode():
-        linear = gflop / best_time(lambda: F.linear(*tensors), repeats)
-    dense = gflop / best_time(lambda: project(features, None, out, threads), repeats)
+        linear = gflop / best_seconds(lambda: F.linear(*tensors), repeats)
+    dense = gflop / best_seconds(lambda: project(features, None, out, threads), repeats)
     sparse = touched.mean() * gflop
-    sparse /= best_time(lambda: project(features, touched, out, threads), repeats)
+    sparse /= best_seconds(lambda: project(features, touched, out, threads), repeats)
     numpy, torch_linear = f"numpy 2048^3 {sgemm:.0f}", f"torch Linear {linear:.0f}"
     return [
         Row("value projection, all rows", f"{dense:.0f} GFLOP/s", numpy, dense / sgemm),
@@ -200,26 +188,17 @@ def bench_self_attention(threads: int, tokens: int, repeats: int) -> list[Row]:
     out = aligned(np.empty_like(q))
     gflop = 4e-9 * tokens**2 * D
     heads = [torch.from_numpy(x).view(1, tokens, HEADS, WIDTH).transpose(1, 2) for x in (q, k, v)]
-    ours = gflop / best_time(lambda: _C.self_attention(q, k, v, HEADS, out, threads), repeats)
+    ours = gflop / best_seconds(lambda: _C.self_attention(q, k, v, HEADS, out, threads), repeats)
     with torch.inference_mode():
-        sdpa = gflop / best_time(lambda: F.scaled_dot_product_attention(*heads), repeats)
+        sdpa = gflop / best_seconds(lambda: F.scaled_dot_product_attention(*heads), repeats)
     run_onnx = onnx_attention(q, k, v, threads)
     np.testing.assert_allclose(out, run_onnx(), atol=1e-4)
-    fused = gflop / best_time(run_onnx, repeats)
+    fused = gflop / best_seconds(run_onnx, repeats)
     task, speed = f"self-attention N={tokens}", f"{ours:.0f} GFLOP/s"
     return [
         Row(task, speed, f"torch SDPA {sdpa:.0f}", ours / sdpa),
         Row(task, speed, f"ONNX Runtime MHA {fused:.0f}", ours / fused),
     ]
-
-
-def cpu_name() -> str:
-    """The processor's name; Linux tells it in /proc/cpuinfo alone."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -231,16 +210,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--attention-tokens", type=int, default=8192)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
-    try:
-        import torch
-    except ImportError:
-        sys.exit("geolrm.bench.kernels compares with PyTorch: pip install geolrm[export]")
+    require("torch", "the comparison of kernels")
+    import torch
+
     torch.set_num_threads(options.threads)
     setting = {
-        "cpu": cpu_name(),
+        "cpu": machine.cpu_name(),
         "isa": _C.best_isa(),
         "threads": options.threads,
-        **{name: version(name) for name in ("geolrm", "torch", "numpy", "onnxruntime")},
+        **machine.versions(),
     }
     rows = []
     for tokens in options.tokens:
@@ -259,4 +237,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

@@ -1,6 +1,5 @@
 """What a figure was measured on, and how fast it was at that moment."""
 
-import importlib.metadata
 import os
 import platform
 import time
@@ -8,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from geolrm.engine.extras import installed_version
 
 PACKAGES = ("geolrm", "numpy", "onnxruntime", "torch")
 
@@ -24,24 +25,24 @@ def cpu_name() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that take part, where installed."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: installed_version(package) for package in PACKAGES}
+    return {package: version for package, version in found.items() if version is not None}
 
 
-def best_seconds(function: Callable[[], object], repeats: int = 5) -> float:
-    """Fastest of several runs, after one to warm up."""
-    function()
+def clock(call: Callable[[], object], repeats: int) -> list[float]:
+    """Seconds of each call."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        function()
+        call()
         times.append(time.perf_counter() - start)
-    return min(times)
+    return times
+
+
+def best_seconds(call: Callable[[], object], repeats: int = 5) -> float:
+    """Fastest of several calls, after one to warm up."""
+    call()
+    return min(clock(call, repeats))
 
 
 def matmul_gflops(size: int = 2048) -> float:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from geolrm import _C
 from geolrm.bench import splat_scenes
-from geolrm.bench.machine import matmul_gflops
+from geolrm.bench.machine import best_seconds, clock, matmul_gflops
+from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.extras import require
 from geolrm.engine.rendering import Renders
 
 ISAS = ["plain", "avx2", "avx512"]
@@ -24,16 +24,6 @@ TARGETS = {  # ms on 2 quiet cores: must, aim
     (524288, 512): (16.0, 12.0),
     (524288, 1024): (36.0, 28.0),
 }
-
-
-def clock(call: Callable[[], object], repeats: int) -> list[float]:
-    """Seconds of each call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return times
 
 
 class Frame:
@@ -132,24 +122,20 @@ def torch_run(frame: Frame) -> tuple[str, float]:
 
 PEAK = """
 import sys
-from pathlib import Path
 from geolrm.bench import raster, splat_scenes
-def read(name):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
+from geolrm.bench.memory import forget_peak, peak_bytes
 scene = splat_scenes.named(sys.argv[1])
-Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making the scene
-start = read("VmRSS")
+start = forget_peak()  # that of making the scene
 frame = raster.Frame(scene, int(sys.argv[2]))
 frame.draw(threads=2)
-print(read("VmHWM") - start)
+print(peak_bytes() - start)
 """
 
 
 def peak_memory(scene: str, size: int) -> float:
     """MB that packing and drawing need above the scene, images included (Linux)."""
     command = [sys.executable, "-c", PEAK, scene, str(size)]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1024
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 2**20
 
 
 def curves(args: argparse.Namespace) -> None:
@@ -183,8 +169,7 @@ def plot(
 
 
 def best_of(frame: Frame, repeats: int = 7) -> float:
-    frame.draw(threads=2)
-    return min(clock(lambda: frame.draw(threads=2), repeats))
+    return best_seconds(lambda: frame.draw(threads=2), repeats)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -196,6 +181,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--curves", action="store_true", help="times over splats and pixels")
     parser.add_argument("--plot", type=Path, help="draw the curves into this file (matplotlib)")
     args = parser.parse_args(arguments)
+    if args.torch:
+        require("torch", "--torch")
+    if args.plot:
+        require("matplotlib", "--plot")
     names = [str(path) for path in args.scene or []] or ["65536", "524288"]
     scenes = [splat_scenes.named(name) for name in names]
     print(f"{_C.best_isa()}, matmul {matmul_gflops():.0f} GFLOP/s (quiet target: {QUIET_RATE:.0f})")
@@ -209,4 +198,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_sentence_errors():
+        main()

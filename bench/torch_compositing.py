@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import torch
+
+from geolrm.engine.extras import installed_version
 
 
 def projection_name() -> str:
     """Whose projection is timed: gsplat's where it is installed."""
-    try:
-        return f"gsplat {version('gsplat')}"
-    except PackageNotFoundError:
-        return "own"
+    version = installed_version("gsplat")
+    return "own" if version is None else f"gsplat {version}"
 
 
 def render(means, opacities, scales, quats, colors, w2c, k, size, *, tile=16, alpha_max=0.99):

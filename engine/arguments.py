@@ -5,11 +5,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from geolrm.engine.cameras import Cameras, intrinsics_from_fov
 from geolrm.engine.errors import InputError
-from geolrm.engine.manifest import Manifest
+from geolrm.engine.manifest import MAX_REFINE_STEPS, Manifest
 from geolrm.engine.selection import AnchorChoice, Selection, check_selection
 from geolrm.engine.user_warnings import warn
 
-MAX_REFINE_STEPS = 1000
+MAX_THREADS = 1024
 
 
 class Arguments:

@@ -1,24 +1,16 @@
 """Which backend an engine runs on, and why."""
 
-import importlib.metadata
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from geolrm.engine import extras
 from geolrm.engine.bundle import BUNDLED_MODELS, Bundle
 from geolrm.engine.engine_identity import check_engine, choose_target
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
-from geolrm.engine.manifest import GpuPart, GpuSegmentStep
+from geolrm.engine.manifest import BACKENDS, GpuPart, GpuSegmentStep
 from geolrm.engine.present_gpu import PresentGpu, driver_cuda_version, present_gpu
 
-GPU_BACKENDS = ("tensorrt-rtx", "tensorrt", "cuda")  # the preferred first
-BACKENDS = ("auto", *GPU_BACKENDS, "onnxruntime")
 OLDEST_CUDA = (13, 0)  # of the driver
-KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")
-PACKAGES = {  # what runs the segments, and the extra that installs it
-    "tensorrt-rtx": ("tensorrt-rtx", "rtx"),
-    "tensorrt": ("tensorrt", "tensorrt"),
-    "cuda": ("onnxruntime-gpu", "gpu"),
-}
+PACKAGES = {"tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "cuda": "onnxruntime-gpu"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +63,14 @@ def check_part(part: GpuPart, asked: str, device: int = 0) -> Selected:
     """
     what = f"the backend {part.backend}"
     gpu = check_gpu(what, device, "or use the backend onnxruntime")
-    package, extra = PACKAGES[part.backend]
-    check_packages(what, (*KERNEL_PACKAGES, package), "gpu" if extra == "gpu" else f"gpu,{extra}")
+    package = PACKAGES[part.backend]  # what runs the segments; the kernels come in all of them
+    for name in (*extras.KERNEL_PACKAGES, package):
+        extras.require(name, what, extra=extras_of(part.backend))
     target = choose_target(part, gpu)
     if part.backend == "cuda":
         _check_provider()
     else:
-        builder = f"{package} {installed_version(package)}"
+        builder = f"{package} {extras.installed_version(package)}"
         for file in segment_files(part, target):
             check_engine(file, part, gpu, builder)
     what = "graphs" if part.backend == "cuda" else "engines"
@@ -117,13 +110,9 @@ def check_gpu(what: str, device: int, remedy: str) -> PresentGpu:
     return gpu
 
 
-def check_packages(what: str, packages: Iterable[str], extras: str) -> None:
-    """Refuse in one sentence when a package is not installed."""
-    for name in packages:
-        if installed_version(name) is None:
-            raise GeoLRMError(
-                f"{what} needs {name}, which is not installed; run: pip install 'geolrm[{extras}]'"
-            )
+def extras_of(backend: str) -> str:
+    """The extras of geolrm that a GPU backend needs: "gpu", or "gpu" and its own."""
+    return ",".join(dict.fromkeys(("gpu", extras.EXTRAS[PACKAGES[backend]])))
 
 
 def segment_files(part: GpuPart, target: str) -> list[str]:
@@ -137,14 +126,6 @@ def segment_files(part: GpuPart, target: str) -> list[str]:
     if None in files:
         raise BundleError(f"the bundle lacks a file for {target}. Rebuild it: {part.command}")
     return list(dict.fromkeys(file for file in files if file is not None))
-
-
-def installed_version(package: str) -> str | None:
-    """Version of an installed package."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _check_provider() -> None:

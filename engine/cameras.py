@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.errors import InputError
 
 Orbit = Literal["sv3d", "zero123plus"]
+ORBIT_RADIUS = 1.5  # cube sides, of the image generators' cameras
+SV3D_FRAMES, SV3D_ELEVATION, SV3D_FOV = 21, 10.0, 39.6  # degrees
+ZERO123PLUS_ELEVATIONS, ZERO123PLUS_FOV = (20.0, -10.0), 30.0  # degrees, in turn
 
 ROTATION_TOLERANCE = 1e-3
 FARTHEST_CAMERA = 100.0  # cube sides
@@ -122,18 +125,20 @@ class Cameras:
         return Cameras(matrices @ FLIP_YZ, pixels * scale)
 
     @staticmethod
-    def from_orbit(preset: Orbit, *, radius: float = 1.5, fov: float | None = None) -> "Cameras":
+    def from_orbit(
+        preset: Orbit, *, radius: float = ORBIT_RADIUS, fov: float | None = None
+    ) -> "Cameras":
         """Cameras of the image generators that GeoLRM is used with.
 
         ``sv3d``: 21 views, azimuth i * 360 / 21, elevation 10, field of view 39.6 degrees.
         ``zero123plus``: 6 views, azimuth 30 + 60 i, elevation 20 and -10, 30 degrees.
         """
         if preset == "sv3d":
-            azimuths, elevations = np.arange(21) * (360 / 21), np.full(21, 10.0)
-            default_fov = 39.6
+            azimuths, elevations = np.arange(SV3D_FRAMES) * (360 / SV3D_FRAMES), SV3D_ELEVATION
+            default_fov = SV3D_FOV
         elif preset == "zero123plus":
-            azimuths, elevations = 30 + 60.0 * np.arange(6), np.tile([20.0, -10.0], 3)
-            default_fov = 30.0
+            azimuths, elevations = 30 + 60.0 * np.arange(6), np.tile(ZERO123PLUS_ELEVATIONS, 3)
+            default_fov = ZERO123PLUS_FOV
         else:
             raise InputError(f"orbit is {preset!r}; it must be 'sv3d' or 'zero123plus'")
         return Cameras.orbit(azimuths, elevations, radius, default_fov if fov is None else fov)

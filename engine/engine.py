@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geolrm.engine.arguments import Arguments, check_whole
+from geolrm.engine.arguments import MAX_THREADS, Arguments, check_whole
 from geolrm.engine.backend import Array, open_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
@@ -26,7 +26,6 @@ from geolrm.engine.visibility import drop_hidden
 if TYPE_CHECKING:
     from geolrm.engine.cuda.memory_plan import MemoryPlan
 
-MAX_THREADS = 1024
 MAX_DEVICES = 1024
 
 

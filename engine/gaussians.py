@@ -117,11 +117,14 @@ class Gaussians:
 
         scale, rotation, translation = similarity.split_similarity(matrix)
         turned = similarity.quaternion(rotation)
+        means = self.means @ (scale * rotation).T.astype(np.float32)
+        if translation.any():  # NumPy is slow at adding to short rows
+            means += translation.astype(np.float32)
         return replace(
             self,
-            means=self.means @ (scale * rotation).T + translation,
+            means=means,
             scales=self.scales * scale,
-            quats=similarity.multiply_quaternions(turned, self.quats),
+            quats=similarity.turn_quaternions(turned, self.quats),
             sh=None if self.sh is None else harmonics.turn(self.sh, rotation),
         )
 

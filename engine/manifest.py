@@ -1,6 +1,8 @@
 """The versioned description of a bundle: ``manifest.json``, read and written strictly."""
 
 import hashlib
+import math
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -19,6 +21,22 @@ CAMERA_CONVENTION = (
 
 Dim = int | str  # a number, "views", "tokens", or a multiple such as "16*tokens"
 ANY_GPU = "any"  # target of a graph that every GPU runs
+MAX_REFINE_STEPS = 1000
+BACKENDS = ("auto", "tensorrt-rtx", "tensorrt", "cuda", "onnxruntime")  # the preferred first
+
+
+def split_dim(dim: str) -> tuple[int, str]:
+    """Factor and symbol of a dimension such as ``tokens`` or ``16*tokens``."""
+    *factors, symbol = dim.split("*")
+    return math.prod(map(int, factors)), symbol
+
+
+def size_of(dim: Dim, dims: Mapping[str, int]) -> int:
+    """A dimension for these numbers of views and tokens."""
+    if isinstance(dim, int):
+        return dim
+    factor, symbol = split_dim(dim)
+    return factor * dims[symbol]
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,11 +10,11 @@ from geolrm import _C
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.manifest import (
     CrossAttentionStep,
-    Dim,
     Plan,
     SegmentStep,
     SelfAttentionStep,
     TensorSpec,
+    size_of,
 )
 from geolrm.engine.onnxruntime_session import Session
 
@@ -106,7 +106,7 @@ class CpuPlanRunner:
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
 
     def _allocate(self, spec: TensorSpec, dims: dict[str, int]) -> NDArray:
-        shape = tuple(_size(dim, dims) for dim in spec.shape)
+        shape = tuple(size_of(dim, dims) for dim in spec.shape)
         if spec.name in self._given:
             return self._given[spec.name]
         if spec.name in self._plan.outputs:  # handed to the caller, so never reused
@@ -163,14 +163,6 @@ def _aligned(size: int, dtype: str) -> NDArray:
     raw = np.empty(size * itemsize + CACHE_LINE, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + size * itemsize].view(dtype)
-
-
-def _size(dim: Dim, dims: dict[str, int]) -> int:
-    """Evaluate a dimension such as 3, "tokens" or "16*tokens"."""
-    if isinstance(dim, int):
-        return dim
-    *factor, symbol = dim.split("*")
-    return math.prod(int(f) for f in factor) * dims[symbol]
 
 
 def _kind(step: SegmentStep | SelfAttentionStep | CrossAttentionStep) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from geolrm import _C
+from geolrm.engine.cameras import FLIP_YZ
 from geolrm.engine.cores import usable_cores
 from geolrm.engine.errors import InputError
 from geolrm.engine.output import Output, check_output
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 BACKENDS = ("auto", "cpu", "cuda")
 LARGEST_SIDE = 16384  # px
 MOST_THREADS = 256  # each takes half a megabyte
-OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 class Splats(Protocol):
@@ -302,7 +302,7 @@ def to_opencv(
         )
     try:
         # Not the transpose: float32 poses are rotations to 1e-7 only, which would move splats.
-        w2c = np.linalg.inv(c2w @ OPENGL_TO_OPENCV)
+        w2c = np.linalg.inv(c2w @ FLIP_YZ)
     except np.linalg.LinAlgError:
         raise InputError(
             "cameras.c2w holds a matrix without an inverse; pass rigid camera-to-world matrices"

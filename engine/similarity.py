@@ -89,16 +89,8 @@ def quaternion(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     return products / np.linalg.norm(products)
 
 
-def multiply_quaternions(left: NDArray, right: NDArray) -> NDArray:
-    """[N, 4] products, wxyz."""
-    w, x, y, z = np.moveaxis(np.asarray(left), -1, 0)
-    a, b, c, d = np.moveaxis(np.asarray(right), -1, 0)
-    return np.stack(
-        [
-            w * a - x * b - y * c - z * d,
-            w * b + x * a + y * d - z * c,
-            w * c - x * d + y * a + z * b,
-            w * d + x * c - y * b + z * a,
-        ],
-        axis=-1,
-    )
+def turn_quaternions(left: NDArray[np.float64], right: NDArray) -> NDArray:
+    """Hamilton products [N, 4] of a quaternion [4] with each of [N, 4], wxyz, in their type."""
+    w, x, y, z = left
+    matrix = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+    return right @ matrix.T.astype(right.dtype)

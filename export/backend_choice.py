@@ -1,22 +1,20 @@
 """Which backend an export is made for, in which precision, and for which GPUs."""
 
-import importlib.metadata
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from geolrm.engine import extras
 from geolrm.engine.errors import GeoLRMError, InputError
-from geolrm.engine.manifest import ANY_GPU, GpuIdentity
+from geolrm.engine.manifest import ANY_GPU, BACKENDS, GpuIdentity
 from geolrm.engine.present_gpu import PresentGpu, present_gpu
 
 Backend = Literal["onnxruntime", "cuda", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["fp32", "fp16", "bf16"]
 
-BACKENDS = ("auto", "tensorrt-rtx", "tensorrt", "cuda", "onnxruntime")
 RTX_SMS = ("75", "80", "86", "89", "120", "121")  # that TensorRT for RTX 1.7 builds for
 OLDEST_TENSORRT = (11, 4)
-EXTRAS = {"tensorrt-rtx": "rtx", "tensorrt": "tensorrt", "onnxruntime-gpu": "gpu"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,7 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
     """Check the options against each other and against this machine.
 
     Args:
-        backend: One of :data:`BACKENDS`; ``auto`` takes the best that this machine can build and
-            run.
+        backend: One of ``BACKENDS``; ``auto`` takes the best that this machine can build and run.
         precision: ``fp32``, ``fp16``, ``bf16``, or None for the backend's own: float32 on the
             CPU, float16 on GPUs.
         sm: Comma-separated compute capabilities for ``tensorrt-rtx``, such as ``86,89,120``.
@@ -83,15 +80,7 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
     return Choice(asked, chosen, _targets(asked, sm), reason)  # pyright: ignore
 
 
-def installed_version(package: str) -> str | None:
-    """Version of an installed package."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def require(backend: str) -> None:
+def require_builder(backend: str) -> None:
     """Refuse in one sentence when what a backend builds with is not installed.
 
     Raises:
@@ -99,25 +88,17 @@ def require(backend: str) -> None:
     """
     if backend not in ("tensorrt", "tensorrt-rtx"):
         return
-    version = installed_version(backend)
-    if version is None:
-        raise GeoLRMError(
-            f"--backend {backend} needs {backend}, which is not installed; run: "
-            f"pip install 'geolrm[{EXTRAS[backend]}]'"
-        )
+    extras.require(backend, f"--backend {backend}")
     if backend == "tensorrt-rtx":
         return
+    version = extras.installed_version(backend) or ""
     if _numbers(version) < OLDEST_TENSORRT:
         raise GeoLRMError(
             f"--backend tensorrt needs tensorrt 11.4 or newer, and {version} is installed; run: "
             "pip install -U 'geolrm[tensorrt]'"
         )
-    for package in ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc"):
-        if installed_version(package) is None:
-            raise GeoLRMError(
-                f"--backend tensorrt needs {package} for its plugins, which is not installed; run: "
-                "pip install 'geolrm[tensorrt]'"
-            )
+    for package in extras.KERNEL_PACKAGES:  # of the plugins
+        extras.require(package, "--backend tensorrt", extra="tensorrt")
 
 
 def _best(precision: str | None, sm: str | None) -> tuple[str, str]:
@@ -130,18 +111,18 @@ def _best(precision: str | None, sm: str | None) -> tuple[str, str]:
         return "onnxruntime", str(error)
     tried = []
     if precision != "fp32":
-        if installed_version("tensorrt-rtx") and gpu.sm.removeprefix("sm_") in RTX_SMS:
+        if extras.installed_version("tensorrt-rtx") and gpu.sm.removeprefix("sm_") in RTX_SMS:
             return "tensorrt-rtx", f"{gpu.name} with tensorrt-rtx"
         tried.append("tensorrt-rtx")
         try:
-            require("tensorrt")
+            require_builder("tensorrt")
             return "tensorrt", f"{gpu.name} with tensorrt"
         except GeoLRMError:
             tried.append("tensorrt")
-    if installed_version("onnxruntime-gpu"):
+    if extras.installed_version("onnxruntime-gpu"):
         return "cuda", f"{gpu.name} with onnxruntime-gpu"
     tried.append("onnxruntime-gpu")
-    hint = EXTRAS["tensorrt-rtx" if gpu.sm.removeprefix("sm_") in RTX_SMS else "onnxruntime-gpu"]
+    hint = "rtx" if gpu.sm.removeprefix("sm_") in RTX_SMS else "gpu"
     return "onnxruntime", (
         f"{gpu.name} ({gpu.sm}) can be used with none of {', '.join(tried)} as installed; run: "
         f"pip install 'geolrm[{hint}]'"
@@ -158,7 +139,7 @@ def _targets(backend: str, sm: str | None) -> tuple[Target, ...]:
         here, missing = None, str(error)
     if backend == "cuda":
         return (Target(ANY_GPU, present=here is not None),)
-    require(backend)
+    require_builder(backend)
     if backend == "tensorrt":
         if here is None:
             raise GeoLRMError(

@@ -1,7 +1,6 @@
 """Build an engine from one graph with TensorRT, or with TensorRT for RTX: they share their API."""
 
 import hashlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,14 @@ import onnx
 
 from geolrm.engine.cuda.tensorrt_segment import collecting_logger
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.manifest import Dim, EngineIdentity, GpuSegmentStep, Range, TensorSpec
+from geolrm.engine.manifest import (
+    Dim,
+    EngineIdentity,
+    GpuSegmentStep,
+    Range,
+    TensorSpec,
+    size_of,
+)
 from geolrm.export.backend_choice import Target
 
 SECONDS_BETWEEN_LINES = 1.0
@@ -34,10 +40,7 @@ class Profile:
 
     def size(self, dim: Dim, limit: str) -> int:
         """One dimension at ``min``, ``opt`` or ``max``."""
-        if isinstance(dim, int):
-            return dim
-        *factors, symbol = dim.split("*")
-        return math.prod(map(int, factors)) * getattr(getattr(self, symbol), limit)
+        return size_of(dim, {name: getattr(getattr(self, name), limit) for name in self.__slots__})
 
 
 class EngineBuilder:

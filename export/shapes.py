@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from geolrm.engine.manifest import split_dim
 from geolrm.export.splitting import attributes
 from geolrm.export.trace import Graph
 
@@ -45,13 +46,13 @@ def derive_shapes_from_inputs(graph: Graph) -> Graph:
             if isinstance(dim, int):
                 _constant(proto, part, dim)
                 continue
-            *factor, symbol = dim.split("*")
+            factor, symbol = split_dim(dim)
             source, axis = sources[symbol]
-            name = f"{part}.{symbol}" if factor else part
+            name = part if factor == 1 else f"{part}.{symbol}"
             read = helper.make_node("Shape", [source], [name], start=axis, end=axis + 1)
             nodes.append(read)
-            if factor:
-                _constant(proto, f"{part}.factor", int(factor[0]))
+            if factor != 1:
+                _constant(proto, f"{part}.factor", factor)
                 nodes.append(helper.make_node("Mul", [name, f"{part}.factor"], [part]))
         nodes.append(helper.make_node("Concat", parts, [node.output[0]], axis=0))
     del proto.node[:]

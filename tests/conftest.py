@@ -72,6 +72,14 @@ def tiny_model(config: GeoLRMConfig, seed: int = 0) -> GeoLRM:
     return model
 
 
+def hash_of_weights(model: GeoLRM) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def write_tiny(model: GeoLRM, folder: Path, precision: str = "fp32") -> Path:
     options = ExportOptions(precision, Range(1, 3, 21), Range(1, 64, 512))
     source = Source("random", "", trained=False)
@@ -85,10 +93,7 @@ def traced_once():
     known: dict[str, list] = {}
 
     def remembered(model: GeoLRM) -> list:
-        digest = hashlib.sha256(str(model.config).encode())
-        for name, tensor in sorted(model.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
-        key = digest.hexdigest()
+        key = f"{model.config} {hash_of_weights(model)}"
         if key not in known:
             known[key] = trace(model)
         return copy.deepcopy(known[key])  # what lowers them changes them

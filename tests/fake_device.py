@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from csrc.cuda import emulation
+from geolrm.engine import extras
 from geolrm.engine.cuda.array import DeviceArray, nbytes
 from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.cuda.segments import Binding
@@ -222,7 +223,7 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
     monkeypatch.setattr(backend_selection, "present_gpu", lambda index=0: gpu)
     monkeypatch.setattr(backend_selection, "driver_cuda_version", lambda: cuda)
     monkeypatch.setattr(
-        backend_selection, "installed_version", lambda name: "1.7.1" if name in installed else None
+        extras, "installed_version", lambda name: "1.7.1" if name in installed else None
     )
     names = ["CUDAExecutionProvider"] if providers else []
     monkeypatch.setattr(

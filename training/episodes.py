@@ -12,9 +12,9 @@ from geolrm.engine.meshing.mesh import surface_points
 from geolrm.engine.preprocessing import Views, make_views
 from geolrm.training.config import Recipe, ViewConfig
 from geolrm.training.data.meshes import Mesh, render_mesh
+from geolrm.training.data.views import DISTANCES, FOV
 from geolrm.training.occupancy import occupancy_from_points
 
-FOV = 50.0  # degrees, of the capture rig
 SURFACE_POINTS = 40000
 
 
@@ -50,7 +50,7 @@ class Episode:
 def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe) -> Episode:
     """Draw cameras around a mesh and render it."""
     views, model = recipe.views, recipe.model
-    distance = rng.uniform(1.7, 1.9)
+    distance = rng.uniform(*DISTANCES)
     inputs = input_cameras(views, distance, rng)
     targets = target_cameras(views, distance, rng)
     rgba, _ = render_premultiplied(mesh, inputs, model.image_size, views.supersample)

@@ -33,17 +33,12 @@ def switched(
         raise InputError(f"--points is {points}; it must be 0 or more")
     if self_attention not in (None, "token", "head"):
         raise InputError(f"--self-attention is {self_attention!r}; it must be 'token' or 'head'")
-    try:
-        for name in without:
-            model = SWITCHES[name](model)
-        if points is not None:
-            model = _transformers(model, num_points=points)
-        if self_attention is not None:
-            model = model.with_self_attention(self_attention)  # pyright: ignore
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"these switches make no model: {error}") from error
+    for name in without:
+        model = SWITCHES[name](model)
+    if points is not None:
+        model = _transformers(model, num_points=points)
+    if self_attention is not None:
+        model = model.with_self_attention(self_attention)  # pyright: ignore
     recipe = replace(recipe, model=model)
     if views is not None:
         recipe = replace(recipe, views=replace(recipe.views, min_inputs=views, max_inputs=views))

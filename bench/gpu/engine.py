@@ -14,7 +14,8 @@ from typing import Any
 from geolrm.bench.engine import make_views
 from geolrm.bench.gpu.report import NotRun, Row
 from geolrm.bench.gpu.timing import milliseconds, peak_memory, percentiles, used_bytes
-from geolrm.engine.backend_selection import KERNEL_PACKAGES, PACKAGES, installed_version
+from geolrm.engine import extras
+from geolrm.engine.backend_selection import PACKAGES, extras_of
 from geolrm.engine.errors import InputError
 
 VIEWS, TOKENS = (4, 8, 12, 16, 21), (4096, 8192, 16384)
@@ -48,19 +49,14 @@ def choose(backend: str) -> Any:
     """
     from geolrm.export import backend_choice
 
-    needed = [*KERNEL_PACKAGES, PACKAGES[backend][0]]
-    missing = [package for package in needed if installed_version(package) is None]
+    needed = [*extras.KERNEL_PACKAGES, PACKAGES[backend]]
+    missing = [package for package in needed if extras.installed_version(package) is None]
     if missing:
-        raise NotRun(f"{' and '.join(missing)} missing; pip install 'geolrm[{_extras(backend)}]'")
+        raise NotRun(f"{' and '.join(missing)} missing; pip install 'geolrm[{extras_of(backend)}]'")
     try:
         return backend_choice.choose(backend, "fp16", None)
     except InputError as error:  # TensorRT for RTX does not build for every GPU
         raise NotRun(str(error)) from error
-
-
-def _extras(backend: str) -> str:
-    extra = PACKAGES[backend][1]
-    return extra if extra == "gpu" else f"gpu,{extra}"
 
 
 def measure_engine(

@@ -1,7 +1,6 @@
 """Synchronised, warm timings, memory, and what the GPU was doing meanwhile."""
 
 import contextlib
-import importlib.metadata
 import platform
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from geolrm.engine.extras import installed_version
 from geolrm.engine.present_gpu import driver_cuda_version, present_gpu
 
 PACKAGES = (
@@ -111,12 +111,8 @@ def clocks() -> str:
 def describe() -> dict[str, Any]:
     """The GPU, its driver and the versions that take part."""
     gpu = present_gpu()
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    found = {package: installed_version(package) for package in PACKAGES}
+    versions = {package: version for package, version in found.items() if version is not None}
     return {
         "gpu": gpu.name,
         "sm": gpu.sm,

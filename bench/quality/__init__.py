@@ -11,7 +11,7 @@ Example::
 from pathlib import Path
 from typing import Any
 
-from geolrm.bench.quality.evaluation import Evaluation, Exhibit
+from geolrm.bench.quality.evaluation import Evaluation, Shown
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, TARGETS, input_frames
 from geolrm.bench.quality.scores import ObjectScores, Report, Scores, ViewScores
 
@@ -26,10 +26,10 @@ __all__ = [
     "TARGETS",
     "TARGET_GROUPS",
     "Evaluation",
-    "Exhibit",
     "ObjectScores",
     "Report",
     "Scores",
+    "Shown",
     "ViewScores",
     "evaluate",
     "input_frames",

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.bench.quality.image_metrics import WINDOW
-from geolrm.bench.quality.point_file import read_points
 from geolrm.bench.quality.protocol import FRAMES, TARGETS, expected_group
 from geolrm.engine.atomic import existing_path
 from geolrm.engine.captures import Capture, load_capture
+from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.errors import InputError
 from geolrm.engine.preprocessing import composite_on_white
 

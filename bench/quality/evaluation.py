@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality import scores
 from geolrm.bench.quality.dataset import Subject, find_subjects, load_subject
-from geolrm.bench.quality.extras import require
 from geolrm.bench.quality.judging import Judge, Pictures, on_white
 from geolrm.bench.quality.memory import run_peak_bytes
 from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
 from geolrm.bench.quality.shape_metrics import SAMPLES
 from geolrm.bench.quality.visual_hull import visual_hull
-from geolrm.engine.arguments import MAX_REFINE_STEPS, check_whole
+from geolrm.engine.arguments import MAX_THREADS, check_whole
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
+from geolrm.engine.manifest import MAX_REFINE_STEPS
 from geolrm.engine.scene import Scene
 
 BASELINE_GRID = 32  # of iou, where no bundle sets it
-LARGEST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exhibit:
+class Shown:
     """What one reconstruction looks like: the model's, or the hull's where there is no model."""
 
     name: str
@@ -76,7 +76,7 @@ class Evaluation:
             raise InputError(f"views are {list(views)}; give numbers of views, each once")
         self.seed = check_whole("seed", seed, 0, 2**64)
         if threads is not None:
-            check_whole("threads", threads, 1, LARGEST_THREADS)
+            check_whole("threads", threads, 1, MAX_THREADS)
         self.folders = find_subjects(dataset, objects)
         self.perceive = None if lpips is None else Lpips(lpips, threads)
         self.engine = (
@@ -103,7 +103,7 @@ class Evaluation:
     def run(
         self,
         advance: Callable[[], None] = lambda: None,
-        show: Callable[[Exhibit], None] = lambda exhibit: None,
+        show: Callable[[Shown], None] = lambda shown: None,
     ) -> scores.Report:
         """Reconstruct and score every object from every number of views.
 
@@ -154,7 +154,7 @@ class Evaluation:
         judge: Judge,
         white: scores.Scores,
         frames: list[int],
-        show: Callable[[Exhibit], None],
+        show: Callable[[Shown], None],
     ) -> tuple[scores.ObjectScores, int]:
         """One object from one choice of input frames: its scores, and the number of anchors."""
         used = subject.capture.subset(frames)
@@ -171,7 +171,7 @@ class Evaluation:
                 setattr(judged, field, getattr(own, field))
             judged.gaussians, anchors = len(scene.gaussians), len(scene.anchors)
         inputs = on_white(subject, frames)
-        show(Exhibit(subject.name, len(frames), inputs, pictures, judge.truths))
+        show(Shown(subject.name, len(frames), inputs, pictures, judge.truths))
         return judged, anchors
 
     def _reconstruct(

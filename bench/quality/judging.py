@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality import shape_metrics
 from geolrm.bench.quality.dataset import Subject
-from geolrm.bench.quality.extras import installed
 from geolrm.bench.quality.image_metrics import StructuralSimilarity, pooled_psnr
 from geolrm.bench.quality.protocol import TARGET_GROUPS, TARGETS
 from geolrm.bench.quality.scores import Scores
 from geolrm.engine.cameras import Cameras
+from geolrm.engine.extras import installed_version
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.meshing.fusion import fuse
 from geolrm.engine.meshing.mesh import surface_points
@@ -82,7 +82,7 @@ class Judge:
 
     def _mesh_fit(self, gaussians: Gaussians) -> shape_metrics.Fit | None:
         """How near the fused mesh comes to the surface; None without scikit-image or a mesh."""
-        if not installed("scikit-image"):
+        if installed_version("scikit-image") is None:
             return None
         mesh = fuse(gaussians, size=MESH_SIZE, views=MESH_VIEWS, threads=self._threads)
         if not len(mesh.faces):

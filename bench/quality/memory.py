@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from geolrm.bench.memory import forget_peak, peak_bytes
 
 
 def run_peak_bytes(
@@ -47,40 +47,13 @@ def main(argument: str) -> None:
 
     call = json.loads(argument)
     capture = load_capture(call["capture"]).subset(call["frames"])
-    start = _forget_peak()
+    start = forget_peak()
     engine = Engine(call["model"], backend=call["backend"], threads=call["threads"])
     engine.run(
         capture.images, capture.cameras, seed=call["seed"], refine_steps=call["refine_steps"]
     )
-    peak = _peak()
+    peak = peak_bytes()
     print(json.dumps(None if start is None or peak is None else max(0, peak - start)))
-
-
-def _forget_peak() -> int | None:
-    """Start the peak anew, where the system can; returns what it starts from."""
-    try:
-        CLEAR_REFS.write_text("5")
-        return _status("VmRSS")
-    except OSError:
-        return _peak()
-
-
-def _peak() -> int | None:
-    # On Linux ru_maxrss is no use: a child begins with the peak of the process that started it.
-    if STATUS.is_file():
-        return _status("VmHWM")
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _status(field: str) -> int:
-    """A field of /proc/self/status, in bytes."""
-    lines = STATUS.read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field + ":")).split()[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geolrm.bench.quality.extras import require
 from geolrm.bench.quality.judging import Pictures
 from geolrm.engine.atomic import existing_path
 from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ class Lpips:
     """
 
     def __init__(self, path: str | Path, threads: int | None = None):
-        require("torch", "LPIPS")
+        require("torch", "LPIPS", extra="lpips")
         tensors = _read(existing_path(path), threads)
         self._weights = _find(tensors, str(path))
 

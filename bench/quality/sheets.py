@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.bench.quality.evaluation import Exhibit
+from geolrm.bench.quality.evaluation import Shown
 from geolrm.bench.quality.judging import Pictures
 from geolrm.engine.pictures import contact_sheet, to_bytes
 
@@ -11,13 +11,13 @@ TILE = 128  # pixels
 ERROR_GAIN = 3  # a mean difference of a third is black
 
 
-def make_sheet(exhibit: Exhibit) -> NDArray[np.uint8]:
+def make_sheet(shown: Shown) -> NDArray[np.uint8]:
     """Four rows: inputs; then, for every target, prediction, truth and error (white: none)."""
     errors = [
         np.repeat(1 - ERROR_GAIN * np.abs(drawn - true).mean(axis=-1, keepdims=True), 3, axis=-1)
-        for drawn, true in zip(exhibit.predictions, exhibit.truths, strict=True)
+        for drawn, true in zip(shown.predictions, shown.truths, strict=True)
     ]
-    rows = [exhibit.inputs, exhibit.predictions, exhibit.truths, errors]
+    rows = [shown.inputs, shown.predictions, shown.truths, errors]
     columns = max(len(row) for row in rows)
     return contact_sheet([_tiles(row, columns) for row in rows])
 

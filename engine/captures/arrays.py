@@ -1,12 +1,26 @@
 """NumPy files that are not trusted: no pickles, and no memory before the header was checked."""
 
+import io
 import math
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
+
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+LARGEST_ARRAY = 256 << 20  # bytes of one array of an archive
+OUTERMOST = 0.51  # the object lies in [-0.5, 0.5]^3; float16 rounds a little
+
+Check = Callable[[tuple[int, ...], np.dtype], None]
 
 
 def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np.float64]:
@@ -16,42 +30,107 @@ def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np
         InputError: Names the file, what it holds, and what it must hold.
     """
     wanted = " or ".join(f"[V, {rows}, {columns}]" for rows, columns in shapes)
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read_header is None:
-                raise InputError(
-                    f"{str(path)!r} is .npy of version {version[0]}.{version[1]}; save a plain "
-                    "array with numpy.save"
-                )
-            shape, _, dtype = read_header(file)
-            rest = path.stat().st_size - file.tell()
-        if (
-            dtype.kind not in "fiu"
-            or dtype.hasobject
-            or len(shape) not in (2, 3)
-            or (shape[-2:] not in shapes)
-            or 0 in shape
-        ):
+
+    def check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+        numbers = dtype.kind in "fiu" and 0 not in shape
+        if not numbers or len(shape) not in (2, 3) or shape[-2:] not in shapes:
             raise InputError(
                 f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers {wanted}, "
                 "at least one matrix"
             )
-        if math.prod(shape) * dtype.itemsize != rest:
+
+    try:
+        with path.open("rb") as file:
+            array = _read_array(file, path.stat().st_size, repr(str(path)), check)
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error}; restore it") from error
+    array = array.astype(np.float64)
+    return array[None] if array.ndim == 2 else array
+
+
+def read_points(path: Path) -> NDArray[np.float32]:
+    """[N, 3] samples of an object's surface, in the object frame, of an .npz file.
+
+    Its ``points`` [N, 3], or those of them that are ``visible`` [N] where it holds that too.
+
+    Raises:
+        InputError: The file is missing, damaged, larger than it may be, or holds other arrays.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{str(path)!r} is missing; give samples of the true surface: an .npz with points "
+            "[N, 3] and, if some are hidden, visible [N]"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            points = _read_member(archive, "points", "f", path)
+            visible = np.broadcast_to(True, points.shape[:1])  # takes no memory
+            if "visible.npy" in archive.namelist():
+                visible = _read_member(archive, "visible", "b", path)
+    except KeyError as error:
+        raise InputError(f"{str(path)!r} lacks an array: {error}; write it again") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError,
+            RuntimeError) as error:  # fmt: skip
+        raise InputError(f"{str(path)!r} cannot be read: {error}; restore it") from error
+    if points.ndim != 2 or points.shape[1] != 3 or visible.shape != points.shape[:1]:
+        raise InputError(
+            f"{str(path)!r} holds points of shape {points.shape} and visible of shape "
+            f"{visible.shape}; they must be [N, 3] and [N]"
+        )
+    points = points[visible].astype(np.float32)
+    if not len(points):
+        raise InputError(f"{str(path)!r} holds no visible point; sample the surface again")
+    if not (np.abs(points) <= OUTERMOST).all():  # also refuses NaN
+        raise InputError(
+            f"{str(path)!r} holds points outside the object cube; every coordinate must be finite "
+            "and in [-0.5, 0.5]: scale the object to the cube"
+        )
+    return points
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, kind: str, path: Path) -> NDArray:
+    """One array of an archive, whose type is of a ``kind``."""
+    where = f"{str(path)!r}: {name}"
+    entry = archive.getinfo(f"{name}.npy")
+    if entry.file_size > LARGEST_ARRAY:
+        raise InputError(
+            f"{where} has {entry.file_size} bytes; at most {LARGEST_ARRAY} are supported: store "
+            "fewer points"
+        )
+
+    def check(_: tuple[int, ...], dtype: np.dtype) -> None:
+        if dtype.kind != kind:
+            wanted = "floating-point numbers" if kind == "f" else "booleans"
+            raise InputError(f"{where} has dtype {dtype}; it must hold {wanted}")
+
+    with archive.open(entry) as file:
+        content = file.read(LARGEST_ARRAY + 1)
+    return _read_array(io.BytesIO(content), len(content), where, check)
+
+
+def _read_array(file: BinaryIO, size: int, where: str, check: Check) -> NDArray:
+    """The array of a .npy stream of ``size`` bytes, once ``check`` takes its shape and type."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in HEADERS:
             raise InputError(
-                f"{str(path)!r} states an array of {math.prod(shape) * dtype.itemsize} bytes, but "
-                f"{rest} follow; it is damaged, restore it"
+                f"{where} is .npy of version {version[0]}.{version[1]}; save a plain array with "
+                "numpy.save"
             )
-        array = np.load(path, allow_pickle=False).astype(np.float64)
+        shape, _, dtype = HEADERS[version](file)
+        check(shape, dtype)
+        stated, present = math.prod(shape) * dtype.itemsize, size - file.tell()
+        if stated != present:
+            raise InputError(
+                f"{where} states an array of {stated} bytes, but {present} follow; it is damaged, "
+                "restore it"
+            )
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
     except InputError:
         raise
     except Exception as error:  # NumPy parses the header as Python and raises all sorts
         raise InputError(
-            f"{str(path)!r} is no .npy file that can be read: {str(error)[:200]}; save it again "
-            "with numpy.save"
+            f"{where} is no .npy file that can be read: {str(error)[:200]}; save it again with "
+            "numpy.save"
         ) from error
-    return array[None] if array.ndim == 2 else array

@@ -1,7 +1,6 @@
 """Backgrounds removed by rembg, which is the extra ``[rembg]``."""
 
 import contextlib
-import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.extras import require
 
 MODEL = "isnet-general-use"  # rembg's own default may not be used commercially
 
@@ -72,13 +72,7 @@ def _without_compiling() -> Iterator[None]:
 
 
 def _load_segmenter() -> Segmenter:
-    try:
-        importlib.metadata.version("rembg")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            "removing backgrounds needs rembg, which is not installed; run: pip install "
-            "'geolrm[rembg]', or give images with alpha"
-        ) from error
+    require("rembg", "removing backgrounds", instead="give images with alpha")
     with _without_compiling():
         from rembg import new_session  # pyright: ignore[reportMissingImports]
     try:

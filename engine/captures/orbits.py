@@ -6,12 +6,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
+from geolrm.engine.cameras import (
+    ORBIT_RADIUS,
+    SV3D_ELEVATION,
+    SV3D_FOV,
+    SV3D_FRAMES,
+    ZERO123PLUS_ELEVATIONS,
+    ZERO123PLUS_FOV,
+    Cameras,
+)
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.images import ImageReader, check_square
 from geolrm.engine.errors import InputError
 
-SV3D_FRAMES = 21
 TILE = 320  # px, of a Zero123++ sheet
 SHEETS = {(2 * TILE, 3 * TILE): (3, 2), (3 * TILE, 2 * TILE): (2, 3)}  # (width, height): layout
 
@@ -25,7 +32,10 @@ def sv3d_capture(path: Path, names: Sequence[str], images: Sequence[NDArray[np.u
         )
     for name, image in zip(names, images, strict=True):
         check_square(image, f"{name} of {str(path)!r}", "frames of SV3D")
-    note = "cameras of SV3D are assumed: elevation 10, radius 1.5, field of view 39.6 degrees"
+    note = (
+        f"cameras of SV3D are assumed: elevation {SV3D_ELEVATION:g}, radius {ORBIT_RADIUS:g}, "
+        f"field of view {SV3D_FOV:g} degrees"
+    )
     cameras = Cameras.from_orbit("sv3d")
     return Capture(path, list(names), list(images), cameras, kind="sv3d", notes=(note,))
 
@@ -50,10 +60,11 @@ def read_sheet(file: Path) -> Capture:
         )
     rows, columns = layout
     tiles = sheet.reshape(rows, TILE, columns, TILE, -1).swapaxes(1, 2).reshape(6, TILE, TILE, -1)
+    up, down = ZERO123PLUS_ELEVATIONS
     notes = (
         f"the sheet is read row by row, {rows} rows of {columns}",
-        "cameras of Zero123++ are assumed: azimuths 30 to 330, elevations 20 and -10, radius 1.5, "
-        "field of view 30 degrees",
+        f"cameras of Zero123++ are assumed: azimuths 30 to 330, elevations {up:g} and {down:g}, "
+        f"radius {ORBIT_RADIUS:g}, field of view {ZERO123PLUS_FOV:g} degrees",
     )
     return Capture(
         file,

@@ -1,13 +1,13 @@
 """Lens distortion, removed by pycolmap, which is the extra ``[colmap]``."""
 
-import importlib.metadata
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.colmap_model import SparseCamera
-from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 
 
 def undistorted(
@@ -19,14 +19,11 @@ def undistorted(
         GeoLRMError: pycolmap is not installed.
         InputError: The distortion cannot be undone.
     """
-    try:
-        importlib.metadata.version("pycolmap")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            f"{where} has lens distortion ({camera.model}), and correcting it needs pycolmap, "
-            "which is not installed; run: pip install 'geolrm[colmap]', or undistort the images "
-            "first (colmap image_undistorter)"
-        ) from error
+    require(
+        "pycolmap",
+        f"{where} has lens distortion ({camera.model}), and correcting it",
+        instead="undistort the images first (colmap image_undistorter)",
+    )
     import pycolmap  # pyright: ignore[reportMissingImports]
 
     height, width = image.shape[:2]

@@ -1,6 +1,5 @@
 """The frames of a clip through PyAV, which is the extra ``[video]``."""
 
-import importlib.metadata
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,8 @@ from numpy.typing import NDArray
 from geolrm.engine.atomic import error_text
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.orbits import SV3D_FRAMES, sv3d_capture
-from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 
 # The container is told, not guessed: a playlist under another name would make FFmpeg open files.
 CONTAINERS = {".mp4": "mov", ".mov": "mov", ".m4v": "mov", ".webm": "matroska", ".mkv": "matroska"}
@@ -23,13 +23,8 @@ def read_clip(path: Path) -> Capture:
         GeoLRMError: PyAV is not installed.
         InputError: The file is damaged, too large, or no clip of 21 frames.
     """
-    try:
-        importlib.metadata.version("av")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            f"reading {path.suffix} needs PyAV, which is not installed; run: pip install "
-            f"'geolrm[video]', or give the {SV3D_FRAMES} frames as PNG files in a folder"
-        ) from error
+    otherwise = f"give the {SV3D_FRAMES} frames as PNG files in a folder"
+    require("av", f"reading {path.suffix}", instead=otherwise)
     import av
 
     frames: list[NDArray[np.uint8]] = []

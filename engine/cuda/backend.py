@@ -8,8 +8,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine import extras
 from geolrm.engine.backend import PlanRunner
-from geolrm.engine.backend_selection import Selected, installed_version, segment_files
+from geolrm.engine.backend_selection import Selected, segment_files
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda import segments as loaders
@@ -76,7 +77,7 @@ class DeviceBackend:
             return None
         assert selected.target is not None and selected.gpu is not None
         files = segment_files(self._part, selected.target)
-        version = installed_version(selected.name) or ""
+        version = extras.installed_version(selected.name) or ""
         return runtime_cache_path(self._part, files, selected.gpu, version, driver_cuda_version())
 
     def _put_weights(self) -> dict[str, DeviceArray]:

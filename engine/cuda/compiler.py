@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -12,8 +11,8 @@ from typing import Any
 from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.disk_cache import cache_folder, read_code, write_code
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.extras import KERNEL_PACKAGES, require
 
-PACKAGES = ("cuda-bindings", "cuda-core", "nvidia-cuda-nvrtc")
 ARCHITECTURE = re.compile(r"(sm|compute)_\d{2,3}[af]?")
 
 
@@ -29,16 +28,10 @@ class Compiled:
         return f"Compiled({self.kind}, {len(self.code)} bytes)"
 
 
-def require_packages(packages: tuple[str, ...] = PACKAGES) -> None:
-    """Refuse in one sentence when a package of the extra is not installed."""
-    for package in packages:
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError as error:
-            raise GeoLRMError(
-                f"the CUDA kernels need {package}, which is not installed; run: "
-                "pip install 'geolrm[gpu]'"
-            ) from error
+def require_packages() -> None:
+    """Refuse in one sentence when a package that compiles or launches is not installed."""
+    for package in KERNEL_PACKAGES:
+        require(package, "a CUDA kernel")
 
 
 @functools.cache

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from geolrm.engine.backend_selection import KERNEL_PACKAGES, check_gpu, check_packages
+from geolrm.engine.backend_selection import check_gpu
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.extras import KERNEL_PACKAGES, require
 from geolrm.engine.output import Output
 from geolrm.engine.rendering import Posed, Renders, Splats
 from geolrm.engine.user_warnings import warn
@@ -38,7 +39,8 @@ def choose_gpu(gaussians: Splats, backend: str, device: int | Device) -> Device 
         return None
     what = "drawing with the backend cuda"
     check_gpu(what, device, "or draw with the backend cpu")
-    check_packages(what, KERNEL_PACKAGES, "gpu")
+    for package in KERNEL_PACKAGES:
+        require(package, what)
     return devices.open_device(device)
 
 

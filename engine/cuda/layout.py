@@ -1,18 +1,17 @@
 """Where the intermediate tensors of a plan lie in one arena: shared where lives do not overlap."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from geolrm.engine.cuda.array import nbytes
 from geolrm.engine.manifest import (
-    Dim,
     GpuCrossAttentionStep,
     GpuPlan,
     GpuSegmentStep,
     GpuStep,
     GridSampleStep,
     TensorSpec,
+    size_of,
 )
 
 ALIGNMENT = 256  # bytes; what TensorRT and cudaMalloc align to
@@ -24,14 +23,6 @@ class Layout:
 
     offsets: Mapping[str, int]
     nbytes: int
-
-
-def size_of(dim: Dim, dims: Mapping[str, int]) -> int:
-    """A dimension such as 3, ``tokens`` or ``16*tokens``."""
-    if isinstance(dim, int):
-        return dim
-    *factors, symbol = dim.split("*")
-    return math.prod(map(int, factors)) * dims[symbol]
 
 
 def shape_of(spec: TensorSpec, dims: Mapping[str, int]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from geolrm.engine.cuda.layout import bytes_of, lay_out, step_inputs, step_outpu
 from geolrm.engine.cuda.onnxruntime_segment import arena_bytes
 from geolrm.engine.cuda.plan import sorts_anchors
 from geolrm.engine.cuda.spatial_order import order_bytes
-from geolrm.engine.manifest import GpuPart, GpuSegmentStep, Manifest
+from geolrm.engine.manifest import WEIGHTS_NAME, GpuPart, GpuSegmentStep, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,6 @@ def _weights(manifest: Manifest, part: GpuPart) -> int:
         if isinstance(step, GpuSegmentStep)
     }
     total = sum(manifest.files[file].bytes for file in files if file in manifest.files)
-    if part.backend == "cuda" and "weights.safetensors" in manifest.files:
-        total += manifest.files["weights.safetensors"].bytes
+    if part.backend == "cuda" and WEIGHTS_NAME in manifest.files:
+        total += manifest.files[WEIGHTS_NAME].bytes
     return total

@@ -7,7 +7,6 @@ mean is zero. Needs the extra ``[mesh]``.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 from geolrm.engine.gaussians import Gaussians
 from geolrm.engine.meshing.mesh import Mesh
 from geolrm.engine.rendering import Renders, render
@@ -124,12 +124,7 @@ def check_setting(size: int, views: int) -> None:
 
 def require_scikit_image() -> None:
     """Refuse in one sentence when the extra is not installed."""
-    try:
-        importlib.metadata.version("scikit-image")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            "meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'"
-        ) from error
+    require("scikit-image", "a mesh")
 
 
 def _box(gaussians: Gaussians) -> tuple[NDArray[np.float32], np.float32]:
@@ -160,8 +155,7 @@ def empty_field(gaussians: Gaussians, size: int) -> Field:
         occupied = maximum_filter1d(occupied, 2 * margin + 1, axis=axis, mode="constant")
     x, y, z = np.ogrid[tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))]
     within: NDArray[np.bool_] = x * x + y * y + z * z <= (reach(gaussians) / voxel) ** 2
-    occupied &= within
-    near = np.flatnonzero(occupied)
+    near = np.flatnonzero(np.logical_and(occupied, within))
     count = len(near)
     zeros = np.zeros
     return Field(

@@ -14,6 +14,8 @@ from gpu_bundles import write_tiny_gpu_bundle
 from geolrm.bench import gpu_raster
 from geolrm.bench.gpu import engine as bench
 from geolrm.bench.gpu.report import NotRun, run_part
+from geolrm.engine import extras
+from geolrm.engine.extras import KERNEL_PACKAGES
 from geolrm.engine.present_gpu import PresentGpu
 from geolrm.export import backend_choice
 
@@ -52,7 +54,7 @@ stub_driver.use_kernels()
 import onnxruntime
 from fake_device import HostSession
 from geolrm.bench.gpu import engine as bench
-from geolrm.engine import backend_selection
+from geolrm.engine import extras
 from geolrm.engine.cuda import segments
 
 class HostSegment:
@@ -71,7 +73,7 @@ class Loader:
         pass
 
 segments.loader = lambda *_: Loader()
-backend_selection.installed_version = lambda name: "13.0"
+extras.installed_version = lambda name: "13.0"
 onnxruntime.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
 bench.WARM_UP, bench.time_engine.__defaults__ = 0, (1,)
 rows = []
@@ -129,8 +131,8 @@ def test_settings_are_those_of_the_targets():
     [
         ("cuda", (), "cuda-core and cuda-bindings and nvidia-cuda-nvrtc and onnxruntime-gpu "
          "missing; pip install 'geolrm[gpu]'"),
-        ("tensorrt", bench.KERNEL_PACKAGES, "tensorrt missing; pip install 'geolrm[gpu,tensorrt]'"),
-        ("tensorrt-rtx", (*bench.KERNEL_PACKAGES, "tensorrt-rtx"), "this GPU is sm_90, for which "
+        ("tensorrt", KERNEL_PACKAGES, "tensorrt missing; pip install 'geolrm[gpu,tensorrt]'"),
+        ("tensorrt-rtx", (*KERNEL_PACKAGES, "tensorrt-rtx"), "this GPU is sm_90, for which "
          "TensorRT for RTX does not build (75, 80, 86, 89, 120, 121); use --backend cuda"),
     ],
 )  # fmt: skip
@@ -139,8 +141,7 @@ def test_a_backend_that_is_not_here_is_listed_as_not_run(monkeypatch, backend, p
         return "13.0" if name in packages else None
 
     gpu = PresentGpu("H200", "sm_90", 132, 10**11)
-    for module in (bench, backend_choice):
-        monkeypatch.setattr(module, "installed_version", version)
+    monkeypatch.setattr(extras, "installed_version", version)
     monkeypatch.setattr(backend_choice, "present_gpu", lambda: gpu)
     part = run_part("e", lambda rows: bench.measure_engine(backend, rows), "measured")
     assert part.status == f"not run: {status}"

@@ -89,7 +89,9 @@ def other_axes(content):
 
 def without_a_plan(place):
     backend = SimpleNamespace(threads=1, stages={"proposal": None})
-    place.patch.setattr(engine, "open_backend", lambda *_: backend)
+    place.patch.setattr(
+        engine, "open_backend", lambda *_: (SimpleNamespace(name="", reason=""), backend)
+    )
     return Engine(place.bundle())
 
 

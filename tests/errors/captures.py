@@ -3,7 +3,9 @@
 import importlib.metadata
 import json
 import struct
+import sys
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 from written_captures import box_cameras, write_clip, write_gobjaverse_views
 
 from geolrm import load_capture
-from geolrm.engine.captures import background, recognition
+from geolrm.engine.captures import background, recognition, undistortion
 from geolrm.engine.captures import images as image_files
 from geolrm.engine.captures.colmap_model import SparseCamera
 from geolrm.engine.captures.undistortion import undistorted
@@ -269,15 +271,20 @@ def sound_alone(place):
 
 
 def rembg_without_weights(place):
-    pytest.importorskip("PIL")
-    place.patch.setenv("REMBG_HOME", str(place.tmp / "none"))
-    place.patch.delenv("U2NET_HOME", raising=False)
-    for name in ("HTTPS_PROXY", "https_proxy"):  # nothing listens there: no network
-        place.patch.setenv(name, "http://127.0.0.1:9")
+    def new_session(model):
+        raise ConnectionError("no network")
+
+    place.patch.setattr(background, "require", lambda *_, **__: None)
+    place.patch.setitem(sys.modules, "rembg", SimpleNamespace(new_session=new_session))
     return background._load_segmenter()
 
 
 def odd_lens(place):
+    def refuse(**fields):
+        raise ValueError("no such model")
+
+    place.patch.setattr(undistortion, "require", lambda *_, **__: None)
+    place.patch.setitem(sys.modules, "pycolmap", SimpleNamespace(Camera=refuse))
     camera = SparseCamera("LATER", 8, 8, (10.0, 4.0, 4.0, 0.1))
     return undistorted(np.zeros((8, 8, 3), np.uint8), camera, "here")
 

@@ -10,12 +10,14 @@ from errors.case import Case
 from PIL import Image
 from synthetic_captures import protocol_cameras
 
-from geolrm.bench.quality import evaluation, extras, point_file
+from geolrm.bench.quality import evaluation
 from geolrm.bench.quality.dataset import find_subjects, load_subject
 from geolrm.bench.quality.outputs import check_folder, staged
 from geolrm.bench.quality.perceptual import Lpips
-from geolrm.bench.quality.point_file import read_points
 from geolrm.bench.quality.protocol import input_frames
+from geolrm.engine import extras
+from geolrm.engine.captures import arrays
+from geolrm.engine.captures.arrays import read_points
 
 
 def points(**arrays):
@@ -74,7 +76,7 @@ def npy(array):
 
 
 def many_points(place):
-    place.patch.setattr(point_file, "LARGEST_ARRAY", 100)
+    place.patch.setattr(arrays, "LARGEST_ARRAY", 100)
     return points(points=ONE, visible=SEEN)(place)
 
 
@@ -116,7 +118,7 @@ def small_targets(place):
 
 
 def without_scipy(place):
-    place.patch.setattr(extras, "installed", lambda package: False)
+    place.patch.setattr(extras, "installed_version", lambda package: None)
     return extras.require("scipy", "the evaluation")
 
 
@@ -154,10 +156,10 @@ CASES = [
          "Of --lpips.", lpips),
     Case("a target has 8 x 8 pixels; LPIPS needs at least … x …: leave --lpips out",
          "Of --lpips.", small_targets),
-    Case("… is missing; the evaluation needs samples of the true surface: an .npz with points …",
+    Case("… is missing; give samples of the true surface: an .npz with points [N, 3] and, if …",
          "Shapes are scored against them.", lambda place: read_points(place.tmp / "none.npz")),
-    Case("… lacks an array: …; write it again", "points [N, 3] and visible [N].",
-         points(points=ONE)),
+    Case("… lacks an array: …; write it again", "It must be named points.",
+         points(visible=SEEN)),
     Case("… cannot be read: …; restore it", "Damaged.", no_zip),
     Case("… holds points of shape … and visible of shape …; they must be [N, 3] and [N]",
          "Shapes must agree.", points(points=ONE, visible=np.ones(2, bool))),
@@ -170,7 +172,9 @@ CASES = [
     Case("…: points has … bytes; at most … are supported: store fewer points",
          "256 MiB are the most.",
          many_points),
-    Case("…: points is no NumPy array; write it again", "Damaged.", stored(b"nothing")),
-    Case("…: points states … bytes but holds …; it is damaged, write it again", "Truncated.",
+    Case("…: points is no .npy file that can be read: …; save it again with numpy.save",
+         "Damaged.", stored(b"nothing")),
+    Case("…: points states an array of … bytes, but … follow; it is damaged, restore it",
+         "Truncated.",
          stored(npy(ONE)[:-4])),
 ]  # fmt: skip

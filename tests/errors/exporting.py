@@ -11,11 +11,12 @@ from errors.case import Case
 from safetensors.torch import save_file
 
 from geolrm.engine.manifest import Range
-from geolrm.export import conformance, verification
+from geolrm.export import verification
 from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize
+from geolrm.export.conformance import __main__ as conformance
+from geolrm.export.conformance import case as conformance_case
 from geolrm.export.model import released
-from geolrm.export.state_dict import read_state_dict
 from geolrm.export.verification import StageResult, verify
 
 
@@ -64,11 +65,6 @@ def pickled(content, call):
     return trigger
 
 
-def unreadable(place):
-    (place.tmp / "a.pt").write_bytes(b"nothing")
-    return read_state_dict(place.tmp / "a.pt", "LPIPS with VGG-16")
-
-
 def few_views(place):
     manifest = SimpleNamespace(precision="fp32", views=Range(9, 9, 9))
     place.patch.setattr(verification, "Engine", lambda *_, **__: SimpleNamespace(manifest=manifest))
@@ -88,14 +84,18 @@ def differing(place):
     return verify(place.bundle(), tiny_model(tiny_config("token")), capture)
 
 
-def no_arrays(place):
-    """A case that records nothing; the check would print the sentence and return 2."""
-    np.savez(place.tmp / "io.npz")
-    (place.tmp / "config.json").write_text("{}")
-    save_file({"a": torch.zeros(1)}, str(place.tmp / "weights.safetensors"))
-    for name in ("MALFORMED", "GeoLRMError"):
-        place.patch.setattr(conformance, name, ())
-    return conformance.main([str(place.tmp)])
+def check(*options):
+    """Of a case that records nothing; the command would print the sentence and return 2."""
+
+    def trigger(place):
+        np.savez(place.tmp / "io.npz")
+        (place.tmp / "config.json").write_text("{}")
+        save_file({"a": torch.zeros(1)}, str(place.tmp / "weights.safetensors"))
+        for name in ("MALFORMED", "GeoLRMError"):
+            place.patch.setattr(conformance, name, ())
+        return conformance.main([str(place.tmp), *options])
+
+    return trigger
 
 
 CASES = [
@@ -105,7 +105,7 @@ CASES = [
          checkpoint("a.safetensors", b"nothing")),
     Case("… cannot be read as a plain state dict (…): it is damaged, or holds other objects than …",
          "Checkpoints are never unpickled.", checkpoint("a.ckpt", b"nothing")),
-    Case("… is no state dict of named tensors", "Save the state dict alone.",
+    Case("… is no state dict of named tensors; give one of …", "Save the state dict alone.",
          pickled([1, 2], load_checkpoint)),
     Case("… holds an invalid configuration: …", "Stored beside the weights; it was changed.",
          stored_config('{"encoder": 1}')),
@@ -114,10 +114,8 @@ CASES = [
     Case("checkpoint … does not fit the model of … tensors: … missing keys (…); …. Use a …",
          "Of another configuration.", other_model),
     Case("checkpoint … holds NaN or infinity in …; it is damaged", "Restore it.", poisoned),
-    Case("… cannot be read as a state dict (…); give one of LPIPS with VGG-16", "Damaged.",
-         unreadable),
-    Case("… is no state dict; give one of LPIPS with VGG-16", "Another object.",
-         pickled([1, 2], lambda path: read_state_dict(path, "LPIPS with VGG-16"))),
+    Case("--views is 2:1:3; it must satisfy 1 <= MIN <= OPT <= MAX", "Of geolrm-export.",
+         lambda place: Range(2, 1, 3).check("--views")),
     Case("--image-size is 450; it must be a multiple of the patch size 14, such as 448",
          "Of geolrm-export.", lambda place: resize(released(), 450)),
     Case("--tokens allows at most 100 anchors, but the head variant of this model pads them to …",
@@ -127,6 +125,8 @@ CASES = [
     Case("the exported graphs differ from the torch model in … of … stages, first in …: …",
          "A fault of the export; please report it.", differing),
     Case("… is no conformance case: it lacks config.json", "Of geolrm.export.conformance.",
-         lambda place: conformance.Case.load(place.tmp)),
-    Case("… records no gen.* array of any variant", "Of geolrm.export.conformance.", no_arrays),
+         lambda place: conformance_case.Case.load(place.tmp)),
+    Case("… records no gen.* array of any variant", "Of geolrm.export.conformance.", check()),
+    Case("--variant is 'x'; it must be one of …", "Of geolrm.export.conformance.",
+         check("--variant", "x")),
 ]  # fmt: skip

@@ -399,7 +399,7 @@ CASES = [
          faint_mesh),
     Case("… holds no Gaussians, and so no mesh was written", "The file is empty.",
          no_splats_to_mesh),
-    Case("meshes need scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
+    Case("a mesh needs scikit-image, which is not installed; run: pip install 'geolrm[mesh]'",
          "An extra.", without_scikit_image),
     Case("the splats span nan; a mesh needs a finite extent", "Positions or scales are infinite.",
          huge_splats),

@@ -8,28 +8,28 @@ import numpy as np
 from errors.case import Case
 from fake_device import STREAM, FakeDevice, use_fake_gpu
 from fake_tensorrt import make_module
+from gpu_bundles import write_tiny_gpu_bundle
+from gpu_parts import make_part
 from recording_tensorrt import Recorder
 
-from geolrm import GeoLRMError
+from geolrm import Engine, Gaussians, GeoLRMError, InputError
 from geolrm.bench.gpu import __main__ as gpu_bench
-from geolrm.engine import backend_selection, present_gpu
+from geolrm.bench.gpu import parts
+from geolrm.commands.info import info
+from geolrm.engine import backend_selection, extras, present_gpu
 from geolrm.engine.backend_selection import check_part, segment_files, select_backend
 from geolrm.engine.bundle import Bundle
-from geolrm.engine.cuda import backend, compiler, device, launch, tensorrt_segment
+from geolrm.engine.cameras import Cameras
+from geolrm.engine.cuda import compiler, device, faults, launch, tensorrt_segment
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
+from geolrm.engine.cuda.memory_plan import plan_memory
 from geolrm.engine.cuda.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer, _check_device_array
 from geolrm.engine.cuda.splat_plan import SplatPlan
 from geolrm.engine.engine_identity import check_engine, choose_target
-from geolrm.engine.manifest import (
-    EngineIdentity,
-    GpuIdentity,
-    GpuPart,
-    GpuPlan,
-    GpuSegmentStep,
-    Range,
-)
+from geolrm.engine.errors import BundleError
+from geolrm.engine.manifest import GpuIdentity, GpuSegmentStep, Range
 from geolrm.engine.present_gpu import PresentGpu
 from geolrm.export import backend_choice, engine_builder
 from geolrm.export.backend_choice import Target
@@ -72,19 +72,6 @@ def driver(init=0, count=1, answer=0):
 # The choice of a backend
 
 
-def make_part(backend="cuda", sm="sm_89", builder="1.7.1"):
-    """The part of a bundle for one GPU; with engines but for ``cuda``."""
-    target = "any" if backend == "cuda" else sm
-    step = GpuSegmentStep("proposal", {target: "proposal.plan"}, [], [])
-    identity = EngineIdentity(
-        "0" * 64, f"{backend} {builder}", "", "fp16", Range(1, 6, 21), Range(1, 64, 512),
-        GpuIdentity(sm),
-    )  # fmt: skip
-    engines = {} if backend == "cuda" else {"proposal.plan": identity}
-    plans = {"proposal": GpuPlan([], [], [step])}
-    return GpuPart(backend, "fp16", [target], plans, engines, "geolrm-export mini --fp16")
-
-
 def part_here(part, asked="asked", index=0, missing=None, **machine):
     def trigger(place):
         use_fake_gpu(place.patch, **({"packages": PACKAGES} | machine))
@@ -105,7 +92,7 @@ def export_choice(backend, precision=None, sm=None, gpu=ADA, packages=()):
     def trigger(place):
         present = raising(GeoLRMError("no NVIDIA driver was found")) if gpu is None else lambda: gpu
         place.patch.setattr(backend_choice, "present_gpu", present)
-        place.patch.setattr(backend_choice, "installed_version", dict(packages).get)
+        place.patch.setattr(extras, "installed_version", dict(packages).get)
         return backend_choice.choose(backend, precision, sm)
 
     return trigger
@@ -114,14 +101,12 @@ def export_choice(backend, precision=None, sm=None, gpu=ADA, packages=()):
 # Memory and the device
 
 
-def crowded(place):
-    place.patch.setattr(backend, "plan_memory", lambda *_: SimpleNamespace(of_a_run=9e9))
-    place.patch.setattr(backend, "largest_setting", lambda *_: (6, 4096))
-    engine = SimpleNamespace(
-        _checked=set(), _arena=SimpleNamespace(nbytes=0), _scratch=SimpleNamespace(nbytes=0),
-        _manifest=None, _part=None, device=SimpleNamespace(free_bytes=lambda: 4e9),
-    )  # fmt: skip
-    return backend.DeviceBackend.check_memory(engine, 6, 16384)
+def too_little_memory(place):
+    devices = use_fake_gpu(place.patch, packages=PACKAGES)
+    engine = Engine(write_tiny_gpu_bundle(place.tmp / "bundle"))
+    need = plan_memory(engine.manifest, engine.manifest.gpu, 21, 100).of_a_run
+    devices[0].free_bytes = lambda: need
+    return engine._backend.check_memory(21, 512)
 
 
 def full(place):
@@ -280,16 +265,39 @@ def other_images(place):
     return rasterizer.prepare(None, np.eye(4)[None], np.eye(3)[None], (16, 16), out=out)
 
 
-def benchmark(call, **changes):
+def draw_without_driver(place):
+    place.patch.setattr(
+        backend_selection, "present_gpu", raising(GeoLRMError("no NVIDIA driver was found"))
+    )
+    one = np.ones((1, 3), np.float32)
+    gaussians = Gaussians(one * 0, one[:, 0] / 2, one, one[:, [0, 0, 0, 0]], one)
+    return gaussians.render(Cameras.orbit([0], 0, 1.5, 40), (8, 8), backend="cuda")
+
+
+def benchmark(call, *changes):
     def trigger(place):
-        for name, value in changes.items():
-            place.patch.setattr(gpu_bench, name, value)
+        place.patch.setattr(gpu_bench, "present_gpu", lambda: ADA)
+        place.patch.setattr(
+            gpu_bench, "timing", SimpleNamespace(describe=dict, clocks=lambda: "unknown")
+        )
+        for module, name, value in changes:
+            place.patch.setattr(module, name, value)
         return call(place)
 
     return trigger
 
 
-DONE = SimpleNamespace(returncode=1, stdout="3 failed, 2 passed\n")
+def report_over_a_file(place):
+    (place.tmp / "a.txt").write_text("")
+    return gpu_bench.run(place.tmp / "a.txt")
+
+
+def cuda_error():
+    with faults.one_sentence():
+        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS: an address is wrong")
+
+
+DONE = SimpleNamespace(returncode=1, stdout="3 failed, 2 passed\n", stderr="")
 FAILED = gpu_bench.Part("kernels", "failed: an error", [])
 
 CASES = [
@@ -306,33 +314,45 @@ CASES = [
     Case("backend is …, but the bundle … holds onnxruntime; export it again: geolrm-export …",
          "A bundle without a part for GPUs.",
          lambda place: select_backend("cuda", Bundle.open("mini"))),
-    Case("device is 3, but there is no GPU 3: …; counted from 0", "Of --device.",
-         part_here(make_part(), index=3, missing="there is no GPU 3: one; counted from 0")),
+    Case("device is 3, but there is no GPU 3: …; counted from 0",
+         "`CUDA_VISIBLE_DEVICES` hides GPUs, and changes their numbers.",
+         part_here(make_part(), index=3, missing="there is no GPU 3: one; counted from 0"),
+         InputError),
     Case("the backend … needs an NVIDIA GPU, but …; install a driver of CUDA 13.0 or later, or …",
-         "The reason is one of the above.",
+         "The reason is one of the above; `auto` gives it, and goes on on the CPU.",
          part_here(make_part(), missing="no NVIDIA driver was found")),
     Case("the backend … needs a driver of CUDA 13.0 or later, and the NVIDIA driver of this …",
-         "nvidia-smi shows the version.", part_here(make_part(), cuda=(12, 4))),
+         "`nvidia-smi` shows the version.", part_here(make_part(), cuda=(12, 4))),
     Case("the backend cuda needs onnxruntime-gpu, which is not installed; run: pip install …",
          "Each backend has an extra.", part_here(make_part(), packages=())),
     Case("onnxruntime-gpu is installed, but the package onnxruntime lies over it and knows no …",
-         "Both put their files into one folder.", part_here(make_part(), providers=False)),
-    Case("… was built for sm_120; this GPU is sm_89. Rebuild it: …", "Engines are for one GPU.",
-         lambda place: choose_target(make_part("tensorrt", sm="sm_120"), ADA)),
+         "Both put their files into one folder; the one installed last wins.",
+         part_here(make_part(), providers=False)),
+    Case("… was built for sm_120; this GPU is sm_89. Rebuild it: …",
+         "Engines of TensorRT fit one kind of GPU; --sm of geolrm-export names several.",
+         lambda place: choose_target(make_part("tensorrt", sm="sm_120"), ADA), BundleError),
     Case("the bundle lacks a file for sm_89. Rebuild it: …", "It was changed after the export.",
          lambda place: segment_files(part_without_a_file(), "sm_89")),
     Case("… has no identity in the manifest. Rebuild it: …", "It was changed after the export.",
          lambda place: check_engine("other.plan", make_part("tensorrt"), ADA, "tensorrt 1")),
     Case("… was built …; installed is …. Rebuild it: …",
          "By another version of TensorRT, or for another GPU.",
-         part_here(make_part("tensorrt", builder="1.6"))),
+         part_here(make_part("tensorrt", builder="1.6")), BundleError),
     "Memory and device",
     Case("… views with … anchors need … GB of GPU memory beside the weights, and … GB are free; …",
-         "The largest setting that fits follows.", crowded),
+         "The largest setting that fits follows; geolrm info --views V --tokens N shows it all.",
+         too_little_memory),
+    Case("--views and --tokens plan the memory of a GPU, and … has no part for one; export it …",
+         "Of geolrm info; on the CPU the system lends what is needed.",
+         lambda place: info("mini", views=4), InputError),
+    Case("output is …; it must be 'numpy' or 'device'", "Where results are handed over.",
+         lambda place: place.engine().run([], [], output="torch"), InputError),
     Case("the GPU has no … GB left (…); use fewer views or a smaller --max-tokens, or close what …",
          "Other programs use the GPU, too.", full),
-    Case("the GPU reports …; nothing was reconstructed", "Run it again; a driver's fault, mostly.",
-         lambda place: device._check((700,))),
+    Case("the GPU reports 700; nothing was reconstructed: start the program again, since a …",
+         "A fault of a kernel or of the driver.", lambda place: faults.check((700,))),
+    Case("the GPU reports CUDA_ERROR_ILLEGAL_ADDRESS: …; nothing was reconstructed: start the …",
+         "A fault of a kernel or of the driver.", lambda place: cuda_error()),
     Case("no CUDA device can be used (…); install an NVIDIA driver of CUDA 13 or later, or …",
          "The driver is too old, or the GPU is in use.", no_device),
     "Engines and graphs",
@@ -352,7 +372,7 @@ CASES = [
     Case("tensorrt-rtx cannot create a context for a.plan: …", "Mostly too little memory.",
          engine("context")),
     "The compiler of kernels",
-    Case("the CUDA kernels need …, which is not installed; run: pip install 'geolrm[gpu]'",
+    Case("a CUDA kernel needs …, which is not installed; run: pip install 'geolrm[gpu]'",
          "An extra.", without_kernels_packages),
     Case("the CUDA compiler cannot be loaded (…); run: pip install --force-reinstall …",
          "Its library is missing.",
@@ -393,8 +413,12 @@ CASES = [
     Case("limit is 9; it must lie in [1, 8], the grid's voxels", "Of a kernel.",
          lambda place: SelectAnchors(2).calls(*[0] * 6, limit=9)),
     "Splats",
+    Case("drawing with the backend cuda needs an NVIDIA GPU, but …; install a driver of CUDA …",
+         "It was asked for; `auto` draws on the CPU what is not on a GPU already.",
+         draw_without_driver),
     Case("size is 0x8; sides must lie in [1, …] px. Render larger images in parts",
-         "Of SplatRasterizer.", lambda place: SplatPlan.of(1, 1, (0, 8))),
+         "The CPU draws larger ones, and `auto` lets it, with a warning.",
+         lambda place: SplatPlan.of(1, 1, (0, 8))),
     Case("… splats are too many for the GPU; at most … fit its indices. Split the scene",
          "Of SplatRasterizer.", lambda place: SplatPlan.of(1 << 30, 1, (8, 8))),
     Case("out holds images …; 1 views of 16x16 px need [1, 16, 16]", "Of SplatRasterizer.",
@@ -419,7 +443,7 @@ CASES = [
          "Of geolrm-export.", export_choice("tensorrt-rtx", sm="89")),
     Case("--backend tensorrt needs tensorrt 11.4 or newer, and … is installed; run: pip install …",
          "Of geolrm-export.", export_choice("tensorrt", packages={"tensorrt": "10.14.1"})),
-    Case("--backend tensorrt needs cuda-core for its plugins, which is not installed; run: pip …",
+    Case("--backend tensorrt needs cuda-core, which is not installed; run: pip install …",
          "Of geolrm-export.", export_choice("tensorrt", packages={"tensorrt": "11.4.0"})),
     Case("--backend tensorrt builds on the GPU of this machine, but …; build without one: …",
          "Of geolrm-export.", export_choice(
@@ -446,12 +470,15 @@ CASES = [
     Case("the GPU benchmark needs an NVIDIA GPU, but …; run it on a machine with one",
          "Of geolrm bench gpu.", benchmark(
              lambda place: gpu_bench.run(place.tmp),
-             present_gpu=raising(GeoLRMError("no NVIDIA driver was found")))),
+             (gpu_bench, "present_gpu", raising(GeoLRMError("no NVIDIA driver was found"))))),
+    Case("--only is 'x'; it must be one of …", "Of geolrm bench gpu.",
+         lambda place: gpu_bench.run(place.tmp, ["x"]), InputError),
+    Case("…a.txt' is a file; name a folder with -o", "Of geolrm bench gpu.",
+         benchmark(report_over_a_file), InputError),
     Case("pytest ended with 1: 3 failed, 2 passed", "Of geolrm bench gpu.", benchmark(
-        lambda place: gpu_bench.run_tests(),
-        subprocess=SimpleNamespace(run=lambda *_, **__: DONE))),
+        lambda place: parts.run_tests([]),
+        (parts, "subprocess", SimpleNamespace(run=lambda *_, **__: DONE)))),
     Case("kernels failed; see …", "Of geolrm bench gpu; the others were measured.", benchmark(
-        lambda place: gpu_bench.run(place.tmp), present_gpu=lambda: ADA, measure=lambda: [FAILED],
-        write=lambda *_: None,
-        timing=SimpleNamespace(describe=dict, clocks=lambda: None))),
+        lambda place: gpu_bench.run(place.tmp, ["kernels"]),
+        (parts, "run_apart", lambda *_: FAILED))),
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from tiny_training import meshes, tiny_recipe
 from geolrm import Cameras, load_capture
 from geolrm.examples import capture_path
 from geolrm.training.data.cache import Cache
-from geolrm.training.data.captures import load_posed_capture, read_points
+from geolrm.training.data.captures import load_posed_capture
 from geolrm.training.data.gobjaverse import load_gobjaverse, read_depth
 from geolrm.training.data.meshes import Mesh, compose, load_glb, normalised, render_mesh
 from geolrm.training.data.posed_object import PosedObject
@@ -44,19 +44,6 @@ def posed_folder(place):
     Image.fromarray(loaded.images[0]).save(place.tmp / "0.png")
     np.save(place.tmp / "poses.npy", loaded.cameras.c2w)
     return load_posed_capture(place.tmp)
-
-
-def points(**arrays):
-    def trigger(place):
-        np.savez_compressed(place.tmp / "points.npz", **arrays)
-        return read_points(place.tmp / "points.npz")
-
-    return trigger
-
-
-def damaged_points(place):
-    (place.tmp / "points.npz").write_bytes(b"no archive")
-    return read_points(place.tmp / "points.npz")
 
 
 def without_depth_path(folder):
@@ -152,8 +139,6 @@ def text_file(place):
     return find_objects(place.tmp / "a.txt")
 
 
-VISIBLE = {"points": np.zeros((5, 3), "f4"), "visible": np.ones(4, bool)}
-
 CASES = [
     "Finding objects",
     Case("… does not exist; give a folder of .glb meshes, of captures with depth …",
@@ -175,17 +160,6 @@ CASES = [
     Case("rgba is …; it must be uint8 … for 3 cameras", "Of PosedObject.",
          lambda place: replace(posed(), rgba=np.zeros((3, 8, 8, 3), np.uint8))),
     "Captures with depth",
-    Case("… unpacks to … bytes; at most … are read: store fewer points", "Of points.npz.",
-         points(points=np.zeros((7 << 20, 3), "f4"))),
-    Case("… holds no array 'points'; store points [P, 3]", "Of points.npz.",
-         points(others=np.zeros((5, 3), "f4"))),
-    Case("… cannot be read: …; it may be damaged, restore or remove it", "Of points.npz.",
-         damaged_points),
-    Case("points of … are …; they must be floating point [P, 3], at least one",
-         "Of points.npz.", points(points=np.zeros(3))),
-    Case("visible of … is bool [4]; it must be bool [5]", "Of points.npz.", points(**VISIBLE)),
-    Case("points of … reach to 3; they must lie in the cube [-0.5, 0.5]^3 of the poses",
-         "Of points.npz.", points(points=np.full((5, 3), 3.0))),
     Case("…: 'rgb/001.png' has 8 x 8 px and 3 channels; all frames must be 8 x 8 px with 4 …",
          "Save them alike, with alpha.", capture(
              lambda folder: Image.new("RGB", (8, 8)).save(folder / "rgb" / "001.png"))),

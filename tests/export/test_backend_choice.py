@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from geolrm import GeoLRMError, InputError
+from geolrm.engine import extras
 from geolrm.engine.manifest import GpuIdentity
 from geolrm.engine.present_gpu import PresentGpu
 from geolrm.examples import capture_path
@@ -32,7 +33,7 @@ def machine(monkeypatch):
             return gpu
 
         monkeypatch.setattr(backend_choice, "present_gpu", present)
-        monkeypatch.setattr(backend_choice, "installed_version", (packages or {}).get)
+        monkeypatch.setattr(extras, "installed_version", (packages or {}).get)
 
     return pretend
 
@@ -126,7 +127,7 @@ SENTENCES = [
      "--backend tensorrt needs tensorrt 11.4 or newer, and 10.14.1 is installed; run: "
      "pip install -U 'geolrm[tensorrt]'"),
     ("tensorrt", None, None, ADA, {"tensorrt": "11.4.0"}, GeoLRMError,
-     "--backend tensorrt needs cuda-core for its plugins, which is not installed; run: "
+     "--backend tensorrt needs cuda-core, which is not installed; run: "
      "pip install 'geolrm[tensorrt]'"),
     ("tensorrt", None, None, None, TENSORRT, GeoLRMError,
      "--backend tensorrt builds on the GPU of this machine, but no NVIDIA driver was found; build "

@@ -111,7 +111,7 @@ def test_the_bundled_model_is_its_own_checkpoint():
 
 
 def test_conformance_weights_load_strictly():
-    from geolrm.export.conformance import Case
+    from geolrm.export.conformance.case import Case
 
     case = Case.load(DATA / "conformance" / "case_B")
     assert_same(case.model("head"), case.weights)

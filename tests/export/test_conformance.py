@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from conftest import DATA, FULL_DATA, full_data
 
-from geolrm.export.conformance import Case, compare, main
+from geolrm.export.conformance.__main__ import main
+from geolrm.export.conformance.case import Case
+from geolrm.export.conformance.comparison import compare
 
 ROOT = DATA / "conformance" if FULL_DATA is None else full_data("conformance")
 
@@ -84,6 +86,13 @@ def test_a_case_without_the_variant_is_refused(altered, capsys):
 
     assert main([str(altered("x", strip))]) == 2
     assert "records no gen.* array of any variant" in capsys.readouterr().err
+
+
+def test_command_refuses_an_unknown_variant(tmp_path, capsys):
+    assert main([str(tmp_path), "--variant", "tail"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --variant is 'tail'; it must be one of head, token.scale1, token.scale05\n"
+    )
 
 
 def test_command_refuses_what_is_no_case(tmp_path, capsys):

@@ -6,8 +6,9 @@ from conftest import tiny_config, tiny_model
 from gpu_bundles import write_gpu_bundle
 
 from geolrm import Engine
-from geolrm.engine.backend_selection import KERNEL_PACKAGES, PACKAGES, installed_version
+from geolrm.engine.backend_selection import PACKAGES
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
 from geolrm.engine.present_gpu import present_gpu
 from geolrm.export import backend_choice
 
@@ -31,7 +32,7 @@ def device():
 )
 def test_every_backend(device, shoe_views, tmp_path, backend, precision):
     images, cameras = shoe_views
-    for package in (*KERNEL_PACKAGES, PACKAGES[backend][0]):
+    for package in (*KERNEL_PACKAGES, PACKAGES[backend]):
         if installed_version(package) is None:
             pytest.skip(f"{package} is not installed")
     try:

@@ -10,7 +10,7 @@ from PIL import Image
 from stored_objects import UNIT, change_json, write_capture, write_gobjaverse
 
 from geolrm.engine.errors import InputError
-from geolrm.training.data.captures import load_posed_capture, read_points
+from geolrm.training.data.captures import load_posed_capture
 from geolrm.training.data.gobjaverse import (
     DISTINCT_VIEWS,
     clean_depth,
@@ -82,36 +82,6 @@ def test_depth_is_read_of_the_file_that_the_capture_is_from(capture, posed, name
     loaded = load_posed_capture(capture)
     np.testing.assert_allclose(loaded.depth, posed.depth, atol=UNIT / 2 + 1e-6)
     np.testing.assert_allclose(loaded.points, posed.points, atol=3e-4)
-
-
-def test_only_visible_points_are_taken(tmp_path):
-    points = np.random.default_rng(0).uniform(-0.5, 0.5, (10, 3)).astype(np.float16)
-    visible = np.arange(10) % 3 == 0
-    np.savez(tmp_path / "points.npz", points=points, visible=visible)
-    np.testing.assert_array_equal(read_points(tmp_path / "points.npz"), points[visible])
-
-
-@pytest.mark.parametrize(
-    ("arrays", "text"),
-    [
-        ({"other": np.zeros((5, 3), "f4")}, "holds no array 'points'"),
-        ({"points": np.zeros((5, 2), "f4")}, r"are float32 \[5, 2\]; they must be floating point"),
-        ({"points": np.zeros((5, 3), "i4")}, r"are int32 \[5, 3\]"),
-        ({"points": np.zeros((0, 3), "f4")}, "at least one"),
-        ({"points": np.full((5, 3), 2, "f4")}, "reach to 2; they must lie in the cube"),
-        ({"points": np.full((5, 3), np.nan, "f4")}, "reach to nan; they must lie in the cube"),
-        (
-            {"points": np.zeros((5, 3), "f4"), "visible": np.ones(4, bool)},
-            r"visible of .* is bool \[4\]; it must be bool \[5\]",
-        ),
-        ({"points": np.array([{}], object)}, "cannot be read: .*pickle"),
-        ({"points": np.zeros((7 << 20, 3), "f4")}, "unpacks to 88080512 bytes; at most 67108864"),
-    ],
-)
-def test_points_that_cannot_be(tmp_path, arrays, text):
-    np.savez_compressed(tmp_path / "points.npz", **arrays)
-    with pytest.raises(InputError, match=text):
-        read_points(tmp_path / "points.npz")
 
 
 def test_damaged_points(capture):

@@ -1,20 +1,18 @@
 """Captures with depth: what `geolrm.engine.captures` reads, and a depth PNG for each frame."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures import load_capture
+from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.captures.json_fields import read_json
 from geolrm.engine.errors import InputError
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import points_of_depth
 
 POINTS = 20_000  # from depth, where there is no points.npz
-MAX_POINT_BYTES = 64 << 20
-LARGEST_COORDINATE = 0.51  # cube sides; half the cube and some rounding
 
 
 def load_posed_capture(path: str | Path) -> PosedObject:
@@ -40,52 +38,6 @@ def load_posed_capture(path: str | Path) -> PosedObject:
     derived = points_of_depth(depth, capture.cameras, POINTS, str(file))
     points = read_points(stored) if stored.is_file() else derived
     return PosedObject(rgba, depth, capture.cameras, points)
-
-
-def read_points(path: Path) -> NDArray[np.float32]:
-    """[P, 3] of an .npz file with ``points`` and, optionally, which of them are ``visible``.
-
-    Raises:
-        InputError: The file is damaged, too large, or does not hold points of the unit cube.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_POINT_BYTES:
-            raise InputError(
-                f"{str(path)!r} unpacks to {size} bytes; at most {MAX_POINT_BYTES} are read: "
-                "store fewer points"
-            )
-        with np.load(path, allow_pickle=False) as stored:
-            points = np.asarray(stored["points"])
-            visible = np.asarray(stored["visible"]) if "visible" in stored else None
-    except KeyError as error:
-        raise InputError(f"{str(path)!r} holds no array 'points'; store points [P, 3]") from error
-    except InputError:
-        raise
-    except Exception as error:  # numpy, zip and zlib each raise their own
-        raise InputError(
-            f"{str(path)!r} cannot be read: {error}; it may be damaged, restore or remove it"
-        ) from error
-    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind != "f" or not len(points):
-        raise InputError(
-            f"points of {str(path)!r} are {points.dtype} {list(points.shape)}; they must be "
-            "floating point [P, 3], at least one"
-        )
-    if visible is not None:
-        if visible.shape != (len(points),) or visible.dtype != bool:
-            raise InputError(
-                f"visible of {str(path)!r} is {visible.dtype} {list(visible.shape)}; it must be "
-                f"bool [{len(points)}]"
-            )
-        points = points[visible] if visible.any() else points
-    points = points.astype(np.float32)
-    if not (np.abs(points) <= LARGEST_COORDINATE).all():  # also refuses NaN
-        raise InputError(
-            f"points of {str(path)!r} reach to {np.abs(points).max():.3g}; they must lie in the "
-            "cube [-0.5, 0.5]^3 of the poses"
-        )
-    return points
 
 
 def _square_rgba(images: list[NDArray[np.uint8]], names: list[str], file: Path) -> NDArray:

@@ -50,8 +50,8 @@ def evaluate(
     Example: geolrm eval captures --views 6,12 -o scores
     """
     from geolrm.bench.quality import Evaluation
-    from geolrm.bench.quality.extras import require
     from geolrm.bench.quality.outputs import check_folder
+    from geolrm.engine.extras import require
 
     counts = parse_counts(views)
     if baselines_only and model is not None:
@@ -118,8 +118,8 @@ def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
     with staged(output) as folder:
         report = evaluation.run(
             advance,
-            lambda exhibit: save_picture(
-                make_sheet(exhibit), folder / "sheets" / f"{exhibit.name}_V{exhibit.views}.png"
+            lambda shown: save_picture(
+                make_sheet(shown), folder / "sheets" / f"{shown.name}_V{shown.views}.png"
             ),
         )
         save_plot(report, folder / "psnr_over_views.png")

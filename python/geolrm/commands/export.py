@@ -1,6 +1,5 @@
 """``geolrm-export``: a checkpoint to a bundle. Needs the extra ``[export]``."""
 
-import importlib.metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,6 @@ import typer
 
 from geolrm.commands.console import (
     Version,
-    fail,
     one_sentence_errors,
     print_json,
     print_table,
@@ -16,11 +14,11 @@ from geolrm.commands.console import (
 )
 from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
-from geolrm.engine.manifest import MANIFEST_NAME, Range
+from geolrm.engine.extras import require
+from geolrm.engine.manifest import MANIFEST_NAME, MAX_REFINE_STEPS, Range
 from geolrm.engine.user_warnings import show_warnings
 from geolrm.export import backend_choice
 
-MAX_REFINE_STEPS = 1000  # as the engine takes
 LARGEST_BIAS = 20.0  # logits; beyond it every voxel or none would be proposed
 
 OUT_OF_MEMORY = "use smaller ranges of --views and --tokens"
@@ -52,14 +50,7 @@ def parse_range(option: str, text: str) -> Range:
 def require_packages() -> None:
     """Refuse in one sentence when the extra is not installed."""
     for package in ("torch", "onnx", "onnxscript"):
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            fail(
-                f"geolrm-export needs {package}, which is not installed; run: "
-                "pip install 'geolrm[export]'",
-                1,
-            )
+        require(package, "geolrm-export", extra="export")
 
 
 @app.command()

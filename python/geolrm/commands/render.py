@@ -9,7 +9,7 @@ import typer
 
 from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import counted, print_json, progress_bar, steps, warn_if_empty
-from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.errors import InputError
 from geolrm.engine.user_warnings import warn
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # width, height in pixels
 
-ORBIT_RADIUS, ORBIT_ELEVATION, ORBIT_FOV = 1.5, 20.0, 39.6  # the released video's
+ORBIT_ELEVATION = 20.0  # degrees; as the released video's, whose cameras else are SV3D's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
 OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"
@@ -161,12 +161,12 @@ def orbit_cameras(count: int) -> "Cameras":
     """Evenly spaced cameras around the object."""
     import numpy as np
 
-    from geolrm.engine.cameras import Cameras
+    from geolrm.engine.cameras import ORBIT_RADIUS, SV3D_FOV, Cameras
 
     if not 1 <= count <= 100_000:
         raise InputError(f"--orbit is {count}; it must be 1 to 100000 frames")
     azimuths = np.arange(count) * (360 / count)
-    return Cameras.orbit(azimuths, ORBIT_ELEVATION, ORBIT_RADIUS, ORBIT_FOV)
+    return Cameras.orbit(azimuths, ORBIT_ELEVATION, ORBIT_RADIUS, SV3D_FOV)
 
 
 def write_frames(
@@ -191,15 +191,9 @@ def write_frames(
 
 def require_pyav() -> None:
     """Refuse in one sentence when the extra is not installed."""
-    import importlib.metadata
+    from geolrm.engine.extras import require
 
-    try:
-        importlib.metadata.version("av")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise GeoLRMError(
-            "writing .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or "
-            "name a folder for PNG frames"
-        ) from error
+    require("av", "writing .mp4", instead="name a folder for PNG frames")
 
 
 def write_video(

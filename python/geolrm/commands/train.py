@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import Version, fail, one_sentence_errors
+from geolrm.commands.console import Version, one_sentence_errors
 from geolrm.engine.errors import InputError
+from geolrm.engine.extras import require
 from geolrm.engine.user_warnings import show_warnings
 
 OUT_OF_MEMORY = "use fewer --processes or --views"
@@ -29,14 +29,7 @@ def main() -> None:
 def require_packages() -> None:
     """Refuse in one sentence when the extra is not installed."""
     for package in ("torch", "onnx", "onnxscript", "trimesh", "OpenEXR", "matplotlib"):
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            fail(
-                f"geolrm-train needs {package}, which is not installed; run: "
-                "pip install 'geolrm[training]'",
-                1,
-            )
+        require(package, "geolrm-train", extra="training")
 
 
 @app.command()

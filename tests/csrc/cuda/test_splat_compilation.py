@@ -1,11 +1,11 @@
 """NVRTC takes the rasterizer's kernels for every supported GPU, without one."""
 
-import importlib.metadata
 import re
 
 import pytest
 
-from geolrm.engine.cuda.compiler import PACKAGES, compile_source
+from geolrm.engine.cuda.compiler import compile_source
+from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
 
 ENTRIES = {
     "splat_bin": {"bin_splats"},
@@ -17,10 +17,8 @@ MOST_REGISTERS = {"blend_tiles": 80}  # three blocks of 256 threads a multiproce
 
 
 def missing() -> str:
-    for package in PACKAGES:
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+    for package in KERNEL_PACKAGES:
+        if installed_version(package) is None:
             return f"{package} is not installed"
     return ""
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError, render
-from geolrm.engine import backend_selection
+from geolrm.engine import backend_selection, extras
 from geolrm.engine.cuda import drawing, splat_plan
 from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.rasterizer import DeviceRenders
@@ -233,7 +233,7 @@ def test_a_gpu_that_is_asked_for_and_missing(monkeypatch, engine, views):
 
 
 def test_packages_that_drawing_needs(monkeypatch, devices, engine, views):
-    monkeypatch.setattr(backend_selection, "installed_version", lambda name: None)
+    monkeypatch.setattr(extras, "installed_version", lambda name: None)
     with pytest.raises(GeoLRMError) as caught:
         engine.run(*views).render(backend="cuda")
     assert str(caught.value) == (
