@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -200,18 +201,19 @@ def render_opencv(
         out = Renders.empty(len(w2c), (width, height))
     else:
         _check_out(out)
-    model.render(
-        w2c,
-        np.asarray(intrinsics, np.float64),
-        width,
-        height,
-        parameters or _C.RasterParameters(),
-        out.rgb,
-        out.alpha,
-        out.depth,
-        threads=check_threads(threads),
-        **options,
-    )
+    with _input_errors():
+        model.render(
+            w2c,
+            np.asarray(intrinsics, np.float64),
+            width,
+            height,
+            parameters or _C.RasterParameters(),
+            out.rgb,
+            out.alpha,
+            out.depth,
+            threads=check_threads(threads),
+            **options,
+        )
     return out
 
 
@@ -237,7 +239,19 @@ def raster_parameters(**given: Any) -> _C.RasterParameters:
                 given[name] = float(value)
             except (TypeError, ValueError):
                 raise InputError(f"{name} is {value!r}; it must be a number") from None
-    return _C.RasterParameters(**given)
+    with _input_errors():
+        return _C.RasterParameters(**given)
+
+
+@contextlib.contextmanager
+def _input_errors() -> Iterator[None]:
+    """What the native code refuses, as the error that commands tell in one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -337,7 +351,8 @@ def pack(gaussians: Splats) -> _C.SplatModel:
     names = ("means", "opacities", "scales", "quats")
     arrays = {name: getattr(gaussians, name) for name in names} | color
     packed: dict[str, Any] = {name: _float32(name, array) for name, array in arrays.items()}
-    return _C.SplatModel(**packed)
+    with _input_errors():
+        return _C.SplatModel(**packed)
 
 
 def _float32(name: str, array: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import io
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # not by timing all of them at each new shape
 }
 ARENA_START = 128 << 20  # bytes; each further piece of the arena is twice as large
+LONGEST_REASON = 400  # characters; cuDNN's hold whole graphs
 SILENT = 4  # severity of messages: an error is raised, so it need not be printed as well
 
 
@@ -156,7 +158,7 @@ class OnnxRuntimeSegment:
             try:
                 self._session.run_with_iobinding(binding, self._options)
             except Exception as error:  # of classes of its own, one per code
-                reason = " ".join(str(error).split())
+                reason = textwrap.shorten(str(error), LONGEST_REASON, placeholder=" ...")
                 raise GeoLRMError(f"ONNX Runtime cannot run {self._name}: {reason}") from error
 
         return Binding(enqueue, lambda: False)

@@ -147,6 +147,10 @@ def test_an_error_of_a_run_is_one_sentence(device):
     assert str(caught.value) == (
         "ONNX Runtime cannot run a.onnx: Non-zero status code while running Conv"
     )
+    Session.made.failure = RuntimeError("no cuDNN: " + '{"nodes": []} ' * 1000)
+    with pytest.raises(GeoLRMError, match=r"no cuDNN: .* \.\.\.$") as caught:
+        bound.enqueue()
+    assert len(str(caught.value)) < 500
 
 
 def test_a_provider_that_does_not_load_is_not_replaced_by_the_cpu(device, monkeypatch):
