@@ -288,11 +288,6 @@ def benchmark(call, *changes):
     return trigger
 
 
-def planned(place):
-    place.patch.setattr(present_gpu, "free_memory", lambda index: 1000)
-    return info(str(write_tiny_gpu_bundle(place.tmp / "bundle")), views=4, tokens=64)
-
-
 def other_host_images(place):
     images = DeviceRenders.empty(FakeDevice(), 1, (8, 8))
     return drawing.fetch(images.alpha.device, images, Renders.empty(1, (4, 4)))
@@ -353,8 +348,6 @@ CASES = [
     Case("… views with … anchors need … GB of GPU memory beside the weights, and … GB are free; …",
          "The largest setting that fits follows; geolrm info --views V --tokens N shows it all.",
          too_little_memory),
-    Case("4 views with 64 anchors need … GB of GPU memory beside the weights, and …; not even …",
-         "Of geolrm info.", planned, GeoLRMError),
     Case("out.rgb is float32 …; it must be contiguous float32 …", "Of drawing into arrays.",
          other_host_images, InputError),
     Case("--views and --tokens plan the memory of a GPU, and … has no part for one; export it …",
