@@ -88,7 +88,7 @@ def test_the_command_that_ran_out_of_memory_advises(monkeypatch, capsys):
     ):
         for name in ("check_output", "check_writable"):
             monkeypatch.setattr(module, name, full, raising=False)
-        monkeypatch.setattr("geolrm.engine.meshing.mesh_files.suffix_of", full)
+        monkeypatch.setattr("geolrm.engine.formats.splat_files.suffix_of", full)
         with pytest.raises(SystemExit) as caught, console.one_sentence_errors():
             command()
         assert caught.value.code == 1

@@ -51,4 +51,5 @@ CASES = [
          "Of render.", posed(np.eye(4)[None], np.stack([np.eye(3)] * 2)), InputError),
     Case("cameras.c2w holds a matrix without an inverse; pass rigid camera-to-world matrices",
          "Of render.", posed(np.zeros((1, 4, 4)), np.eye(3)[None]), InputError),
+    Case("alpha_max is 1; it must lie in (0, 1)…", "Of render.", draw(alpha_max=1.0), InputError),
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from errors.case import Case
 from safetensors.torch import save_file
 
 from geolrm.engine.manifest import Range
-from geolrm.export import verification
+from geolrm.export import bundle_writer, verification
 from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize
 from geolrm.export.conformance import __main__ as conformance
@@ -98,6 +98,11 @@ def check(*options):
     return trigger
 
 
+def full_disk(place):
+    with bundle_writer._one_sentence(place.tmp / "bundle"):
+        raise OSError(28, "No space left on device")
+
+
 CASES = [
     Case("no checkpoint at …; give a .ckpt or .safetensors file, or 'mini'", "Check the path.",
          lambda place: load_checkpoint(place.tmp / "none.ckpt")),
@@ -129,4 +134,6 @@ CASES = [
     Case("… records no gen.* array of any variant", "Of geolrm.export.conformance.", check()),
     Case("--variant is 'x'; it must be one of …", "Of geolrm.export.conformance.",
          check("--variant", "x")),
+    Case("cannot write …bundle': No space left on device; nothing was written", "Of geolrm-export.",
+         full_disk),
 ]  # fmt: skip

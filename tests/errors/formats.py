@@ -14,6 +14,7 @@ from geolrm.commands.convert import check_output
 from geolrm.commands.mesh import mesh as mesh_command
 from geolrm.commands.view import check_page_name
 from geolrm.commands.view import view as view_command
+from geolrm.engine import atomic
 from geolrm.engine.atomic import atomic_file, atomic_folder, check_writable
 from geolrm.engine.formats.splat_files import decode, encode
 from geolrm.engine.meshing.fusion import fuse
@@ -172,6 +173,17 @@ def write_under_a_file(place):
 def write_folder_under_a_file(place):
     (place.tmp / "file").write_text("")
     with atomic_folder(place.tmp / "file" / "bundle"):
+        pass
+
+
+def full_disk_at_the_end(place):
+    full = OSError(28, "No space left on device")
+
+    def put(*_):
+        raise full
+
+    place.patch.setattr(atomic, "_put_in_place", put)
+    with atomic_folder(place.tmp / "bundle"):
         pass
 
 
@@ -377,6 +389,8 @@ CASES = [
     Case("cannot write …: it is not a regular file; name another", "A folder of that name.",
          write_over_a_folder),
     Case("cannot write …: No space left on device", "While a file was written.", full_disk),
+    Case("cannot write …bundle': No space left on device", "While a folder was written.",
+         full_disk_at_the_end),
     Case("cannot write …a.ply': File exists", "A file stands where a folder must be.",
          write_under_a_file),
     Case("cannot write …bundle': File exists", "A file stands where a folder must be.",

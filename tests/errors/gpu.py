@@ -20,7 +20,15 @@ from geolrm.engine import backend_selection, extras, present_gpu
 from geolrm.engine.backend_selection import check_part, segment_files, select_backend
 from geolrm.engine.bundle import Bundle
 from geolrm.engine.cameras import Cameras
-from geolrm.engine.cuda import compiler, device, drawing, faults, launch, tensorrt_segment
+from geolrm.engine.cuda import (
+    compiler,
+    device,
+    drawing,
+    faults,
+    launch,
+    onnxruntime_segment,
+    tensorrt_segment,
+)
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.memory_plan import plan_memory
@@ -170,6 +178,38 @@ def onnxruntime(place, providers=None):
     session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
     place.patch.setattr(ort, "InferenceSession", lambda *_, **__: session)
     return OnnxRuntimeSegment(place.tmp / "a.onnx", FakeDevice())
+
+
+def refused_arena(place):
+    import onnxruntime as ort
+
+    place.patch.setattr(onnxruntime_segment, "_load_libraries", lambda ort: None)
+    refusal = raising(RuntimeError("no device 7"))
+    place.patch.setattr(ort, "create_and_register_allocator_v2", refusal)
+    return onnxruntime_segment.share_arena.__wrapped__(7)
+
+
+def without_cudnn(place):
+    import onnxruntime as ort
+
+    place.patch.setattr(onnxruntime_segment.ctypes, "CDLL", raising(OSError("no libcudnn.so.9")))
+    place.patch.setattr(ort, "preload_dlls", lambda **_: None, raising=False)
+    return onnxruntime_segment._load_libraries(ort)
+
+
+def failing_run(place):
+    segment = object.__new__(OnnxRuntimeSegment)
+    segment._inputs, segment._name, segment._options = set(), "a.onnx", None
+    segment._session = SimpleNamespace(
+        io_binding=lambda: None, run_with_iobinding=raising(RuntimeError("CUDNN failure 3"))
+    )
+    return segment.bind({}, {}, None).enqueue()
+
+
+def planned(place):
+    use_fake_gpu(place.patch, packages=("onnxruntime-gpu",))
+    place.patch.setattr(present_gpu, "free_memory", lambda index: 1000)
+    return info(str(write_tiny_gpu_bundle(place.tmp / "bundle")), views=4, tokens=64)
 
 
 def damaged_graph(place):
@@ -350,6 +390,8 @@ CASES = [
          too_little_memory),
     Case("out.rgb is float32 …; it must be contiguous float32 …", "Of drawing into arrays.",
          other_host_images, InputError),
+    Case("4 views with 64 anchors need … GB of GPU memory beside the weights, and …; not even …",
+         "Of geolrm info.", planned),
     Case("--views and --tokens plan the memory of a GPU, and … has no part for one; export it …",
          "Of geolrm info; on the CPU the system lends what is needed.",
          lambda place: info("mini", views=4), InputError),
@@ -368,6 +410,11 @@ CASES = [
          damaged_graph),
     Case("onnxruntime-gpu … does not load its CUDA provider, which needs CUDA 13 and cuDNN 9; …",
          "Its libraries are missing.", onnxruntime),
+    Case("onnxruntime-gpu … does not load its CUDA provider, which needs CUDA 13 and cuDNN 9 …",
+         "One that is missing is named.", without_cudnn),
+    Case("onnxruntime-gpu … does not load its CUDA provider, which needs CUDA … (no device 7); …",
+         "Of the GPU that --device names.", refused_arena),
+    Case("ONNX Runtime cannot run …: …", "Its reason follows.", failing_run),
     Case("tensorrt-rtx is installed but does not load: …", "A library is missing; it follows.",
          unloadable(tensorrt_segment.load_module)),
     Case("tensorrt-rtx … cannot load a.plan: …", "The reason of TensorRT follows.",
