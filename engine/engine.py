@@ -135,6 +135,59 @@ class Engine:
                 features = self.encode(views)
             return self.finish(views, features, choice, clock, output)
 
+    def finish(
+        self,
+        views: Views,
+        features: Features,
+        choice: AnchorChoice,
+        clock: Stopwatch,
+        output: Output = "numpy",
+    ) -> Scene:
+        """From features to the scene: propose, select, reconstruct, refine."""
+        proposal, num_occupied = None, 0
+        positions: Array | None = choice.given
+        if positions is None or self.reads_volume:
+            with clock("propose"):
+                proposal = self.propose(features, views)
+        if positions is None:
+            assert proposal is not None  # made just above
+            with clock("select"):
+                positions, num_occupied = self._backend.select(proposal.logits, choice)
+        with clock("reconstruct"):
+            arrays: dict[str, Array] = {"anchors": positions}
+            if proposal is not None and choice.given is None:
+                arrays["logits"] = proposal.logits
+            assert positions is not None  # given or selected
+            if len(positions):
+                volume = None if proposal is None else proposal.volume
+                arrays |= self._decode(features, views, positions, volume)
+            elif choice.given is None:
+                warn(
+                    "no voxel is occupied, so the scene has no Gaussians; check that the object "
+                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white"
+                )
+            self._placed = None
+            results = arrays if output == "device" else self._backend.fetch(arrays)
+            anchors, logits = results.pop("anchors"), results.pop("logits", None)
+            gaussians = _gaussians(results)
+        if choice.refine_steps and len(gaussians):
+            with clock("refine"):
+                gaussians = self._refine(gaussians, views, choice)
+        if output == "device":  # what the host has decided or refined joins the rest
+            anchors, gaussians = self._backend.put(anchors), self._backend.put_gaussians(gaussians)
+        timings, gpu = clock.timings(), self._backend.device
+        return Scene(gaussians, anchors, logits, num_occupied, views, timings, gpu)
+
+    def _refine(self, gaussians: Gaussians, views: Views, choice: AnchorChoice) -> Gaussians:
+        """Without those that nobody sees, moved by gradient descent on the pictures."""
+        return refine(
+            drop_hidden(gaussians.numpy(), self.threads),
+            views,
+            steps=choice.refine_steps,
+            seed=choice.seed,
+            threads=self.threads,
+        )
+
     def prepare(self, images: Images, cameras: Cameras) -> Views:
         """Images as the model takes them, and at the size that a refinement compares."""
         return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE)
@@ -237,55 +290,6 @@ class Engine:
         """Start :meth:`step_seconds` at zero."""
         for runner in self._stages.values():
             runner.seconds.clear()
-
-    def finish(
-        self,
-        views: Views,
-        features: Features,
-        choice: AnchorChoice,
-        clock: Stopwatch,
-        output: Output = "numpy",
-    ) -> Scene:
-        """From features to the scene: propose, select, reconstruct, refine."""
-        proposal, num_occupied = None, 0
-        positions: Array | None = choice.given
-        if positions is None or self.reads_volume:
-            with clock("propose"):
-                proposal = self.propose(features, views)
-        if positions is None:
-            assert proposal is not None  # made just above
-            with clock("select"):
-                positions, num_occupied = self._backend.select(proposal.logits, choice)
-        with clock("reconstruct"):
-            arrays: dict[str, Array] = {"anchors": positions}
-            if proposal is not None and choice.given is None:
-                arrays["logits"] = proposal.logits
-            assert positions is not None  # given or selected
-            if len(positions):
-                volume = None if proposal is None else proposal.volume
-                arrays |= self._decode(features, views, positions, volume)
-            elif choice.given is None:
-                warn(
-                    "no voxel is occupied, so the scene has no Gaussians; check that the object "
-                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white"
-                )
-            self._placed = None
-            results = arrays if output == "device" else self._backend.fetch(arrays)
-            anchors, logits = results.pop("anchors"), results.pop("logits", None)
-            gaussians = _gaussians(results)
-        if choice.refine_steps and len(gaussians):
-            with clock("refine"):
-                gaussians = refine(
-                    drop_hidden(gaussians.numpy(), self.threads),
-                    views,
-                    steps=choice.refine_steps,
-                    seed=choice.seed,
-                    threads=self.threads,
-                )
-        if output == "device":  # what the host has decided or refined joins the rest
-            anchors, gaussians = self._backend.put(anchors), self._backend.put_gaussians(gaussians)
-        timings, gpu = clock.timings(), self._backend.device
-        return Scene(gaussians, anchors, logits, num_occupied, views, timings, gpu)
 
 
 def _gaussians(decoded: dict[str, Array]) -> Gaussians:
