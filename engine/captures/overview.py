@@ -95,8 +95,10 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
     for place, index in enumerate(shown):
         x = GAP + place % columns * (cell + GAP)
         y = top + place // columns * (cell + GAP)
-        rgb = to_bytes(composite_on_white(capture.images[index], index))
-        picture = Image.fromarray(rgb)
+        image = capture.images[index]
+        if image.shape[2] == 4:  # without alpha it would be warned of; the doubts say it
+            image = to_bytes(composite_on_white(image, index))
+        picture = Image.fromarray(image)
         color = RED if index in doubtful else _color(index, len(capture))
         sheet.picture((x, y), cell, picture, color, str(index))
     return sheet.finish()

@@ -149,7 +149,7 @@ def test_export_writes_a_verified_bundle_and_refuses_to_replace_it(tmp_path):
         (["--fp16", "--fp32"], "--fp32 and --fp16 were both given"),
         (["--backend", "metal"], "--backend is 'metal'; it must be one of "),
         (["--views", "1:6"], "--views is '1:6'; it must be MIN:OPT:MAX"),
-        (["--tokens", "8:4:9"], "--tokens is '8:4:9'; it must satisfy 1 <= MIN <= OPT <= MAX"),
+        (["--tokens", "8:4:9"], "--tokens is 8:4:9; it must satisfy 1 <= MIN <= OPT <= MAX"),
         (["--self-attention", "both"], "it must be 'token', 'head' or 'auto'"),
         (["--rope-scale", "2"], "--rope-scale is '2'; it must be 0.5 or 1.0"),
         (["--image-size", "100"], "--image-size is 100; it must be a multiple of the patch size"),

@@ -96,4 +96,4 @@ def test_without_the_extra_nothing_is_read(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     done = mesh("none.ply", "-o", "a.glb")
-    assert_refused(done, "meshes need scikit-image, which is not installed; run: pip", code=1)
+    assert_refused(done, "a mesh needs scikit-image, which is not installed; run: pip", code=1)

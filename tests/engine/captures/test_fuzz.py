@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from written_captures import box_cameras, write_clip, write_gobjaverse_views
 
-from geolrm import InputError
+from geolrm import GeoLRMError
 from geolrm.engine.captures import load_capture
 from geolrm.engine.captures.arrays import read_matrices
 from geolrm.engine.captures.colmap_model import MODELS, SparseCamera, read_model
@@ -47,7 +47,7 @@ def refused_or_read(call):
         warnings.simplefilter("ignore")
         try:
             return call()
-        except InputError as error:
+        except GeoLRMError as error:
             assert 10 < len(str(error)) < 1500
             return None
 

@@ -3,6 +3,7 @@
 2,000 inputs for each reader; ``make fuzz`` takes 100,000. What was found is kept as examples.
 """
 
+import copy
 import gzip
 import json
 import struct
@@ -108,7 +109,7 @@ def documents(draw):
             for key in path[:-1]:
                 place = place[key]
             if draw(st.booleans()):
-                place[path[-1]] = draw(st.sampled_from(VALUES))
+                place[path[-1]] = copy.deepcopy(draw(st.sampled_from(VALUES)))
             else:
                 del place[path[-1]]
         except (KeyError, IndexError, TypeError):
