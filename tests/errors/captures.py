@@ -1,6 +1,5 @@
 """Captures: files and folders of posed images."""
 
-import importlib.metadata
 import json
 import struct
 import sys
@@ -9,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from errors.case import Case
+from errors.case import Case, without
 from PIL import Image
 from written_captures import box_cameras, write_clip, write_gobjaverse_views
 
@@ -132,21 +131,6 @@ def header_only(place):
 
 def view_beyond(place):
     return load_capture(write(place.tmp)).subset([3])
-
-
-def lacking(package, call):
-    """A call on a machine without a package."""
-
-    def version(name, found=importlib.metadata.version):
-        if name == package:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return found(name)
-
-    def trigger(place):
-        place.patch.setattr(importlib.metadata, "version", version)
-        return call(place)
-
-    return trigger
 
 
 def huge_png(width, height):
@@ -355,7 +339,7 @@ CASES = [
          "Other lenses have k1, k2, k3, p1 and p2.", load(k4=0.1)),
     Case("…, frame 0 has lens distortion (…), and correcting it needs pycolmap, which is not …",
          "Lenses of transforms.json and of COLMAP.",
-         lacking("pycolmap", load(k1=0.1))),
+         without("pycolmap", load(k1=0.1))),
     Case("… has lens distortion (…) that cannot be undone: …; undistort the images with COLMAP, …",
          "pycolmap is too old for this lens, or its numbers are wrong.", odd_lens),
     Case("…: applied_transform cannot be undone: it must be a rotation and a translation; …",
@@ -439,12 +423,12 @@ CASES = [
          gobjaverse(lambda stem: stem.with_suffix(".png").write_bytes(b"no image"))),
     "Removing backgrounds",
     Case("removing backgrounds needs rembg, which is not installed; run: pip install …",
-         "Of --remove-background.", lacking("rembg", lambda place: background._load_segmenter())),
+         "Of --remove-background.", without("rembg", lambda place: background._load_segmenter())),
     Case("rembg could not load its model …, which it downloads at first use (…); connect to the …",
          "Of --remove-background.", rembg_without_weights),
     "Clips and sheets",
     Case("reading .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[video]', or …",
-         "Or give the frames as images.", lacking("av", load_file("a.mp4", b""))),
+         "Or give the frames as images.", without("av", load_file("a.mp4", b""))),
     Case("… holds no video; give an SV3D clip", "Sound alone.", sound_alone),
     Case("… holds video that no decoder here knows; convert it to H.264, or restore it",
          "Of another codec, or damaged.", unknown_codec),

@@ -1,5 +1,6 @@
 """One row of docs/errors.md, and what brings it about."""
 
+import importlib.metadata
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,3 +35,18 @@ class Case:
     def pattern(self) -> re.Pattern[str]:
         parts = map(re.escape, self.message.split(ANY))
         return re.compile(".*".join(parts), re.DOTALL)
+
+
+def without(package, call):
+    """The call, on a machine that lacks a package."""
+
+    def version(name, found=importlib.metadata.version):
+        if name == package:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    def trigger(place):
+        place.patch.setattr(importlib.metadata, "version", version)
+        return call(place)
+
+    return trigger

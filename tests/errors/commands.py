@@ -1,11 +1,10 @@
 """Options of the commands."""
 
-import importlib.metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from errors.case import Case
+from errors.case import Case, without
 from samples import random_gaussians
 from written_captures import write_transforms
 
@@ -25,19 +24,6 @@ def draw(**options):
     def trigger(place):
         random_gaussians().save(place.tmp / "a.ply")
         return render.render(place.tmp / "a.ply", place.tmp / "frames", **options)
-
-    return trigger
-
-
-def without(package, call):
-    def version(name, found=importlib.metadata.version):
-        if name == package:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return found(name)
-
-    def trigger(place):
-        place.patch.setattr(importlib.metadata, "version", version)
-        return call(place)
 
     return trigger
 

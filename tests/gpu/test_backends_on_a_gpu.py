@@ -7,23 +7,11 @@ from gpu_bundles import write_gpu_bundle
 
 from geolrm import Engine
 from geolrm.engine.backend_selection import PACKAGES
-from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.errors import InputError
 from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
-from geolrm.engine.present_gpu import present_gpu
 from geolrm.export import backend_choice
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(scope="module")
-def device():
-    try:
-        present_gpu()
-    except GeoLRMError as error:
-        pytest.skip(str(error))
-    from geolrm.engine.cuda.device import open_device
-
-    return open_device(0)
 
 
 @pytest.mark.parametrize(

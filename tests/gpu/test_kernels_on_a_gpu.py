@@ -7,21 +7,8 @@ from csrc.test_deformable_attention import make_case
 
 from geolrm import _C
 from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
-from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.present_gpu import present_gpu
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(scope="module")
-def device():
-    try:
-        present_gpu()
-    except GeoLRMError as error:
-        pytest.skip(str(error))
-    from geolrm.engine.cuda.device import open_device
-
-    return open_device(0)
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,10 @@ from geolrm.engine.cuda.gaussians import DeviceGaussians
 from geolrm.engine.cuda.rope import rope_calls
 from geolrm.engine.cuda.spatial_order import grid_order, order_bytes, order_calls
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.present_gpu import present_gpu
 from geolrm.engine.selection import select_anchors
 from geolrm.engine.voxel_grid import rope_indices, voxel_axis, voxel_centres
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(scope="module")
-def device():
-    try:
-        present_gpu()
-    except GeoLRMError as error:
-        pytest.skip(str(error))
-    from geolrm.engine.cuda.device import open_device
-
-    return open_device(0)
 
 
 def test_memory_goes_there_and_back(device):
