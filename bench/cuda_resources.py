@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.cuda import kernels, sources
+from geolrm.engine.backends.cuda import kernels
+from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.compiler import compile_source, compiler_version
 from geolrm.engine.cuda.launch import Source
 

@@ -20,7 +20,7 @@ from typing import Any
 from geolrm.bench import machine
 from geolrm.bench.memory import peak_bytes
 from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.extras import require
+from geolrm.engine.system.extras import require
 
 
 def make_model(name: str, variant: str) -> Any:
@@ -37,7 +37,7 @@ def make_model(name: str, variant: str) -> Any:
 def make_views(size: int, count: int) -> Any:
     """Real images, prepared for the model."""
     from geolrm.engine.captures import load_capture
-    from geolrm.engine.preprocessing import prepare_views
+    from geolrm.engine.views.preprocessing import prepare_views
     from geolrm.examples import capture_path
 
     capture = load_capture(capture_path("shoe"))
@@ -47,7 +47,7 @@ def make_views(size: int, count: int) -> Any:
 
 def write(options: argparse.Namespace) -> dict[str, Any]:
     """Export the model; reports the time of the whole export without verification."""
-    from geolrm.engine.manifest import Range, Source
+    from geolrm.engine.bundle.manifest import Range, Source
     from geolrm.export.bundle_writer import ExportOptions, write_bundle
 
     model = make_model(options.model, options.variant)
@@ -110,7 +110,7 @@ def run_torch(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from geolrm.bench.released_formulation import use_released_formulation
-    from geolrm.engine.selection import select_anchors
+    from geolrm.engine.anchors import select_anchors
 
     torch.set_num_threads(options.threads)
     model = use_released_formulation(make_model(options.model, options.variant))

@@ -16,8 +16,8 @@ from geolrm.bench import splat_scenes
 from geolrm.commands.console import one_sentence_errors
 from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.extras import installed_version
-from geolrm.engine.rendering import render_opencv
+from geolrm.engine.rendering.render import render_opencv
+from geolrm.engine.system.extras import installed_version
 
 GSPLAT = "1.5.3"  # the version to compare with
 COUNTS = (65536, 524288)

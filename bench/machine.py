@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geolrm.engine.extras import installed_version
+from geolrm.engine.system.extras import installed_version
 
 PACKAGES = ("geolrm", "numpy", "onnxruntime", "torch")
 

@@ -13,8 +13,8 @@ from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.bench.machine import best_seconds, clock, matmul_gflops
 from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.extras import require
-from geolrm.engine.rendering import Renders
+from geolrm.engine.rendering.render import Renders
+from geolrm.engine.system.extras import require
 
 ISAS = ["plain", "avx2", "avx512"]
 QUIET_RATE = 245.0  # GFLOP/s of the machine that the targets below are for

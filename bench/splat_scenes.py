@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from geolrm.engine.extras import installed_version
+from geolrm.engine.system.extras import installed_version
 
 
 def projection_name() -> str:

@@ -6,25 +6,31 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geolrm.engine.arguments import MAX_THREADS, Arguments, check_whole
-from geolrm.engine.backend import Array, open_backend
-from geolrm.engine.bundle import Bundle
-from geolrm.engine.cameras import Cameras
+from geolrm.engine.anchors import AnchorChoice, Selection
+from geolrm.engine.backends.base import Array, open_backend
+from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import BundleError
 from geolrm.engine.features import Features, Proposal
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.live import LiveCapture
-from geolrm.engine.output import Output, check_output
-from geolrm.engine.preprocessing import Images, PlacedViews, Views, count_images, prepare_views
-from geolrm.engine.refinement import REFERENCE_SIZE, refine
+from geolrm.engine.options import MAX_THREADS, Arguments, check_whole
+from geolrm.engine.refinement.refine import REFERENCE_SIZE, refine
+from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
-from geolrm.engine.selection import AnchorChoice, Selection
-from geolrm.engine.stopwatch import Stopwatch
-from geolrm.engine.user_warnings import warn
-from geolrm.engine.visibility import drop_hidden
+from geolrm.engine.system.output import Output, check_output
+from geolrm.engine.system.stopwatch import Stopwatch
+from geolrm.engine.system.user_warnings import warn
+from geolrm.engine.views.preprocessing import (
+    Images,
+    PlacedViews,
+    Views,
+    count_images,
+    prepare_views,
+)
 
 if TYPE_CHECKING:
-    from geolrm.engine.cuda.memory_plan import MemoryPlan
+    from geolrm.engine.backends.cuda.memory_plan import MemoryPlan
 
 MAX_DEVICES = 1024
 
@@ -199,7 +205,7 @@ class Engine:
         """
         if self._backend.device is None or not self.manifest.gpu:
             return None
-        from geolrm.engine.cuda.memory_plan import plan_memory
+        from geolrm.engine.backends.cuda.memory_plan import plan_memory
 
         tokens = self.manifest.tokens.opt if tokens is None else tokens
         return plan_memory(self.manifest, self.manifest.gpu, views, tokens)
@@ -301,6 +307,6 @@ def _gaussians(decoded: dict[str, Array]) -> Gaussians:
         decoded["sh"] = decoded.pop("colors")
     if isinstance(decoded["means"], np.ndarray):
         return Gaussians(**decoded)
-    from geolrm.engine.cuda.gaussians import DeviceGaussians
+    from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
 
     return cast(Gaussians, DeviceGaussians(**decoded))

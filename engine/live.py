@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geolrm.engine.cameras import Cameras
+from geolrm.engine.anchors import Selection
 from geolrm.engine.errors import InputError
 from geolrm.engine.features import Features
-from geolrm.engine.output import Output, check_output
-from geolrm.engine.preprocessing import Views, join_views
-from geolrm.engine.selection import Selection
-from geolrm.engine.stopwatch import Stopwatch
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.system.output import Output, check_output
+from geolrm.engine.system.stopwatch import Stopwatch
+from geolrm.engine.views.preprocessing import Views, join_views
 
 if TYPE_CHECKING:
     from geolrm.engine.engine import Engine

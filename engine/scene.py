@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.preprocessing import Views
-from geolrm.engine.rendering import Posed, Renders, render
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.rendering.render import Posed, Renders, render
+from geolrm.engine.views.preprocessing import Views
 
 if TYPE_CHECKING:
     from geolrm.engine.cuda.device import Device
@@ -21,8 +21,8 @@ class Scene:
     """Gaussians of one object, and what led to them.
 
     Of a GPU engine run with ``output="device"``, ``gaussians`` are
-    :class:`geolrm.engine.cuda.gaussians.DeviceGaussians`, and ``anchors`` and ``logits`` are device
-    arrays; :meth:`numpy` copies all of them.
+    :class:`geolrm.engine.backends.cuda.gaussians.DeviceGaussians`, and ``anchors`` and ``logits``
+    are device arrays; :meth:`numpy` copies all of them.
     """
 
     gaussians: Gaussians

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from geolrm import Engine, load_capture
-from geolrm.engine.similarity import quaternion
+from geolrm.engine.geometry.similarity import quaternion
 from geolrm.examples import capture_path
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geolrm import Cameras
-from geolrm.engine.pictures import save_picture, to_bytes
+from geolrm.engine.views.sheets import save_picture, to_bytes
 from geolrm.examples import load_or_reconstruct
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geolrm import Gaussians
-from geolrm.engine.thinning import keep_largest, prune
+from geolrm.engine.gaussians.thinning import keep_largest, prune
 from geolrm.examples import load_or_reconstruct
 
 

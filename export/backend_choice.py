@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from geolrm.engine import extras
+from geolrm.engine.bundle.manifest import ANY_GPU, BACKENDS, GpuIdentity
 from geolrm.engine.errors import GeoLRMError, InputError
-from geolrm.engine.manifest import ANY_GPU, BACKENDS, GpuIdentity
-from geolrm.engine.present_gpu import PresentGpu, present_gpu
+from geolrm.engine.system import extras
+from geolrm.engine.system.present_gpu import PresentGpu, present_gpu
 
 Backend = Literal["onnxruntime", "cuda", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["fp32", "fp16", "bf16"]

@@ -11,10 +11,8 @@ import msgspec
 import onnx
 from safetensors import SafetensorError
 
-from geolrm.engine.atomic import atomic_folder, error_text
-from geolrm.engine.bundle import file_sha256
-from geolrm.engine.errors import InputError
-from geolrm.engine.manifest import (
+from geolrm.engine.bundle.bundle import file_sha256
+from geolrm.engine.bundle.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
     FileEntry,
@@ -26,8 +24,10 @@ from geolrm.engine.manifest import (
     Source,
     encode,
 )
-from geolrm.engine.voxel_grid import rope_indices, voxel_axis
-from geolrm.export import gpu_part, lowering, weights
+from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_axis
+from geolrm.engine.system.atomic import atomic_folder, error_text
+from geolrm.export import gpu_artifact, lowering, weights
 from geolrm.export.backend_choice import Choice
 from geolrm.export.engine_builder import Profile
 from geolrm.export.model import GeoLRM
@@ -84,7 +84,7 @@ def write_bundle(
     gpu_graphs = None
     if options.gpu is not None:
         progress(f"lowering for {options.gpu.backend} in {options.gpu.precision}")
-        gpu_graphs = gpu_part.lower_for_gpu(graphs, options.gpu, parameters)
+        gpu_graphs = gpu_artifact.lower_for_gpu(graphs, options.gpu, parameters)
     progress("lowering for onnxruntime")
     plans, models, stages = _lower(graphs)
     if half:
@@ -177,7 +177,7 @@ def _versions() -> dict[str, str]:
 
 
 def _gpu_part(
-    graphs: gpu_part.GpuGraphs | None,
+    graphs: gpu_artifact.GpuGraphs | None,
     options: ExportOptions,
     folder: Path,
     previous: Path,
@@ -188,7 +188,7 @@ def _gpu_part(
         return None
     engines = {}
     if options.gpu.backend != "cuda":
-        engines = gpu_part.build_engines(
+        engines = gpu_artifact.build_engines(
             graphs,
             options.gpu,
             Profile(options.views, options.tokens),
@@ -196,7 +196,7 @@ def _gpu_part(
             previous=previous,
             progress=progress,
         )
-    return gpu_part.describe_part(graphs, options.gpu, engines, options.command)
+    return gpu_artifact.describe_part(graphs, options.gpu, engines, options.command)
 
 
 def _lower(

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from geolrm.engine.bundle.manifest import Range
 from geolrm.engine.captures import load_capture
 from geolrm.engine.errors import InputError
-from geolrm.engine.file_lock import locked
-from geolrm.engine.manifest import Range
-from geolrm.engine.refinement import DEFAULT_STEPS
+from geolrm.engine.refinement.refine import DEFAULT_STEPS
+from geolrm.engine.system.file_lock import locked
 from geolrm.examples import capture_path
 from geolrm.export import verification
 from geolrm.export.backend_choice import Choice

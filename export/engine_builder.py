@@ -9,9 +9,8 @@ from typing import Any
 
 import onnx
 
-from geolrm.engine.cuda.tensorrt_segment import collecting_logger
-from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.manifest import (
+from geolrm.engine.backends.cuda.tensorrt_segment import collecting_logger
+from geolrm.engine.bundle.manifest import (
     Dim,
     EngineIdentity,
     GpuSegmentStep,
@@ -19,6 +18,7 @@ from geolrm.engine.manifest import (
     TensorSpec,
     size_of,
 )
+from geolrm.engine.errors import GeoLRMError
 from geolrm.export.backend_choice import Target
 
 SECONDS_BETWEEN_LINES = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import onnx
 from onnx import helper
 
-from geolrm.engine.manifest import (
+from geolrm.engine.bundle.manifest import (
     GpuCrossAttentionStep,
     GpuPlan,
     GpuSegmentStep,

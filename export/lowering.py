@@ -6,7 +6,7 @@ A stage becomes a plan: graph segments with native steps between them.
 import onnx
 from onnx import helper
 
-from geolrm.engine.manifest import (
+from geolrm.engine.bundle.manifest import (
     CrossAttentionStep,
     Plan,
     SegmentStep,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import onnx
 
-from geolrm.engine.manifest import ScratchBytes
+from geolrm.engine.bundle.manifest import ScratchBytes
 from geolrm.export.shapes import VIEWS
 from geolrm.export.splitting import DTYPES, node_reads
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from geolrm.engine.manifest import split_dim
+from geolrm.engine.bundle.manifest import split_dim
 from geolrm.export.splitting import attributes
 from geolrm.export.trace import Graph
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import onnx
 from onnx import helper
 
-from geolrm.engine.manifest import Dim, TensorSpec
+from geolrm.engine.bundle.manifest import Dim, TensorSpec
 from geolrm.export.onnx_operator import DOMAIN as OPERATOR_DOMAIN
 from geolrm.export.trace import Graph
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from geolrm.engine.captures import Capture
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.preprocessing import Views, prepare_views
-from geolrm.engine.rendering import render
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.rendering.render import render
+from geolrm.engine.views.preprocessing import Views, prepare_views
 from geolrm.export.model import GeoLRM, GeoLRMConfig
 
 NUM_VIEWS = 4

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geolrm.engine.backend_selection import select_backend
-from geolrm.engine.bundle import Bundle
+from geolrm.engine.anchors import select_anchors
+from geolrm.engine.backends.selection import select_backend
+from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.captures import Capture
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import GeoLRMError, InputError, VerificationError
-from geolrm.engine.preprocessing import prepare_views
-from geolrm.engine.selection import select_anchors
+from geolrm.engine.views.preprocessing import prepare_views
 from geolrm.export.backend_choice import Choice
 from geolrm.export.model import GeoLRM
 

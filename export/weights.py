@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from torch import nn
 
-from geolrm.engine.manifest import WEIGHTS_NAME
+from geolrm.engine.bundle.manifest import WEIGHTS_NAME
 from geolrm.export.trace import Graph
 
 INLINE_BYTES = 256  # scalars and shapes stay in the graph

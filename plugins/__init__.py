@@ -2,6 +2,6 @@
 
 They are quick-deployable and ahead of time: what TensorRT stores inside an engine is the PTX of
 ``csrc/cuda``, a grid as expressions of the shapes, and integers. So an engine needs no plugin
-library and no Python where it runs. Nothing is computed here that ``engine/cuda/kernels.py`` does
-not compute for the other backends.
+library and no Python where it runs. Nothing is computed here that
+``engine/backends/cuda/kernels.py`` does not compute for the other backends.
 """

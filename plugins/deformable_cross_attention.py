@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from geolrm.engine.cuda.kernels import DeformableCrossAttention
+from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention
 from geolrm.plugins.kernel_description import constant, describe, integer, storage
 
 NAME = "DeformableCrossAttention"

@@ -5,7 +5,7 @@ TensorRT 10.14 and later is reported to miscompile its own.
 
 from types import ModuleType
 
-from geolrm.engine.cuda.kernels import GridSample
+from geolrm.engine.backends.cuda.kernels import GridSample
 from geolrm.plugins.kernel_description import constant, describe, storage
 
 NAME = "GridSample"

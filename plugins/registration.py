@@ -5,7 +5,8 @@ import hashlib
 from pathlib import Path
 from types import ModuleType
 
-from geolrm.engine.cuda import kernels, sources
+from geolrm.engine.backends.cuda import kernels
+from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.compiler import compiler_version
 from geolrm.plugins import deformable_cross_attention, grid_sample
 

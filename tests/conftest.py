@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from geolrm import Engine
+from geolrm.engine.bundle.manifest import Range, Source
 from geolrm.engine.captures import load_capture
-from geolrm.engine.manifest import Range, Source
 from geolrm.examples import capture_path
 from geolrm.export import bundle_writer
 from geolrm.export.bundle_writer import ExportOptions, write_bundle

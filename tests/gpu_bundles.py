@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from conftest import tiny_config, tiny_model
-from fake_device import rewrite_manifest
+from doubles.device import rewrite_manifest
 
-from geolrm.engine.manifest import Range, Source
+from geolrm.engine.bundle.manifest import Range, Source
 from geolrm.export import backend_choice
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 

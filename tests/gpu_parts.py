@@ -1,6 +1,6 @@
 """The GPU part of a manifest, alone."""
 
-from geolrm.engine.manifest import (
+from geolrm.engine.bundle.manifest import (
     EngineIdentity,
     GpuIdentity,
     GpuPart,

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from geolrm.engine.cameras import FLIP_YZ
+from geolrm.engine.geometry.cameras import FLIP_YZ
 
 UNIT = 1e-4
 

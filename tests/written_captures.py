@@ -7,8 +7,8 @@ from PIL import Image
 from synthetic_captures import box_splats, box_surface, photograph
 
 from geolrm import Cameras
-from geolrm.engine.cameras import FLIP_YZ
-from geolrm.engine.similarity import apply, make_similarity, move_poses, turning
+from geolrm.engine.geometry.cameras import FLIP_YZ
+from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning
 
 SIZE, FOV, VIEWS = 64, 50.0, 12
 

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolrm.engine.cameras import Cameras
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.mesh import surface_points
-from geolrm.engine.preprocessing import Views, make_views
+from geolrm.engine.views.preprocessing import Views, make_views
 from geolrm.training.config import Recipe, ViewConfig
 from geolrm.training.data.meshes import Mesh, render_mesh
 from geolrm.training.data.views import DISTANCES, FOV

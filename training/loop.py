@@ -17,7 +17,6 @@ from geolrm.training import ranks, stages
 from geolrm.training.attention import multi_head_attention
 from geolrm.training.config import Recipe
 from geolrm.training.deformable_sampling import sample_and_weigh
-from geolrm.training.drawing import RasterizerName, choose_rasterizer
 from geolrm.training.episodes import Episode
 from geolrm.training.objective import Objective, Outcome
 from geolrm.training.optimizer import (
@@ -28,6 +27,7 @@ from geolrm.training.optimizer import (
 )
 from geolrm.training.precision import reduce_precision, reduces
 from geolrm.training.ranks import Process
+from geolrm.training.rendering import RasterizerName, choose_rasterizer
 from geolrm.training.run_folder import RunFolder
 from geolrm.training.state import TrainingState
 

@@ -6,16 +6,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from geolrm.engine.selection import pad_anchors, select_anchors
+from geolrm.engine.anchors import pad_anchors, select_anchors
 from geolrm.export.model import GeoLRM
 from geolrm.export.model.proposal import Proposal
 from geolrm.export.model.reconstruction import DecodedGaussians
 from geolrm.training import losses
 from geolrm.training.config import LossConfig, Recipe
-from geolrm.training.drawing import Rasterizer, draw_targets
 from geolrm.training.episodes import Episode
 from geolrm.training.perceptual import Dissimilarity, load_lpips
 from geolrm.training.rasterize import Rasterized
+from geolrm.training.rendering import Rasterizer, draw_targets
 
 BUCKET = 128  # numbers of anchors are multiples of this
 CPU = torch.device("cpu")

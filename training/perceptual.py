@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geolrm.engine.atomic import existing_path
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.system.atomic import existing_path
 from geolrm.export.state_dict import read_state_dict
 
 Dissimilarity = Callable[[Tensor, Tensor], Tensor]

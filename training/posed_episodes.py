@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
-from geolrm.engine.preprocessing import prepare_views
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.views.preprocessing import prepare_views
 from geolrm.training.config import Recipe
 from geolrm.training.data.augmentation import AugmentationConfig, draw_recoloring
 from geolrm.training.data.meshes import rotation

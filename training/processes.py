@@ -17,7 +17,7 @@ import torch.multiprocessing
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException
 
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.user_warnings import show_warnings
+from geolrm.engine.system.user_warnings import show_warnings
 
 POLL_SECONDS = 0.2
 Body = Callable[[int, int, Any], None]  # rank, port, options

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from geolrm import _C
-from geolrm.engine.rendering import check_size, check_threads, raster_parameters
+from geolrm.engine.rendering.render import check_size, check_threads, raster_parameters
 
 
 class Rasterized(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from geolrm.engine.atomic import error_text, existing_path
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import error_text, existing_path
 from geolrm.training.config import Recipe
 from geolrm.training.recipes import RECIPES
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from geolrm.bench.gpu import parts, timing
 from geolrm.bench.gpu.report import Part, table, write
 from geolrm.bench.gpu.targets import judge
-from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import GeoLRMError, InputError
-from geolrm.engine.present_gpu import present_gpu
+from geolrm.engine.system.atomic import check_writable
+from geolrm.engine.system.present_gpu import present_gpu
 
 
 def run(

@@ -14,9 +14,9 @@ from typing import Any
 from geolrm.bench.engine import make_views
 from geolrm.bench.gpu.report import NotRun, Row
 from geolrm.bench.gpu.timing import milliseconds, peak_memory, percentiles, used_bytes
-from geolrm.engine import extras
-from geolrm.engine.backend_selection import PACKAGES, extras_of
+from geolrm.engine.backends.selection import PACKAGES, extras_of
 from geolrm.engine.errors import InputError
+from geolrm.engine.system import extras
 
 VIEWS, TOKENS = (4, 8, 12, 16, 21), (4096, 8192, 16384)
 # The paper reports 6 views too. From small to large: memory is kept for what comes next.
@@ -71,7 +71,7 @@ def measure_engine(
         settings: Numbers of views and of anchors.
     """
     choice = choose(backend)
-    from geolrm.engine.manifest import Range, Source
+    from geolrm.engine.bundle.manifest import Range, Source
     from geolrm.export.bundle_writer import ExportOptions, write_bundle
 
     most_views, most_tokens = (max(each) for each in zip(*settings, strict=True))
@@ -170,7 +170,7 @@ def torch_run(
     """A whole run in torch, without host arithmetic between the stages."""
     import torch
 
-    from geolrm.engine.voxel_grid import rope_indices, voxel_axis
+    from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_axis
 
     config = model.config
     side, rope = config.proposal.grid_size, config.reconstruction

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from geolrm.bench.gpu import splat_kernels
 from geolrm.bench.gpu.report import Row
 from geolrm.bench.gpu.timing import milliseconds
-from geolrm.engine.cameras import Cameras
-from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.backends.cuda.anchors import SelectAnchors
+from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
+from geolrm.engine.backends.cuda.rope import rope_calls
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device, open_device
-from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.rope import rope_calls
-from geolrm.engine.preprocessing import make_views
-from geolrm.engine.voxel_grid import voxel_axis, voxel_centres
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.geometry.voxel_grid import voxel_axis, voxel_centres
+from geolrm.engine.views.preprocessing import make_views
 
 HEADS, WIDTH, POINTS = 16, 48, 8  # of the released reconstruction
 SIDES = [(112, 112), (64, 64)]

@@ -18,7 +18,7 @@ from typing import Any
 from geolrm.bench.gpu import targets, timing
 from geolrm.bench.gpu.report import NotRun, Part, Row, run_part
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
+from geolrm.engine.system.extras import KERNEL_PACKAGES, installed_version
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 LIMIT = 3600.0  # seconds of one part

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from geolrm.bench.gpu.targets import Verdict
-from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.system.atomic import atomic_file
 
 Row = dict[str, Any]
 

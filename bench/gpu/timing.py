@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from geolrm.engine.cuda.faults import check
-from geolrm.engine.extras import installed_version
-from geolrm.engine.present_gpu import driver_cuda_version, present_gpu
+from geolrm.engine.system.extras import installed_version
+from geolrm.engine.system.present_gpu import driver_cuda_version, present_gpu
 
 PACKAGES = (
     "geolrm", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "onnxruntime", "onnxruntime-gpu",

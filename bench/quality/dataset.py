@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality.image_metrics import WINDOW
 from geolrm.bench.quality.protocol import FRAMES, TARGETS, expected_group
-from geolrm.engine.atomic import existing_path
 from geolrm.engine.captures import Capture, load_capture
 from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.errors import InputError
-from geolrm.engine.preprocessing import composite_on_white
+from geolrm.engine.system.atomic import existing_path
+from geolrm.engine.views.preprocessing import composite_on_white
 
 TRACES = ("transforms.json", "points.npz", "rgb")  # what shows that a folder is meant as a capture
 

@@ -17,12 +17,12 @@ from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
 from geolrm.bench.quality.shape_metrics import SAMPLES
 from geolrm.bench.quality.visual_hull import visual_hull
-from geolrm.engine.arguments import MAX_THREADS, check_whole
+from geolrm.engine.bundle.manifest import MAX_REFINE_STEPS
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import require
-from geolrm.engine.manifest import MAX_REFINE_STEPS
+from geolrm.engine.options import MAX_THREADS, check_whole
 from geolrm.engine.scene import Scene
+from geolrm.engine.system.extras import require
 
 BASELINE_GRID = 32  # of iou, where no bundle sets it
 

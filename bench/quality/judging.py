@@ -10,13 +10,13 @@ from geolrm.bench.quality.dataset import Subject
 from geolrm.bench.quality.image_metrics import StructuralSimilarity, pooled_psnr
 from geolrm.bench.quality.protocol import TARGET_GROUPS, TARGETS
 from geolrm.bench.quality.scores import Scores
-from geolrm.engine.cameras import Cameras
-from geolrm.engine.extras import installed_version
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.fusion import fuse
 from geolrm.engine.meshing.mesh import surface_points
-from geolrm.engine.preprocessing import composite_on_white
-from geolrm.engine.rendering import render
+from geolrm.engine.rendering.render import render
+from geolrm.engine.system.extras import installed_version
+from geolrm.engine.views.preprocessing import composite_on_white
 
 MESH_SIZE, MESH_VIEWS = 96, 32  # voxels along the object, and pictures fused
 Pictures = list[NDArray[np.float32]]  # [H, W, 3] each, in [0, 1]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from geolrm.engine.atomic import atomic_file, check_writable, error_text
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import atomic_file, check_writable, error_text
 
 METRICS = "metrics.json"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geolrm.bench.quality.judging import Pictures
-from geolrm.engine.atomic import existing_path
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import require
+from geolrm.engine.system.atomic import existing_path
+from geolrm.engine.system.extras import require
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from geolrm.bench.quality.scores import BASELINES, Report, Scores
-from geolrm.engine.atomic import atomic_file
+from geolrm.engine.system.atomic import atomic_file
 
 
 def save_plot(report: Report, path: Path) -> None:

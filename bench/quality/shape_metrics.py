@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
 
 SAMPLES = 20_000  # points drawn from a reconstruction
 LOOSE, TIGHT = 0.2, 0.02  # thresholds of the F-score, in the cube [-1, 1]^3

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality.evaluation import Shown
 from geolrm.bench.quality.judging import Pictures
-from geolrm.engine.pictures import contact_sheet, to_bytes
+from geolrm.engine.views.sheets import contact_sheet, to_bytes
 
 TILE = 128  # pixels
 ERROR_GAIN = 3  # a mean difference of a third is black

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.bench.quality.shape_metrics import occupied_voxels
-from geolrm.engine.cameras import Cameras
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.rendering import render_opencv, splat_model, to_opencv
-from geolrm.engine.silhouettes import Silhouette, carve, reduce_pixels
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.rendering.render import render_opencv, splat_model, to_opencv
+from geolrm.engine.views.silhouettes import Silhouette, carve, reduce_pixels
 
 RESOLUTION = 64
 FOOTPRINT = 0.5  # standard deviation of a Gaussian, in voxels

@@ -1,4 +1,4 @@
-// The order of the random subset of anchors: engine/selection.py's voxel_hash, bit for bit.
+// The order of the random subset of anchors: engine/anchors.py's voxel_hash, bit for bit.
 
 // A bijection of 32-bit words with good avalanche (multiply and xor-shift, twice).
 GEOLRM_ARITHMETIC unsigned mix(unsigned x) {

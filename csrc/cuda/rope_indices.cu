@@ -1,4 +1,4 @@
-// Positions to the integers that 3D RoPE rotates by: engine/voxel_grid.py's rope_indices, in the
+// Positions to the integers that 3D RoPE rotates by: engine/geometry/voxel_grid.py's rope_indices, in the
 // same order of roundings, so that they truncate alike.
 #include "cuda/device.h"
 

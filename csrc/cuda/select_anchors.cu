@@ -1,4 +1,4 @@
-// From occupancy logits to anchors: engine/selection.py's select_anchors without the host. Ranks
+// From occupancy logits to anchors: engine/anchors.py's select_anchors without the host. Ranks
 // are selected digit by digit (four histograms of 256), then the chosen voxels are compacted in
 // raster order. What is too large for one block passes through global memory between launches, so
 // the whole is a fixed sequence that a CUDA graph can hold.

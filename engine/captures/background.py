@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.extras import require
+from geolrm.engine.system.extras import require
 
 MODEL = "isnet-general-use"  # rembg's own default may not be used commercially
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
 
 Kind = Literal["transforms", "colmap", "gobjaverse", "sv3d", "zero123plus", "poses"]
 TITLES: dict[Kind, str] = {

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from geolrm.engine.cameras import FLIP_YZ, Cameras
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap_model import SparseModel, model_suffix, read_model
 from geolrm.engine.captures.images import (
@@ -17,6 +16,7 @@ from geolrm.engine.captures.images import (
 )
 from geolrm.engine.captures.undistortion import distortion_note, undistorted
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
 IMAGE_FOLDERS = ("images", "input", ".")

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.hull import SHOWN, nearest_to_rays, visual_hull
 from geolrm.engine.errors import InputError
-from geolrm.engine.silhouettes import (
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning
+from geolrm.engine.views.silhouettes import (
     INSIDE,
     Silhouette,
     carve,
@@ -19,7 +20,6 @@ from geolrm.engine.silhouettes import (
     make_silhouette,
     reduced,
 )
-from geolrm.engine.similarity import apply, make_similarity, move_poses, turning
 
 FILL = 0.95  # of the cube's side, for the object's longest one
 MASK_SIDE = 256  # px

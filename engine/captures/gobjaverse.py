@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import FLIP_YZ, Cameras
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
 # 24 around from above, 12 around on a level, top, bottom; 24 and 39 repeat others.
 DISTINCT_VIEWS = (*range(24), *range(27, 39), 25, 26)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.silhouettes import INSIDE, Silhouette, carve, grid
+from geolrm.engine.views.silhouettes import INSIDE, Silhouette, carve, grid
 
 RESOLUTION = 64  # voxels along an axis
 SHOWN = 0.8  # of the views, what of the hull counts as the object

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import (
+from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.images import ImageReader, check_square
+from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import (
     ORBIT_RADIUS,
     SV3D_ELEVATION,
     SV3D_FOV,
@@ -15,9 +18,6 @@ from geolrm.engine.cameras import (
     ZERO123PLUS_FOV,
     Cameras,
 )
-from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.images import ImageReader, check_square
-from geolrm.engine.errors import InputError
 
 TILE = 320  # px, of a Zero123++ sheet
 SHEETS = {(2 * TILE, 3 * TILE): (3, 2), (3 * TILE, 2 * TILE): (2, 3)}  # (width, height): layout

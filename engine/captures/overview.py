@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.diagnosis import Diagnosis
+from geolrm.engine.captures.diagnostics.diagnosis import Diagnosis
 from geolrm.engine.captures.sheet import PALE, Sheet
-from geolrm.engine.pictures import to_bytes
-from geolrm.engine.preprocessing import composite_on_white
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.sheets import to_bytes
 
 WIDTH, GAP, HEADER, LINE = 1600, 16, 64, 20  # px
 MAIN = (1040, 720)  # width, height of the view in perspective

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from geolrm.engine.cameras import Cameras, intrinsics_from_fov
 from geolrm.engine.captures.arrays import read_matrices
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.images import ImageReader, list_images
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras, intrinsics_from_fov
 
 POSES, INTRINSICS = "poses.npy", "intrinsics.npy"
 DEFAULT_FOV = 50.0  # degrees, across the width

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from geolrm.engine.atomic import existing_path
 from geolrm.engine.captures.background import cut_out
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap import find_model, read_colmap
@@ -15,6 +14,7 @@ from geolrm.engine.captures.poses import POSES, read_posed_folder
 from geolrm.engine.captures.transforms import read_transforms
 from geolrm.engine.captures.video import CONTAINERS, read_clip
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import existing_path
 
 TRANSFORMS, TRAINING_TRANSFORMS = "transforms.json", "transforms_train.json"
 NERFSTUDIO_MODEL = "colmap/sparse/0"  # what ns-process-data makes transforms.json from

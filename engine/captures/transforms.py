@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap_model import NO_DISTORTION, SparseCamera
 from geolrm.engine.captures.images import ImageReader, check_shape, find_image, with_alpha
 from geolrm.engine.captures.json_fields import number, positive, read_json
 from geolrm.engine.captures.undistortion import distortion_note, undistorted
 from geolrm.engine.errors import InputError
-from geolrm.engine.similarity import move_poses
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.geometry.similarity import move_poses
 
 PINHOLE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 FISHEYE = "OPENCV_FISHEYE"

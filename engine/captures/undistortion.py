@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.colmap_model import SparseCamera
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import require
+from geolrm.engine.system.extras import require
 
 
 def undistorted(

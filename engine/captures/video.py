@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.atomic import error_text
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.orbits import SV3D_FRAMES, sv3d_capture
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import require
+from geolrm.engine.system.atomic import error_text
+from geolrm.engine.system.extras import require
 
 # The container is told, not guessed: a playlist under another name would make FFmpeg open files.
 CONTAINERS = {".mp4": "mov", ".mov": "mov", ".m4v": "mov", ".webm": "matroska", ".mkv": "matroska"}

@@ -11,7 +11,7 @@ from typing import Any
 from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.disk_cache import cache_folder, read_code, write_code
 from geolrm.engine.errors import GeoLRMError, InputError
-from geolrm.engine.extras import KERNEL_PACKAGES, require
+from geolrm.engine.system.extras import KERNEL_PACKAGES, require
 
 ARCHITECTURE = re.compile(r"(sm|compute)_\d{2,3}[af]?")
 

@@ -16,7 +16,7 @@ from geolrm.engine.cuda.launch import Call, Launcher
 from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.cuda.staging import Staging
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.present_gpu import present_gpu
+from geolrm.engine.system.present_gpu import present_gpu
 
 DLPACK_CUDA = 2  # DLDeviceType
 

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import atomic_file
 
 
 def cache_folder() -> Path:

@@ -14,7 +14,7 @@ from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.launch import Call
 from geolrm.engine.cuda.splat_plan import BUDGET, PACKED_BYTES, VIEW_BYTES, SplatPlan
 from geolrm.engine.errors import InputError
-from geolrm.engine.rendering import (
+from geolrm.engine.rendering.render import (
     Posed,
     Renders,
     Splats,
@@ -152,7 +152,7 @@ class SplatRasterizer:
         antialiased: bool = False,
         out: DeviceRenders | None = None,
     ) -> DeviceRenders:
-        """Queue every camera of a batch; the arguments of :func:`geolrm.engine.rendering.render`.
+        """Queue every camera of a batch; the arguments of :func:`geolrm.render`.
 
         Nothing is waited for: ``.numpy()`` of the result does, and its arrays give their stream to
         whoever reads them through ``__cuda_array_interface__``.

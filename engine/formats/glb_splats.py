@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb, harmonics
 from geolrm.engine.formats.untrusted import assemble, check_count
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
 
 EXTENSION = "KHR_gaussian_splatting"
 PREFIX = f"{EXTENSION}:"

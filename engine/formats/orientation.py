@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.similarity import make_similarity
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.similarity import make_similarity
 
 Up = Literal["y", "z"]
 

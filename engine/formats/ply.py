@@ -24,7 +24,7 @@ from geolrm.engine.formats.untrusted import (
     check_finite,
     within_reach,
 )
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
 
 SMALLEST_SCALE = 1e-10  # a zero scale has no logarithm
 LEAST_OPACITY = 1e-7  # nor have 0 and 1 a finite logit

@@ -10,7 +10,7 @@ import numpy as np
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats.untrusted import assemble, check_count
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
 
 ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from geolrm.engine.atomic import atomic_file, error_text, existing_path
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb_splats, harmonics, ply, splat, spz
 from geolrm.engine.formats.orientation import (
@@ -19,8 +18,9 @@ from geolrm.engine.formats.orientation import (
     to_object_frame,
 )
 from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite, check_ranges, unit_quats
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.user_warnings import warn
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.system.atomic import atomic_file, error_text, existing_path
+from geolrm.engine.system.user_warnings import warn
 
 QUAT_TOLERANCE = 1e-3  # of the squared length
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.user_warnings import warn
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.system.user_warnings import warn
 
 HEADER = struct.Struct("<4sIIBBBB")  # magic, version, splats, degree, fraction bits, flags, 0
 MAGIC = b"NGSP"

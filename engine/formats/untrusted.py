@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
 
 HEAD_BYTES = 1 << 16  # what `check` functions see of a file
 LARGEST_COUNT = 20_000_000  # splats of one file

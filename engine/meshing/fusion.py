@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import require
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.mesh import Mesh
-from geolrm.engine.rendering import Renders, render
+from geolrm.engine.rendering.render import Renders, render
+from geolrm.engine.system.extras import require
 
 DEFAULT_SIZE, SMALLEST_SIZE, LARGEST_SIZE = 128, 16, 512  # voxels along the longest side
 DEFAULT_VIEWS, LARGEST_VIEWS = 48, 1000

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import atomic_file
 
 
 @dataclass(frozen=True, slots=True, eq=False)

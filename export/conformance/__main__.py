@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from geolrm.engine.errors import CheckpointError, GeoLRMError, InputError
-from geolrm.engine.extras import require
+from geolrm.engine.system.extras import require
 
 # What NumPy, torch, zipfile, json and safetensors raise for a damaged or incomplete case.
 MALFORMED = (

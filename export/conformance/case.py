@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.voxel_grid import voxel_axis
+from geolrm.engine.geometry.voxel_grid import voxel_axis
 from geolrm.export.checkpoint import load_state
 from geolrm.export.model import (
     EncoderConfig,

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geolrm.engine.bundle.manifest import Range, Source
 from geolrm.engine.engine import Engine
-from geolrm.engine.manifest import Range, Source
-from geolrm.engine.preprocessing import make_views
-from geolrm.engine.voxel_grid import rope_indices
+from geolrm.engine.geometry.voxel_grid import rope_indices
+from geolrm.engine.views.preprocessing import make_views
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.conformance.case import (
     GAUSSIAN_ARRAYS,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from geolrm.engine.selection import pad_anchors, select_anchors
-from geolrm.engine.voxel_grid import rope_indices
+from geolrm.engine.anchors import pad_anchors, select_anchors
+from geolrm.engine.geometry.voxel_grid import rope_indices
 from geolrm.export.model.config import GeoLRMConfig
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.geometry import projection_matrices

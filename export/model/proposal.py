@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from geolrm.engine.voxel_grid import rope_indices, voxel_centres
+from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_centres
 from geolrm.export.model.config import CueConfig, EncoderConfig, ProposalConfig
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.encoder import ImageEncoder

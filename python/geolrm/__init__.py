@@ -10,7 +10,6 @@ Example::
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geolrm.engine.cameras import Cameras
     from geolrm.engine.captures import Capture, load_capture
     from geolrm.engine.engine import Engine
     from geolrm.engine.errors import (
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
         InputError,
         VerificationError,
     )
-    from geolrm.engine.gaussians import Gaussians
+    from geolrm.engine.gaussians.gaussians import Gaussians
+    from geolrm.engine.geometry.cameras import Cameras
     from geolrm.engine.live import LiveCapture
-    from geolrm.engine.rendering import Renders, render
+    from geolrm.engine.rendering.render import Renders, render
     from geolrm.engine.scene import Scene
 
 _MODULES = {
-    "Cameras": "cameras",
+    "Cameras": "geometry.cameras",
     "Capture": "captures",
     "load_capture": "captures",
     "Engine": "engine",
@@ -35,10 +35,10 @@ _MODULES = {
     "GeoLRMError": "errors",
     "InputError": "errors",
     "VerificationError": "errors",
-    "Gaussians": "gaussians",
+    "Gaussians": "gaussians.gaussians",
     "LiveCapture": "live",
-    "Renders": "rendering",
-    "render": "rendering",
+    "Renders": "rendering.render",
+    "render": "rendering.render",
     "Scene": "scene",
 }  # of geolrm.engine; imported at first use, so that commands start at once
 

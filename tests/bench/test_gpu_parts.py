@@ -6,17 +6,17 @@ import sys
 
 import numpy as np
 import pytest
-import stub_driver
 import torch
 from conftest import tiny_config, tiny_model
+from doubles import driver as stub_driver
 from gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm.bench import gpu_raster
 from geolrm.bench.gpu import engine as bench
 from geolrm.bench.gpu.report import NotRun, run_part
-from geolrm.engine import extras
-from geolrm.engine.extras import KERNEL_PACKAGES
-from geolrm.engine.present_gpu import PresentGpu
+from geolrm.engine.system import extras
+from geolrm.engine.system.extras import KERNEL_PACKAGES
+from geolrm.engine.system.present_gpu import PresentGpu
 from geolrm.export import backend_choice
 
 on_the_stub = [
@@ -28,7 +28,7 @@ on_the_stub = [
 
 KERNELS = """
 import json
-import stub_driver
+from doubles import driver as stub_driver
 stub_driver.use_kernels(emulated=False)
 import numpy as np
 from geolrm.bench import gpu_raster
@@ -49,13 +49,13 @@ print(json.dumps({"rows": rows, "raster": raster}))
 ENGINE = """
 import json, sys
 from pathlib import Path
-import stub_driver
+from doubles import driver as stub_driver
 stub_driver.use_kernels()
 import onnxruntime
-from fake_device import HostSession
+from doubles.device import HostSession
 from geolrm.bench.gpu import engine as bench
-from geolrm.engine import extras
-from geolrm.engine.cuda import segments
+from geolrm.engine.system import extras
+from geolrm.engine.backends.cuda import segments
 
 class HostSegment:
     capturable = False

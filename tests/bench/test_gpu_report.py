@@ -12,7 +12,7 @@ from geolrm.bench.gpu.report import NotRun, Part, comparison, run_part, to_markd
 from geolrm.bench.gpu.targets import ENGINE, KERNELS, RASTERIZER, judge
 from geolrm.bench.gpu.timing import milliseconds, peak_memory
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.present_gpu import PresentGpu
+from geolrm.engine.system.present_gpu import PresentGpu
 
 
 def broken(error):

@@ -10,7 +10,7 @@ from geolrm.bench.quality.shape_metrics import (
     intersection_over_union,
     occupied_voxels,
 )
-from geolrm.engine.voxel_grid import voxel_centres
+from geolrm.engine.geometry.voxel_grid import voxel_centres
 
 
 def test_voxels_are_the_nearest_centres():

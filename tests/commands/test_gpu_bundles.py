@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 from csrc.scenes import cloud
-from fake_device import rewrite_manifest, use_fake_gpu
+from doubles.device import rewrite_manifest, use_fake_gpu
 from gpu_bundles import as_engines, write_tiny_gpu_bundle
 from processes import call
 
 from geolrm import Engine, Gaussians, GeoLRMError
 from geolrm.commands import info, render, run
 from geolrm.commands.console import one_sentence_errors
-from geolrm.engine import backend_selection
-from geolrm.engine.bundle import Bundle
-from geolrm.engine.cuda import onnxruntime_segment, segments
-from geolrm.engine.cuda.memory_plan import plan_memory
+from geolrm.engine.backends import selection as backend_selection
+from geolrm.engine.backends.cuda import onnxruntime_segment, segments
+from geolrm.engine.backends.cuda.memory_plan import plan_memory
+from geolrm.engine.bundle.bundle import Bundle
 from geolrm.examples import CAPTURES
 
 NAMES = ["weights", "inputs", "features", "activations", "outputs", "scratch", "total"]
@@ -37,7 +37,9 @@ def gpu(monkeypatch, bundle):
 
     def free(views, tokens):
         plan = plan_memory(manifest, manifest.gpu, views, tokens)
-        monkeypatch.setattr("geolrm.engine.present_gpu.free_memory", lambda index: plan.total)
+        monkeypatch.setattr(
+            "geolrm.engine.system.present_gpu.free_memory", lambda index: plan.total
+        )
         return plan
 
     return free

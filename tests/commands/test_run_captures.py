@@ -21,7 +21,7 @@ from written_captures import (
 )
 
 from geolrm import Cameras, Gaussians, load_capture
-from geolrm.engine.similarity import apply
+from geolrm.engine.geometry.similarity import apply
 
 SMALL = ("--max-tokens", "200", "--refine", "0")
 

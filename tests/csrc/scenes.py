@@ -8,7 +8,7 @@ import numpy as np
 from reference import rasterizer as reference
 
 from geolrm import _C
-from geolrm.engine.rendering import Renders, render_opencv
+from geolrm.engine.rendering.render import Renders, render_opencv
 
 
 @dataclass

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reference.rasterizer import Parameters, render
 
 from geolrm import _C
-from geolrm.engine.rendering import render_opencv
+from geolrm.engine.rendering.render import render_opencv
 
 ISAS = ["plain", "avx2", "avx512"]
 ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]

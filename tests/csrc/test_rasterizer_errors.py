@@ -10,7 +10,7 @@ import pytest
 from csrc.scenes import camera, cloud
 
 from geolrm import _C
-from geolrm.engine.rendering import Renders, render_opencv
+from geolrm.engine.rendering.render import Renders, render_opencv
 
 SIZE = (16, 12)
 

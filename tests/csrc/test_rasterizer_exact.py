@@ -6,7 +6,7 @@ from csrc.scenes import camera, cloud
 from csrc.test_rasterizer import ISAS
 
 from geolrm import _C
-from geolrm.engine.rendering import Renders, render_opencv
+from geolrm.engine.rendering.render import Renders, render_opencv
 
 SIZE = (203, 131)
 

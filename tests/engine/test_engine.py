@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from geolrm import Cameras, Engine, InputError
-from geolrm.engine.preprocessing import prepare_views
-from geolrm.engine.voxel_grid import voxel_axis
+from geolrm.engine.geometry.voxel_grid import voxel_axis
+from geolrm.engine.views.preprocessing import prepare_views
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
 

@@ -3,9 +3,9 @@ import pytest
 from samples import random_gaussians
 
 from geolrm import Cameras
-from geolrm.engine.preprocessing import make_views
-from geolrm.engine.rendering import render
+from geolrm.engine.rendering.render import render
 from geolrm.engine.scene import Scene
+from geolrm.engine.views.preprocessing import make_views
 
 
 @pytest.fixture(scope="module")

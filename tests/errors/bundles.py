@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from errors.case import Case
 
 from geolrm import Engine
-from geolrm.engine import engine, manifest
-from geolrm.engine.bundle import WEIGHTS_NAME, Bundle, file_sha256
-from geolrm.engine.onnxruntime_session import Session
+from geolrm.engine import engine
+from geolrm.engine.backends.cpu.onnxruntime_segment import Session
+from geolrm.engine.bundle import manifest
+from geolrm.engine.bundle.bundle import WEIGHTS_NAME, Bundle, file_sha256
 
 
 def damaged(change, *, sign=False):

@@ -17,7 +17,7 @@ from geolrm.commands.info import info
 from geolrm.commands.render import check_output as check_frames
 from geolrm.commands.render import orbit_cameras
 from geolrm.commands.run import parse_views
-from geolrm.engine.file_lock import locked
+from geolrm.engine.system.file_lock import locked
 
 
 def draw(**options):

@@ -15,9 +15,9 @@ from geolrm.bench.quality.dataset import find_subjects, load_subject
 from geolrm.bench.quality.outputs import check_folder, staged
 from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import input_frames
-from geolrm.engine import extras
 from geolrm.engine.captures import arrays
 from geolrm.engine.captures.arrays import read_points
+from geolrm.engine.system import extras
 
 
 def points(**arrays):

@@ -10,7 +10,7 @@ from conftest import tiny_config, tiny_model
 from errors.case import Case
 from safetensors.torch import save_file
 
-from geolrm.engine.manifest import Range
+from geolrm.engine.bundle.manifest import Range
 from geolrm.export import bundle_writer, verification
 from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize

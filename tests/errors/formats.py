@@ -14,12 +14,12 @@ from geolrm.commands.convert import check_output
 from geolrm.commands.mesh import mesh as mesh_command
 from geolrm.commands.view import check_page_name
 from geolrm.commands.view import view as view_command
-from geolrm.engine import atomic
-from geolrm.engine.atomic import atomic_file, atomic_folder, check_writable
 from geolrm.engine.formats.splat_files import decode, encode
+from geolrm.engine.gaussians.thinning import keep_largest, prune
 from geolrm.engine.meshing.fusion import fuse
 from geolrm.engine.meshing.mesh import Mesh, surface_points
-from geolrm.engine.thinning import keep_largest, prune
+from geolrm.engine.system import atomic
+from geolrm.engine.system.atomic import atomic_file, atomic_folder, check_writable
 from geolrm.viewer import Exhibit, InputViews, check_scene_name, load_scene, save_scene, write_page
 
 

@@ -5,41 +5,36 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+from doubles.device import STREAM, FakeDevice, use_fake_gpu
+from doubles.tensorrt_builder import Recorder
+from doubles.tensorrt_runtime import make_module
 from errors.case import Case
-from fake_device import STREAM, FakeDevice, use_fake_gpu
-from fake_tensorrt import make_module
 from gpu_bundles import write_tiny_gpu_bundle
 from gpu_parts import make_part
-from recording_tensorrt import Recorder
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError
 from geolrm.bench.gpu import __main__ as gpu_bench
 from geolrm.bench.gpu import parts
 from geolrm.commands.info import info
-from geolrm.engine import backend_selection, extras, present_gpu
-from geolrm.engine.backend_selection import check_part, segment_files, select_backend
-from geolrm.engine.bundle import Bundle
-from geolrm.engine.cameras import Cameras
-from geolrm.engine.cuda import (
-    compiler,
-    device,
-    drawing,
-    faults,
-    launch,
-    onnxruntime_segment,
-    tensorrt_segment,
-)
-from geolrm.engine.cuda.anchors import SelectAnchors
-from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
-from geolrm.engine.cuda.memory_plan import plan_memory
-from geolrm.engine.cuda.onnxruntime_segment import OnnxRuntimeSegment
+from geolrm.engine.backends import selection as backend_selection
+from geolrm.engine.backends.cuda import onnxruntime_segment, tensorrt_segment
+from geolrm.engine.backends.cuda.anchors import SelectAnchors
+from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
+from geolrm.engine.backends.cuda.memory_plan import plan_memory
+from geolrm.engine.backends.cuda.onnxruntime_segment import OnnxRuntimeSegment
+from geolrm.engine.backends.engine_identity import check_engine, choose_target
+from geolrm.engine.backends.selection import check_part, segment_files, select_backend
+from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.manifest import GpuIdentity, GpuSegmentStep, Range
+from geolrm.engine.cuda import compiler, device, faults, launch
 from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer, _check_device_array
 from geolrm.engine.cuda.splat_plan import SplatPlan
-from geolrm.engine.engine_identity import check_engine, choose_target
 from geolrm.engine.errors import BundleError
-from geolrm.engine.manifest import GpuIdentity, GpuSegmentStep, Range
-from geolrm.engine.present_gpu import PresentGpu
-from geolrm.engine.rendering import Renders
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.rendering import cuda as drawing
+from geolrm.engine.rendering.render import Renders
+from geolrm.engine.system import extras, present_gpu
+from geolrm.engine.system.present_gpu import PresentGpu
 from geolrm.export import backend_choice, engine_builder
 from geolrm.export.backend_choice import Target
 from geolrm.plugins import kernel_description

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from geolrm import GeoLRMError, InputError
-from geolrm.engine import extras
-from geolrm.engine.manifest import GpuIdentity
-from geolrm.engine.present_gpu import PresentGpu
+from geolrm.engine.bundle.manifest import GpuIdentity
+from geolrm.engine.system import extras
+from geolrm.engine.system.present_gpu import PresentGpu
 from geolrm.examples import capture_path
 from geolrm.export import backend_choice
 from geolrm.export.backend_choice import Target, choose
@@ -171,7 +171,7 @@ def version(name):
         raise metadata.PackageNotFoundError(name)
     return found(name)
 metadata.version = version
-import geolrm.engine.present_gpu as present
+import geolrm.engine.system.present_gpu as present
 present._driver = lambda: None
 from geolrm.commands import export, main
 sys.argv = ["geolrm", *sys.argv[1:]]

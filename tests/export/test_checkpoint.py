@@ -7,7 +7,7 @@ from conftest import DATA, tiny_config, tiny_model
 from safetensors.torch import save_file
 
 from geolrm import CheckpointError
-from geolrm.engine.bundle import bundled_path
+from geolrm.engine.bundle.bundle import bundled_path
 from geolrm.export.checkpoint import load_checkpoint, rename
 from geolrm.export.model import mini
 

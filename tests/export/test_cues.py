@@ -8,8 +8,8 @@ import torch
 from conftest import one_layer, tiny_config, tiny_model, write_tiny
 
 from geolrm import Cameras, Engine
-from geolrm.engine.preprocessing import make_views
-from geolrm.engine.voxel_grid import voxel_centres
+from geolrm.engine.geometry.voxel_grid import voxel_centres
+from geolrm.engine.views.preprocessing import make_views
 from geolrm.export.model import CueConfig, cues
 from geolrm.export.model.geometry import project, projection_matrices
 from geolrm.export.model.volume import as_volume, unfold_tokens

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 from conftest import tiny_config, tiny_model
+from doubles.tensorrt_builder import Recorder
 from onnx import numpy_helper
-from recording_tensorrt import Recorder
 
 from geolrm import GeoLRMError
-from geolrm.engine import manifest as manifests
-from geolrm.engine.manifest import GpuIdentity, Range, Source
+from geolrm.engine.bundle import manifest as manifests
+from geolrm.engine.bundle.manifest import GpuIdentity, Range, Source
 from geolrm.export import bundle_writer, engine_builder
 from geolrm.export.backend_choice import Choice, Target
 from geolrm.export.bundle_writer import ExportOptions, write_bundle

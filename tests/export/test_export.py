@@ -8,7 +8,7 @@ import torch
 from conftest import tiny_config, tiny_model
 
 from geolrm import Engine, InputError, VerificationError
-from geolrm.engine.manifest import Range, Source
+from geolrm.engine.bundle.manifest import Range, Source
 from geolrm.export import backend_choice, verification
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.command import check_padding, export_checkpoint, resize

@@ -9,10 +9,10 @@ import pytest
 from safetensors import SafetensorError
 
 from geolrm import GeoLRMError, InputError
-from geolrm.engine import atomic
-from geolrm.engine.atomic import atomic_folder
-from geolrm.engine.file_lock import locked
-from geolrm.engine.manifest import Range, Source
+from geolrm.engine.bundle.manifest import Range, Source
+from geolrm.engine.system import atomic
+from geolrm.engine.system.atomic import atomic_folder
+from geolrm.engine.system.file_lock import locked
 from geolrm.export import backend_choice, weights
 from geolrm.export.bundle_writer import write_bundle
 from geolrm.export.command import export_checkpoint
@@ -23,12 +23,12 @@ import os, signal, sys
 from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
-from recording_tensorrt import Recorder
-from geolrm.engine.atomic import atomic_folder
-from geolrm.engine.manifest import GpuIdentity, GpuPlan, GpuSegmentStep, Range, TensorSpec
+from doubles.tensorrt_builder import Recorder
+from geolrm.engine.system.atomic import atomic_folder
+from geolrm.engine.bundle.manifest import GpuIdentity, GpuPlan, GpuSegmentStep, Range, TensorSpec
 from geolrm.export.backend_choice import Choice, Target
 from geolrm.export.engine_builder import Profile
-from geolrm.export.gpu_part import GpuGraphs, build_engines
+from geolrm.export.gpu_artifact import GpuGraphs, build_engines
 
 recorder = Recorder()
 specs = [TensorSpec(name, "float32", ["views", 3]) for name in ("x", "y")]

@@ -11,9 +11,9 @@ from conftest import one_layer, tiny_config, tiny_model, write_tiny
 from safetensors import safe_open
 
 from geolrm import Cameras, Engine
-from geolrm.engine.manifest import CrossAttentionStep, SegmentStep, SelfAttentionStep
-from geolrm.engine.preprocessing import make_views
-from geolrm.engine.voxel_grid import rope_indices
+from geolrm.engine.bundle.manifest import CrossAttentionStep, SegmentStep, SelfAttentionStep
+from geolrm.engine.geometry.voxel_grid import rope_indices
+from geolrm.engine.views.preprocessing import make_views
 from geolrm.export.model.geometry import projection_matrices
 
 

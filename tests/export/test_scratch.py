@@ -1,6 +1,6 @@
 from onnx import TensorProto, helper
 
-from geolrm.engine.manifest import ScratchBytes
+from geolrm.engine.bundle.manifest import ScratchBytes
 from geolrm.export.scratch import scratch_bytes
 
 KINDS = {"half": TensorProto.FLOAT16, "float": TensorProto.FLOAT}

@@ -4,13 +4,13 @@ import importlib
 import json
 
 import pytest
-from fake_device import use_fake_gpu
-from fake_tensorrt import make_module
+from doubles.device import use_fake_gpu
+from doubles.tensorrt_runtime import make_module
 from gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import GeoLRMError, VerificationError
-from geolrm.engine.cuda import tensorrt_segment
-from geolrm.engine.manifest import GpuIdentity, Source
+from geolrm.engine.backends.cuda import tensorrt_segment
+from geolrm.engine.bundle.manifest import GpuIdentity, Source
 from geolrm.export import backend_choice, command, verification
 from geolrm.export.backend_choice import Choice, Target
 from geolrm.export.verification import verify_on_gpu

@@ -3,7 +3,7 @@
 import pytest
 
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.present_gpu import present_gpu
+from geolrm.engine.system.present_gpu import present_gpu
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from conftest import tiny_config, tiny_model
 from gpu_bundles import write_gpu_bundle
 
 from geolrm import Engine
-from geolrm.engine.backend_selection import PACKAGES
+from geolrm.engine.backends.selection import PACKAGES
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
+from geolrm.engine.system.extras import KERNEL_PACKAGES, installed_version
 from geolrm.export import backend_choice
 
 pytestmark = pytest.mark.gpu

@@ -6,7 +6,7 @@ import torch
 from csrc.test_deformable_attention import make_case
 
 from geolrm import _C
-from geolrm.engine.cuda.kernels import DeformableCrossAttention, GridSample
+from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
 
 pytestmark = pytest.mark.gpu
 

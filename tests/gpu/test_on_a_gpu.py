@@ -5,13 +5,13 @@ import pytest
 from gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine
-from geolrm.engine.cuda.anchors import SelectAnchors
-from geolrm.engine.cuda.gaussians import DeviceGaussians
-from geolrm.engine.cuda.rope import rope_calls
-from geolrm.engine.cuda.spatial_order import grid_order, order_bytes, order_calls
+from geolrm.engine.anchors import select_anchors
+from geolrm.engine.backends.cuda.anchors import SelectAnchors
+from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
+from geolrm.engine.backends.cuda.rope import rope_calls
+from geolrm.engine.backends.cuda.spatial_order import grid_order, order_bytes, order_calls
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.selection import select_anchors
-from geolrm.engine.voxel_grid import rope_indices, voxel_axis, voxel_centres
+from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_axis, voxel_centres
 
 pytestmark = pytest.mark.gpu
 

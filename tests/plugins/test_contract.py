@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-import tensorrt_stand_in as stand_in
+from doubles import tensorrt_plugin_builds as stand_in
 
-from geolrm.engine.cuda import kernels
+from geolrm.engine.backends.cuda import kernels
 from geolrm.engine.cuda.compiler import compile_source
 from geolrm.export.gpu_lowering import PLUGIN_VERSION
 from geolrm.plugins import registration

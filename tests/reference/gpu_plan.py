@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from geolrm.engine.cuda.layout import shape_of
-from geolrm.engine.manifest import (
+from geolrm.engine.backends.layout import shape_of
+from geolrm.engine.bundle.manifest import (
     GpuCrossAttentionStep,
     GpuPlan,
     GpuSegmentStep,

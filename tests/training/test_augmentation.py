@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.training.data.augmentation import AugmentationConfig, augment, recolored
 from geolrm.training.data.meshes import Mesh, compose, normalised, render_mesh, rotation
 from geolrm.training.data.patterns import PATTERNS, SIZE, pattern

@@ -13,8 +13,8 @@ from tiny_training import run, tiny_recipe  # noqa: E402
 
 from geolrm.engine.errors import GeoLRMError  # noqa: E402
 from geolrm.training import gsplat_backend  # noqa: E402
-from geolrm.training.drawing import choose_rasterizer  # noqa: E402
 from geolrm.training.rasterize import rasterize  # noqa: E402
+from geolrm.training.rendering import choose_rasterizer  # noqa: E402
 
 CPU = torch.device("cpu")
 SIZE = (40, 30)

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from tiny_training import model_with_cues, run, tiny_recipe  # noqa: E402
 
 from geolrm import Cameras, Engine  # noqa: E402
-from geolrm.engine.manifest import Range, Source  # noqa: E402
+from geolrm.engine.bundle.manifest import Range, Source  # noqa: E402
 from geolrm.export.bundle_writer import ExportOptions, write_bundle  # noqa: E402
 from geolrm.export.checkpoint import load_checkpoint  # noqa: E402
 from geolrm.export.model import (  # noqa: E402

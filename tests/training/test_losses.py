@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import DATA
 
-from geolrm.engine.cameras import Cameras
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.training import losses
 from geolrm.training.config import OptimizerConfig
 from geolrm.training.data.views import back_project

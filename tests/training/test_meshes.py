@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import full_data, needs_full_data
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.mesh import surface_points
 from geolrm.training.data.meshes import Mesh, compose, load_glb, render_mesh
 

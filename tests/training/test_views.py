@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.training.data.meshes import normalised, render_mesh, render_object
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.shapes import bowl, procedural_mesh

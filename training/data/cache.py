@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.atomic import atomic_file, check_writable, existing_path
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.system.atomic import atomic_file, check_writable, existing_path
 from geolrm.training.data.meshes import RENDERER_VERSION, Mesh, load_glb, render_object
 from geolrm.training.data.posed_object import PosedObject
 

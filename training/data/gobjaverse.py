@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.atomic import existing_path
 from geolrm.engine.captures.gobjaverse import (
     DISTINCT_VIEWS,
     object_folder,
@@ -14,6 +13,7 @@ from geolrm.engine.captures.gobjaverse import (
     view_stem,
 )
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import existing_path
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import points_of_depth
 

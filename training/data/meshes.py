@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm import _C
-from geolrm.engine.atomic import existing_path
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.mesh import surface_points
+from geolrm.engine.system.atomic import existing_path
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import rig, seen_points
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geolrm.engine.atomic import existing_path
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import existing_path
 from geolrm.training.config import Recipe
 from geolrm.training.data.augmentation import augment
 from geolrm.training.data.cache import Cache

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras
 
 FOV = 50.0  # degrees, of the cameras that `rig` places
 DISTANCES = (1.7, 1.9)  # cube sides

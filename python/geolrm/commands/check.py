@@ -29,12 +29,12 @@ def check(
 
     Example: geolrm check examples/captures/shoe -o check.png
     """
-    from geolrm.engine.atomic import check_writable
-    from geolrm.engine.bundle import Bundle
+    from geolrm.engine.bundle.bundle import Bundle
     from geolrm.engine.captures import read_capture
-    from geolrm.engine.captures.diagnosis import diagnose
+    from geolrm.engine.captures.diagnostics.diagnosis import diagnose
     from geolrm.engine.captures.overview import draw_overview
-    from geolrm.engine.pictures import save_picture
+    from geolrm.engine.system.atomic import check_writable
+    from geolrm.engine.views.sheets import save_picture
 
     if output.suffix.lower() != ".png":
         raise InputError(f"the picture is {str(output)!r}; its file name must end in .png")

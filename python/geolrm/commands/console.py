@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from geolrm.engine.errors import BundleError, CheckpointError, GeoLRMError, InputError
-from geolrm.engine.user_warnings import warn
+from geolrm.engine.system.user_warnings import warn
 
 if TYPE_CHECKING:
-    from geolrm.engine.gaussians import Gaussians
+    from geolrm.engine.gaussians.gaussians import Gaussians
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 CAPTURE_HELP = (

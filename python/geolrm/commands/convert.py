@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from geolrm.commands.console import check_not_input, counted, print_json, steps
-from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
-from geolrm.engine.user_warnings import warn
+from geolrm.engine.system.atomic import check_writable
+from geolrm.engine.system.user_warnings import warn
 
 OUT_OF_MEMORY = "split the file"
 
@@ -44,7 +44,7 @@ def convert(
     Example: geolrm convert shoe.ply shoe.spz --prune-opacity 0.005
     """
     from geolrm.engine.formats.splat_files import load, resolve, save, suffix_of
-    from geolrm.engine.thinning import check_count, check_opacity, keep_largest, prune
+    from geolrm.engine.gaussians.thinning import check_count, check_opacity, keep_largest, prune
 
     resolve(suffix_of(source), from_up, "--from-up")
     resolve(suffix_of(output), up, "--up")

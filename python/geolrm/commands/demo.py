@@ -19,10 +19,10 @@ def demo(
 
     Example: geolrm demo -o out
     """
-    from geolrm.engine.atomic import check_writable
     from geolrm.engine.captures import load_capture
     from geolrm.engine.engine import Engine
-    from geolrm.engine.pictures import contact_sheet, input_pictures, save_picture, to_bytes
+    from geolrm.engine.system.atomic import check_writable
+    from geolrm.engine.views.sheets import contact_sheet, input_pictures, save_picture, to_bytes
     from geolrm.examples import capture_path
     from geolrm.viewer import Exhibit, write_page
 

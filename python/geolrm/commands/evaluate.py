@@ -51,7 +51,7 @@ def evaluate(
     """
     from geolrm.bench.quality import Evaluation
     from geolrm.bench.quality.outputs import check_folder
-    from geolrm.engine.extras import require
+    from geolrm.engine.system.extras import require
 
     counts = parse_counts(views)
     if baselines_only and model is not None:
@@ -113,7 +113,7 @@ def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
     from geolrm.bench.quality.outputs import METRICS, staged, write_bytes
     from geolrm.bench.quality.plot import save_plot
     from geolrm.bench.quality.sheets import make_sheet
-    from geolrm.engine.pictures import save_picture
+    from geolrm.engine.views.sheets import save_picture
 
     with staged(output) as folder:
         report = evaluation.run(

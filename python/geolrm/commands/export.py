@@ -12,11 +12,11 @@ from geolrm.commands.console import (
     print_table,
     steps,
 )
-from geolrm.engine.atomic import check_writable
+from geolrm.engine.bundle.manifest import MANIFEST_NAME, MAX_REFINE_STEPS, Range
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import require
-from geolrm.engine.manifest import MANIFEST_NAME, MAX_REFINE_STEPS, Range
-from geolrm.engine.user_warnings import show_warnings
+from geolrm.engine.system.atomic import check_writable
+from geolrm.engine.system.extras import require
+from geolrm.engine.system.user_warnings import show_warnings
 from geolrm.export import backend_choice
 
 LARGEST_BIAS = 20.0  # logits; beyond it every voxel or none would be proposed

@@ -27,11 +27,11 @@ def info(
 
     Example: geolrm info mini
     """
-    from geolrm.engine.arguments import check_whole
-    from geolrm.engine.backend_selection import select_backend
-    from geolrm.engine.bundle import Bundle
-    from geolrm.engine.cuda.memory_plan import plan_memory, shortage
-    from geolrm.engine.present_gpu import free_memory
+    from geolrm.engine.backends.cuda.memory_plan import plan_memory, shortage
+    from geolrm.engine.backends.selection import select_backend
+    from geolrm.engine.bundle.bundle import Bundle
+    from geolrm.engine.options import check_whole
+    from geolrm.engine.system.present_gpu import free_memory
 
     bundle = Bundle.open(model)
     manifest = bundle.manifest

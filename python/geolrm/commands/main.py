@@ -3,7 +3,7 @@
 import typer
 
 from geolrm.commands.console import Version, one_sentence_errors
-from geolrm.engine.user_warnings import show_warnings
+from geolrm.engine.system.user_warnings import show_warnings
 
 app = typer.Typer(
     name="geolrm",

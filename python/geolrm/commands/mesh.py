@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from geolrm.commands.console import check_not_input, counted, print_json, progress_bar, steps
-from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.system.atomic import check_writable
 
 OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"
 

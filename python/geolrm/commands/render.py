@@ -10,14 +10,14 @@ import typer
 from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import counted, print_json, progress_bar, steps, warn_if_empty
 from geolrm.engine.errors import InputError
-from geolrm.engine.user_warnings import warn
+from geolrm.engine.system.user_warnings import warn
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from geolrm.engine.cameras import Cameras
     from geolrm.engine.captures import Capture
+    from geolrm.engine.geometry.cameras import Cameras
 
 Size = tuple[int, int]  # width, height in pixels
 
@@ -60,9 +60,9 @@ def render(
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.formats.splat_files import load, suffix_of
-    from geolrm.engine.pictures import to_bytes
-    from geolrm.engine.rendering import Renders
-    from geolrm.engine.rendering import render as draw
+    from geolrm.engine.rendering.render import Renders
+    from geolrm.engine.rendering.render import render as draw
+    from geolrm.engine.views.sheets import to_bytes
 
     suffix_of(splats)
     if cameras is not None and orbit is not None:
@@ -130,7 +130,7 @@ def is_video(output: Path) -> bool:
 
 def check_output(output: Path, size: int) -> None:
     """Refuse before the work what could not be written."""
-    from geolrm.engine.atomic import check_writable
+    from geolrm.engine.system.atomic import check_writable
 
     if is_video(output):
         require_pyav()
@@ -161,7 +161,7 @@ def orbit_cameras(count: int) -> "Cameras":
     """Evenly spaced cameras around the object."""
     import numpy as np
 
-    from geolrm.engine.cameras import ORBIT_RADIUS, SV3D_FOV, Cameras
+    from geolrm.engine.geometry.cameras import ORBIT_RADIUS, SV3D_FOV, Cameras
 
     if not 1 <= count <= 100_000:
         raise InputError(f"--orbit is {count}; it must be 1 to 100000 frames")
@@ -173,7 +173,7 @@ def write_frames(
     folder: Path, frames: Iterable["NDArray[np.uint8]"], advance: Callable[[], None]
 ) -> None:
     """PNG files 0000.png onwards."""
-    from geolrm.engine.pictures import save_picture
+    from geolrm.engine.views.sheets import save_picture
 
     written = set()
     for index, frame in enumerate(frames):
@@ -191,7 +191,7 @@ def write_frames(
 
 def require_pyav() -> None:
     """Refuse in one sentence when the extra is not installed."""
-    from geolrm.engine.extras import require
+    from geolrm.engine.system.extras import require
 
     require("av", "writing .mp4", instead="name a folder for PNG frames")
 
@@ -200,7 +200,7 @@ def write_video(
     path: Path, frames: Iterable["NDArray[np.uint8]"], size: Size, advance: Callable[[], None]
 ) -> None:
     """An H.264 file through PyAV; both sides are even."""
-    from geolrm.engine.atomic import atomic_file
+    from geolrm.engine.system.atomic import atomic_file
 
     require_pyav()
     import av

@@ -8,8 +8,8 @@ import typer
 from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import CAPTURE_HELP, print_json, print_table, steps
 from geolrm.commands.convert import check_output
-from geolrm.engine.atomic import check_writable
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.atomic import check_writable
 
 OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
 BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."

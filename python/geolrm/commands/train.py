@@ -10,8 +10,8 @@ import typer
 
 from geolrm.commands.console import Version, one_sentence_errors
 from geolrm.engine.errors import InputError
-from geolrm.engine.extras import require
-from geolrm.engine.user_warnings import show_warnings
+from geolrm.engine.system.extras import require
+from geolrm.engine.system.user_warnings import show_warnings
 
 OUT_OF_MEMORY = "use fewer --processes or --views"
 app = typer.Typer(

@@ -47,8 +47,8 @@ def view(
     """
     from dataclasses import replace
 
-    from geolrm.engine.atomic import check_writable
     from geolrm.engine.captures import load_capture
+    from geolrm.engine.system.atomic import check_writable
     from geolrm.viewer import UP_AXES, InputViews, write_page
 
     page = source.with_suffix(".html") if output is None else output
@@ -88,7 +88,7 @@ def read_exhibit(source: Path, title: str | None) -> "Exhibit":
     """A scene or a splat file."""
     from dataclasses import replace
 
-    from geolrm.engine.gaussians import Gaussians
+    from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.viewer import Exhibit, is_scene_name, load_scene
 
     if is_scene_name(source):

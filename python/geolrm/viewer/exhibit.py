@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.captures import Capture
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.pictures import input_pictures, to_bytes
-from geolrm.engine.preprocessing import composite_on_white
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.scene import Scene
+from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.sheets import input_pictures, to_bytes
 
 PICTURE_SIDE = 256  # of the longer side, in pixels
 

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cameras import Cameras
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import Cameras
 from geolrm.viewer.exhibit import Exhibit
 
 Up = Literal["z", "-z", "y", "-y"]

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.atomic import atomic_file
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats.splat_files import encode
-from geolrm.engine.gaussians import Gaussians
-from geolrm.engine.pictures import to_bytes
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.system.atomic import atomic_file
+from geolrm.engine.views.sheets import to_bytes
 from geolrm.viewer.exhibit import Exhibit, InputViews
 from geolrm.viewer.framing import FOV, UP_AXES, Home, Up, find_home
 

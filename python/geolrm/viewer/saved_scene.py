@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.atomic import atomic_file, existing_path
-from geolrm.engine.cameras import Cameras
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians import Gaussians
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.system.atomic import atomic_file, existing_path
 from geolrm.viewer.exhibit import PICTURE_SIDE, Exhibit, InputViews
 
 SUFFIX = ".safetensors"

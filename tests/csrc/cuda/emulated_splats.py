@@ -13,7 +13,7 @@ from geolrm import _C
 from geolrm.engine.cuda.launch import Call
 from geolrm.engine.cuda.rasterizer import SplatRasterizer
 from geolrm.engine.cuda.splat_plan import ALIGNMENT, BUDGET
-from geolrm.engine.rendering import Renders
+from geolrm.engine.rendering.render import Renders
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csrc.cuda import emulation
-from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.anchors import select_anchors
+from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.errors import InputError
-from geolrm.engine.selection import select_anchors
-from geolrm.engine.voxel_grid import voxel_axis
+from geolrm.engine.geometry.voxel_grid import voxel_axis
 
 
 def run(kernel, logits, limit, seed=0, schedule=0):

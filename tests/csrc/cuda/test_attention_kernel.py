@@ -8,11 +8,11 @@ from reference import deformable_attention as reference
 
 from csrc.cuda import emulation
 from geolrm import _C
+from geolrm.engine.backends.cuda.executor import attention_calls
+from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention
+from geolrm.engine.bundle.manifest import GpuCrossAttentionStep, TensorSpec
 from geolrm.engine.cuda.array import DeviceArray
-from geolrm.engine.cuda.kernels import DeformableCrossAttention
-from geolrm.engine.cuda.plan import attention_calls
 from geolrm.engine.errors import InputError
-from geolrm.engine.manifest import GpuCrossAttentionStep, TensorSpec
 
 SETTINGS = settings(max_examples=40, deadline=None)
 # Storage of value, query, reference, weight and out, and of level_shapes; few, as each is compiled.

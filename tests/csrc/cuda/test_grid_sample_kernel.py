@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import grid_sample
 
 from csrc.cuda import emulation
-from geolrm.engine.cuda.kernels import GridSample
+from geolrm.engine.backends.cuda.kernels import GridSample
 from geolrm.engine.errors import InputError
 
 

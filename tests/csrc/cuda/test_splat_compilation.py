@@ -5,7 +5,7 @@ import re
 import pytest
 
 from geolrm.engine.cuda.compiler import compile_source
-from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
+from geolrm.engine.system.extras import KERNEL_PACKAGES, installed_version
 
 ENTRIES = {
     "splat_bin": {"bin_splats"},

@@ -12,7 +12,7 @@ from geolrm.bench import splat_scenes
 from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.cuda.splat_plan import BUDGET
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.rendering import render_opencv
+from geolrm.engine.rendering.render import render_opencv
 
 pytestmark = pytest.mark.gpu
 NAMES = ("rgb", "alpha", "depth")

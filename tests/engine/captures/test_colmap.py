@@ -20,7 +20,7 @@ from geolrm import GeoLRMError, InputError, load_capture
 from geolrm.engine.captures.colmap_model import MODELS, read_model
 from geolrm.engine.captures.fitting import FILL
 from geolrm.engine.captures.images import ImageReader
-from geolrm.engine.similarity import apply, move_poses
+from geolrm.engine.geometry.similarity import apply, move_poses
 
 
 @pytest.fixture

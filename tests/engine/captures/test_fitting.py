@@ -10,9 +10,9 @@ from written_captures import on_white, write_colmap_text, write_poses, write_tra
 
 from geolrm import Cameras, InputError, load_capture
 from geolrm.engine.captures import background, read_capture
-from geolrm.engine.captures.diagnosis import diagnose
+from geolrm.engine.captures.diagnostics.diagnosis import diagnose
 from geolrm.engine.captures.fitting import FILL
-from geolrm.engine.similarity import make_similarity, move_poses
+from geolrm.engine.geometry.similarity import make_similarity, move_poses
 
 ELSEWHERE = make_similarity(4.0, np.eye(3), np.array([10.0, 5.0, -3.0]))
 
@@ -96,7 +96,7 @@ def on_table(tmp_path, photos, cameras):
     file = folder / "sparse" / "0" / "points3D.txt"
     rng = np.random.default_rng(0)
     table = np.column_stack([rng.uniform(-1, 1, (2000, 2)), np.full(2000, -0.2)])
-    from geolrm.engine.similarity import apply
+    from geolrm.engine.geometry.similarity import apply
 
     lines = [f"{i} {x} {y} {z} 1 2 3 0.5" for i, (x, y, z) in
              enumerate(apply(photo_world(), table))]  # fmt: skip

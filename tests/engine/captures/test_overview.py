@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from geolrm import Cameras, load_capture
-from geolrm.engine.cameras import FLIP_YZ
-from geolrm.engine.captures.diagnosis import diagnose
+from geolrm.engine.captures.diagnostics.diagnosis import diagnose
 from geolrm.engine.captures.overview import MAIN, RED, WIDTH, Projection, draw_overview
+from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.examples import capture_path
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-import stub_driver
+from doubles import driver as stub_driver
 
 pytestmark = [
     pytest.mark.skipif(
@@ -18,7 +18,7 @@ DEVICE = """
 import numpy as np
 from geolrm.engine.cuda.device import open_device
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.present_gpu import driver_cuda_version, present_gpu
+from geolrm.engine.system.present_gpu import driver_cuda_version, present_gpu
 
 gpu = present_gpu()
 assert (gpu.name, gpu.sm, gpu.multiprocessors) == ("Stub GPU", "sm_90", 132), gpu
@@ -50,13 +50,13 @@ else:
 """
 
 KERNELS = """
-import stub_driver
+from doubles import driver as stub_driver
 stub_driver.use_kernels()
 import numpy as np
-from geolrm.engine.cuda.anchors import SelectAnchors
+from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.device import open_device
-from geolrm.engine.selection import select_anchors
-from geolrm.engine.voxel_grid import voxel_axis
+from geolrm.engine.anchors import select_anchors
+from geolrm.engine.geometry.voxel_grid import voxel_axis
 
 device = open_device(0)
 logits = np.random.default_rng(0).normal(-0.5, 1, (8, 8, 8)).astype(np.float32)
@@ -99,10 +99,20 @@ def test_kernels_get_their_arguments_and_their_geometry(tmp_path):
 
 def test_the_gpu_tests_themselves_pass_where_kernels_are_emulated():
     """All but whole engines, which have no provider there."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "stub_kernels", "tests/gpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "gpu",
+        "-p",
+        "doubles.kernels",
+        "tests/gpu",
+    ]
     command += ["-k", "not engine and not backend and not read_in_place"]
     done = subprocess.run(
-        command, env=stub_driver.environment(), cwd=stub_driver.HERE.parent, capture_output=True,
+        command, env=stub_driver.environment(), cwd=stub_driver.TESTS.parent, capture_output=True,
         text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]

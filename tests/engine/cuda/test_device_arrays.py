@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from fake_device import FakeDevice, view
+from doubles.device import FakeDevice, view
 
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.launch import pointer

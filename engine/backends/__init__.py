@@ -1,0 +1,1 @@
+"""What runs a bundle: the CPU, or a GPU."""

@@ -1,0 +1,1 @@
+"""The CPU: NumPy arrays, ONNX Runtime and native kernels."""

@@ -1,0 +1,1 @@
+"""A GPU: device arrays, TensorRT or ONNX Runtime, and CUDA kernels."""

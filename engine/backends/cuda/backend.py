@@ -1,0 +1,189 @@
+"""A GPU as a backend: everything from the images to the Gaussians on one stream."""
+
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.anchors import AnchorChoice
+from geolrm.engine.backends.base import PlanRunner
+from geolrm.engine.backends.cuda import segments as loaders
+from geolrm.engine.backends.cuda.anchors import SelectAnchors
+from geolrm.engine.backends.cuda.encoding import BatchRunner, view_batches
+from geolrm.engine.backends.cuda.executor import Block, GpuPlanRunner
+from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
+from geolrm.engine.backends.cuda.memory_plan import plan_memory, shortage
+from geolrm.engine.backends.cuda.rope import rope_calls
+from geolrm.engine.backends.cuda.runtime_cache import runtime_cache_path
+from geolrm.engine.backends.layout import shape_of
+from geolrm.engine.backends.selection import Selected, segment_files
+from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.manifest import GpuCrossAttentionStep, GpuPart, GpuSegmentStep
+from geolrm.engine.cuda import device as devices
+from geolrm.engine.cuda.array import DeviceArray
+from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.voxel_grid import voxel_axis
+from geolrm.engine.system import extras
+from geolrm.engine.system.present_gpu import driver_cuda_version
+
+ARENA = "bytes of ONNX Runtime's arena"  # of what is attached to a device
+
+
+class DeviceBackend:
+    """See :class:`geolrm.engine.backends.base.Backend`.
+
+    The host waits for the device twice in a run: for the number of anchors, and for the results.
+    """
+
+    def __init__(self, bundle: Bundle, selected: Selected, threads: int, index: int):
+        assert bundle.manifest.gpu, "selected from the bundle's GPU part"
+        assert selected.target is not None and selected.gpu is not None
+        self._bundle, self._manifest = bundle, bundle.manifest
+        self._part: GpuPart = bundle.manifest.gpu
+        self.threads = threads
+        self.description = f"{selected.name} {self._part.precision} on {selected.gpu.name}"
+        self.device = devices.open_device(index)
+        self.lock = self.device.lock
+        self.device.engage()
+        weakref.finalize(self, self.device.retire).atexit = False
+        self._arena, self._scratch = Block(self.device), Block(self.device)
+        self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))
+        weights = self._put_weights()
+        shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
+        loader = loaders.loader(selected.name, self._runtime_cache(selected))
+        stages: dict[str, PlanRunner] = {}
+        slots: dict[str, Block] = {}
+        for name, plan in self._part.plans.items():
+            segments = {
+                step.name: loader.load(bundle.file(step.files[selected.target]), self.device)
+                for step in plan.steps
+                if isinstance(step, GpuSegmentStep)
+            }
+            runner = GpuPlanRunner(
+                plan, segments, weights, shapes, self.device, self._arena, self._scratch
+            )
+            encodes = name.startswith("encoder")
+            stages[name] = BatchRunner(runner, self.device, slots) if encodes else runner
+        loader.keep()
+        self.stages: Mapping[str, PlanRunner] = stages
+        self._checked: set[tuple[int, int]] = set()
+
+    def _runtime_cache(self, selected: Selected) -> Path | None:
+        if selected.name != "tensorrt-rtx":
+            return None
+        assert selected.target is not None and selected.gpu is not None
+        files = segment_files(self._part, selected.target)
+        version = extras.installed_version(selected.name) or ""
+        return runtime_cache_path(self._part, files, selected.gpu, version, driver_cuda_version())
+
+    def _put_weights(self) -> dict[str, DeviceArray]:
+        names = set()
+        for plan in self._part.plans.values():
+            for step in plan.steps:
+                if isinstance(step, GpuCrossAttentionStep):
+                    names |= {step.view_weight, step.view_bias}
+        stored = self._bundle.weights(names) if names else {}
+        return {name: self.put(array.astype(np.float32)) for name, array in stored.items()}
+
+    def put(self, array: NDArray | DeviceArray) -> DeviceArray:
+        """Upload a host array."""
+        return array if isinstance(array, DeviceArray) else self.device.upload(array)
+
+    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
+        """Upload Gaussians of the host."""
+        if isinstance(gaussians, DeviceGaussians):
+            return gaussians
+        return cast(Gaussians, DeviceGaussians.upload(gaussians, self.device))
+
+    def view_batches(self, views: int) -> list[slice]:
+        """Several views at a time."""
+        return view_batches(views)
+
+    def empty_features(self, stage: str, views: int) -> DeviceArray:
+        """Uninitialised [V, L, C], in the precision that the stage writes."""
+        (spec,) = self._part.plans[stage].outputs
+        return self.device.empty(shape_of(spec, {"views": views}), spec.dtype)
+
+    def concatenate(self, parts: Sequence[DeviceArray]) -> DeviceArray:
+        """Along the first axis, on the device."""
+        if len(parts) == 1:
+            return parts[0]
+        rows = sum(len(part) for part in parts)
+        joined = self.device.empty((rows, *parts[0].shape[1:]), parts[0].dtype)
+        start = 0
+        for part in parts:
+            self.device.copy(part, joined[start : start + len(part)])
+            start += len(part)
+        return joined
+
+    def select(self, logits: DeviceArray, choice: AnchorChoice) -> tuple[DeviceArray, int]:
+        """The same voxels as on the CPU, in the same order; only their number is fetched."""
+        kernel = SelectAnchors(logits.shape[0], choice.selection)
+        limit = min(choice.limit, kernel.side**3)
+        state = self.device.empty((kernel.state_bytes // 4,), "int32")
+        counts = self.device.empty((kernel.counts_bytes,), "uint8")
+        voxels = self.device.empty((limit,), "int32")
+        positions = self.device.empty((choice.limit, 3), "float32")
+        self.device.clear(state)
+        self.device.clear(positions)
+        arrays = (logits, self._axis, state, counts, voxels, positions)
+        addresses = (array.address for array in arrays)
+        self.device.launch(kernel.calls(*addresses, limit=limit, seed=choice.seed))
+        kept, occupied = (int(number) for number in state[:2].numpy())
+        # The released head variant was trained with zero anchors up to a fixed number.
+        if self._manifest.padded_tokens and occupied:
+            kept = choice.limit
+        return positions[:kept], occupied
+
+    def rope_indices(self, anchors: DeviceArray) -> DeviceArray:
+        """int64 [M, 3]."""
+        indices = self.device.empty(anchors.shape, "int64")
+        rope = self._manifest.rope
+        self.device.launch(
+            rope_calls(
+                anchors.address,
+                indices.address,
+                tokens=len(anchors),
+                grid_size=rope.grid_size,
+                xyz_scale=rope.xyz_scale,
+            )
+        )
+        return indices
+
+    def fetch(self, arrays: Mapping[str, DeviceArray | NDArray]) -> dict[str, NDArray]:
+        """All at once: one wait."""
+        fetched = {
+            name: np.empty(array.shape, array.dtype) if isinstance(array, DeviceArray) else array
+            for name, array in arrays.items()
+        }
+        for name, array in arrays.items():
+            if isinstance(array, DeviceArray):
+                self.device.download(array, fetched[name])
+        self.device.synchronize()
+        return fetched
+
+    def check_memory(self, views: int, tokens: int) -> None:
+        """Refuse a setting that needs more than is free; one that has run is not asked again.
+
+        Raises:
+            GeoLRMError: Naming the largest setting that fits.
+        """
+        if (views, tokens) in self._checked:
+            return
+        plan = plan_memory(self._manifest, self._part, views, tokens)
+        held = self._arena.nbytes + self._scratch.nbytes
+        if self._part.backend == "cuda":  # ONNX Runtime's arena, of all engines on this GPU
+            grown = self.device.attached.get(ARENA, 0)
+            held += min(grown, plan.scratch)
+        available = self.device.free_bytes() + held
+        short = shortage(self._manifest, self._part, views, tokens, available)
+        if short is not None:
+            raise GeoLRMError(short)
+        self._checked.add((views, tokens))
+        if self._part.backend == "cuda":
+            self.device.attached[ARENA] = max(grown, plan.scratch)
+        self._arena.take(plan.activations)  # at once: graphs hold its address

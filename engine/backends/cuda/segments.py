@@ -1,0 +1,59 @@
+"""What runs a segment of a plan on a device: ONNX Runtime, or an engine of TensorRT."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from geolrm.engine.cuda.array import DeviceArray
+from geolrm.engine.cuda.device import Device
+
+Arrays = Mapping[str, DeviceArray]
+Enqueue = Callable[[], None]
+Scratch = Callable[[int], DeviceArray]  # memory of at least so many bytes, the same for all
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A segment with its tensors."""
+
+    enqueue: Enqueue  # queues one execution on the device's stream
+    can_capture: Callable[[], bool]  # whether what it queues now may go into a CUDA graph
+
+
+class Segment(Protocol):
+    """A loaded graph or engine."""
+
+    capturable: bool  # whether its bindings ever may be captured
+
+    def bind(
+        self, inputs: Arrays, outputs: Arrays, scratch: Scratch, *, lasting: bool = False
+    ) -> Binding:
+        """Fix the tensors.
+
+        A binding that is not ``lasting`` may be used only until the next one is made.
+        """
+        ...
+
+
+class Loader(Protocol):
+    """Loads the segments of one bundle."""
+
+    def load(self, path: Path, device: Device) -> Segment:
+        """The segment in a file."""
+        ...
+
+    def keep(self) -> None:
+        """All are loaded: put on disk what the next process need not do again."""
+        ...
+
+
+def loader(backend: str, cache: Path | None = None) -> Loader:
+    """What loads files of this backend; ``cache`` is for what TensorRT for RTX compiles."""
+    if backend == "cuda":
+        from geolrm.engine.backends.cuda.onnxruntime_segment import OnnxRuntimeLoader
+
+        return OnnxRuntimeLoader()
+    from geolrm.engine.backends.cuda.tensorrt_segment import Runtime
+
+    return Runtime(backend, cache)

@@ -1,0 +1,206 @@
+"""All doubts about a capture, and what its masks leave of space."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_point, name_views
+from geolrm.engine.captures.diagnostics.image_checks import (
+    COMPARED_SIDE,
+    find_mask_doubts,
+    find_quality_doubts,
+    find_silhouette_doubts,
+    find_size_doubts,
+)
+from geolrm.engine.captures.diagnostics.pose_checks import (
+    WIDEST_GAP,
+    azimuth_gap,
+    find_pose_doubts,
+    find_unmasked_scale_doubts,
+)
+from geolrm.engine.captures.fitting import AGREEING_SIDE, EXPLAINED, FILL
+from geolrm.engine.captures.hull import visual_hull
+from geolrm.engine.views.silhouettes import (
+    INSIDE,
+    Silhouette,
+    carve,
+    explained,
+    has_mask,
+    make_silhouette,
+    reduced,
+)
+
+OUTSIDE = 0.1  # cube sides that a hull, larger than its object, may reach beyond the cube
+SMALLEST = 0.5  # of the cube's side, for the object's longest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagnosis:
+    """Doubts about a capture, the gravest first, and what it shows of its object."""
+
+    doubts: tuple[Doubt, ...]
+    surface: NDArray[np.float64] | None  # [N, 3] of what all masks leave, object frame
+
+    @property
+    def doubtful_views(self) -> set[int]:
+        """Views that some doubt names, where it names not all of them."""
+        return {view for doubt in self.doubts for view in doubt.views}
+
+
+def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -> Diagnosis:
+    """Look for what spoils reconstructions.
+
+    Args:
+        capture: Of :func:`~geolrm.engine.captures.read_capture`: cameras may look anywhere.
+        model_fov: Degrees, that the model was trained with.
+        model_size: Side of the model's input in pixels.
+    """
+    cameras, images = capture.cameras, capture.images
+    poses = find_pose_doubts(cameras, model_fov)
+    lost = any(doubt.topic in ("axes", "looking away") and doubt.views for doubt in poses)
+    masks = find_mask_doubts(images)
+    views = [
+        make_silhouette(image, pose, matrix, COMPARED_SIDE)
+        for image, pose, matrix in zip(images, cameras.c2w, cameras.intrinsics, strict=True)
+    ]
+    outlines, scale, hull, step = [], [], None, 0.0
+    if all(has_mask(image) for image in images):
+        outlines = find_silhouette_doubts(views)
+        if not lost and len(capture) > 1:
+            found = visual_hull(views, cameras.c2w[:, :3, 3])
+            hull, step = (None, 0.0) if found is None else (found[0], 2 * found[1])
+            empty = {i for doubt in outlines if "no object" in doubt.text for i in doubt.views}
+            repeated = any("the same pose" in doubt.text for doubt in poses)
+            if not empty and not repeated:
+                scale = _agreement(capture, views, hull)
+            if hull is not None and not scale:
+                scale = _extent(capture, hull, step)
+    elif not lost and all(doubt.topic != "scale" for doubt in poses):
+        scale = find_unmasked_scale_doubts(cameras)
+    if any(doubt.topic == "scale" for doubt in scale):
+        # The hull says where the object is; where the cameras look says it less well.
+        poses = [doubt for doubt in poses if doubt.topic != "scale"]
+    surface = None if hull is None else surface_of(hull, step)
+    quality = [
+        *find_size_doubts(images, model_size),
+        *([] if lost else find_quality_doubts(images, views, cameras, surface)),
+    ]
+    return Diagnosis((*poses, *scale, *masks, *outlines, *quality), surface)
+
+
+def surface_of(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """The points that have not all six neighbours."""
+    index = np.rint((hull - hull.min(axis=0)) / step).astype(np.int64) + 1
+    solid = np.zeros(index.max(axis=0) + 2, np.bool_)
+    solid[tuple(index.T)] = True
+    inner = solid.copy()
+    for axis in range(3):
+        inner &= np.roll(solid, 1, axis) & np.roll(solid, -1, axis)
+    return hull[~inner[tuple(index.T)]]
+
+
+def _agreement(
+    capture: Capture, outlines: list[Silhouette], hull: NDArray[np.float64] | None
+) -> list[Doubt]:
+    """Masks must be outlines of one object: what all leave must fill each of them."""
+    total, cameras = len(capture), capture.cameras
+    remedy = (
+        "check that images and poses belong together and are in the same order, and the focal "
+        "length"
+    )
+    views = [reduced(view, AGREEING_SIDE) for view in outlines]
+    if any(image.shape[2] == 3 for image in capture.images):
+        return _white_agreement(views, hull)
+    if hull is None:
+        return [Doubt("poses", f"the masks of all {total} views agree on no object; {remedy}")]
+    shares = np.array([explained(view, hull) for view in views])
+    if not (off := np.flatnonzero(shares < EXPLAINED)).size:
+        return []
+    # One wrong view carves the others' object away; without it they agree.
+    if off.size > 1 and total > 3 and (alone := _culprit(views, cameras.c2w[:, :3, 3])) is not None:
+        off = np.array([alone])
+    return [
+        Doubt(
+            "poses",
+            f"{name_views(off, total)} show{'s' if off.size == 1 else ''} an object where the "
+            f"other masks leave nothing (only {shares[off].min():.0%} of the outline is explained, "
+            f"at least {EXPLAINED:.0%}); {remedy}",
+            tuple(int(i) for i in off),
+        )
+    ]
+
+
+def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) -> list[Doubt]:
+    """Outlines found from a white background fail where the object itself is white."""
+    worst = 0.0 if hull is None else min(explained(view, hull) for view in views)
+    if worst >= EXPLAINED:
+        return []
+    return [
+        Doubt(
+            "masks",
+            f"the outlines on the white background do not agree (only {worst:.0%} of one is "
+            f"explained by the others, at least {EXPLAINED:.0%}): white parts of the object count "
+            "as background, or poses are wrong; give images with alpha, or check the poses",
+        )
+    ]
+
+
+def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | None:
+    """The one view that others agree without, if there is one: it carves the most away."""
+    found = visual_hull(views, origins)
+    if found is None or len(views) > 64:
+        return None
+    centre, radius = found[0].mean(axis=0), 1.5 * max(float(np.ptp(found[0])), 8 * found[1])
+    axis = (np.arange(32) + 0.5) / 32 * 2 - 1
+    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    points = centre + radius * points
+    votes = np.zeros(len(points), np.int64)
+    outside = []
+    for view in views:
+        pixel, _ = view.project(points)
+        out = (pixel >= 0) & (view.alpha.ravel()[pixel] < INSIDE)
+        outside.append(out)
+        votes += out
+    alone = np.array([np.count_nonzero(out & (votes == 1)) for out in outside])
+    worst = int(alone.argmax())
+    others = [view for index, view in enumerate(views) if index != worst]
+    rest, shown = carve(others, points)
+    kept = points[rest & (shown >= 0.8 * len(others))]
+    if not len(kept):
+        return None
+    again = visual_hull(others, np.delete(origins, worst, axis=0))
+    if again is None or min(explained(view, again[0]) for view in others) < EXPLAINED:
+        return None
+    return worst
+
+
+def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Doubt]:
+    """The object must lie in the cube and fill most of it."""
+    low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
+    side, centre = float((high - low).max()), (low + high) / 2
+    remedy = (
+        f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}, "
+        "or give --fit, which does both"
+    )
+    box = f"{name_point(low)} to {name_point(high)}"
+    beyond = max(float(-low.min()), float(high.max())) - 0.5
+    # Seen from one side alone, the hull is longer than the object.
+    if beyond > OUTSIDE + step / 2 and azimuth_gap(capture.cameras)[0] <= WIDEST_GAP:
+        return [
+            Doubt(
+                "scale",
+                f"by its masks the object reaches from {box}, {beyond:.2g} beyond the cube "
+                f"[-0.5, 0.5]^3, where it is cut off: {remedy}",
+            )
+        ]
+    if side < SMALLEST:
+        return [
+            Doubt(
+                "scale",
+                f"by its masks the object reaches from {box}, {side:.2g} of the cube's side; at "
+                f"least {SMALLEST:g} is needed for detail: {remedy}",
+            )
+        ]
+    return []

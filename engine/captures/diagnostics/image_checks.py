@@ -1,0 +1,247 @@
+"""Doubts about pictures and masks: backgrounds, cut objects, exposure, blur, size."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_views
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.views.preprocessing import WHITE_ENOUGH
+from geolrm.engine.views.silhouettes import INSIDE, Silhouette, has_mask, reduce_pixels
+
+FEWEST_PIXELS = 0.002  # of an image, for its object to be seen
+CUT = 0.02  # of the border's pixels, for an object to be cut by it
+NEIGHBOURS = 4  # views in the nearest directions that brightness and sharpness are compared with
+FARTHEST_NEIGHBOUR = np.cos(np.deg2rad(50))
+EXPOSURE = 0.4  # stops that the same points may be brighter or darker than in the views beside
+UNMATCHED_EXPOSURE = 1.0  # where it is not known which pixels correspond
+SHARPNESS = 0.5  # of the views' median, at least
+QUANTILES = np.linspace(0.1, 0.9, 9)
+COMPARED_SIDE = 256  # px
+SOLID = 0.95  # alpha
+FEWEST_COMPARED = 50  # pixels
+DARKEST = 1e-3  # linear; below it noise is compared
+BLOCK = 8  # px, in which the nearest point hides the others
+HIDDEN = 0.1  # of the object's depth: so much farther than the nearest point is hidden
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
+def find_mask_doubts(images: Sequence[NDArray[np.uint8]]) -> list[Doubt]:
+    """Images [H, W, 3|4] whose object is not told from the background."""
+    total, doubts = len(images), []
+    opaque = [i for i, image in enumerate(images) if not has_mask(image)]
+    if plain := [i for i in opaque if images[i].shape[2] == 3]:
+        levels = [_border_level(images[i]) for i in plain]
+        has = "has" if len(plain) == 1 else "have"
+        doubts.append(
+            Doubt(
+                "masks",
+                f"{name_views(plain, total)} {has} no alpha, and a background that is not white "
+                f"(border at {min(levels):.2f}, at least {WHITE_ENOUGH:g} is white): give masks, "
+                "or remove the background with --remove-background",
+                tuple(plain),
+            )
+        )
+    if filled := [i for i in opaque if images[i].shape[2] == 4]:
+        has = "has" if len(filled) == 1 else "have"
+        doubts.append(
+            Doubt(
+                "masks",
+                f"{name_views(filled, total)} {has} an alpha that is opaque everywhere, so that "
+                "the background counts as the object: save images with the background transparent",
+                tuple(filled),
+            )
+        )
+    return doubts
+
+
+def find_silhouette_doubts(views: Sequence[Silhouette]) -> list[Doubt]:
+    """Masks that show no object, or one that the border cuts."""
+    total, doubts = len(views), []
+    empty = [i for i, view in enumerate(views) if (view.alpha >= INSIDE).mean() < FEWEST_PIXELS]
+    if empty:
+        show = "shows" if len(empty) == 1 else "show"
+        doubts.append(
+            Doubt(
+                "masks",
+                f"{name_views(empty, total)} {show} no object (less than {FEWEST_PIXELS:.1%} of "
+                "the pixels are not background), which empties the space that they see: leave them "
+                "out, or correct their masks",
+                tuple(empty),
+            )
+        )
+    cut = [i for i, view in enumerate(views) if _border_share(view) > CUT]
+    if cut:
+        worst = max(_border_share(views[i]) for i in cut)
+        doubts.append(
+            Doubt(
+                "masks",
+                f"the object is cut by the border of {name_views(cut, total)} (up to {worst:.0%} "
+                f"of the border's pixels, at most {CUT:.0%}): photograph it whole, or check the "
+                "masks",
+                tuple(cut),
+            )
+        )
+    return doubts
+
+
+def find_size_doubts(images: Sequence[NDArray[np.uint8]], model_size: int) -> list[Doubt]:
+    """Images of fewer pixels than a model with inputs of ``model_size`` px can use."""
+    total = len(images)
+    small = [i for i, image in enumerate(images) if max(image.shape[:2]) < 0.5 * model_size]
+    if not small:
+        return []
+    side = min(max(images[i].shape[:2]) for i in small)
+    has = "has" if len(small) == 1 else "have"
+    return [
+        Doubt(
+            "resolution",
+            f"{name_views(small, total)} {has} only {side} px; the model reads {model_size}, "
+            "and at least half as many are needed for detail: give larger images",
+            tuple(small),
+        )
+    ]
+
+
+def find_quality_doubts(
+    images: Sequence[NDArray[np.uint8]],
+    views: Sequence[Silhouette],
+    cameras: Cameras,
+    surface: NDArray[np.float64] | None,
+) -> list[Doubt]:
+    """Brightness of the object against the neighbouring views', sharpness against all.
+
+    Args:
+        images: V of [H, W, 3|4].
+        views: Their masks.
+        cameras: Their poses.
+        surface: [N, 3] points of the object, where they are known: what turns into view then does
+            not count as a change of brightness.
+    """
+    total, doubts = len(images), []
+    pairs = list(zip(images, views, strict=True))
+    if surface is None:
+        levels = [_quantiles(*pair) for pair in pairs]
+    else:
+        levels = [_levels_at(surface, *pair) for pair in pairs]
+    stops = _stops(np.array(levels), cameras)
+    limit = UNMATCHED_EXPOSURE if surface is None else EXPOSURE
+    if (off := np.flatnonzero(np.abs(stops) > limit)).size:
+        worst = float(stops[off][np.abs(stops[off]).argmax()])
+        differ = "differs" if off.size == 1 else "differ"
+        way = "brighter" if worst > 0 else "darker"
+        doubts.append(
+            Doubt(
+                "exposure",
+                f"{name_views(off, total)} {differ} in brightness from the views beside by up to "
+                f"{abs(worst):.2g} stops ({way}; at most {limit:g}): lock exposure and white "
+                "balance, or match the images",
+                tuple(int(i) for i in off),
+            )
+        )
+    sharpness = np.array([_sharpness(*pair) for pair in pairs])
+    known = np.isfinite(sharpness)
+    if known.sum() >= NEIGHBOURS:
+        ratio = np.where(known, sharpness, np.inf) / np.median(sharpness[known])
+        if (blurred := np.flatnonzero(ratio < SHARPNESS)).size:
+            doubts.append(
+                Doubt(
+                    "sharpness",
+                    f"{name_views(blurred, total)} {'is' if len(blurred) == 1 else 'are'} blurred: "
+                    f"down to {ratio[blurred].min():.0%} of the usual sharpness (at least "
+                    f"{SHARPNESS:.0%}): leave them out, or take them again",
+                    tuple(int(i) for i in blurred),
+                )
+            )
+    return doubts
+
+
+def _border_level(image: NDArray[np.uint8]) -> float:
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return float(np.median(border[:, :3])) / 255
+
+
+def _border_share(view: Silhouette) -> float:
+    alpha = view.alpha
+    border = np.concatenate([alpha[0], alpha[-1], alpha[1:-1, 0], alpha[1:-1, -1]])
+    return float((border >= INSIDE).mean())
+
+
+def _linear_luminance(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float32]:
+    """[H, W] at the size of the view's mask."""
+    factor = -(-max(image.shape[:2]) // max(view.alpha.shape))
+    linear = (reduce_pixels(image[..., :3], factor) / np.float32(255)) ** np.float32(2.2)
+    return (linear @ LUMINANCE).astype(np.float32)
+
+
+def _quantiles(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float64]:
+    """log2 of the brightness of what is not background."""
+    values = _linear_luminance(image, view)[view.alpha > SOLID]
+    if len(values) < FEWEST_COMPARED:
+        return np.full(len(QUANTILES), np.nan)
+    return np.log2(np.quantile(values, QUANTILES).clip(DARKEST))
+
+
+def _levels_at(
+    points: NDArray[np.float64], image: NDArray[np.uint8], view: Silhouette
+) -> NDArray[np.float64]:
+    """[N] log2 of the brightness of points, NaN where others hide them or the view ends."""
+    width = view.alpha.shape[1]
+    pixel, depth = view.project(points)
+    column, row = pixel % width // BLOCK, pixel // width // BLOCK
+    block = row * (-(-width // BLOCK)) + column  # so large that points leave no holes
+    nearest = np.full(int(block.max(initial=0)) + 1, np.inf)
+    shown = pixel >= 0
+    np.minimum.at(nearest, block[shown], depth[shown])
+    shown[shown] = depth[shown] <= nearest[block[shown]] + HIDDEN * np.ptp(depth)
+    shown[shown] = view.alpha.ravel()[pixel[shown]] > SOLID
+    levels = np.full(len(points), np.nan)
+    values = _linear_luminance(image, view).ravel()[pixel[shown]]
+    levels[shown] = np.log2(values.clip(DARKEST))
+    return levels
+
+
+def _stops(levels: NDArray[np.float64], cameras: Cameras) -> NDArray[np.float64]:
+    """[V] log2 of each view's brightness over the views in the nearest directions; 0: unknown.
+
+    Args:
+        levels: [V, N] of what corresponds, NaN where it is unknown.
+        cameras: V.
+    """
+    directions = cameras.c2w[:, :3, 2]
+    cosines = directions @ directions.T
+    np.fill_diagonal(cosines, -2)
+    stops = np.zeros(len(levels))
+    for index, own in enumerate(levels):
+        near = np.argsort(-cosines[index])[:NEIGHBOURS]
+        near = near[cosines[index][near] >= FARTHEST_NEIGHBOUR]
+        differences = [own - levels[other] for other in near]
+        known = [d[np.isfinite(d)] for d in differences]
+        medians = [np.median(d) for d in known if len(d) >= len(QUANTILES)]
+        if len(medians) >= 2:  # their median leaves out a neighbour that is itself wrong
+            stops[index] = np.median(medians)
+    return stops
+
+
+def _sharpness(image: NDArray[np.uint8], view: Silhouette) -> float:
+    """Second over first differences of the object's luminance, which contrast cancels from."""
+    factor = -(-max(image.shape[:2]) // max(view.alpha.shape))
+    luminance = reduce_pixels(image[..., :3], factor) @ LUMINANCE
+    solid = view.alpha > SOLID
+    whole = solid[1:-1, 1:-1] & solid[:-2, 1:-1] & solid[2:, 1:-1]
+    whole &= solid[1:-1, :-2] & solid[1:-1, 2:]
+    if whole.sum() < 100:
+        return np.nan
+    second = (
+        4 * luminance[1:-1, 1:-1]
+        - luminance[:-2, 1:-1]
+        - luminance[2:, 1:-1]
+        - luminance[1:-1, :-2]
+        - luminance[1:-1, 2:]
+    )
+    first = np.hypot(
+        luminance[1:-1, 2:] - luminance[1:-1, :-2], luminance[2:, 1:-1] - luminance[:-2, 1:-1]
+    )
+    mean = float(first[whole].mean())
+    return float(np.abs(second[whole]).mean()) / mean if mean > 1 else np.nan

@@ -1,0 +1,263 @@
+"""Doubts about cameras alone: axes, where they look, repetitions, what no camera sees."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_point, name_views
+from geolrm.engine.captures.hull import nearest_to_rays
+from geolrm.engine.geometry.cameras import CUBE_RADIUS, FLIP_YZ, Cameras
+
+MOST = 0.6  # of the views, for a fault of the convention and not of a pose
+LEVEL = np.sin(np.deg2rad(20))  # how far a camera's right may leave the horizontal plane
+CLEARER = 0.5  # of z's deviation, at most, for another axis to be up
+FACED = np.cos(np.deg2rad(20))  # between where cameras look and what they all look at
+FARTHEST_FOCUS = 0.35  # from the origin, where the cameras look
+FEWEST_VIEWS = 4
+WIDEST_GAP = 150.0  # degrees of azimuth without a camera
+POLAR = 75.0  # degrees of elevation; beyond it an azimuth says little
+SAME_PLACE, SAME_TURN = 1e-3, 2e-3  # of the distance; entries of a rotation
+FOV_RANGE = 0.5, 1.5  # times the model's
+SEEN = 0.8, 4.0  # what images show at the origin, in cube sides
+# What poses may be instead of OpenGL camera-to-world, and how to mend each.
+MISTAKES = (
+    ("OpenCV camera-to-world", "negate columns 1 and 2 of the 3x3 part (y and z)"),
+    ("OpenGL world-to-camera", "invert the matrices"),
+    ("OpenCV world-to-camera", "invert the matrices, then negate columns 1 and 2 (y and z)"),
+)
+
+
+def find_pose_doubts(cameras: Cameras, model_fov: float) -> list[Doubt]:
+    """Doubts that poses and intrinsics raise, the gravest first.
+
+    Args:
+        cameras: In the object frame, wherever they look.
+        model_fov: Degrees, that the model was trained with.
+    """
+    facing = _facing(cameras)
+    frame = facing or _upright(cameras)
+    if any(doubt.topic == "axes" for doubt in frame):  # the rest would follow from it
+        return [*frame, *_few(cameras), *_fields(cameras, model_fov)]
+    return [
+        *frame,
+        *([] if facing else _focus(cameras)),
+        *_repeated(cameras),
+        *(_few(cameras) or _one_sided(cameras)),
+        *_fields(cameras, model_fov),
+    ]
+
+
+def _facing(cameras: Cameras) -> list[Doubt]:
+    faults = cameras.facing_faults()
+    if not faults:
+        return []
+    away = [index for index, text in faults.items() if "looks away" in text]
+    total = len(cameras)
+    if len(away) >= MOST * total:
+        c2w, inverse = cameras.c2w, np.linalg.inv(cameras.c2w).astype(np.float64)
+        tries = (c2w @ FLIP_YZ, inverse, inverse @ FLIP_YZ)
+        for (name, remedy), poses in zip(MISTAKES, tries, strict=True):
+            # Only the directions: where the scale is wrong too, that is told by itself.
+            if np.mean(_cosines(poses) > 0.5) > 1 - MOST / 2:
+                return [
+                    Doubt(
+                        "axes",
+                        f"{name_views(away, total)} look away from the object, and would face it "
+                        f"if these were {name} poses; they must be OpenGL camera-to-world "
+                        f"(x right, y up, looking along -z): {remedy}",
+                        tuple(away),
+                    )
+                ]
+        if elsewhere := _focus(cameras, faced=MOST):
+            return elsewhere
+    doubts = []
+    if away:
+        look = "looks" if len(away) == 1 else "look"
+        doubts.append(
+            Doubt(
+                "looking away",
+                f"{name_views(away, total)} {look} away from the cube, which must be in every "
+                f"image; correct the pose, or leave "
+                "the image out",
+                tuple(away),
+            )
+        )
+    for index in (others := [i for i in faults if i not in away])[:1]:
+        more = f" (and {len(others) - 1} others alike)" if len(others) > 1 else ""
+        doubts.append(Doubt("scale", faults[index] + more, tuple(others)))
+    return doubts
+
+
+def _cosines(c2w: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[V] between where cameras look and the origin; 0 for those that stand in it."""
+    origins = c2w[:, :3, 3]
+    distances = np.maximum(np.linalg.norm(origins, axis=1), 1e-9)
+    return np.einsum("vi,vi->v", c2w[:, :3, 2], origins) / distances
+
+
+def _upright(cameras: Cameras) -> list[Doubt]:
+    """Photographs are mostly level, so that the axis that all x axes are square to is up."""
+    right, up = cameras.c2w[:, :3, 0], cameras.c2w[:, :3, 1].mean(axis=0)
+    off = float(np.sqrt((right[:, 2] ** 2).mean()))
+    values, vectors = np.linalg.eigh(right.T @ right / len(right))
+    axis = vectors[:, 0] * (1 if vectors[:, 0] @ up >= 0 else -1)
+    if off <= LEVEL and up[2] >= -0.1:
+        return []
+    if off <= LEVEL:
+        axis = np.array([0.0, 0.0, -1.0])
+    elif np.sqrt(max(values[0], 0)) > CLEARER * off or values[1] < LEVEL**2:
+        return []  # held at all angles, or from one side alone: nothing can be said
+    largest = int(np.abs(axis).argmax())
+    name = f"{'-' if axis[largest] < 0 else ''}{'xyz'[largest]}"
+    near = abs(axis[largest]) > np.cos(np.deg2rad(15))
+    turn = {
+        "y": " by 90 degrees about x (x, y, z become x, -z, y)",
+        "-z": " by 180 degrees about x",
+    }
+    how = turn.get(name, "") if near else ""
+    shown = name if near else name_point(axis)
+    return [
+        Doubt(
+            "axes",
+            f"the cameras stand upright along {shown}, but z must be up; turn the poses{how}",
+        )
+    ]
+
+
+def _focus(cameras: Cameras, faced: float = 0.0) -> list[Doubt]:
+    """Where the cameras look, if it is not the origin, and at least this part of them sees it."""
+    c2w, intrinsics = cameras.c2w, cameras.intrinsics
+    centre = (0.5 - intrinsics[:, [0, 1], 2]) / intrinsics[:, [0, 1], [0, 1]] * [1, -1]
+    ray = np.concatenate([centre, -np.ones((len(c2w), 1))], axis=1)
+    ray = np.einsum("vij,vj->vi", c2w[:, :3, :3], ray / np.linalg.norm(ray, axis=1)[:, None])
+    focus = nearest_to_rays(c2w[:, :3, 3], ray) if len(c2w) > 1 else None
+    if focus is None or (away := float(np.linalg.norm(focus))) <= FARTHEST_FOCUS:
+        return []
+    towards = focus - c2w[:, :3, 3]
+    towards /= np.maximum(np.linalg.norm(towards, axis=1), 1e-9)[:, None]
+    if np.mean(np.einsum("vi,vi->v", ray, towards) > FACED) < faced:
+        return []
+    return [
+        Doubt(
+            "scale",
+            f"the cameras look at {name_point(focus)}, {away:.3g} from the origin; the object must "
+            f"lie in [-0.5, 0.5]^3: move the poses by {name_point(-focus)} if it is there, or give "
+            "--fit, which finds it by its masks",
+        )
+    ]
+
+
+def seen_width(cameras: Cameras) -> float:
+    """How much images show across at the origin, in cube sides: the views' median."""
+    depths = np.linalg.norm(cameras.c2w[:, :3, 3], axis=1)
+    return float(np.median(depths / cameras.intrinsics[:, [0, 1], [0, 1]].max(axis=1)))
+
+
+def find_unmasked_scale_doubts(cameras: Cameras) -> list[Doubt]:
+    """What the cube's size in the images says where no masks show the object's."""
+    width = seen_width(cameras)
+    if SEEN[0] <= width <= SEEN[1]:
+        return []
+    rule = f"{SEEN[0]:g} to {SEEN[1]:g} is usual"
+    if width > SEEN[1]:
+        return [
+            Doubt(
+                "scale",
+                f"images show {width:.3g} cube sides across at the origin ({rule}), so that an "
+                f"object that fills them is larger than the cube: multiply the positions by about "
+                f"{1.5 / width:.2g}",
+            )
+        ]
+    return [
+        Doubt(
+            "scale",
+            f"images show {width:.3g} of the cube's side at the origin ({rule}), so that the "
+            f"object is much smaller than the cube: multiply the positions by about "
+            f"{1.5 / width:.2g}",
+        )
+    ]
+
+
+def _repeated(cameras: Cameras) -> list[Doubt]:
+    c2w = cameras.c2w
+    reach = SAME_PLACE * max(float(np.median(np.linalg.norm(c2w[:, :3, 3], axis=1))), CUBE_RADIUS)
+    pairs = []
+    for index in range(1, len(c2w)):
+        near = np.linalg.norm(c2w[:index, :3, 3] - c2w[index, :3, 3], axis=1) <= reach
+        turn = np.abs(c2w[:index, :3, :3] - c2w[index, :3, :3]).max(axis=(1, 2)) <= SAME_TURN
+        if (same := np.flatnonzero(near & turn)).size:
+            pairs.append((int(same[0]), index))
+    if not pairs:
+        return []
+    shown = ", ".join(f"{a} and {b}" for a, b in pairs[:4])
+    more = f" and {len(pairs) - 4} other pairs" if len(pairs) > 4 else ""
+    return [
+        Doubt(
+            "poses",
+            f"views {shown}{more} have the same pose; each image needs its own: leave repetitions "
+            "out, or correct the poses",
+            tuple(sorted({index for pair in pairs for index in pair})),
+        )
+    ]
+
+
+def azimuth_gap(cameras: Cameras) -> tuple[float, float, float]:
+    """(width, from, to) in degrees of the widest range of azimuths without a camera."""
+    backward = cameras.c2w[:, :3, 2]
+    elevations = np.rad2deg(np.arcsin(backward[:, 2].clip(-1, 1)))
+    around = backward[np.abs(elevations) <= POLAR]
+    azimuths = np.sort(np.rad2deg(np.arctan2(around[:, 1], around[:, 0])) % 360)
+    if not len(azimuths):
+        return 360.0, 0.0, 360.0
+    gaps = np.diff([*azimuths, azimuths[0] + 360])
+    widest = int(gaps.argmax())
+    return float(gaps[widest]), float(azimuths[widest]), float(azimuths[widest] + gaps[widest])
+
+
+def _few(cameras: Cameras) -> list[Doubt]:
+    count = len(cameras)
+    if count >= FEWEST_VIEWS:
+        return []
+    there = "there is 1 view" if count == 1 else f"there are {count} views"
+    return [
+        Doubt(
+            "coverage",
+            f"{there}; at least {FEWEST_VIEWS} from all around are needed, 6 to 12 are better: add "
+            "some",
+        )
+    ]
+
+
+def _one_sided(cameras: Cameras) -> list[Doubt]:
+    gap, start, end = azimuth_gap(cameras)
+    if gap <= WIDEST_GAP:
+        return []
+    return [
+        Doubt(
+            "coverage",
+            f"no camera looks from azimuths between {start:.0f} and {end % 360:.0f} degrees, a gap "
+            f"of {gap:.0f} (at most {WIDEST_GAP:.0f}), and what lies there will be made up: add "
+            "views from that side",
+        )
+    ]
+
+
+def _fields(cameras: Cameras, model_fov: float) -> list[Doubt]:
+    # The model's square is as wide as the wider half of the image.
+    half = np.maximum(cameras.intrinsics[:, :2, 2], 1 - cameras.intrinsics[:, :2, 2])
+    tangents = (half / cameras.intrinsics[:, [0, 1], [0, 1]]).max(axis=1)
+    fields = 2 * np.rad2deg(np.arctan(tangents))
+    low, high = (factor * model_fov for factor in FOV_RANGE)
+    off = np.flatnonzero((fields < low) | (fields > high))
+    if not off.size:
+        return []
+    return [
+        Doubt(
+            "field of view",
+            f"{name_views(off, len(cameras))} have a field of view of {fields[off].min():.3g}"
+            + (f" to {fields[off].max():.3g}" if np.ptp(fields[off]) > 0.5 else "")
+            + f" degrees, far from the model's {model_fov:g} ({low:g} to {high:g} is near "
+            "enough): check that the focal length belongs to images of this size, or crop them "
+            "and correct the principal point",
+            tuple(int(i) for i in off),
+        )
+    ]

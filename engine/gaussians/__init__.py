@@ -1,0 +1,1 @@
+"""3D Gaussians, and fewer of them."""

@@ -1,0 +1,1 @@
+"""Cameras, similarities and the voxel grid."""

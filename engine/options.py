@@ -1,0 +1,113 @@
+"""What a caller of the engine gives, checked against the bundle before any work is done."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geolrm.engine.anchors import AnchorChoice, Selection, check_selection
+from geolrm.engine.bundle.manifest import MAX_REFINE_STEPS, Manifest
+from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.cameras import Cameras, intrinsics_from_fov
+from geolrm.engine.system.user_warnings import warn
+
+MAX_THREADS = 1024
+
+
+class Arguments:
+    """Checks of one bundle."""
+
+    def __init__(self, manifest: Manifest):
+        self._manifest = manifest
+        self._warned_of_fov = False
+
+    def choose(
+        self,
+        seed: int,
+        max_tokens: int | None,
+        selection: Selection,
+        anchors: ArrayLike | None,
+        refine_steps: int | None,
+    ) -> AnchorChoice:
+        """How anchors are to be chosen and refined."""
+        seed = check_whole("seed", seed, 0, 2**64)
+        check_selection(selection)
+        given = None if anchors is None else self._given_anchors(anchors)
+        if refine_steps is None:
+            refine_steps = self._manifest.refine_steps or 0
+        refine_steps = check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
+        return AnchorChoice(seed, self._token_limit(max_tokens), selection, given, refine_steps)
+
+    def cameras(
+        self, poses: ArrayLike | Cameras, intrinsics: ArrayLike | None, fov: float | None
+    ) -> Cameras:
+        """The given cameras, or poses with what stands for their intrinsics."""
+        if intrinsics is not None and fov is not None:
+            raise InputError("both intrinsics and fov were given; give one of them")
+        if isinstance(poses, Cameras):
+            if intrinsics is None and fov is None:
+                return poses
+            poses = poses.c2w
+        if poses is None:
+            raise InputError("no poses were given; they must be [V, 4, 4] matrices, or Cameras")
+        if intrinsics is None:
+            if fov is None:
+                fov = self._manifest.fov_degrees
+                if not self._warned_of_fov:
+                    self._warned_of_fov = True
+                    warn(
+                        f"neither intrinsics nor fov were given; assuming the training field of "
+                        f"view of this model, {fov:g} degrees"
+                    )
+            intrinsics = intrinsics_from_fov(fov)
+        return Cameras(poses, intrinsics)  # pyright: ignore[reportArgumentType]
+
+    def check_view_count(self, count: int) -> None:
+        """Refuse a number of views that the bundle was not made for."""
+        views = self._manifest.views
+        if not views.min <= count <= views.max:
+            low, high = min(count, views.min), max(count, views.max)
+            raise InputError(
+                f"{count} views were given; this bundle takes {views.min} to {views.max}. Choose "
+                f"{'fewer' if count > views.max else 'more'}, or export it again with --views "
+                f"{low}:{views.opt}:{high}"
+            )
+
+    def _token_limit(self, max_tokens: int | None) -> int:
+        tokens = self._manifest.tokens
+        if max_tokens is None:
+            return tokens.opt
+        limit = check_whole("max_tokens", max_tokens, 1, 2**31)
+        if not tokens.min <= limit <= tokens.max:
+            low, high = min(limit, tokens.min), max(limit, tokens.max)
+            raise InputError(
+                f"max_tokens is {limit}; this bundle takes {tokens.min} to {tokens.max}. Choose "
+                f"within that, or export it again with --tokens {low}:{tokens.opt}:{high}"
+            )
+        return limit
+
+    def _given_anchors(self, anchors: ArrayLike) -> NDArray[np.float32]:
+        try:
+            positions = np.ascontiguousarray(anchors, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"anchors are not an array of numbers: {error}") from error
+        tokens = self._manifest.tokens
+        if positions.ndim != 2 or positions.shape[1] != 3:
+            raise InputError(f"anchors have shape {positions.shape}; they must be [M, 3]")
+        if not np.isfinite(positions).all() or np.abs(positions).max(initial=0) > 0.5 + 1e-6:
+            raise InputError(
+                "anchors hold values outside the object cube; every coordinate must be finite and "
+                "in [-0.5, 0.5]"
+            )
+        if len(positions) and not tokens.min <= len(positions) <= tokens.max:
+            raise InputError(
+                f"{len(positions)} anchors were given; this bundle takes {tokens.min} to "
+                f"{tokens.max}"
+            )
+        return positions
+
+
+def check_whole(name: str, value: object, low: int, high: int) -> int:
+    """A whole number within its bounds."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+    if not whole or not low <= value <= high:  # pyright: ignore[reportOperatorIssue]
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+    return int(value)  # pyright: ignore[reportArgumentType]

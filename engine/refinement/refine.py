@@ -1,0 +1,173 @@
+"""Refine a reconstruction on its own input pictures: a few steps of gradient descent.
+
+The network's Gaussians are a start within a few pixels of the truth; the rasterizer's backward pass
+moves them the rest of the way. What no input shows keeps what the network said. The rasterizer sums
+gradients in a fixed order, so the result is the same for any number of threads.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm import _C
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.rendering.render import pack, render_opencv, to_opencv
+from geolrm.engine.views.preprocessing import Views
+
+Parameters = dict[str, NDArray[np.float32]]  # what is optimised, by name
+
+REFERENCE_SIZE = 256  # px, of the pictures that are compared
+DEFAULT_STEPS = 30
+FEWEST_VIEWS_PER_STEP, MOST_VIEWS_PER_STEP = 2, 3  # a third is worth its time from 12 views on
+# Of each parameter at the first step: object units, logits, logarithms, colours.
+RATES = {"means": 2e-3, "logits": 0.15, "log_scales": 0.05, "quats": 0.02, "color": 0.02}
+LAST_RATE = 0.1  # share of the first, reached along a cosine
+MOMENTS = (0.8, 0.95)  # decay of Adam's mean and of its square
+FLOOR = 1e-3  # added to Adam's denominator: a Gaussian of hardly a pixel hardly moves
+HUBER = 0.02  # errors of a colour above it count linearly
+SQUARE_SHARE = 0.5  # gradient of the squared error beside it
+ALPHA_SHARE = 1.0  # gradient of the squared error of alpha
+LEAST_OPACITY = 1 / 255  # below it nothing is drawn
+SMALLEST_SCALE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Targets:
+    """What the renders are compared with."""
+
+    premultiplied: NDArray[np.float32]  # [V, S, S, 3]
+    alpha: NDArray[np.float32]  # [V, S, S]
+    w2c: NDArray[np.float64]  # [V, 4, 4] OpenCV
+    intrinsics: NDArray[np.float64]  # [V, 3, 3] pixels
+
+
+def refine(
+    gaussians: Gaussians, views: Views, *, steps: int, seed: int = 0, threads: int | None = None
+) -> Gaussians:
+    """Gaussians that explain the input pictures better, in number at most as many.
+
+    Each step compares a few views, on a background drawn at random so that opacity is learned too,
+    and moves positions, scales, orientations, opacities and colours by Adam.
+
+    Args:
+        gaussians: Of the network.
+        views: The pictures it saw, with alpha; see :attr:`Views.reference`.
+        steps: Number of steps; 0 changes nothing.
+        seed: Of backgrounds and of the order of views.
+        threads: Of the rasterizer; they never change the result.
+    """
+    if steps == 0 or not len(gaussians):
+        return gaussians
+    targets = _targets(views)
+    current = _to_parameters(gaussians)
+    mean = {name: np.zeros_like(array) for name, array in current.items()}
+    square = {name: np.zeros_like(array) for name, array in current.items()}
+    generator = np.random.default_rng(seed)
+    together = min(max(len(views) // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP, len(views))
+    waiting: list[int] = []
+    for step in range(steps):
+        if len(waiting) < together:
+            waiting = generator.permutation(len(views)).tolist()
+        chosen, waiting = sorted(waiting[:together]), waiting[together:]
+        background = generator.uniform(0, 1, 3).astype(np.float32)
+        gradients = _gradients(current, targets, chosen, background, gaussians, threads)
+        share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        for name, gradient in gradients.items():
+            _step_adam(current[name], mean[name], square[name], gradient, share * RATES[name], step)
+    refined = _to_gaussians(current, gaussians)
+    return refined.select(refined.opacities >= LEAST_OPACITY)
+
+
+def _gradients(
+    current: Parameters,
+    targets: _Targets,
+    chosen: list[int],
+    background: NDArray[np.float32],
+    origin: Gaussians,
+    threads: int | None,
+) -> Parameters:
+    """Of the loss over the chosen views to each parameter."""
+    candidate = _to_gaussians(current, origin)
+    model = pack(candidate)
+    size = targets.alpha.shape[-1]
+    parameters = _C.RasterParameters(background=background.tolist())
+    w2c, intrinsics = targets.w2c[chosen], targets.intrinsics[chosen]
+    drawn = render_opencv(model, w2c, intrinsics, (size, size), parameters, threads=threads)
+    alpha = targets.alpha[chosen]
+    error = drawn.rgb - targets.premultiplied[chosen] - (1 - alpha[..., None]) * background
+    to_rgb = (0.1 * np.clip(error / HUBER, -1, 1) + SQUARE_SHARE * error).astype(np.float32)
+    to_alpha = ALPHA_SHARE * (drawn.alpha - alpha)
+    color = current["color"]
+    shapes = (candidate.means, candidate.opacities, candidate.scales, candidate.quats, color)
+    to_means, to_opacities, to_scales, to_quats, to_color = out = [
+        np.zeros_like(array) for array in shapes
+    ]
+    model.backward(
+        w2c, intrinsics, size, size, parameters, to_rgb, to_alpha, np.zeros_like(alpha), *out,
+        threads=threads or 0,
+    )  # fmt: skip
+    return {
+        "means": to_means,
+        "logits": to_opacities * candidate.opacities * (1 - candidate.opacities),
+        "log_scales": to_scales * candidate.scales,
+        "quats": to_quats,
+        "color": to_color,
+    }
+
+
+def _step_adam(
+    values: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    square: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    rate: float,
+    step: int,
+) -> None:
+    """One step of Adam with bias correction, in place."""
+    first, second = MOMENTS
+    mean += (1 - first) * (gradient - mean)
+    square += (1 - second) * (gradient * gradient - square)
+    scale = np.sqrt(square / np.float32(1 - second ** (step + 1)))
+    values -= np.float32(rate / (1 - first ** (step + 1))) * mean / (scale + np.float32(FLOOR))
+
+
+def _targets(views: Views) -> _Targets:
+    reference = views.reference.transpose(0, 2, 3, 1)
+    size = reference.shape[1]
+    w2c, intrinsics = to_opencv(views.c2w, views.intrinsics, (size, size))
+    return _Targets(
+        np.ascontiguousarray(reference[..., :3]),
+        np.ascontiguousarray(reference[..., 3]),
+        w2c,
+        intrinsics,
+    )
+
+
+def _to_parameters(gaussians: Gaussians) -> Parameters:
+    opacities = gaussians.opacities.clip(1e-4, 1 - 1e-4)
+    color = gaussians.colors if gaussians.sh is None else gaussians.sh
+    assert color is not None  # one of the two is always there
+    return {
+        "means": gaussians.means.copy(),
+        "logits": np.log(opacities / (1 - opacities)),
+        "log_scales": np.log(np.maximum(gaussians.scales, SMALLEST_SCALE)),
+        "quats": gaussians.quats.copy(),
+        "color": color.copy(),
+    }
+
+
+def _to_gaussians(current: Parameters, origin: Gaussians) -> Gaussians:
+    """Activated; colours or spherical harmonics as the origin has them."""
+    quats = current["quats"]
+    norms = np.linalg.norm(quats, axis=1, keepdims=True)
+    color = current["color"]
+    return replace(
+        origin,
+        means=current["means"],
+        opacities=1 / (1 + np.exp(-current["logits"])),
+        scales=np.exp(current["log_scales"]),
+        quats=quats / np.maximum(norms, 1e-12),
+        **({"colors": color.clip(0, 1)} if origin.sh is None else {"sh": color}),
+    )

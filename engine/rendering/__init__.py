@@ -1,0 +1,1 @@
+"""Gaussians to images, on the CPU or on a GPU."""

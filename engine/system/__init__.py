@@ -1,0 +1,1 @@
+"""What every layer may use of the operating system and of Python."""

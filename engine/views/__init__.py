@@ -1,0 +1,1 @@
+"""Images and cameras as the model takes them."""

@@ -1,0 +1,286 @@
+"""Whole runs on an emulated device against the CPU engine: what is computed, and what is queued."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from doubles.device import rewrite_manifest
+
+from geolrm import Engine, GeoLRMError
+from geolrm.engine.backends.cuda import encoding, tensorrt_segment
+from geolrm.engine.backends.cuda.memory_plan import plan_memory
+
+FIELDS = ("means", "opacities", "scales", "quats", "colors")
+TOLERANCE = {"fp32": 2e-5, "fp16": 2e-2}
+
+
+def assert_close(scene, expected, tolerance):
+    np.testing.assert_array_equal(scene.anchors, expected.anchors)
+    np.testing.assert_allclose(scene.logits, expected.logits, atol=5 * tolerance)
+    for field in FIELDS:
+        np.testing.assert_allclose(
+            getattr(scene.gaussians, field), getattr(expected.gaussians, field), atol=tolerance
+        )
+
+
+@pytest.mark.parametrize("variant", ["token", "head"])
+def test_a_run_equals_the_cpu(devices, gpu_bundles, views, variant):
+    engine = Engine(gpu_bundles(variant))
+    assert engine.backend == "cuda"
+    assert repr(engine).startswith("Engine(tiny, cuda fp32 on Fake GPU, 56 px")
+    expected = Engine(gpu_bundles(variant), backend="onnxruntime").run(*views)
+    scene = engine.run(*views)
+    assert len(scene.anchors) == len(expected.anchors) > 30
+    assert scene.num_occupied == expected.num_occupied
+    assert_close(scene, expected, TOLERANCE["fp32"])
+
+
+def test_half_precision_follows_the_cpu(devices, gpu_bundles, views):
+    anchors = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 3)).astype(np.float32)
+    scenes = [
+        Engine(gpu_bundles("token", "fp16"), backend=backend).run(*views, anchors=anchors)
+        for backend in ("cuda", "onnxruntime")
+    ]
+    for field in FIELDS:
+        got, expected = (getattr(scene.gaussians, field) for scene in scenes)
+        np.testing.assert_allclose(got, expected, atol=TOLERANCE["fp16"])
+        assert np.abs(got - expected).max() > 0  # half precision was in use
+
+
+def test_inputs_are_uploaded_once_and_the_host_waits_for_the_count_and_the_results(
+    devices, gpu_bundles, views
+):
+    engine = Engine(gpu_bundles())
+    (device,) = devices
+    device.log.clear()
+    scene = engine.run(*views)
+    uploads = [event[1] for event in device.log if event[0] == "upload"]
+    count, pixels = 3, 56 * 56
+    assert sorted(uploads) == sorted(
+        4 * n
+        for n in (
+            count * 3 * pixels,
+            count * 16,
+            count * 9,
+            count * 12,
+        )
+    )  # images, c2w, intrinsics, projection
+    waits = [index for index, event in enumerate(device.log) if event == "synchronize"]
+    assert len(waits) == 2 and waits[1] == len(device.log) - 1
+    assert device.log[waits[0] - 1] == ("download", 8)  # kept and occupied
+    results = device.log[waits[1] - 7 : waits[1]]
+    assert [event[0] for event in results] == ["download"] * 7
+    assert sum(event[1] for event in results) == (
+        scene.anchors.nbytes + scene.logits.nbytes
+        + sum(getattr(scene.gaussians, field).nbytes for field in FIELDS)
+    )  # fmt: skip
+
+
+def test_the_next_run_allocates_nothing(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    first = engine.run(*views)
+    allocated = len(devices[0].allocated)
+    second = engine.run(*views)
+    assert len(devices[0].allocated) == allocated
+    assert_close(second, first, 0)
+
+
+def test_results_survive_the_next_run(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    first = engine.run(*views)
+    kept = first.gaussians.means.copy(), first.logits.copy()
+    engine.run(views[0][::-1].copy(), views[1], max_tokens=30)
+    np.testing.assert_array_equal(first.gaussians.means, kept[0])
+    np.testing.assert_array_equal(first.logits, kept[1])
+
+
+def test_live_capture_equals_run_up_to_rounding(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    live = engine.live()
+    for count in (1, 2, 3):
+        live.add(views[0][count - 1], views[1][[count - 1]])
+        scene = engine.run(views[0][:count], views[1][list(range(count))])
+        assert_close(live.run(), scene, 0 if count == 1 else TOLERANCE["fp32"])
+
+
+def test_selection_seed_and_given_anchors(devices, gpu_bundles, views):
+    on_device = Engine(gpu_bundles())
+    on_host = Engine(gpu_bundles(), backend="onnxruntime")
+    for options in (
+        {"max_tokens": 20},
+        {"max_tokens": 20, "seed": 2**40 + 1},
+        {"max_tokens": 20, "selection": "confident"},
+    ):
+        got, expected = (engine.run(*views, **options) for engine in (on_device, on_host))
+        assert len(got.anchors) == 20
+        assert_close(got, expected, TOLERANCE["fp32"])
+    anchors = np.array([[0.5, -0.5, 0.1], [-0.25, 0, 0]], np.float32)
+    scene = on_device.run(*views, anchors=anchors)
+    np.testing.assert_array_equal(scene.anchors, anchors)
+    assert scene.logits is None and len(scene.gaussians) == 8
+
+
+def test_refinement_takes_the_gaussians_to_the_cpu(devices, gpu_bundles, views):
+    scene = Engine(gpu_bundles()).run(*views, refine_steps=2)
+    assert "refine" in scene.timings
+    assert np.isfinite(scene.gaussians.means).all() and len(scene.gaussians)
+
+
+def test_stages_give_arrays_that_numpy_reads(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    prepared = engine.prepare(*views)
+    features = engine.encode(prepared)
+    assert (
+        features.proposal.__cuda_array_interface__["shape"] == np.asarray(features.proposal).shape
+    )
+    proposal = engine.propose(features, prepared)
+    assert np.asarray(proposal.logits).shape == (8, 8, 8)
+
+
+def test_engines_run_eagerly_then_are_captured_then_replayed(devices, rtx, gpu_bundles, views):
+    folder, module = rtx
+    engine = Engine(folder)
+    assert engine.backend == "tensorrt-rtx"
+    (device,) = devices
+    expected = Engine(gpu_bundles(), backend="onnxruntime").run(*views)
+    kinds = []
+    for _ in range(6):
+        device.log.clear()
+        assert_close(engine.run(*views), expected, TOLERANCE["fp32"])
+        kinds.append({kind: device.count(kind) for kind in ("engine", "capture", "replay")})
+    graphs = len(engine.manifest.gpu.plans)
+    assert kinds[0] == {"engine": len(module.engines), "capture": 0, "replay": 0}
+    assert sum(kind["capture"] for kind in kinds) == graphs
+    assert kinds[-1] == {"engine": 0, "capture": 0, "replay": graphs}
+    assert device.count("synchronize") == 2
+
+
+def test_one_graph_of_an_encoder_serves_all_batches(devices, rtx, gpu_bundles, views, monkeypatch):
+    monkeypatch.setattr(encoding, "AT_ONCE", 1)
+    engine = Engine(rtx[0])
+    expected = Engine(gpu_bundles(), backend="onnxruntime").encode(engine.prepare(*views))
+    encoders = len(engine.manifest.gpu.plans) - 2
+    (device,) = devices
+    captured = 0
+    for _ in range(3):
+        device.log.clear()
+        features = engine.encode(engine.prepare(*views))
+        captured += device.count("capture")
+        np.testing.assert_allclose(
+            np.asarray(features.proposal), expected.proposal, atol=TOLERANCE["fp32"]
+        )
+    assert captured == encoders and device.count("replay") == 3 * encoders
+
+
+def test_views_are_encoded_in_few_batches_of_about_one_size():
+    sizes = {1: [1], 8: [8], 9: [5, 4], 20: [7, 7, 6], 21: [7, 7, 7]}
+    for views, expected in sizes.items():
+        batches = encoding.view_batches(views)
+        assert [batch.stop - batch.start for batch in batches] == expected
+        assert encoding.largest_batch(views) == max(expected)
+        assert (batches[0].start, batches[-1].stop) == (0, views)
+
+
+def test_a_graph_is_kept_for_each_exact_number_of_anchors(devices, rtx, views):
+    engine = Engine(rtx[0])
+    for count in (10, 11) * 4:
+        devices[0].log.clear()
+        assert len(engine.run(*views, max_tokens=count).anchors) == count
+    assert devices[0].count("capture") == 0 and devices[0].count("engine") == 0
+
+
+def test_a_captured_context_is_never_changed_again(devices, rtx, views):
+    folder, module = rtx
+    engine = Engine(folder)
+    for count in (10, 10, 10, 12):
+        engine.run(*views, max_tokens=count)
+    last = module.engines[-1].contexts
+    shapes = [next(shape[0] for shape in c.shapes.values() if shape[0] in (10, 12)) for c in last]
+    assert shapes == [12, 10]  # the shared one moved on, the captured one did not
+
+
+def test_what_cannot_be_captured_yet_is_tried_again(devices, rtx, views):
+    folder, module = rtx
+    module.runs_before_capture = 3
+    engine = Engine(folder)
+    captures = []
+    for _ in range(8):
+        devices[0].log.clear()
+        engine.run(*views)
+        captures.append(devices[0].count("capture"))
+    assert captures[:3] == [0, 0, 0] and max(captures) > 0 and captures[-1] == 0
+
+
+def test_what_cannot_be_captured_at_all_is_tried_once(devices, rtx, views):
+    engine = Engine(rtx[0])
+    devices[0].captures = False
+    counts = []
+    for _ in range(4):
+        devices[0].log.clear()
+        scene = engine.run(*views, max_tokens=10)
+        counts.append(devices[0].count("capture"))
+    assert len(scene.gaussians) and devices[0].count("replay") == 0
+    assert sum(counts) > 0 and counts[-1] == 0
+
+
+def test_scratch_that_is_held_is_not_asked_for_again(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    (device,) = devices
+    engine.run(*views, max_tokens=8)
+    planned = plan_memory(engine.manifest, engine.manifest.gpu, 3, 64)
+    held = engine._backend._arena.nbytes + planned.scratch
+    device.free_bytes = lambda: planned.of_a_run - held
+    assert len(engine.run(*views, max_tokens=64).anchors) == 64
+
+
+def test_too_little_memory_names_what_fits(devices, gpu_bundles, views):
+    engine = Engine(gpu_bundles())
+    (device,) = devices
+    need = {n: plan_memory(engine.manifest, engine.manifest.gpu, 3, n).of_a_run for n in (40, 64)}
+    device.free_bytes = lambda: need[40] - engine._backend._arena.nbytes
+    with pytest.raises(GeoLRMError, match=r"3 views with 64 anchors need .* GB of GPU memory"):
+        engine.run(*views, max_tokens=64)
+    with pytest.raises(GeoLRMError, match=r"3 views with --max-tokens 40 fit"):
+        engine.run(*views, max_tokens=64)
+    assert len(engine.run(*views, max_tokens=40).anchors) == 40
+    device.free_bytes = lambda: 0
+    with pytest.raises(GeoLRMError, match="not even the smallest setting fits"):
+        engine.run(*views, max_tokens=64)
+
+
+def test_an_engine_that_does_not_load_says_why(devices, rtx):
+    folder, _ = rtx
+    runtime = tensorrt_segment.Runtime("tensorrt-rtx")
+    (folder / "x.plan").write_bytes(b"damaged")
+    with pytest.raises(GeoLRMError) as caught:
+        runtime.load(folder / "x.plan", None)
+    assert str(caught.value) == "tensorrt-rtx 1.7.1 cannot load x.plan: the plan is damaged"
+
+
+def test_a_shape_that_an_engine_refuses(devices, rtx, views):
+    folder, module = rtx
+    module.refuse = ("anchors",)
+    with pytest.raises(GeoLRMError, match=r"tensorrt-rtx cannot take anchors with shape \[\d+, 3"):
+        Engine(folder).run(*views)
+
+
+def test_auto_takes_the_cpu_where_an_engine_does_not_load(devices, rtx, views):
+    folder, _ = rtx
+    refused = "tensorrt-rtx 1.7.1 cannot load {}: the plan is damaged"
+
+    def change(content):
+        step = next(s for s in content["gpu"]["plans"]["proposal"]["steps"] if "files" in s)
+        (folder / "x.plan").write_bytes(b"damaged")
+        (old,) = step["files"].values()
+        step["files"] = {"sm_89": "x.plan"}
+        content["gpu"]["engines"]["x.plan"] = content["gpu"]["engines"].pop(old)
+        digest = hashlib.sha256(b"damaged").hexdigest()
+        content["files"]["x.plan"] = {"bytes": 7, "sha256": digest}
+
+    rewrite_manifest(folder, change)
+    with pytest.raises(GeoLRMError, match=refused.format("x.plan")):
+        Engine(folder, backend="tensorrt-rtx")
+    engine = Engine(folder)
+    assert engine.backend == "onnxruntime"
+    assert engine.backend_reason == f"not tensorrt-rtx: {refused.format('x.plan')}"
+    assert len(engine.run(*views, max_tokens=8).gaussians)

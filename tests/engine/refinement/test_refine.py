@@ -1,0 +1,165 @@
+"""Refinement on input pictures, and the Gaussians that nobody sees."""
+
+import numpy as np
+import pytest
+
+from geolrm import Cameras, Engine, Gaussians, InputError
+from geolrm.engine.refinement.refine import refine
+from geolrm.engine.refinement.visibility import (
+    CAMERA_DISTANCE,
+    FOV,
+    NUM_CAMERAS,
+    blending_weights,
+    drop_hidden,
+)
+from geolrm.engine.rendering.render import render
+from geolrm.engine.views.preprocessing import make_views
+
+SIZE = 64
+
+
+def ball(count, radius, scale=0.05, seed=0):
+    generator = np.random.default_rng(seed)
+    points = generator.normal(size=(count, 3))
+    points *= radius / np.linalg.norm(points, axis=1, keepdims=True)
+    quats = np.tile([1.0, 0, 0, 0], (count, 1))
+    return Gaussians(
+        points, np.full(count, 0.95), np.full((count, 3), scale), quats, colors=0.5 + points
+    )
+
+
+def pictures(gaussians, cameras):
+    drawn = render(gaussians, cameras, (SIZE, SIZE))
+    return make_views(drawn.rgb.transpose(0, 3, 1, 2), cameras.c2w, cameras.intrinsics, drawn.alpha)
+
+
+def disturbed(truth, seed=1):
+    generator = np.random.default_rng(seed)
+    return Gaussians(
+        truth.means + generator.normal(scale=0.01, size=truth.means.shape),
+        truth.opacities - 0.2,
+        truth.scales * 1.2,
+        truth.quats,
+        colors=(truth.colors + generator.normal(scale=0.1, size=truth.means.shape)).clip(0, 1),
+    )
+
+
+def psnr(gaussians, truth, cameras):
+    drawn, expected = (render(g, cameras, (SIZE, SIZE)).rgb for g in (gaussians, truth))
+    return -10 * np.log10(np.mean((drawn - expected) ** 2))
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return ball(400, 0.35)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return Cameras.orbit(np.arange(8) * 45.0, np.array([20.0, -20.0] * 4), 1.8, 50.0)
+
+
+def test_views_that_were_held_out_come_nearer_to_the_truth(truth, inputs):
+    start, held_out = disturbed(truth), Cameras.orbit([20.0, 110.0, 250.0], 0.0, 1.8, 50.0)
+    refined = refine(start, pictures(truth, inputs), steps=30)
+    assert psnr(refined, truth, inputs) > psnr(start, truth, inputs) + 5
+    assert psnr(refined, truth, held_out) > psnr(start, truth, held_out) + 3
+    np.testing.assert_allclose(np.linalg.norm(refined.quats, axis=1), 1, atol=1e-5)
+    assert refined.colors.min() >= 0 and refined.colors.max() <= 1
+
+
+def test_threads_do_not_change_a_bit_and_seeds_do(truth, inputs):
+    views, start = pictures(truth, inputs), disturbed(truth)
+    one, two = (refine(start, views, steps=4, threads=n) for n in (1, 2))
+    other = refine(start, views, steps=4, seed=5)
+    for name in ("means", "opacities", "scales", "quats", "colors"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert not np.array_equal(one.colors, other.colors)
+
+
+def test_no_steps_and_no_gaussians_change_nothing(truth, inputs):
+    views = pictures(truth, inputs)
+    assert refine(truth, views, steps=0) is truth
+    nothing = truth.select(np.zeros(len(truth), bool))
+    assert len(refine(nothing, views, steps=3)) == 0
+
+
+def test_harmonics_are_refined_as_harmonics(truth, inputs):
+    start = Gaussians(
+        truth.means, truth.opacities, truth.scales, truth.quats,
+        sh=np.zeros((len(truth), 4, 3), np.float32),
+    )  # fmt: skip
+    refined = refine(start, pictures(truth, inputs), steps=10)
+    assert refined.sh.shape[1:] == (4, 3) and np.abs(refined.sh[:, 1:]).max() > 0.01
+    assert psnr(refined, truth, inputs) > psnr(start, truth, inputs) + 1
+
+
+def test_weights_are_the_pixels_a_splat_makes_up():
+    cameras = Cameras.orbit([0.0], 0.0, 1.8, 50.0)
+    alone = ball(1, 0.0)
+    weight = blending_weights(alone, cameras, SIZE)
+    np.testing.assert_allclose(
+        weight[0], render(alone, cameras, (SIZE, SIZE)).alpha.sum(), rtol=1e-5
+    )
+
+
+def test_the_inside_of_a_closed_ball_is_dropped(truth):
+    inside = ball(50, 0.1, seed=3)
+    shell = ball(3000, 0.35)
+    arrays = (
+        np.concatenate([getattr(shell, name), getattr(inside, name)])
+        for name in ("means", "opacities", "scales", "quats", "colors")
+    )
+    kept = drop_hidden(Gaussians(*arrays))
+    radii = np.linalg.norm(kept.means, axis=1)
+    assert (radii > 0.3).all() and len(kept) > 2500
+
+
+def test_splats_far_below_a_pixel_stay():
+    dust = ball(10, 0.3, scale=1e-5)
+    assert len(drop_hidden(dust)) == 10
+    assert len(drop_hidden(dust.select(np.zeros(10, bool)))) == 0
+
+
+def test_cameras_surround_the_cube():
+    cameras = Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV)
+    places = cameras.c2w[:, :3, 3]
+    np.testing.assert_allclose(np.linalg.norm(places, axis=1), 1.8)
+    assert np.abs(places.mean(axis=0)).max() < 0.05
+    assert places[:, 2].max() > 1.7 and places[:, 2].min() < -1.7
+
+
+def test_the_bundled_model_refines_by_default(shoe):
+    used, target = shoe.subset([0, 4, 8, 12, 16, 20]), shoe.subset([2, 10, 18, 24, 30])
+    engine = Engine("mini")
+    raw = engine.run(used.images, used.cameras, refine_steps=0)
+    scene = engine.run(used.images, used.cameras)
+    assert "refine" in scene.timings and "refine" not in raw.timings
+    assert len(raw.gaussians) == 16 * len(raw.anchors) > len(scene.gaussians) > 1000
+    images = np.stack(target.images).astype(np.float32) / 255
+    white = images[..., :3] * images[..., 3:] + 1 - images[..., 3:]
+
+    def error(one):
+        drawn = one.gaussians.render(target.cameras, (256, 256)).rgb.clip(0, 1)
+        return -10 * np.log10(np.mean((drawn - white) ** 2))
+
+    assert error(scene) > error(raw) + 1.0  # held-out views
+
+
+def test_live_capture_refines_to_the_same_bits(shoe):
+    used = shoe.subset([0, 8, 16])
+    engine = Engine("mini")
+    live = engine.live()
+    for index in range(3):
+        live.add(used.images[index], used.cameras[[index]])
+    a, b = live.run(refine_steps=3), engine.run(used.images, used.cameras, refine_steps=3)
+    np.testing.assert_array_equal(a.gaussians.means, b.gaussians.means)
+    np.testing.assert_array_equal(a.gaussians.colors, b.gaussians.colors)
+
+
+def test_steps_are_checked(shoe):
+    used = shoe.subset([0, 8])
+    with pytest.raises(
+        InputError, match="refine_steps is -1; it must be a whole number from 0 to 1000"
+    ):
+        Engine("mini").run(used.images, used.cameras, refine_steps=-1)
