@@ -24,22 +24,6 @@ class Anchors:
         return f"Anchors({len(self.voxels)} of {self.num_occupied} occupied voxels)"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AnchorChoice:
-    """How a run chooses its anchors, and refines what comes of them, checked."""
-
-    seed: int
-    limit: int  # largest number of anchors
-    selection: Selection
-    given: NDArray[np.float32] | None  # [M, 3] anchors that replace the proposal's
-    refine_steps: int
-
-    @property
-    def num_tokens(self) -> int:
-        """The most anchors that the run can have."""
-        return self.limit if self.given is None else len(self.given)
-
-
 def check_selection(selection: str) -> None:
     """Refuse an unknown rule."""
     if selection not in ("random", "confident"):

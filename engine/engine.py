@@ -1,36 +1,32 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any, Unpack
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from geolrm.engine.anchors import AnchorChoice, Selection
 from geolrm.engine.backends.base import Array, open_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import BundleError
-from geolrm.engine.features import Features, Proposal
+from geolrm.engine.features import Features, PlacedViews, Proposal
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.live import LiveCapture
-from geolrm.engine.options import MAX_THREADS, Arguments, check_whole
+from geolrm.engine.options import (
+    MAX_THREADS,
+    ArgumentChecks,
+    RunOptions,
+    RunSettings,
+    check_whole,
+)
 from geolrm.engine.refinement.refine import REFERENCE_SIZE, refine
 from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
-from geolrm.engine.system.output import Output, check_output
 from geolrm.engine.system.stopwatch import Stopwatch
 from geolrm.engine.system.user_warnings import warn
-from geolrm.engine.views.preprocessing import (
-    Images,
-    PlacedViews,
-    Views,
-    count_images,
-    prepare_views,
-)
-
-if TYPE_CHECKING:
-    from geolrm.engine.backends.cuda.memory_plan import MemoryPlan
+from geolrm.engine.views.preprocessing import Images, Views, count_images, prepare_views
 
 MAX_DEVICES = 1024
 
@@ -41,8 +37,8 @@ class Engine:
     Args:
         model: ``"mini"``, the bundled default, or a bundle folder of ``geolrm-export``.
         backend: ``"onnxruntime"`` (CPU), ``"cuda"``, ``"tensorrt"``, ``"tensorrt-rtx"``, or
-            ``"auto"``: the GPU where the bundle has a part for it that this machine can run, else
-            the CPU; :attr:`backend_reason` says why.
+            ``"auto"``: the GPU where the bundle has an artifact for it that this machine can run,
+            else the CPU; :attr:`backend_reason` says why.
         threads: Threads of the CPU's work; None takes all cores this process may use.
         device: Number of the GPU.
 
@@ -75,9 +71,8 @@ class Engine:
                 f"the bundle {str(self.bundle.path)!r} lacks the plan of "
                 f"{', '.join(sorted(missing)) or 'an encoder'}; export it again"
             )
-        self.arguments = Arguments(self.manifest)
-        self._placed: PlacedViews | None = None
-        # Buffers are shared by all runs, so calls from several threads take turns.
+        self.checks = ArgumentChecks(self.manifest)
+        # Stages share their memory, so calls from several threads take turns.
         self.lock = self._backend.lock
 
     def __repr__(self) -> str:
@@ -94,12 +89,7 @@ class Engine:
         *,
         intrinsics: ArrayLike | None = None,
         fov: float | None = None,
-        seed: int = 0,
-        max_tokens: int | None = None,
-        selection: Selection = "random",
-        anchors: ArrayLike | None = None,
-        refine_steps: int | None = None,
-        output: Output = "numpy",
+        **options: Unpack[RunOptions],
     ) -> Scene:
         """Reconstruct one object.
 
@@ -111,16 +101,8 @@ class Engine:
             intrinsics: [3, 3] or [V, 3, 3], divided by the image size.
             fov: Or the field of view in degrees of square images. With neither, and poses that are
                 no Cameras, the bundle's training field of view is assumed, with a warning.
-            seed: Of the random choice of anchors, where more voxels are occupied than max_tokens.
-            max_tokens: Largest number of anchors; None takes the bundle's preferred number.
-            selection: ``"random"``, or ``"confident"`` for the largest logits.
-            anchors: [M, 3] positions to use instead of the proposal's, in this order.
-            refine_steps: Steps of gradient descent on the input pictures after the network, see
-                :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
-                None takes the bundle's number; 0 gives what the network says, anchor by anchor.
-            output: ``"numpy"``, or ``"device"`` to leave the scene's arrays where they were made:
-                on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing is
-                waited for but the number of anchors; on the CPU they are NumPy's.
+            **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``refine_steps`` and
+                ``output``: see :class:`geolrm.engine.options.RunOptions`.
 
         Returns:
             The scene; with no occupied voxel it has no Gaussians, and a warning says so.
@@ -128,103 +110,78 @@ class Engine:
         Raises:
             InputError: An argument breaks its rule; the message says which and what to do.
         """
-        check_output(output)
-        choice = self.arguments.choose(seed, max_tokens, selection, anchors, refine_steps)
+        settings = self.checks.settings(**options)
         clock = Stopwatch()
         with clock("prepare"):
-            cameras = self.arguments.cameras(poses, intrinsics, fov)
-            self.arguments.check_view_count(count_images(images))
+            cameras = self.checks.cameras(poses, intrinsics, fov)
+            self.checks.view_count(count_images(images))
             views = self.prepare(images, cameras)
-        with self.lock:
-            self._backend.check_memory(len(views), choice.num_tokens)
-            with clock("encode"):
-                features = self.encode(views)
-            return self.finish(views, features, choice, clock, output)
+        return self.run_views(views, settings, clock)
 
-    def finish(
+    def run_views(
         self,
         views: Views,
-        features: Features,
-        choice: AnchorChoice,
+        settings: RunSettings,
         clock: Stopwatch,
-        output: Output = "numpy",
+        features: Features | None = None,
     ) -> Scene:
-        """From features to the scene: propose, select, reconstruct, refine."""
-        proposal, num_occupied = None, 0
-        positions: Array | None = choice.given
-        if positions is None or self.reads_volume:
-            with clock("propose"):
-                proposal = self.propose(features, views)
-        if positions is None:
-            assert proposal is not None  # made just above
-            with clock("select"):
-                positions, num_occupied = self._backend.select(proposal.logits, choice)
-        with clock("reconstruct"):
-            arrays: dict[str, Array] = {"anchors": positions}
-            if proposal is not None and choice.given is None:
-                arrays["logits"] = proposal.logits
-            assert positions is not None  # given or selected
-            if len(positions):
-                volume = None if proposal is None else proposal.volume
-                arrays |= self._decode(features, views, positions, volume)
-            elif choice.given is None:
-                warn(
-                    "no voxel is occupied, so the scene has no Gaussians; check that the object "
-                    "lies in the cube [-0.5, 0.5]^3 and that the images are on white"
-                )
-            self._placed = None
-            results = arrays if output == "device" else self._backend.fetch(arrays)
-            anchors, logits = results.pop("anchors"), results.pop("logits", None)
-            gaussians = _gaussians(results)
-        if choice.refine_steps and len(gaussians):
-            with clock("refine"):
-                gaussians = self._refine(gaussians, views, choice)
-        if output == "device":  # what the host has decided or refined joins the rest
-            anchors, gaussians = self._backend.put(anchors), self._backend.put_gaussians(gaussians)
-        timings, gpu = clock.timings(), self._backend.device
-        return Scene(gaussians, anchors, logits, num_occupied, views, timings, gpu)
+        """Reconstruct from prepared views, and from their features where they are known already.
 
-    def _refine(self, gaussians: Gaussians, views: Views, choice: AnchorChoice) -> Gaussians:
-        """Without those that nobody sees, moved by gradient descent on the pictures."""
-        return refine(
-            drop_hidden(gaussians.numpy(), self.threads),
-            views,
-            steps=choice.refine_steps,
-            seed=choice.seed,
-            threads=self.threads,
-        )
+        ::
 
-    def prepare(self, images: Images, cameras: Cameras) -> Views:
-        """Images as the model takes them, and at the size that a refinement compares."""
-        return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE)
-
-    def plan_memory(self, views: int, tokens: int | None = None) -> "MemoryPlan | None":
-        """GPU memory of a run with so many views and anchors; None on the CPU.
-
-        ``tokens`` None takes the bundle's preferred number.
+            views           images [V, 3, S, S], alpha [V, S, S], cameras
+              | place       the same arrays where the backend reads them
+              | encode      features [V, L, C], of each view alone          (paper, 3.1)
+              | propose     logits [G, G, G]; with cues also a volume       (3.2)
+              | choose      anchors [N, 3]: occupied voxels, or those given
+              | reconstruct Gaussians [N k], those of an anchor together    (3.3)
+              | refine      the same, moved and thinned, on the CPU
+            scene           where ``settings.output`` wants it
         """
-        if self._backend.device is None or not self.manifest.gpu:
-            return None
-        from geolrm.engine.backends.cuda.memory_plan import plan_memory
-
-        tokens = self.manifest.tokens.opt if tokens is None else tokens
-        return plan_memory(self.manifest, self.manifest.gpu, views, tokens)
+        backend, given = self._backend, settings.given is not None
+        with self.lock:
+            backend.check_memory(len(views), settings.num_anchors)
+            placed = backend.place(views)
+            if features is None:
+                with clock("encode"):
+                    features = self.encode(placed)
+            proposal = None
+            if self.reads_volume or not given:
+                with clock("propose"):
+                    proposal = self.propose(features, placed)
+            with clock("select"):
+                anchors, num_occupied = self._choose_anchors(proposal, settings)
+            with clock("reconstruct"):
+                volume = None if proposal is None else proposal.volume
+                gaussians = self._decode(features, placed, anchors, volume)
+                logits = None if given or proposal is None else proposal.logits
+                scene = Scene(gaussians, anchors, logits, num_occupied, views, gpu=backend.device)
+                scene = backend.deliver(scene, settings.output)
+            if settings.refine_steps and len(scene.gaussians):
+                with clock("refine"):
+                    refined = self._refine(scene.gaussians, views, settings)
+                    scene = backend.deliver(replace(scene, gaussians=refined), settings.output)
+            return replace(scene, timings=clock.timings())
 
     def live(self) -> LiveCapture:
-        """A capture that grows view by view; each view is encoded once, when it is added."""
+        """Start a capture that grows; each view is encoded once, when it is added."""
         return LiveCapture(self)
 
-    def encode(self, views: Views) -> Features:
-        """Image features of each view alone: which views come with it matters to rounding at most.
+    def prepare(self, images: Images, cameras: Cameras) -> Views:
+        """Make of images what the model takes, and what a refinement compares with."""
+        return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE)
+
+    def encode(self, views: Views | PlacedViews) -> Features:
+        """Encode each view alone: which views come with it matters to rounding at most.
 
         On the CPU it does not matter at all. On a GPU views are encoded together, and matrix
         products of another size may round differently.
         """
         with self.lock:
-            placed = self._place(views)
+            placed = self._backend.place(views)
             names = [name for name in self._stages if name.startswith("encoder")]
-            features = {name: self._backend.empty_features(name, len(views)) for name in names}
-            for batch in self._backend.view_batches(len(views)):
+            features = {name: self._backend.empty_features(name, len(placed)) for name in names}
+            for batch in self._backend.view_batches(len(placed)):
                 inputs = {name: placed[name][batch] for name in ("images", "c2w", "intrinsics")}
                 for name in names:
                     self._stages[name].run(inputs, {"features": features[name][batch]})
@@ -233,59 +190,48 @@ class Engine:
                 return Features(shared, shared)
             return Features(features["encoder_proposal"], features["encoder_reconstruction"])
 
-    def propose(self, features: Features, views: Views) -> Proposal:
-        """Occupancy of the voxel grid."""
+    def join_features(self, parts: Sequence[Features]) -> Features:
+        """Join the features of views that were encoded apart, in their order."""
         with self.lock:
-            projection = self._place(views)["projection"]
-            inputs = {"features": features.proposal, "projection": projection}
-            return Proposal(**self._run_stage("proposal", inputs, views))
+            return Features.join(parts, self._backend.concatenate)
+
+    def propose(self, features: Features, views: Views | PlacedViews) -> Proposal:
+        """Predict the occupancy of the voxel grid."""
+        with self.lock:
+            placed = self._backend.place(views)
+            return Proposal(**self._run_stage("proposal", features.proposal, placed))
 
     def reconstruct(
-        self, features: Features, views: Views, anchors: Array, volume: Array | None = None
+        self,
+        features: Features,
+        views: Views | PlacedViews,
+        anchors: Array,
+        volume: Array | None = None,
     ) -> Gaussians:
-        """Gaussians of [M, 3] anchors, those of one anchor after another.
+        """Decode [N, 3] anchors to Gaussians, those of one anchor after another, in NumPy arrays.
 
-        ``volume`` is the proposal's, where the model reads one.
+        ``volume`` is the proposal's, where the model reads one; where it is missing, the proposal
+        is made once more.
         """
         with self.lock:
-            decoded = self._backend.fetch(self._decode(features, views, anchors, volume))
-        return _gaussians(decoded)
-
-    def _decode(
-        self, features: Features, views: Views, anchors: Array, volume: Array | None
-    ) -> dict[str, Array]:
-        anchors = self._backend.put(anchors)
-        inputs = {
-            "features": features.reconstruction,
-            "projection": self._place(views)["projection"],
-            "anchors": anchors,
-            "rope_index": self._backend.rope_indices(anchors),
-        }
-        if self.reads_volume:
-            if volume is None:
-                volume = self.propose(features, views).volume
-            assert volume is not None, "the plan of a model with cues makes a volume"
-            inputs["volume"] = self._backend.put(volume)
-        return self._run_stage("reconstruction", inputs, views)
+            placed = self._backend.place(views)
+            return self._decode(features, placed, anchors, volume).numpy()
 
     @property
     def reads_volume(self) -> bool:
         """Whether anchors read the proposal's volume, as they do in models with cues."""
         return "volume" in self.manifest.plans["reconstruction"].inputs
 
-    def _place(self, views: Views) -> PlacedViews:
-        """Where the backend reads them; uploaded once however many stages ask."""
-        if self._placed is None or self._placed.views is not views:
-            self._placed = PlacedViews(views, self._backend.put)
-        return self._placed
+    def plan_memory(self, views: int, tokens: int | None = None) -> Any:
+        """Plan the GPU memory of a run with so many views and anchors; None on the CPU.
 
-    def _run_stage(self, name: str, inputs: dict[str, Array], views: Views) -> dict[str, Array]:
-        if "foreground" in self.manifest.plans[name].inputs:
-            inputs["foreground"] = self._place(views)["foreground"]
-        return self._stages[name].run(inputs)
+        ``tokens`` None takes the bundle's preferred number of anchors.
+        """
+        tokens = self.manifest.tokens.opt if tokens is None else tokens
+        return self._backend.plan_memory(views, tokens)
 
     def step_seconds(self) -> dict[str, float]:
-        """Seconds by stage and kind of step since the last :meth:`reset_step_seconds`."""
+        """Sum the seconds by stage and kind of step since the last :meth:`reset_step_seconds`."""
         return {
             f"{stage}: {kind}": seconds
             for stage, runner in self._stages.items()
@@ -297,16 +243,59 @@ class Engine:
         for runner in self._stages.values():
             runner.seconds.clear()
 
+    def _choose_anchors(
+        self, proposal: Proposal | None, settings: RunSettings
+    ) -> tuple[Array, int]:
+        """[N, 3] in the backend's memory, padded where the model needs it; occupied voxels."""
+        if settings.given is not None:
+            return settings.given, 0
+        assert proposal is not None, "made where no anchors are given"
+        anchors, num_occupied = self._backend.choose_anchors(proposal.logits, settings)
+        if not num_occupied:
+            warn(
+                "no voxel is occupied, so the scene has no Gaussians; check that the object lies "
+                "in the cube [-0.5, 0.5]^3 and that the images are on white"
+            )
+        return anchors, num_occupied
 
-def _gaussians(decoded: dict[str, Array]) -> Gaussians:
-    """Of what the last stage yields, where it is; none of nothing."""
-    if not decoded:
-        shapes = ((0, 3), (0,), (0, 3), (0, 4), (0, 3))
-        return Gaussians(*(np.empty(shape, np.float32) for shape in shapes))
-    if len(decoded["colors"].shape) == 3:
-        decoded["sh"] = decoded.pop("colors")
-    if isinstance(decoded["means"], np.ndarray):
-        return Gaussians(**decoded)
-    from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
+    def _decode(
+        self, features: Features, placed: PlacedViews, anchors: Array, volume: Array | None
+    ) -> Gaussians:
+        """As :meth:`reconstruct`, in the backend's memory."""
+        if not len(anchors):
+            return Gaussians.empty()
+        backend = self._backend
+        inputs = {"anchors": backend.put(anchors)}
+        inputs["rope_index"] = backend.rope_indices(inputs["anchors"])
+        if self.reads_volume:
+            if volume is None:
+                volume = self.propose(features, placed).volume
+            assert volume is not None, "the plan of a model with cues makes a volume"
+            inputs["volume"] = backend.put(volume)
+        decoded = self._run_stage("reconstruction", features.reconstruction, placed, inputs)
+        if len(decoded["colors"].shape) == 3:  # spherical harmonics
+            decoded["sh"] = decoded.pop("colors")
+        return backend.gaussians(decoded)
 
-    return cast(Gaussians, DeviceGaussians(**decoded))
+    def _refine(self, gaussians: Gaussians, views: Views, settings: RunSettings) -> Gaussians:
+        """Leave out those that nobody sees, and move the others by gradient descent, on the CPU."""
+        return refine(
+            drop_hidden(gaussians.numpy(), self.threads),
+            views,
+            steps=settings.refine_steps,
+            seed=settings.seed,
+            threads=self.threads,
+        )
+
+    def _run_stage(
+        self,
+        name: str,
+        features: Array,
+        placed: PlacedViews,
+        more: dict[str, Array] | None = None,
+    ) -> dict[str, Array]:
+        """Run a stage after the encoders, which reads views by their projection."""
+        inputs = {"features": features, "projection": placed["projection"], **(more or {})}
+        if "foreground" in self.manifest.plans[name].inputs:
+            inputs["foreground"] = placed["foreground"]
+        return self._stages[name].run(inputs)

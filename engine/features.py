@@ -1,10 +1,35 @@
-"""What passes between the stages: image features of the views, and the proposal."""
+"""What passes between the stages: placed views, their features, and the proposal."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
+from geolrm.engine.views.preprocessing import Views
+
 Array = Any  # of the backend: NumPy on the CPU, else in device memory; numpy.asarray takes both
+
+
+class PlacedViews:
+    """The arrays of views where a backend reads them, each put there when first asked for.
+
+    Args:
+        views: V views.
+        put: Brings an array to the backend.
+    """
+
+    def __init__(self, views: Views, put: Callable[[NDArray], Array]):
+        self._views, self._put = views, put
+        self._arrays: dict[str, Array] = {}
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._arrays:
+            self._arrays[name] = self._put(getattr(self._views, name))
+        return self._arrays[name]
 
 
 class Features:
@@ -23,7 +48,7 @@ class Features:
     def join(
         parts: "Sequence[Features]", concatenate: Callable[[list[Array]], Array]
     ) -> "Features":
-        """Features of views one after another."""
+        """Join the features of views in their order."""
         proposal = concatenate([part.proposal for part in parts])
         if all(part.proposal is part.reconstruction for part in parts):
             return Features(proposal, proposal)

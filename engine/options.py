@@ -1,45 +1,96 @@
-"""What a caller of the engine gives, checked against the bundle before any work is done."""
+"""What a caller asks of a run, checked against the bundle before any work is done."""
+
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geolrm.engine.anchors import AnchorChoice, Selection, check_selection
+from geolrm.engine.anchors import Selection, check_selection
 from geolrm.engine.bundle.manifest import MAX_REFINE_STEPS, Manifest
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras, intrinsics_from_fov
+from geolrm.engine.system.output import Output, check_output
 from geolrm.engine.system.user_warnings import warn
 
 MAX_THREADS = 1024
 
 
-class Arguments:
-    """Checks of one bundle."""
+class RunOptions(TypedDict, total=False):
+    """How to turn views into a scene: the options of ``run``, live captures and ``geolrm run``.
+
+    Keys:
+        seed: Of the random choice of anchors, where more voxels are occupied than ``max_tokens``;
+            0 where it is left out.
+        max_tokens: Largest number of anchors; None, the default, takes the bundle's preferred
+            number.
+        selection: ``"random"``, the default, or ``"confident"`` for the largest logits.
+        anchors: [N, 3] positions to use instead of the proposal's, in this order.
+        refine_steps: Steps of gradient descent on the input images after the network, see
+            :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
+            None, the default, takes the bundle's number; 0 gives what the network says, anchor by
+            anchor.
+        output: ``"numpy"``, the default, or ``"device"`` to leave the scene's arrays where they
+            were made: on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing
+            is waited for but the number of anchors; on the CPU they are NumPy's.
+    """
+
+    seed: int
+    max_tokens: int | None
+    selection: Selection
+    anchors: ArrayLike | None
+    refine_steps: int | None
+    output: Output
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunSettings:
+    """The options of one run, checked, with the bundle's defaults filled in."""
+
+    seed: int
+    limit: int  # largest number of anchors
+    selection: Selection
+    given: NDArray[np.float32] | None  # [N, 3] anchors that replace the proposal's
+    refine_steps: int
+    output: Output
+
+    @property
+    def num_anchors(self) -> int:
+        """The most anchors that the run can have."""
+        return self.limit if self.given is None else len(self.given)
+
+
+class ArgumentChecks:
+    """The checks of what callers give to one bundle; each refuses with an ``InputError``."""
 
     def __init__(self, manifest: Manifest):
         self._manifest = manifest
         self._warned_of_fov = False
 
-    def choose(
+    def settings(
         self,
-        seed: int,
-        max_tokens: int | None,
-        selection: Selection,
-        anchors: ArrayLike | None,
-        refine_steps: int | None,
-    ) -> AnchorChoice:
-        """How anchors are to be chosen and refined."""
+        seed: int = 0,
+        max_tokens: int | None = None,
+        selection: Selection = "random",
+        anchors: ArrayLike | None = None,
+        refine_steps: int | None = None,
+        output: Output = "numpy",
+    ) -> RunSettings:
+        """Check the options of a run; see :class:`RunOptions`."""
+        check_output(output)
         seed = check_whole("seed", seed, 0, 2**64)
         check_selection(selection)
         given = None if anchors is None else self._given_anchors(anchors)
         if refine_steps is None:
             refine_steps = self._manifest.refine_steps or 0
         refine_steps = check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
-        return AnchorChoice(seed, self._token_limit(max_tokens), selection, given, refine_steps)
+        limit = self._anchor_limit(max_tokens)
+        return RunSettings(seed, limit, selection, given, refine_steps, output)
 
     def cameras(
         self, poses: ArrayLike | Cameras, intrinsics: ArrayLike | None, fov: float | None
     ) -> Cameras:
-        """The given cameras, or poses with what stands for their intrinsics."""
+        """Return the given cameras, or poses with what stands for their intrinsics."""
         if intrinsics is not None and fov is not None:
             raise InputError("both intrinsics and fov were given; give one of them")
         if isinstance(poses, Cameras):
@@ -60,7 +111,7 @@ class Arguments:
             intrinsics = intrinsics_from_fov(fov)
         return Cameras(poses, intrinsics)  # pyright: ignore[reportArgumentType]
 
-    def check_view_count(self, count: int) -> None:
+    def view_count(self, count: int) -> None:
         """Refuse a number of views that the bundle was not made for."""
         views = self._manifest.views
         if not views.min <= count <= views.max:
@@ -71,7 +122,7 @@ class Arguments:
                 f"{low}:{views.opt}:{high}"
             )
 
-    def _token_limit(self, max_tokens: int | None) -> int:
+    def _anchor_limit(self, max_tokens: int | None) -> int:
         tokens = self._manifest.tokens
         if max_tokens is None:
             return tokens.opt
@@ -91,7 +142,7 @@ class Arguments:
             raise InputError(f"anchors are not an array of numbers: {error}") from error
         tokens = self._manifest.tokens
         if positions.ndim != 2 or positions.shape[1] != 3:
-            raise InputError(f"anchors have shape {positions.shape}; they must be [M, 3]")
+            raise InputError(f"anchors have shape {positions.shape}; they must be [N, 3]")
         if not np.isfinite(positions).all() or np.abs(positions).max(initial=0) > 0.5 + 1e-6:
             raise InputError(
                 "anchors hold values outside the object cube; every coordinate must be finite and "
@@ -106,7 +157,7 @@ class Arguments:
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> int:
-    """A whole number within its bounds."""
+    """Return a whole number that lies within its bounds, or refuse it."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
     if not whole or not low <= value <= high:  # pyright: ignore[reportOperatorIssue]
         raise InputError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")

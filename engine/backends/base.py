@@ -4,15 +4,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from numpy.typing import NDArray
-
-from geolrm.engine.anchors import AnchorChoice
 from geolrm.engine.backends.selection import Selected, select_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.features import Array
+from geolrm.engine.features import Array, PlacedViews
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.options import RunSettings
+from geolrm.engine.scene import Scene
 from geolrm.engine.system.cores import usable_cores
+from geolrm.engine.system.output import Output
+from geolrm.engine.views.preprocessing import Views
 
 if TYPE_CHECKING:
     from geolrm.engine.cuda.device import Device
@@ -43,43 +44,52 @@ class Backend(Protocol):
         """The GPU; None on the CPU."""
         ...
 
-    def put(self, array: Array) -> Array:
-        """An array as the stages read it; one that is the backend's already is left alone."""
+    def check_memory(self, views: int, anchors: int) -> None:
+        """Refuse a run that does not fit; called before anything of it is done."""
         ...
 
-    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
-        """As :meth:`put`, for Gaussians."""
+    def plan_memory(self, views: int, anchors: int) -> Any:
+        """Plan the GPU memory of a run; None on the CPU."""
+        ...
+
+    def place(self, views: Views | PlacedViews) -> PlacedViews:
+        """Let stages read views where they run; what is placed already is left alone."""
+        ...
+
+    def put(self, array: Array) -> Array:
+        """Bring an array to where stages read it; what is there already is left alone."""
         ...
 
     def view_batches(self, views: int) -> list[slice]:
-        """Which of V views to encode together."""
+        """Choose which of V views to encode together."""
         ...
 
     def empty_features(self, stage: str, views: int) -> Array:
-        """Memory for the features of V views, [V, L, C]."""
+        """Allocate the features of V views, [V, L, C]."""
         ...
 
     def concatenate(self, parts: Sequence[Array]) -> Array:
-        """Along the first axis."""
+        """Join arrays along the first axis."""
         ...
 
-    def select(self, logits: Array, choice: AnchorChoice) -> tuple[Array, int]:
-        """Positions of the chosen anchors [M, 3], and the number of occupied voxels.
+    def choose_anchors(self, logits: Array, settings: RunSettings) -> tuple[Array, int]:
+        """Choose occupied voxels of logits [G, G, G], at most the limit, in raster order.
 
-        They are padded where the model needs it.
+        Returns:
+            Anchors [N, 3], padded where the model needs it, and the number of occupied voxels.
         """
         ...
 
     def rope_indices(self, anchors: Array) -> Array:
-        """int64 [M, 3]."""
+        """Turn anchors [N, 3] into the int64 [N, 3] that rotate queries and keys."""
         ...
 
-    def fetch(self, arrays: Mapping[str, Array]) -> dict[str, NDArray]:
-        """All of them on the host."""
+    def gaussians(self, arrays: Mapping[str, Array]) -> Gaussians:
+        """Make Gaussians of what the reconstruction yields, without moving it."""
         ...
 
-    def check_memory(self, views: int, tokens: int) -> None:
-        """Refuse a run that does not fit, before it starts."""
+    def deliver(self, scene: Scene, output: Output) -> Scene:
+        """Bring a scene to where it was asked for; called when a stage of the result is done."""
         ...
 
 

@@ -60,6 +60,12 @@ class Gaussians:
                 )
             object.__setattr__(self, "sh", sh)
 
+    @staticmethod
+    def empty() -> Gaussians:
+        """Make no Gaussians, with colours."""
+        shapes = ((0, 3), (0,), (0, 3), (0, 4), (0, 3))
+        return Gaussians(*(np.empty(shape, np.float32) for shape in shapes))
+
     def __len__(self) -> int:
         return len(self.means)
 

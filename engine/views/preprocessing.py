@@ -1,8 +1,7 @@
 """Images and cameras of a user to what the model knows: square, centred views on white."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,19 +41,6 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-class PlacedViews:
-    """The arrays of views where a backend reads them, each put there once, when first asked for."""
-
-    def __init__(self, views: Views, put: Callable[[NDArray], Any]):
-        self.views = views
-        self._put, self._arrays = put, dict[str, Any]()
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._arrays:
-            self._arrays[name] = self._put(getattr(self.views, name))
-        return self._arrays[name]
 
 
 def premultiplied(on_white: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -187,7 +187,7 @@ def test_empty_occupancy_gives_no_gaussians_and_a_warning(empty_engine, shoe_vie
         ({"intrinsics": [[1, 2], [3]]}, "intrinsics are not an array of numbers"),
         ({"max_tokens": 600}, "max_tokens is 600; .* --tokens 1:64:600"),
         ({"selection": "best"}, "'best'; it must be 'random' or 'confident'"),
-        ({"anchors": np.zeros((4, 2))}, r"anchors have shape \(4, 2\); they must be \[M, 3\]"),
+        ({"anchors": np.zeros((4, 2))}, r"anchors have shape \(4, 2\); they must be \[N, 3\]"),
         ({"anchors": np.full((1, 3), np.nan)}, "every coordinate must be finite"),
         ({"anchors": np.full((1, 3), 0.7)}, "outside the object cube"),
         ({"anchors": np.zeros((600, 3))}, "600 anchors were given; this bundle takes 1 to 512"),

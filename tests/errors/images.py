@@ -61,7 +61,7 @@ CASES = [
          run(selection="best")),
     Case("anchors are not an array of numbers: …", "Ragged lists or text.",
          run(anchors=[[1, 2], [3]])),
-    Case("anchors have shape …; they must be [M, 3]", "Positions in the cube.",
+    Case("anchors have shape …; they must be [N, 3]", "Positions in the cube.",
          run(anchors=np.zeros((3, 2)))),
     Case("anchors hold values outside the object cube; every coordinate must be finite and in …",
          "Scale them to the cube [-0.5, 0.5]^3.", run(anchors=np.ones((3, 3)))),

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.anchors import AnchorChoice, pad_anchors, select_anchors
+from geolrm.engine.anchors import pad_anchors, select_anchors
 from geolrm.engine.backends.base import PlanRunner
 from geolrm.engine.backends.cpu.executor import CpuPlanRunner, Workspace
 from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.features import PlacedViews
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.voxel_grid import rope_indices
+from geolrm.engine.options import RunSettings
+from geolrm.engine.scene import Scene
+from geolrm.engine.system.output import Output
+from geolrm.engine.views.preprocessing import Views
 
 
 class HostBackend:
@@ -30,47 +35,55 @@ class HostBackend:
 
     @property
     def device(self) -> None:
-        """None."""
+        """No GPU."""
         return None
 
+    def check_memory(self, views: int, anchors: int) -> None:
+        """Do nothing: the system lends what is needed."""
+
+    def plan_memory(self, views: int, anchors: int) -> None:
+        """Plan nothing: no GPU memory is used."""
+
+    def place(self, views: Views | PlacedViews) -> PlacedViews:
+        """Leave the arrays where they are."""
+        return views if isinstance(views, PlacedViews) else PlacedViews(views, self.put)
+
     def put(self, array: NDArray) -> NDArray:
-        """The array itself."""
+        """Return the array itself."""
         return array
 
-    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
-        """The Gaussians themselves."""
-        return gaussians
-
     def view_batches(self, views: int) -> list[slice]:
-        """View by view, so that a view's features never depend on the others."""
+        """Encode view by view, so that a view's features never depend on the others."""
         return [slice(view, view + 1) for view in range(views)]
 
     def empty_features(self, stage: str, views: int) -> NDArray[np.float32]:
-        """Uninitialised float32 [V, L, C]."""
+        """Allocate uninitialised float32 [V, L, C]."""
         pixels = sum(height * width for height, width in self._manifest.level_shapes)
         return np.empty((views, pixels, self._manifest.feature_dim), np.float32)
 
     def concatenate(self, parts: Sequence[NDArray]) -> NDArray:
-        """Along the first axis."""
+        """Join arrays along the first axis."""
         return np.concatenate(parts)
 
-    def select(
-        self, logits: NDArray[np.float32], choice: AnchorChoice
+    def choose_anchors(
+        self, logits: NDArray[np.float32], settings: RunSettings
     ) -> tuple[NDArray[np.float32], int]:
-        """Occupied voxels, at most the limit."""
-        chosen = select_anchors(logits, choice.limit, seed=choice.seed, selection=choice.selection)
+        """Choose occupied voxels by :func:`geolrm.engine.anchors.select_anchors`."""
+        limit = settings.limit
+        chosen = select_anchors(logits, limit, seed=settings.seed, selection=settings.selection)
         # The released head variant was trained with zero anchors up to a fixed number.
-        padded = choice.limit if self._manifest.padded_tokens and chosen.num_occupied else None
+        padded = limit if self._manifest.padded_tokens and chosen.num_occupied else None
         return pad_anchors(chosen.positions, padded), chosen.num_occupied
 
     def rope_indices(self, anchors: NDArray[np.float32]) -> NDArray[np.int64]:
-        """int64 [M, 3]."""
+        """Tabulate int64 [N, 3]."""
         rope = self._manifest.rope
         return rope_indices(anchors, rope.grid_size, rope.xyz_scale)
 
-    def fetch(self, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        """The arrays themselves."""
-        return dict(arrays)
+    def gaussians(self, arrays: Mapping[str, NDArray]) -> Gaussians:
+        """Check and name the arrays."""
+        return Gaussians(**arrays)
 
-    def check_memory(self, views: int, tokens: int) -> None:
-        """The system lends what is needed."""
+    def deliver(self, scene: Scene, output: Output) -> Scene:
+        """Return the scene itself: NumPy's arrays are the CPU's own."""
+        return scene

@@ -2,20 +2,20 @@
 
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.anchors import AnchorChoice
 from geolrm.engine.backends.base import PlanRunner
 from geolrm.engine.backends.cuda import segments as loaders
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.encoding import BatchRunner, view_batches
 from geolrm.engine.backends.cuda.executor import Block, GpuPlanRunner
 from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
-from geolrm.engine.backends.cuda.memory_plan import plan_memory, shortage
+from geolrm.engine.backends.cuda.memory_plan import MemoryPlan, plan_memory, shortage
 from geolrm.engine.backends.cuda.rope import rope_calls
 from geolrm.engine.backends.cuda.runtime_cache import runtime_cache_path
 from geolrm.engine.backends.layout import shape_of
@@ -25,10 +25,15 @@ from geolrm.engine.bundle.manifest import GpuCrossAttentionStep, GpuPart, GpuSeg
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.features import PlacedViews
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.voxel_grid import voxel_axis
+from geolrm.engine.options import RunSettings
+from geolrm.engine.scene import Scene
 from geolrm.engine.system import extras
+from geolrm.engine.system.output import Output
 from geolrm.engine.system.present_gpu import driver_cuda_version
+from geolrm.engine.views.preprocessing import Views
 
 ARENA = "bytes of ONNX Runtime's arena"  # of what is attached to a device
 
@@ -89,27 +94,25 @@ class DeviceBackend:
         stored = self._bundle.weights(names) if names else {}
         return {name: self.put(array.astype(np.float32)) for name, array in stored.items()}
 
+    def place(self, views: Views | PlacedViews) -> PlacedViews:
+        """Upload the arrays of views once, each when a stage first reads it."""
+        return views if isinstance(views, PlacedViews) else PlacedViews(views, self.put)
+
     def put(self, array: NDArray | DeviceArray) -> DeviceArray:
-        """Upload a host array."""
+        """Upload an array of the host."""
         return array if isinstance(array, DeviceArray) else self.device.upload(array)
 
-    def put_gaussians(self, gaussians: Gaussians) -> Gaussians:
-        """Upload Gaussians of the host."""
-        if isinstance(gaussians, DeviceGaussians):
-            return gaussians
-        return cast(Gaussians, DeviceGaussians.upload(gaussians, self.device))
-
     def view_batches(self, views: int) -> list[slice]:
-        """Several views at a time."""
+        """Encode several views at a time."""
         return view_batches(views)
 
     def empty_features(self, stage: str, views: int) -> DeviceArray:
-        """Uninitialised [V, L, C], in the precision that the stage writes."""
+        """Allocate uninitialised [V, L, C], in the precision that the stage writes."""
         (spec,) = self._part.plans[stage].outputs
         return self.device.empty(shape_of(spec, {"views": views}), spec.dtype)
 
     def concatenate(self, parts: Sequence[DeviceArray]) -> DeviceArray:
-        """Along the first axis, on the device."""
+        """Join arrays along the first axis, on the device."""
         if len(parts) == 1:
             return parts[0]
         rows = sum(len(part) for part in parts)
@@ -120,27 +123,27 @@ class DeviceBackend:
             start += len(part)
         return joined
 
-    def select(self, logits: DeviceArray, choice: AnchorChoice) -> tuple[DeviceArray, int]:
-        """The same voxels as on the CPU, in the same order; only their number is fetched."""
-        kernel = SelectAnchors(logits.shape[0], choice.selection)
-        limit = min(choice.limit, kernel.side**3)
+    def choose_anchors(self, logits: DeviceArray, settings: RunSettings) -> tuple[DeviceArray, int]:
+        """Choose the same voxels as the CPU, in the same order; only their number is fetched."""
+        kernel = SelectAnchors(logits.shape[0], settings.selection)
+        limit = min(settings.limit, kernel.side**3)
         state = self.device.empty((kernel.state_bytes // 4,), "int32")
         counts = self.device.empty((kernel.counts_bytes,), "uint8")
         voxels = self.device.empty((limit,), "int32")
-        positions = self.device.empty((choice.limit, 3), "float32")
+        positions = self.device.empty((settings.limit, 3), "float32")
         self.device.clear(state)
         self.device.clear(positions)
         arrays = (logits, self._axis, state, counts, voxels, positions)
         addresses = (array.address for array in arrays)
-        self.device.launch(kernel.calls(*addresses, limit=limit, seed=choice.seed))
+        self.device.launch(kernel.calls(*addresses, limit=limit, seed=settings.seed))
         kept, occupied = (int(number) for number in state[:2].numpy())
         # The released head variant was trained with zero anchors up to a fixed number.
         if self._manifest.padded_tokens and occupied:
-            kept = choice.limit
+            kept = settings.limit
         return positions[:kept], occupied
 
     def rope_indices(self, anchors: DeviceArray) -> DeviceArray:
-        """int64 [M, 3]."""
+        """Compute int64 [N, 3] on the device."""
         indices = self.device.empty(anchors.shape, "int64")
         rope = self._manifest.rope
         self.device.launch(
@@ -154,36 +157,60 @@ class DeviceBackend:
         )
         return indices
 
-    def fetch(self, arrays: Mapping[str, DeviceArray | NDArray]) -> dict[str, NDArray]:
-        """All at once: one wait."""
+    def gaussians(self, arrays: Mapping[str, DeviceArray]) -> Gaussians:
+        """Leave the arrays on the device."""
+        return cast(Gaussians, DeviceGaussians(**arrays))
+
+    def deliver(self, scene: Scene, output: Output) -> Scene:
+        """Fetch all of a scene with one wait, or upload what the host has made of it."""
+        gaussians = scene.gaussians
+        if output == "device":
+            if not isinstance(gaussians, DeviceGaussians):
+                gaussians = cast(Gaussians, DeviceGaussians.upload(gaussians, self.device))
+            return replace(scene, gaussians=gaussians, anchors=self.put(scene.anchors))
+        arrays = {field.name: getattr(gaussians, field.name) for field in fields(gaussians)}
+        arrays |= {"anchors": scene.anchors, "logits": scene.logits}
+        fetched = self._fetch({name: array for name, array in arrays.items() if array is not None})
+        anchors, logits = fetched.pop("anchors"), fetched.pop("logits", None)
+        return replace(scene, gaussians=Gaussians(**fetched), anchors=anchors, logits=logits)
+
+    def _fetch(self, arrays: Mapping[str, DeviceArray | NDArray]) -> dict[str, NDArray]:
+        """Copy to the host what is not there, all at once: one wait."""
         fetched = {
             name: np.empty(array.shape, array.dtype) if isinstance(array, DeviceArray) else array
             for name, array in arrays.items()
         }
+        waiting = False
         for name, array in arrays.items():
             if isinstance(array, DeviceArray):
                 self.device.download(array, fetched[name])
-        self.device.synchronize()
+                waiting = True
+        if waiting:
+            self.device.synchronize()
         return fetched
 
-    def check_memory(self, views: int, tokens: int) -> None:
+    def plan_memory(self, views: int, anchors: int) -> MemoryPlan:
+        """Plan the memory of a run, from the manifest alone."""
+        return plan_memory(self._manifest, self._part, views, anchors)
+
+    def check_memory(self, views: int, anchors: int) -> None:
         """Refuse a setting that needs more than is free; one that has run is not asked again.
 
         Raises:
             GeoLRMError: Naming the largest setting that fits.
         """
-        if (views, tokens) in self._checked:
+        if (views, anchors) in self._checked:
             return
-        plan = plan_memory(self._manifest, self._part, views, tokens)
+        plan = plan_memory(self._manifest, self._part, views, anchors)
         held = self._arena.nbytes + self._scratch.nbytes
         if self._part.backend == "cuda":  # ONNX Runtime's arena, of all engines on this GPU
             grown = self.device.attached.get(ARENA, 0)
             held += min(grown, plan.scratch)
         available = self.device.free_bytes() + held
-        short = shortage(self._manifest, self._part, views, tokens, available)
+        short = shortage(self._manifest, self._part, views, anchors, available)
         if short is not None:
             raise GeoLRMError(short)
-        self._checked.add((views, tokens))
+        self._checked.add((views, anchors))
         if self._part.backend == "cuda":
             self.device.attached[ARENA] = max(grown, plan.scratch)
         self._arena.take(plan.activations)  # at once: graphs hold its address

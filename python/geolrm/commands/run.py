@@ -1,7 +1,7 @@
 """``geolrm run``: reconstruct a capture."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -78,8 +78,10 @@ def run(
 
     Example: geolrm run examples/captures/shoe -o shoe.ply --views 8 --view
     """
+    from geolrm.engine.anchors import Selection
     from geolrm.engine.captures import load_capture
     from geolrm.engine.engine import Engine
+    from geolrm.engine.options import RunOptions
     from geolrm.viewer import Exhibit, check_scene_name, save_scene, write_page
 
     check_output(output, raw_ply)
@@ -102,14 +104,13 @@ def run(
         plan = engine.plan_memory(len(chosen), max_tokens)
         memory = "" if plan is None else f" in {plan.total / 1e9:.2f} GB of GPU memory"
         step(f"reconstructing from views {', '.join(map(str, chosen))}{memory}")
-        scene = engine.run(
-            used.images,
-            used.cameras,
-            seed=seed,
-            max_tokens=max_tokens,
-            selection=selection,  # pyright: ignore[reportArgumentType]
-            refine_steps=refine,
-        )
+        options: RunOptions = {
+            "seed": seed,
+            "max_tokens": max_tokens,
+            "selection": cast(Selection, selection),  # checked by the engine
+            "refine_steps": refine,
+        }
+        scene = engine.run(used.images, used.cameras, **options)
         step("writing")
         written = scene.gaussians
         if world:

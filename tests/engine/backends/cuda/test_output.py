@@ -126,11 +126,14 @@ def test_no_occupied_voxel_gives_empty_device_arrays(devices, gpu_bundles, views
 
 def run_empty(engine, views):
     backend = engine._backend
-    select, backend.select = backend.select, lambda *_: (backend.device.empty((0, 3), "float32"), 0)
+    choose, backend.choose_anchors = (
+        backend.choose_anchors,
+        lambda *_: (backend.device.empty((0, 3), "float32"), 0),
+    )
     try:
         return engine.run(*views, output="device")
     finally:
-        backend.select = select
+        backend.choose_anchors = choose
 
 
 def test_on_the_cpu_the_arrays_are_numpys(bundles, views):
