@@ -46,8 +46,8 @@ def paths_in(text):
 
 def exists(path):
     if "/" not in path:
-        return any(True for top in TOP for _ in (ROOT / top).rglob(path) if (ROOT / top).is_dir())
-    return any(True for _ in ROOT.glob(path.rstrip("/")))
+        return any(any((ROOT / top).rglob(path)) for top in TOP)
+    return any(ROOT.glob(path.rstrip("/")))
 
 
 def anchors(page):
