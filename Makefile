@@ -1,6 +1,7 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
 # make test   add what the tests need, about 2.5 GB, and run them; GEOLRM_TEST_DATA=FOLDER: on more
 # make lint   style and types
+# make docs   guides and the API reference as a site in build/site; warnings are errors
 # make fuzz   100,000 damaged inputs for every reader of splats and captures
 # make sanitize  run the native core under sanitizers
 # make bench  print the figures of docs/benchmarks.md for this machine
@@ -18,7 +19,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ORACLE := tests/oracle/node_modules
 
-.PHONY: demo test lint oracle fuzz sanitize bench bench-released clean
+.PHONY: demo test lint docs oracle fuzz sanitize bench bench-released clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -31,6 +32,9 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
+
+docs: .venv/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Another program's reader of splat files, for tests that skip without it; needs node.
 oracle: $(ORACLE)/.stamp
@@ -80,4 +84,8 @@ clean:
 
 .venv/lint.stamp: .venv/test.stamp
 	$(PIP) -c constraints.txt -e '.[colmap,eval,export,mesh,rembg,test,training,video,dev]'
+	touch $@
+
+.venv/docs.stamp: .venv/base.stamp
+	$(PIP) -c constraints.txt -e '.[docs]'
 	touch $@

@@ -1,4 +1,4 @@
-"""One row of docs/errors.md, and what brings it about."""
+"""One row of a page of docs/errors/, and what brings it about."""
 
 import importlib.metadata
 import re

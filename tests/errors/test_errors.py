@@ -1,15 +1,15 @@
-"""Every message of docs/errors.md is produced here, and nothing else stands there."""
+"""Every message of docs/errors/ is produced here, and nothing else stands there."""
 
 import shutil
 
 import pytest
-from errors import page
+from errors import pages
 from errors.case import Place
 from errors.sites import Site, raises, sites_of
 
 CASES = [
-    pytest.param(case, id=f"{title.split()[0]}-{number}-{case.message[:40]}")
-    for title, cases in page.groups().items()
+    pytest.param(case, id=f"{page}-{number}-{case.message[:40]}")
+    for page, cases in pages.cases().items()
     for number, case in enumerate(cases)
 ]
 REACHED: dict[int, set[Site]] = {}  # by the case's identity, as the tests bring them about
@@ -46,12 +46,13 @@ def test_no_raise_lacks_a_case():
     assert not listed, "\n".join(["no case in tests/errors raises", *listed])
 
 
-def test_the_page_shows_the_cases():
-    assert page.PAGE.read_text(encoding="utf-8") == page.text()
+def test_the_pages_show_the_cases():
+    written = {path.name: path.read_text(encoding="utf-8") for path in pages.FOLDER.glob("*.md")}
+    assert written == pages.texts()
 
 
 def test_no_message_stands_there_twice():
-    for cases in page.groups().values():
+    for cases in pages.cases().values():
         messages = [case.message for case in cases]
         assert len(set(messages)) == len(messages)
         assert all(case.meaning.endswith((".", "?")) for case in cases)
