@@ -1,4 +1,4 @@
-// The sampling kernel of sampling_{plain,avx2,avx512}.cpp. GEOLRM_SIMD names the vectors.
+// The sampling kernel. GEOLRM_SIMD names the vectors.
 // Uses nothing of the standard library: a shared inline function must not be compiled here.
 #include GEOLRM_SIMD
 

@@ -7,8 +7,6 @@
 
 #include "simd.h"
 
-#define GEOLRM_ISA avx2
-
 namespace geolrm::avx2 {
 
 constexpr int kWidth = 8;

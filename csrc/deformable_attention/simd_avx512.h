@@ -5,8 +5,6 @@
 
 #include "simd.h"
 
-#define GEOLRM_ISA avx512
-
 namespace geolrm::avx512 {
 
 constexpr int kWidth = 16;

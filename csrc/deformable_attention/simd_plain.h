@@ -6,8 +6,6 @@
 
 #include "simd.h"
 
-#define GEOLRM_ISA plain
-
 namespace geolrm::plain {
 
 constexpr int kWidth = 4;

@@ -3,7 +3,7 @@
 
 #include "coverage.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 constexpr int kBatch = kMaxBatch;  // splats blended at a time: the bits of one word
@@ -102,4 +102,4 @@ inline void transpose_bits(const BlockRows* rows, uint64_t* masks) {
 #endif
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -6,7 +6,7 @@
 #include "lanes.h"
 #include "project.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 struct BlendLimits {
@@ -143,4 +143,4 @@ GEOLRM_NOINLINE BlockFate blend_block_in_double(BlockState& state, const Record*
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -6,7 +6,7 @@
 
 #include "kernel.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 // Variance of the splat along the world vector (jx, jy, jz), never too small: what float loses
@@ -109,4 +109,4 @@ Found find_candidates(const SplatModel& model, const View& view, const Parameter
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -7,7 +7,7 @@
 #include "coverage.h"
 #include "kernel.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 constexpr int kMaxBuckets = 4096;
@@ -92,4 +92,4 @@ inline void sort_keys(uint64_t* keys, int64_t count) {
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

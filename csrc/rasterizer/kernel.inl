@@ -5,7 +5,7 @@
 #include "kernel.h"
 #include "trace.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 bool render_tile(const TileTask& task, TileScratch& scratch, StageClock& clock) {
@@ -26,4 +26,4 @@ void delete_scratch(TileScratch* scratch) { delete static_cast<Scratch*>(scratch
 
 const Kernel kKernel = {find_candidates, render_tile, trace_tile, new_scratch, delete_scratch};
 
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -16,7 +16,7 @@
 #define GEOLRM_NOINLINE __attribute__((noinline))
 #endif
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 constexpr int kLanes = 16;
@@ -272,4 +272,4 @@ inline Floats exp2(const Floats& x) {
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -3,7 +3,7 @@
 
 #include "blend.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 // Starts (or, after the first pass, resumes) a tile. Pixels outside the image count as finished.
@@ -87,4 +87,4 @@ inline void store_tile(const TileTask& task, const BlockState* states, bool fina
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -8,7 +8,7 @@
 #include "lanes.h"
 #include "recording.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 inline double root(double x) { return std::sqrt(x); }
@@ -127,4 +127,4 @@ inline Record record_of(const Projection& p, int lane, const SplatModel& model, 
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -15,7 +15,7 @@ struct TileScratch {
   virtual ~TileScratch() = default;
 };
 
-namespace GEOLRM_RASTER_ISA {
+namespace GEOLRM_ISA {
 namespace {
 
 struct alignas(64) Scratch : TileScratch {
@@ -209,5 +209,5 @@ inline bool draw_tile(const TileTask& task, Scratch& s, StageClock& clock) {
 }
 
 }  // namespace
-}  // namespace GEOLRM_RASTER_ISA
+}  // namespace GEOLRM_ISA
 }  // namespace geolrm::raster

@@ -4,7 +4,7 @@
 #include "recording.h"
 #include "tile.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 // During the walk a block's state holds T, and in color[0] how many of the block's entries, in
@@ -196,4 +196,4 @@ inline void trace_tile(const TileTask& task, const ImageGradients& gradients, Sc
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA
