@@ -2,7 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "cpu_features.h"
-#include "deformable_attention/bindings.h"
+#include "bindings.h"
 #include "dlpack/bindings.h"
 #include "mesh_rasterizer/bindings.h"
 #include "rasterizer/bindings.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "exact_pixels.h"
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 #include "lanes.h"
 #include "project.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster::GEOLRM_ISA {
 namespace {

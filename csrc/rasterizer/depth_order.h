@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "coverage.h"
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster::GEOLRM_ISA {
 namespace {

@@ -1,4 +1,4 @@
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster {
 

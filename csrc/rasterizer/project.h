@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "harmonics.h"
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 #include "lanes.h"
 #include "recording.h"
 

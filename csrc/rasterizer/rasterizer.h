@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 #include "recording.h"
 #include "splat_gradient.h"
 #include "tile_lists.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster {
 

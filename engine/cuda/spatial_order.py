@@ -35,7 +35,7 @@ def order_calls(positions: int, place: int, *, tokens: int) -> list[Call]:
     launch = Launch((ceil_div(tokens, THREADS), 1, 1), (THREADS, 1, 1))
     numbers = integers(tokens, int(np.float32(HALF).view(np.int32)))
     arguments = (positions, *numbers, at["keys"], at["ids"])
-    codes = Call(Source("morton_codes"), "morton_codes", launch, arguments)
+    codes = Call(Source("query_order"), "morton_codes", launch, arguments)
     return [codes, *sort_calls(at, tokens, shifts=DIGITS)]
 
 

@@ -1,6 +1,6 @@
 """What a frame of splats costs the device: its workspace and its launches, as data.
 
-The kernels are described in ``csrc/cuda/splat.h``. All sizes follow from the numbers of splats,
+The kernels are described in ``csrc/rasterizer/splat.cuh``. All sizes follow from the numbers of splats,
 cameras and pixels; nothing is read back, so the launches can be captured in a CUDA graph.
 """
 
@@ -19,8 +19,8 @@ BUDGET = 256 << 20  # bytes of workspace, exceeded only where one camera's fixed
 MOST_SIDE = 16384
 ALIGNMENT = 256
 
-PROJECT = Source("splat_project")
-BIN, BLEND = Source("splat_bin"), Source("splat_blend")
+PROJECT = Source("rasterizer/project")
+BIN, BLEND = Source("rasterizer/bin"), Source("rasterizer/blend")
 
 
 @dataclass(frozen=True, slots=True)

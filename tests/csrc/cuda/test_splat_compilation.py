@@ -8,10 +8,10 @@ from geolrm.engine.cuda.compiler import compile_source
 from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
 
 ENTRIES = {
-    "splat_bin": {"bin_splats"},
-    "splat_blend": {"blend_tiles"},
-    "splat_project": {"pack_splats", "clear_tiles", "look_at_splats"},
-    "splat_sort": {"count_keys", "scatter_keys"},
+    "rasterizer/bin": {"bin_splats"},
+    "rasterizer/blend": {"blend_tiles"},
+    "rasterizer/project": {"pack_splats", "clear_tiles", "look_at_splats"},
+    "rasterizer/sort": {"count_keys", "scatter_keys"},
 }
 MOST_REGISTERS = {"blend_tiles": 80}  # three blocks of 256 threads a multiprocessor
 

@@ -1,0 +1,29 @@
+// The kernel template: included once for each instruction set, in its own namespace.
+#include <new>
+
+#include "candidates.h"
+#include "rasterizer_kernel.h"
+#include "trace.h"
+
+namespace geolrm::raster::GEOLRM_ISA {
+namespace {
+
+bool render_tile(const TileTask& task, TileScratch& scratch, StageClock& clock) {
+  Scratch& s = static_cast<Scratch&>(scratch);
+  return task.cull ? draw_tile<true>(task, s, clock) : draw_tile<false>(task, s, clock);
+}
+
+void trace_tile(const TileTask& task, const ImageGradients& gradients, TileScratch& scratch,
+                Recording& recording, StageClock& clock) {
+  trace_tile(task, gradients, static_cast<Scratch&>(scratch), recording, clock);
+}
+
+TileScratch* new_scratch() { return new Scratch; }
+
+void delete_scratch(TileScratch* scratch) { delete static_cast<Scratch*>(scratch); }
+
+}  // namespace
+
+const Kernel kKernel = {find_candidates, render_tile, trace_tile, new_scratch, delete_scratch};
+
+}  // namespace geolrm::raster::GEOLRM_ISA
