@@ -1,10 +1,11 @@
-#include "bindings.h"
+#include "python/bindings.h"
 
 #include <pybind11/numpy.h>
 
-#include "array_checks.h"
 #include "deformable_cross_attention/deformable_cross_attention.h"
 #include "deformable_cross_attention/deformable_cross_attention_kernel.h"
+#include "python/array_checks.h"
+#include "python/feature_levels.h"
 
 namespace py = pybind11;
 
@@ -13,25 +14,18 @@ namespace {
 
 const float* floats(const py::array& a) { return static_cast<const float*>(a.data()); }
 
-// Sets levels, level_shapes and pixels of `op`.
-void set_levels(DeformableAttention& op, const py::array& level_shapes) {
-  op.pixels = count_pixels(level_shapes);
-  op.levels = level_shapes.shape(0);
-  op.level_shapes = static_cast<const int64_t*>(level_shapes.data());
-}
-
 // reference_points [V, N, 2] and sampling_offsets [N, h * levels * P * 2], known but for N and V.
-void set_samples(DeformableAttention& op, const py::array& reference_points,
+void set_samples(DeformableCrossAttention& op, const py::array& reference_points,
                  const py::array& sampling_offsets) {
   op.views = reference_points.shape(0);
-  op.tokens = reference_points.shape(1);
-  if (op.tokens >= int64_t{1} << 31) {
-    throw py::value_error("reference_points has " + std::to_string(op.tokens) +
-                          " tokens; it must have fewer than 2^31: split the call");
+  op.queries = reference_points.shape(1);
+  if (op.queries >= int64_t{1} << 31) {
+    throw py::value_error("reference_points has " + std::to_string(op.queries) +
+                          " queries; it must have fewer than 2^31: split the call");
   }
-  check_shape(reference_points, "reference_points", {op.views, op.tokens, 2}, "[V, N, 2]");
+  check_shape(reference_points, "reference_points", {op.views, op.queries, 2}, "[V, N, 2]");
   check_shape(sampling_offsets, "sampling_offsets",
-              {op.tokens, op.heads * op.levels * op.points * 2}, "[N, h*levels*P*2]");
+              {op.queries, op.heads * op.levels * op.points * 2}, "[N, h*levels*P*2]");
   op.reference_points = floats(reference_points);
   op.sampling_offsets = floats(sampling_offsets);
 }
@@ -50,27 +44,22 @@ void attend(const py::object& values, const py::object& level_shapes,
       check_array(attention_logits, "attention_logits", {"float32"}, 2, "[N, h*levels*P]");
   const py::array weight = check_array(view_weight, "view_weight", {"float32"}, 1, "[h*e]");
   const py::array target = check_array(out, "out", {"float32"}, 2, "[N, h*e]", Access::kWrite);
-  DeformableAttention op{};
+  DeformableCrossAttention op{};
   set_levels(op, shapes);
   op.heads = val.shape(1);
-  op.width = val.shape(3);
+  op.head_dim = val.shape(3);
   check_at_least(val.shape(0), 1, "the number of views, values.shape[0],");
   check_at_least(op.heads, 1, "the number of heads, values.shape[1],");
-  check_at_least(op.width, 1, "the width of a head, values.shape[3],");
-  check_shape(val, "values", {val.shape(0), op.heads, op.pixels, op.width},
+  check_at_least(op.head_dim, 1, "head_dim, values.shape[3],");
+  check_shape(val, "values", {val.shape(0), op.heads, op.pixels, op.head_dim},
               "[V, h, L, e] with L the sum of H*W over level_shapes");
   const int64_t group = op.heads * op.levels;
-  op.points = logits.shape(1) / group;
-  if (op.points < 1 || logits.shape(1) % group != 0) {
-    throw py::value_error("attention_logits has shape " + shape_text(logits) +
-                          "; its second axis must be h*levels*P, a multiple of " +
-                          std::to_string(group) + " for these heads and levels");
-  }
+  op.points = points_of(logits, "attention_logits", group);
   check_shape(refs, "reference_points", {val.shape(0), refs.shape(1), 2}, "[V, N, 2]");
   set_samples(op, refs, offsets);
-  check_shape(logits, "attention_logits", {op.tokens, group * op.points}, "[N, h*levels*P]");
-  check_shape(weight, "view_weight", {op.heads * op.width}, "[h*e]");
-  check_shape(target, "out", {op.tokens, op.heads * op.width}, "[N, h*e]");
+  check_shape(logits, "attention_logits", {op.queries, group * op.points}, "[N, h*levels*P]");
+  check_shape(weight, "view_weight", {op.heads * op.head_dim}, "[h*e]");
+  check_shape(target, "out", {op.queries, op.heads * op.head_dim}, "[N, h*e]");
   if (is_dtype(val, "float32")) {
     op.values = floats(val);
   } else {
@@ -95,7 +84,7 @@ void mark(const py::object& level_shapes, const py::object& reference_points,
   py::array map = check_array(touched, "touched", {"uint8"}, 2, "[V, L]", Access::kWrite);
   check_at_least(num_heads, 1, "num_heads");
   check_at_least(num_points, 1, "num_points");
-  DeformableAttention op{};
+  DeformableCrossAttention op{};
   set_levels(op, shapes);
   op.heads = num_heads;
   op.points = num_points;
@@ -108,35 +97,12 @@ void mark(const py::object& level_shapes, const py::object& reference_points,
 
 }  // namespace
 
-int64_t count_pixels(const py::array& level_shapes) {
-  const int64_t levels = level_shapes.shape(0);
-  const int64_t* sides = static_cast<const int64_t*>(level_shapes.data());
-  int64_t pixels = 0;
-  if (level_shapes.shape(1) != 2 || levels < 1) {
-    throw py::value_error("level_shapes has shape " + shape_text(level_shapes) +
-                          "; it must be [levels, 2], one (H, W) for each of at least one level");
-  }
-  for (int64_t l = 0; l < levels; ++l) {
-    const int64_t height = sides[2 * l], width = sides[2 * l + 1];
-    const std::string size = std::to_string(height) + " x " + std::to_string(width);
-    if (height < 1 || width < 1) {
-      throw py::value_error("level " + std::to_string(l) + " of level_shapes is " + size +
-                            "; it must be at least 1 x 1");
-    }
-    if (height > kMaxPixels || width > kMaxPixels || (pixels += height * width) > kMaxPixels) {
-      throw py::value_error("level_shapes exceed 2^24 pixels a view at level " + std::to_string(l) +
-                            " (" + size + "); pass smaller feature maps");
-    }
-  }
-  return pixels;
-}
-
-void bind_deformable_attention(py::module_& module) {
+void bind_deformable_cross_attention(py::module_& module) {
   module.def("deformable_cross_attention", attend, py::arg("values"), py::arg("level_shapes"),
              py::arg("reference_points"), py::arg("sampling_offsets"), py::arg("attention_logits"),
              py::arg("view_weight"), py::arg("view_bias"), py::arg("out"), py::arg("threads") = 0,
              py::arg("isa") = "",
-             R"(Samples every view around each token and fuses the views by a softmax, into `out`.
+             R"(Sample every view around each query and fuse the views by a softmax, into `out`.
 
 values [V, h, L, e] float32 or float16, head-major, L = sum of H*W over level_shapes [levels, 2]
 int64 (H, W); reference_points [V, N, 2] float32, (u, v) of each view, [0, 1] inside;
@@ -148,13 +114,10 @@ their view keeps its place in the softmax. The result does not depend on `thread
       "mark_touched", mark, py::arg("level_shapes"), py::arg("reference_points"),
       py::arg("sampling_offsets"), py::arg("num_heads"), py::arg("num_points"), py::arg("touched"),
       py::arg("threads") = 0, py::arg("isa") = "",
-      R"(Sets touched [V, L] uint8 to 1 at the pixels deformable_cross_attention reads, else 0.
+      R"(Set touched [V, L] uint8 to 1 at the pixels deformable_cross_attention reads, else 0.
 
 The arguments are those of deformable_cross_attention. A pixel next to an image's edge may be marked
 although its weight is zero.)");
-  bind_value_projection(module);
-  bind_self_attention(module);
-  bind_sampling(module);
 }
 
 }  // namespace geolrm

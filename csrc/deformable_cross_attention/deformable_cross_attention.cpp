@@ -6,24 +6,16 @@
 #include <vector>
 
 #include "deformable_cross_attention/deformable_cross_attention_kernel.h"
-#include "thread_pool.h"
 #include "query_order/query_order.h"
+#include "simd/dispatch.h"
+#include "thread_pool.h"
 
 namespace geolrm {
 namespace {
 
-const SamplingKernel& kernel(Isa isa) {
-#ifdef GEOLRM_X86
-  if (isa == Isa::kAvx512) return avx512::kSampling;
-  if (isa == Isa::kAvx2) return avx2::kSampling;
-#endif
-  (void)isa;
-  return plain::kSampling;
-}
-
 // Builds the per-sample constants; `storage` keeps them alive.
-SamplingCall prepare(const DeformableAttention& op, std::vector<float>& storage) {
-  SamplingCall call{};
+CrossAttentionCall prepare(const DeformableCrossAttention& op, std::vector<float>& storage) {
+  CrossAttentionCall call{};
   call.op = op;
   call.samples = op.levels * op.points;
   call.padded_samples = (call.samples + kLaneMultiple - 1) / kLaneMultiple * kLaneMultiple;
@@ -65,11 +57,11 @@ SamplingCall prepare(const DeformableAttention& op, std::vector<float>& storage)
 // its next call: page faults on 16 MB cost as much as a tenth of the work.
 class Scratch {
  public:
-  Scratch(const SamplingCall& call, int64_t tokens, int workers) {
-    const int64_t d = call.op.heads * call.op.width;
-    sizes_[0] = tokens * call.op.heads * call.padded_samples;
-    sizes_[1] = tokens * d;
-    sizes_[2] = sizes_[3] = sizes_[4] = tokens;
+  Scratch(const CrossAttentionCall& call, int64_t queries, int workers) {
+    const int64_t d = call.op.heads * call.op.head_dim;
+    sizes_[0] = queries * call.op.heads * call.padded_samples;
+    sizes_[1] = queries * d;
+    sizes_[2] = sizes_[3] = sizes_[4] = queries;
     sizes_[5] = kSequenceBins + 1;
     for (int64_t& size : sizes_) stride_ += size = (size + 15) / 16 * 16;
     thread_local std::unique_ptr<unsigned char[]> kept;
@@ -84,10 +76,10 @@ class Scratch {
     memory_ = kept.get();
   }
 
-  SamplingScratch of(int worker) const {
+  CrossAttentionScratch of(int worker) const {
     const uintptr_t address = reinterpret_cast<uintptr_t>(memory_);
     float* p = reinterpret_cast<float*>((address + 63) / 64 * 64) + stride_ * worker;
-    SamplingScratch scratch;
+    CrossAttentionScratch scratch;
     scratch.attention = p;
     scratch.sums = p += sizes_[0];
     scratch.largest = p += sizes_[1];
@@ -105,36 +97,36 @@ class Scratch {
 
 }  // namespace
 
-void deformable_cross_attention(const DeformableAttention& op, int threads,
+void deformable_cross_attention(const DeformableCrossAttention& op, int threads,
                                 const std::string& isa) {
-  const SamplingKernel& run = kernel(parse_isa(isa));
-  if (op.tokens == 0) return;
+  const DeformableCrossAttentionKernel& run = kernel_for<DeformableCrossAttentionKernel>(isa);
+  if (op.queries == 0) return;
   std::vector<float> storage;
-  const SamplingCall call = prepare(op, storage);
-  const int64_t workers = std::min<int64_t>(resolve_threads(threads), op.tokens);
+  const CrossAttentionCall call = prepare(op, storage);
+  const int64_t workers = std::min<int64_t>(resolve_threads(threads), op.queries);
   // Chunks as even as can be: every worker gets the same number of them.
-  const int64_t most = op.tokens > kSparseTokens ? kChunkTokens : kSparseChunkTokens;
-  const int64_t rounds = (op.tokens + workers * most - 1) / (workers * most);
-  const int64_t chunk = (op.tokens + workers * rounds - 1) / (workers * rounds);
-  const std::vector<int32_t> order = order_tokens(op.reference_points, op.views, op.tokens);
+  const int64_t most = op.queries > kSparseQueries ? kChunkQueries : kSparseChunkQueries;
+  const int64_t rounds = (op.queries + workers * most - 1) / (workers * most);
+  const int64_t chunk = (op.queries + workers * rounds - 1) / (workers * rounds);
+  const std::vector<int32_t> order = query_order({op.views, op.queries, op.reference_points});
   const Scratch scratch(call, chunk, static_cast<int>(workers));
-  parallel_for(op.tokens, chunk, static_cast<int>(workers),
+  parallel_for(op.queries, chunk, static_cast<int>(workers),
                [&](int64_t begin, int64_t end, int worker) {
                  run.attend(call, order.data() + begin, end - begin, scratch.of(worker));
                });
 }
 
-void mark_touched(const DeformableAttention& op, uint8_t* touched, int threads,
+void mark_touched(const DeformableCrossAttention& op, uint8_t* touched, int threads,
                   const std::string& isa) {
-  const SamplingKernel& run = kernel(parse_isa(isa));
+  const DeformableCrossAttentionKernel& run = kernel_for<DeformableCrossAttentionKernel>(isa);
   std::vector<float> storage;
-  const SamplingCall call = prepare(op, storage);
+  const CrossAttentionCall call = prepare(op, storage);
   constexpr int64_t kGrain = 256;
-  const int64_t chunks = std::max<int64_t>((op.tokens + kGrain - 1) / kGrain, 1);
+  const int64_t chunks = std::max<int64_t>((op.queries + kGrain - 1) / kGrain, 1);
   const int64_t workers = std::min<int64_t>(resolve_threads(threads), chunks);
   const int64_t stride = op.pixels + 1, map = op.views * stride;
   std::vector<uint8_t> base(static_cast<size_t>(map * workers));
-  parallel_for(op.tokens, kGrain, static_cast<int>(workers),
+  parallel_for(op.queries, kGrain, static_cast<int>(workers),
                [&](int64_t begin, int64_t end, int worker) {
                  run.mark(call, begin, end, base.data() + map * worker, stride);
                });

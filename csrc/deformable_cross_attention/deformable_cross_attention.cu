@@ -14,7 +14,7 @@
 #define GEOLRM_WEIGHT Half      // of view_weight and view_bias
 #define GEOLRM_OUT Half         // of out
 #define GEOLRM_SIDE long long   // of level_shapes
-#define GEOLRM_VECTOR 8         // values read at once; divides the width of a head
+#define GEOLRM_VECTOR 8         // values read at once; divides head_dim
 #define GEOLRM_CHUNKS 1         // vectors a thread owns
 #endif
 
@@ -29,10 +29,10 @@ using Out = GEOLRM_OUT;
 using Side = GEOLRM_SIDE;
 constexpr int kVector = GEOLRM_VECTOR, kChunks = GEOLRM_CHUNKS;
 
-// V views, N tokens, L pixels (sum of H * W over the levels), h heads of e channels, d = h * e,
+// V views, N queries, L pixels (sum of H * W over the levels), h heads of e channels, d = h * e,
 // S = levels * P samples a head. `piece` of a level's P samples are placed at a time; it divides P.
 struct AttentionSizes {
-  int views, tokens, pixels, heads, width, levels, points, piece;
+  int views, queries, pixels, heads, head_dim, levels, points, piece;
 };
 
 // Of one query, in shared memory: the samples of a piece twice over (one is read while the next is
@@ -83,7 +83,7 @@ GEOLRM_DEVICE void place_samples(const Query* offsets, const Query* logits, floa
   const float width = static_cast<float>(level.width), height = static_cast<float>(level.height);
   const float last_x = max(width - 2.0f, 0.0f), last_y = max(height - 2.0f, 0.0f);
   const float has_x = level.width > 1 ? 1.0f : 0.0f, has_y = level.height > 1 ? 1.0f : 0.0f;
-  const int d = s.heads * s.width, pitch = odd_pitch(s.piece), lanes = blockDim.x;
+  const int d = s.heads * s.head_dim, pitch = odd_pitch(s.piece), lanes = blockDim.x;
   const int right = level.width > 1 ? d : 0, down = level.height > 1 ? level.width * d : 0;
   const int head_step = lanes / s.piece, point_step = lanes - head_step * s.piece;
   int head = threadIdx.x / s.piece, point = threadIdx.x - head * s.piece;
@@ -139,13 +139,13 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
   GEOLRM_DYNAMIC_SHARED(memory);
   const PlacedSamples placed = split_shared(memory, s);
   const int lanes = blockDim.x, lane = threadIdx.x;
-  const int d = s.heads * s.width, per_head = s.width / kVector, chunks = d / kVector;
+  const int d = s.heads * s.head_dim, per_head = s.head_dim / kVector, chunks = d / kVector;
   const int slots = s.heads * odd_pitch(s.piece);
   // The last block may hold more queries than are left: they repeat the last one, unwritten.
   const int place = blockIdx.x * blockDim.y + threadIdx.y;
-  const int listed = place < s.tokens ? place : s.tokens - 1;
-  const int token = order ? order[listed] : listed;
-  const Index first_sample = static_cast<Index>(token) * s.heads * s.levels * s.points;
+  const int listed = place < s.queries ? place : s.queries - 1;
+  const int query = order ? order[listed] : listed;
+  const Index first_sample = static_cast<Index>(query) * s.heads * s.levels * s.points;
   const Query* offsets = sampling_offsets + 2 * first_sample;
   const Query* logits = attention_logits + first_sample;
   const float bias = widen(*view_bias);
@@ -163,7 +163,7 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
     }
     const Value* plane = value + static_cast<Index>(view) * s.pixels * d;
     float uv[2];
-    load(reference_points + 2 * (static_cast<Index>(view) * s.tokens + token), uv);
+    load(reference_points + 2 * (static_cast<Index>(view) * s.queries + query), uv);
     Level level = {0, 0, 0, 0};
     for (; level.index < s.levels; ++level.index) {
       level.start += level.height * level.width;
@@ -212,7 +212,7 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
       }
     }
   }
-  if (place >= s.tokens) return;
+  if (place >= s.queries) return;
   const float scale = 1.0f / total;
 #pragma unroll
   for (int k = 0; k < kChunks; ++k) {
@@ -220,7 +220,7 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
     if (chunk >= chunks) continue;
 #pragma unroll
     for (int j = 0; j < kVector; ++j) fused[k][j] *= scale;
-    store(fused[k], out + static_cast<Index>(token) * d + chunk * kVector);
+    store(fused[k], out + static_cast<Index>(query) * d + chunk * kVector);
   }
 }
 
@@ -237,12 +237,12 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
                                const geolrm::Query* __restrict__ sampling_offsets,
                                const geolrm::Query* __restrict__ attention_logits,
                                const geolrm::Weight* __restrict__ view_weight,
-                               const geolrm::Weight* __restrict__ view_bias, int views, int tokens,
-                               int pixels, int heads, int width, int levels, int points, int piece,
-                               geolrm::Out* __restrict__ out) {
+                               const geolrm::Weight* __restrict__ view_bias, int views, int queries,
+                               int pixels, int heads, int head_dim, int levels, int points,
+                               int piece, geolrm::Out* __restrict__ out) {
   geolrm::attend(value, level_shapes, reference_points, sampling_offsets, attention_logits,
                  view_weight, view_bias,
-                 {views, tokens, pixels, heads, width, levels, points, piece}, nullptr, out);
+                 {views, queries, pixels, heads, head_dim, levels, points, piece}, nullptr, out);
 }
 
 // The same with the queries in the order of a permutation [N]: neighbours in space side by side
@@ -253,9 +253,9 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2) deformable_cross_attention_ordered(
     const geolrm::Query* __restrict__ sampling_offsets,
     const geolrm::Query* __restrict__ attention_logits,
     const geolrm::Weight* __restrict__ view_weight, const geolrm::Weight* __restrict__ view_bias,
-    const int* __restrict__ order, int views, int tokens, int pixels, int heads, int width,
+    const int* __restrict__ order, int views, int queries, int pixels, int heads, int head_dim,
     int levels, int points, int piece, geolrm::Out* __restrict__ out) {
   geolrm::attend(value, level_shapes, reference_points, sampling_offsets, attention_logits,
                  view_weight, view_bias,
-                 {views, tokens, pixels, heads, width, levels, points, piece}, order, out);
+                 {views, queries, pixels, heads, head_dim, levels, points, piece}, order, out);
 }

@@ -21,23 +21,21 @@ struct SampleLanes {
 
 constexpr int kLaneMultiple = 16;
 constexpr int kLaneArrays = 8;
-// Tokens sampled together, one (view, head) plane at a time: many enough to reuse a plane's lines,
-// few enough that their sums stay in cache. Few tokens lie far apart and share less, so that larger
-// chunks pay for them.
-constexpr int64_t kChunkTokens = 512, kSparseChunkTokens = 1024;
-constexpr int64_t kSparseTokens = 8192;
-// Pixel indices are computed in float32, exact below this.
-constexpr int64_t kMaxPixels = int64_t{1} << 24;
+// Queries sampled together, one (view, head) plane at a time: many enough to reuse a plane's lines,
+// few enough that their sums stay in cache. Few queries lie far apart and share less, so that
+// larger chunks pay for them.
+constexpr int64_t kChunkQueries = 512, kSparseChunkQueries = 1024;
+constexpr int64_t kSparseQueries = 8192;
 
-struct SamplingCall {
-  DeformableAttention op;
+struct CrossAttentionCall {
+  DeformableCrossAttention op;
   SampleLanes lanes;
   int64_t samples, padded_samples;  // S, and S rounded up to kLaneMultiple
   bool narrow;                      // some level is one pixel wide
 };
 
 // Scratch of one worker.
-struct SamplingScratch {
+struct CrossAttentionScratch {
   float* attention;   // [count, h, padded S]
   float* sums;        // [count, d]: one view's o
   float* largest;     // [count]: largest view logit so far
@@ -48,23 +46,16 @@ struct SamplingScratch {
 
 constexpr int kSequenceBins = 4096;
 
-struct SamplingKernel {
-  // Computes out for the tokens order[0 .. count).
-  void (*attend)(const SamplingCall& call, const int32_t* order, int64_t count,
-                 const SamplingScratch& scratch);
-  // Sets base[v * stride + p] for the upper left tap p of every sample of tokens [begin, end)
+struct DeformableCrossAttentionKernel {
+  // Computes out for the queries order[0 .. count).
+  void (*attend)(const CrossAttentionCall& call, const int32_t* order, int64_t count,
+                 const CrossAttentionScratch& scratch);
+  // Sets base[v * stride + p] for the upper left tap p of every sample of queries [begin, end)
   // inside its image; base[v * stride + L] takes the others.
-  void (*mark)(const SamplingCall& call, int64_t begin, int64_t end, uint8_t* base, int64_t stride);
-};
+  void (*mark)(const CrossAttentionCall& call, int64_t begin, int64_t end, uint8_t* base,
+               int64_t stride);
 
-namespace plain {
-extern const SamplingKernel kSampling;
-}
-namespace avx2 {
-extern const SamplingKernel kSampling;
-}
-namespace avx512 {
-extern const SamplingKernel kSampling;
-}
+  static const DeformableCrossAttentionKernel plain, avx2, avx512;
+};
 
 }  // namespace geolrm

@@ -1,4 +1,4 @@
-// The softmaxes over samples and over views; included after GEOLRM_SIMD.
+// The softmaxes over samples and over views; included after the vectors.
 #pragma once
 
 #include "deformable_cross_attention/deformable_cross_attention_kernel.h"
@@ -64,10 +64,10 @@ inline void blend(float* out, const float* o, int64_t d, float keep, float add) 
 }
 
 // Folds one view's o into out: a softmax over views, online (running maximum and normaliser).
-inline void merge_view(const SamplingCall& call, int64_t view, const int32_t* order, int64_t count,
-                       const SamplingScratch& scratch) {
-  const DeformableAttention& op = call.op;
-  const int64_t d = op.heads * op.width;
+inline void merge_view(const CrossAttentionCall& call, int64_t view, const int32_t* order,
+                       int64_t count, const CrossAttentionScratch& scratch) {
+  const DeformableCrossAttention& op = call.op;
+  const int64_t d = op.heads * op.head_dim;
   for (int64_t i = 0; i < count; ++i) {
     const float* o = scratch.sums + i * d;
     float* out = op.out + order[i] * d;

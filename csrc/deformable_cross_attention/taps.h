@@ -1,4 +1,4 @@
-// Where samples fall, and the sum over their taps; included after GEOLRM_SIMD.
+// Where samples fall, and the sum over their taps; included after the vectors.
 #pragma once
 
 #include "deformable_cross_attention/deformable_cross_attention_kernel.h"
@@ -39,7 +39,7 @@ inline void load_offsets(const float* offsets, int64_t at, int64_t samples, Vec&
 // Where interleave puts lane i: without shuffles across the 4-float parts of a vector.
 constexpr int interleaved(int i) { return i % 4 * kWidth + i / 4 * 4; }
 
-// The samples of one (token, head), a piece of kPiece at a time, in groups of one vector: of each
+// The samples of one (query, head), a piece of kPiece at a time, in groups of one vector: of each
 // group those that are inside, side by side.
 constexpr int kPiece = 64;
 constexpr int kGroups = kPiece / kWidth;
@@ -51,8 +51,9 @@ struct Taps {
 };
 
 template <bool kNarrow>
-inline void find_taps(const SamplingCall& call, int64_t from, int64_t to, const float* reference,
-                      const float* offsets, const float* attention, Taps& taps) {
+inline void find_taps(const CrossAttentionCall& call, int64_t from, int64_t to,
+                      const float* reference, const float* offsets, const float* attention,
+                      Taps& taps) {
   const Vec u = set1(reference[0]), v = set1(reference[1]);
   int group = 0;
   for (int64_t at = from; at < to; at += kWidth, ++group) {
@@ -73,10 +74,10 @@ inline void find_taps(const SamplingCall& call, int64_t from, int64_t to, const 
   taps.groups = group;
 }
 
-// Adds the weighted taps of one (token, head) to kVectors vectors of channels at `sums`.
+// Adds the weighted taps of one (query, head) to kVectors vectors of channels at `sums`.
 template <int kVectors, bool kTail, bool kNarrow, class T>
-inline void add_taps(const T* plane, int64_t width, const Taps& taps, const Taps& next, bool first,
-                     float* sums, Tail tail) {
+inline void add_taps(const T* plane, int64_t head_dim, const Taps& taps, const Taps& next,
+                     bool first, float* sums, Tail tail) {
   constexpr int kSets = kVectors <= 4 && kRegisters == 32 ? 2 : kVectors <= 3 ? 2 : 1;
   Vec upper[kVectors], lower[kVectors];
   for (int j = 0; j < kVectors; ++j) {
@@ -97,20 +98,20 @@ inline void add_taps(const T* plane, int64_t width, const Taps& taps, const Taps
     const int32_t* next_pixel = next.pixel + group * kWidth;
     const int32_t* next_down = next.down + group * kWidth;
     for (int i = 0; i < taps.count[group]; ++i) {
-      const T* ahead = plane + next_pixel[i] * width;
-      const T* below = ahead + next_down[i] * width;
+      const T* ahead = plane + next_pixel[i] * head_dim;
+      const T* below = ahead + next_down[i] * head_dim;
       for (int line = 0; line < kPair; line += kLine) {
         prefetch(ahead + line);
         prefetch(below + line);
       }
       if (kRagged) {
-        prefetch(ahead + 2 * width - 1);
-        prefetch(below + 2 * width - 1);
+        prefetch(ahead + 2 * head_dim - 1);
+        prefetch(below + 2 * head_dim - 1);
       }
-      const T* p00 = plane + pixel[i] * width;
-      const T* p01 = p00 + (kNarrow ? step[i] * width : width);
-      const T* p10 = p00 + down[i] * width;
-      const T* p11 = p10 + (kNarrow ? step[i] * width : width);
+      const T* p00 = plane + pixel[i] * head_dim;
+      const T* p01 = p00 + (kNarrow ? step[i] * head_dim : head_dim);
+      const T* p10 = p00 + down[i] * head_dim;
+      const T* p11 = p10 + (kNarrow ? step[i] * head_dim : head_dim);
       const Quad w = spread<sizeof(T)>(taps.weights[group] + interleaved(i));
       for (int j = 0; j < kVectors; ++j) {
         Vec& second = kSets == 2 ? lower[j] : upper[j];

@@ -1,6 +1,8 @@
-#include "array_checks.h"
-#include "bindings.h"
+#include "python/bindings.h"
+
 #include "deformable_sampling/deformable_sampling.h"
+#include "python/array_checks.h"
+#include "python/feature_levels.h"
 
 namespace py = pybind11;
 
@@ -15,32 +17,19 @@ DeformableSampling checked(const py::array& value, const py::array& level_shapes
                            const py::array& reference, const py::array& offsets,
                            const py::array& weights, int64_t num_heads) {
   DeformableSampling op{};
-  op.pixels = count_pixels(level_shapes);
-  op.levels = level_shapes.shape(0);
-  op.level_shapes = static_cast<const int64_t*>(level_shapes.data());
+  set_levels(op, level_shapes);
   op.views = value.shape(0);
-  op.tokens = reference.shape(1);
+  op.queries = reference.shape(1);
   op.heads = num_heads;
   const int64_t d = value.shape(2);
-  check_at_least(num_heads, 1, "num_heads");
-  if (d < 1 || d % num_heads != 0) {
-    throw py::value_error("num_heads is " + std::to_string(num_heads) +
-                          "; it must divide the width of value, " + std::to_string(d) +
-                          ": pass the model's number of heads");
-  }
-  op.width = d / num_heads;
+  op.head_dim = head_dim_of(d, num_heads, "the width of value, " + std::to_string(d));
   check_shape(value, "value", {op.views, op.pixels, d},
               "[V, L, h*e] with L the sum of H*W over level_shapes");
   const int64_t group = num_heads * op.levels;
-  op.points = weights.shape(1) / group;
-  if (op.points < 1 || weights.shape(1) % group != 0) {
-    throw py::value_error("weights has shape " + shape_text(weights) +
-                          "; its second axis must be h*levels*P, a multiple of " +
-                          std::to_string(group) + " for these heads and levels");
-  }
-  check_shape(reference, "reference", {op.views, op.tokens, 2}, "[V, N, 2]");
-  check_shape(offsets, "offsets", {op.tokens, group * op.points * 2}, "[N, h*levels*P*2]");
-  check_shape(weights, "weights", {op.tokens, group * op.points}, "[N, h*levels*P]");
+  op.points = points_of(weights, "weights", group);
+  check_shape(reference, "reference", {op.views, op.queries, 2}, "[V, N, 2]");
+  check_shape(offsets, "offsets", {op.queries, group * op.points * 2}, "[N, h*levels*P*2]");
+  check_shape(weights, "weights", {op.queries, group * op.points}, "[N, h*levels*P]");
   op.value = floats(value);
   op.reference = floats(reference);
   op.offsets = floats(offsets);
@@ -72,7 +61,7 @@ void sample(const py::object& value, const py::object& level_shapes, const py::o
                   shares = read_weights(weights);
   py::array target = check_array(out, "out", {"float32"}, 3, "[V, N, h*e]", Access::kWrite);
   const DeformableSampling op = checked(val, shapes, refs, shifts, shares, num_heads);
-  check_shape(target, "out", {op.views, op.tokens, val.shape(2)}, "[V, N, h*e]");
+  check_shape(target, "out", {op.views, op.queries, val.shape(2)}, "[V, N, h*e]");
   float* data = floats_to_write(target);
   py::gil_scoped_release released;
   deformable_sampling(op, data, threads, isa);
@@ -95,10 +84,10 @@ void differentiate(const py::object& value, const py::object& level_shapes,
       check_array(g_weights, "g_weights", {"float32"}, 2, "[N, h*levels*P]", Access::kWrite);
   const DeformableSampling op = checked(val, shapes, refs, shifts, shares, num_heads);
   const int64_t d = val.shape(2), samples = shares.shape(1);
-  check_shape(upstream, "g_out", {op.views, op.tokens, d}, "[V, N, h*e]");
+  check_shape(upstream, "g_out", {op.views, op.queries, d}, "[V, N, h*e]");
   check_shape(to_value, "g_value", {op.views, op.pixels, d}, "[V, L, h*e]");
-  check_shape(to_offsets, "g_offsets", {op.tokens, 2 * samples}, "[N, h*levels*P*2]");
-  check_shape(to_weights, "g_weights", {op.tokens, samples}, "[N, h*levels*P]");
+  check_shape(to_offsets, "g_offsets", {op.queries, 2 * samples}, "[N, h*levels*P*2]");
+  check_shape(to_weights, "g_weights", {op.queries, samples}, "[N, h*levels*P]");
   const DeformableSamplingGradients gradients{floats(upstream), floats_to_write(to_value),
                                               floats_to_write(to_offsets),
                                               floats_to_write(to_weights)};
@@ -108,11 +97,11 @@ void differentiate(const py::object& value, const py::object& level_shapes,
 
 }  // namespace
 
-void bind_sampling(py::module_& module) {
+void bind_deformable_sampling(py::module_& module) {
   module.def("deformable_sampling", sample, py::arg("value"), py::arg("level_shapes"),
              py::arg("reference"), py::arg("offsets"), py::arg("weights"), py::arg("num_heads"),
              py::arg("out"), py::arg("threads") = 0, py::arg("isa") = "",
-             R"(Samples every view around each token and weighs the samples, into `out` [V, N, h*e].
+             R"(Sample every view around each query and weigh the samples, into `out` [V, N, h*e].
 
 value [V, L, h*e], heads in contiguous blocks, L = sum of H*W over level_shapes [levels, 2] int64
 (H, W); reference [V, N, 2], (u, v), [0, 1] inside; offsets [N, h*levels*P*2], (x, y) in pixels of
@@ -122,7 +111,7 @@ of a NaN or infinite reference or offset count as zero. The result does not depe
              py::arg("level_shapes"), py::arg("reference"), py::arg("offsets"), py::arg("weights"),
              py::arg("num_heads"), py::arg("g_out"), py::arg("g_value"), py::arg("g_offsets"),
              py::arg("g_weights"), py::arg("threads") = 0, py::arg("isa") = "",
-             R"(Adds the gradients of deformable_sampling to g_value, g_offsets and g_weights.
+             R"(Add the gradients of deformable_sampling to g_value, g_offsets and g_weights.
 
 g_out [V, N, h*e] is the loss's gradient by out; the others have the shapes of value, offsets and
 weights and must not overlap. At a kink (a sample on a pixel's centre) the derivative is the one to

@@ -2,21 +2,12 @@
 
 #include <vector>
 
-#include "cpu_features.h"
-#include "thread_pool.h"
 #include "deformable_sampling/deformable_sampling_kernel.h"
+#include "simd/dispatch.h"
+#include "thread_pool.h"
 
 namespace geolrm {
 namespace {
-
-const ViewSamplingKernel& kernel(Isa isa) {
-#ifdef GEOLRM_X86
-  if (isa == Isa::kAvx512) return avx512::kViewSampling;
-  if (isa == Isa::kAvx2) return avx2::kViewSampling;
-#endif
-  (void)isa;
-  return plain::kViewSampling;
-}
 
 // [h, levels]
 std::vector<SampledPlane> planes_of(const DeformableSampling& op) {
@@ -36,7 +27,7 @@ std::vector<SampledPlane> planes_of(const DeformableSampling& op) {
 
 void deformable_sampling(const DeformableSampling& op, float* out, int threads,
                          const std::string& isa) {
-  const ViewSamplingKernel& run = kernel(parse_isa(isa));
+  const DeformableSamplingKernel& run = kernel_for<DeformableSamplingKernel>(isa);
   const std::vector<SampledPlane> planes = planes_of(op);
   parallel_for(op.views * op.heads, 1, threads, [&](int64_t first, int64_t last, int) {
     for (int64_t task = first; task < last; ++task) {
@@ -52,7 +43,7 @@ void deformable_sampling(const DeformableSampling& op, float* out, int threads,
 void deformable_sampling_backward(const DeformableSampling& op,
                                   const DeformableSamplingGradients& gradients, int threads,
                                   const std::string& isa) {
-  const ViewSamplingKernel& run = kernel(parse_isa(isa));
+  const DeformableSamplingKernel& run = kernel_for<DeformableSamplingKernel>(isa);
   const std::vector<SampledPlane> planes = planes_of(op);
   parallel_for(static_cast<int64_t>(planes.size()), 1, threads,
                [&](int64_t first, int64_t last, int) {

@@ -6,15 +6,15 @@
 
 namespace geolrm {
 
-// Shapes: V views, N tokens, h heads of e channels, d = h * e, P points a level and head,
+// Shapes: V views, N queries, h heads of e channels, d = h * e, P points a level and head,
 // L = sum of H * W over the levels. Everything is C-contiguous and belongs to the caller.
 struct DeformableSampling {
-  int64_t views, tokens, heads, width, levels, points, pixels;  // V, N, h, e, levels, P, L
-  const int64_t* level_shapes;                                  // [levels, 2]: H, W
-  const float* value;                                           // [V, L, h, e]
-  const float* reference;                                       // [V, N, 2]: u, v
-  const float* offsets;                                         // [N, h, levels, P, 2]: x, y
-  const float* weights;                                         // [N, h, levels, P], not logits
+  int64_t views, queries, heads, head_dim, levels, points, pixels;  // V, N, h, e, levels, P, L
+  const int64_t* level_shapes;                                      // [levels, 2]: H, W
+  const float* value;                                               // [V, L, h, e]
+  const float* reference;                                           // [V, N, 2]: u, v
+  const float* offsets;                                             // [N, h, levels, P, 2]: x, y
+  const float* weights;                                             // [N, h, levels, P], not logits
 };
 
 // d loss / d out [V, N, d], and the gradients it is added to.

@@ -12,22 +12,14 @@ struct SampledPlane {
   int64_t height, width;  // of the level
 };
 
-struct ViewSamplingKernel {
+struct DeformableSamplingKernel {
   // The plane's part of a view's out; the first level overwrites, the others add.
   void (*sample)(const DeformableSampling& op, const SampledPlane& plane, int64_t view, float* out);
-  // All gradients of the plane, views and tokens in order.
+  // All gradients of the plane, views and queries in order.
   void (*differentiate)(const DeformableSampling& op, const SampledPlane& plane,
                         const DeformableSamplingGradients& gradients);
-};
 
-namespace plain {
-extern const ViewSamplingKernel kViewSampling;
-}
-namespace avx2 {
-extern const ViewSamplingKernel kViewSampling;
-}
-namespace avx512 {
-extern const ViewSamplingKernel kViewSampling;
-}
+  static const DeformableSamplingKernel plain, avx2, avx512;
+};
 
 }  // namespace geolrm

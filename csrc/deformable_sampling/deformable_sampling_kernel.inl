@@ -1,8 +1,6 @@
 // Deformable sampling of one plane and its gradients, vectorised over a head's channels: the four
-// taps of a sample are contiguous in [V, L, h, e]. GEOLRM_SIMD names the vectors.
+// taps of a sample are contiguous in [V, L, h, e].
 // Uses nothing of the standard library: a shared inline function must not be compiled here.
-#include GEOLRM_SIMD
-
 #include "deformable_sampling/deformable_sampling_kernel.h"
 
 namespace geolrm::GEOLRM_ISA {
@@ -11,7 +9,7 @@ namespace {
 constexpr int64_t kPiece = 32;                                           // samples located together
 constexpr int kMaxVectors = kRegisters == 32 ? 4 : kWidth == 8 ? 6 : 3;  // channels in registers
 constexpr int64_t kChunk = kMaxVectors * kWidth;
-constexpr int64_t kAhead = 8;  // tokens whose rows are fetched early: they lie strides apart
+constexpr int64_t kAhead = 8;  // queries whose rows are fetched early: they lie strides apart
 
 // The taps of a sample inside its image, in the order upper left, upper right, lower left, lower
 // right. A tap beyond an edge weighs nothing, and its place is that of another.
@@ -41,7 +39,7 @@ struct Lanes {
   Vec pairs(float x, float y) const { return select(even, set1(x), set1(y)); }
 };
 
-// Of samples [from, to) of a (token, head, level), those inside. `offsets` and `attention` are the
+// Of samples [from, to) of a (query, head, level), those inside. `offsets` and `attention` are the
 // level's first.
 inline void find_spots(const SampledPlane& plane, const Lanes& lanes, int64_t stride,
                        const float* reference, const float* offsets, const float* attention,
@@ -118,11 +116,11 @@ struct Channels {
 };
 
 template <int kCount, class F>
-inline void choose_channels(int64_t width, F run) {
+inline void choose_channels(int64_t head_dim, F run) {
   if constexpr (kCount > 1) {
-    if (width <= (kCount - 1) * kWidth) return choose_channels<kCount - 1>(width, run);
+    if (head_dim <= (kCount - 1) * kWidth) return choose_channels<kCount - 1>(head_dim, run);
   }
-  const int rest = static_cast<int>(width - (kCount - 1) * kWidth);
+  const int rest = static_cast<int>(head_dim - (kCount - 1) * kWidth);
   if (rest == kWidth) {
     run(Channels<kCount, false>(rest));
   } else {
@@ -132,9 +130,9 @@ inline void choose_channels(int64_t width, F run) {
 
 // run(channels, first) for chunks of a head's channels.
 template <class F>
-inline void each_chunk(int64_t width, F run) {
-  for (int64_t first = 0; first < width; first += kChunk) {
-    const int64_t rest = width - first < kChunk ? width - first : kChunk;
+inline void each_chunk(int64_t head_dim, F run) {
+  for (int64_t first = 0; first < head_dim; first += kChunk) {
+    const int64_t rest = head_dim - first < kChunk ? head_dim - first : kChunk;
     choose_channels<kMaxVectors>(rest, [&](auto channels) { run(channels, first); });
   }
 }
@@ -186,18 +184,18 @@ inline void fetch(const float* p, int64_t floats) {
 }
 
 void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t view, float* out) {
-  const int64_t d = op.heads * op.width, channel = plane.head * op.width;
-  const int64_t step = op.heads * op.levels * op.points;  // samples of a token
+  const int64_t d = op.heads * op.head_dim, channel = plane.head * op.head_dim;
+  const int64_t step = op.heads * op.levels * op.points;  // samples of a query
   const float* value = op.value + (view * op.pixels + plane.start) * d + channel;
   const Lanes lanes(plane);
   Spots spots;
-  for (int64_t n = 0; n < op.tokens; ++n) {
-    const int64_t row = view * op.tokens + n;
+  for (int64_t n = 0; n < op.queries; ++n) {
+    const int64_t row = view * op.queries + n;
     const int64_t at = ((n * op.heads + plane.head) * op.levels + plane.level) * op.points;
-    if (n + kAhead < op.tokens) {
+    if (n + kAhead < op.queries) {
       fetch(op.offsets + 2 * (at + kAhead * step), 2 * op.points);
       fetch(op.weights + at + kAhead * step, op.points);
-      fetch(out + (row + kAhead) * d + channel, op.width);
+      fetch(out + (row + kAhead) * d + channel, op.head_dim);
     }
     for (int64_t from = 0; from < op.points; from += kPiece) {
       const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
@@ -205,7 +203,7 @@ void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t vie
                  from, to, spots);
       const bool first = plane.level == 0 && from == 0;
       if (spots.count == 0 && !first) continue;
-      each_chunk(op.width, [&](auto channels, int64_t c) {
+      each_chunk(op.head_dim, [&](auto channels, int64_t c) {
         gather(channels, value + c, spots, first, out + row * d + channel + c);
       });
     }
@@ -214,29 +212,29 @@ void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t vie
 
 void differentiate(const DeformableSampling& op, const SampledPlane& plane,
                    const DeformableSamplingGradients& gradients) {
-  const int64_t d = op.heads * op.width, channel = plane.head * op.width;
-  const int64_t step = op.heads * op.levels * op.points;  // samples of a token
+  const int64_t d = op.heads * op.head_dim, channel = plane.head * op.head_dim;
+  const int64_t step = op.heads * op.levels * op.points;  // samples of a query
   const Lanes lanes(plane);
   Spots spots;
   float dots[kPiece][4];
   for (int64_t view = 0; view < op.views; ++view) {
     const int64_t start = (view * op.pixels + plane.start) * d + channel;
-    for (int64_t n = 0; n < op.tokens; ++n) {
-      const int64_t row = view * op.tokens + n;
+    for (int64_t n = 0; n < op.queries; ++n) {
+      const int64_t row = view * op.queries + n;
       const int64_t at = ((n * op.heads + plane.head) * op.levels + plane.level) * op.points;
-      if (n + kAhead < op.tokens) {
+      if (n + kAhead < op.queries) {
         fetch(op.offsets + 2 * (at + kAhead * step), 2 * op.points);
         fetch(op.weights + at + kAhead * step, op.points);
         fetch(gradients.offsets + 2 * (at + kAhead * step), 2 * op.points);
         fetch(gradients.weights + at + kAhead * step, op.points);
-        fetch(gradients.out + (row + kAhead) * d + channel, op.width);
+        fetch(gradients.out + (row + kAhead) * d + channel, op.head_dim);
       }
       for (int64_t from = 0; from < op.points; from += kPiece) {
         const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
         find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at,
                    from, to, spots);
         if (spots.count == 0) continue;
-        each_chunk(op.width, [&](auto channels, int64_t c) {
+        each_chunk(op.head_dim, [&](auto channels, int64_t c) {
           scatter(channels, op.value + start + c, gradients.value + start + c,
                   gradients.out + row * d + channel + c, spots, c == 0, dots);
         });
@@ -260,6 +258,11 @@ void differentiate(const DeformableSampling& op, const SampledPlane& plane,
 
 }  // namespace
 
-extern const ViewSamplingKernel kViewSampling = {sample, differentiate};
-
 }  // namespace geolrm::GEOLRM_ISA
+
+namespace geolrm {
+
+const DeformableSamplingKernel DeformableSamplingKernel::GEOLRM_ISA = {GEOLRM_ISA::sample,
+                                                                       GEOLRM_ISA::differentiate};
+
+}  // namespace geolrm

@@ -18,13 +18,13 @@ uint32_t spread(float x) {
 
 }  // namespace
 
-std::vector<int32_t> order_tokens(const float* reference_points, int64_t views, int64_t tokens) {
-  const float* first = reference_points;
-  const float* second = reference_points + views / 3 * tokens * 2;
-  const std::size_t count = static_cast<std::size_t>(tokens);
+std::vector<int32_t> query_order(const QueryOrder& op) {
+  const float* first = op.reference_points;
+  const float* second = op.reference_points + op.views / 3 * op.queries * 2;
+  const std::size_t count = static_cast<std::size_t>(op.queries);
   std::vector<uint32_t> keys(count);
   for (std::size_t i = 0; i < count; ++i) {
-    const uint32_t depth = views > 2 ? spread(second[2 * i]) : 0;
+    const uint32_t depth = op.views > 2 ? spread(second[2 * i]) : 0;
     keys[i] = spread(first[2 * i]) | spread(first[2 * i + 1]) << 1 | depth << 2;
   }
   std::vector<int32_t> order(count), next(count);

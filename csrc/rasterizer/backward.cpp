@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "rasterizer.h"
+#include "simd/dispatch.h"
 #include "thread_pool.h"
 
 namespace geolrm::raster {
@@ -25,7 +26,7 @@ int range_shift(int64_t count) {
 // Walks the listed tiles; rows of each go to the recording of whoever took it.
 void trace_tiles(const SplatModel& model, const View& view, const Parameters& parameters,
                  const Options& options, const ImageGradients& image, Workspace& workspace,
-                 const Kernel& kernel, const std::vector<int64_t>& tiles,
+                 const RasterizerKernel& kernel, const std::vector<int64_t>& tiles,
                  std::vector<TileRows>& rows) {
   const TileLists& lists = workspace.lists;
   const int64_t largest = lists.largest_tile();
@@ -134,7 +135,7 @@ void reduce_rows(const SplatModel& model, const View& view, const Parameters& pa
 void render_view_backward(const SplatModel& model, const View& view, const Parameters& parameters,
                           const Options& options, const ImageGradients& image,
                           const SplatGradients& out, Workspace& workspace, FrameStats& stats) {
-  const Kernel& kernel = kernel_for(options.isa);
+  const RasterizerKernel& kernel = kernel_for<RasterizerKernel>(options.isa);
   workspace.prepare(kernel, resolve_threads(options.threads));
   TileLists& lists = workspace.lists;
   lists.find(model, view, parameters, kernel, kNoSplit, options.threads);

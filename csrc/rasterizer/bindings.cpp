@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "python/bindings.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "bind_arguments.h"
+#include "bind_cameras.h"
 #include "cpu_features.h"
+#include "python/array_checks.h"
 #include "rasterizer.h"
 #include "view.h"
 
@@ -31,24 +32,24 @@ std::unique_ptr<BoundModel> make_model(const py::array& means, const py::array& 
                                        const py::object& colors, const py::object& sh,
                                        int threads) {
   SplatArrays arrays;
-  arrays.means = require(means, "means", {-1, 3});
+  arrays.means = elements<float>(means, "means", {-1, 3});
   const py::ssize_t n = means.shape(0);
   if (n >= (int64_t{1} << 32)) {
     throw py::value_error("means has " + std::to_string(n) +
                           " rows; at most 4294967295 splats are supported. Split the scene");
   }
   arrays.count = n;
-  arrays.opacities = require(opacities, "opacities", {n});
-  arrays.scales = require(scales, "scales", {n, 3});
-  arrays.quats = require(quats, "quats", {n, 4});
+  arrays.opacities = elements<float>(opacities, "opacities", {n});
+  arrays.scales = elements<float>(scales, "scales", {n, 3});
+  arrays.quats = elements<float>(quats, "quats", {n, 4});
   if (colors.is_none() == sh.is_none()) {
     throw py::value_error("either colors or sh must be given, and not both");
   }
   if (sh.is_none()) {
-    arrays.colors = require(py::array(colors), "colors", {n, 3});
+    arrays.colors = elements<float>(py::array(colors), "colors", {n, 3});
   } else {
     const py::array coefficients(sh);
-    arrays.sh = require(coefficients, "sh", {n, -1, 3});
+    arrays.sh = elements<float>(coefficients, "sh", {n, -1, 3});
     arrays.sh_count = static_cast<int>(coefficients.shape(1));
     if (arrays.sh_count != 1 && arrays.sh_count != 4 && arrays.sh_count != 9 &&
         arrays.sh_count != 16) {
@@ -100,10 +101,7 @@ py::dict stats_dict(const FrameStats& s) {
 Options options_of(int threads, const std::string& isa, int tile_size, int64_t pair_budget,
                    bool cull, bool timed) {
   Options options;
-  if (threads < 0) {
-    throw py::value_error("threads is " + std::to_string(threads) +
-                          "; it must be 0 (all cores) or more");
-  }
+  check_threads(threads);
   if (pair_budget < 1) {
     throw py::value_error("pair_budget is " + std::to_string(pair_budget) +
                           "; it must be positive");
@@ -129,9 +127,9 @@ py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics
     views.push_back(make_view(camera, {width, height}, parameters, tile_size));
   }
   const py::ssize_t count = static_cast<py::ssize_t>(views.size());
-  float* rgb_data = require_output(rgb, "rgb", {count, height, width, 3});
-  float* alpha_data = require_output(alpha, "alpha", {count, height, width});
-  float* depth_data = require_output(depth, "depth", {count, height, width});
+  float* rgb_data = elements_to_write<float>(rgb, "rgb", {count, height, width, 3});
+  float* alpha_data = elements_to_write<float>(alpha, "alpha", {count, height, width});
+  float* depth_data = elements_to_write<float>(depth, "depth", {count, height, width});
   Cancel cancel;
   Interrupt interrupt;
   interrupt.check = interrupted;
@@ -166,18 +164,18 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
     views.push_back(make_view(camera, {width, height}, parameters, tile_size));
   }
   const py::ssize_t count = static_cast<py::ssize_t>(views.size());
-  const float* rgb = require(g_rgb, "the gradient of rgb", {count, height, width, 3});
-  const float* alpha = require(g_alpha, "the gradient of alpha", {count, height, width});
-  const float* depth = require(g_depth, "the gradient of depth", {count, height, width});
+  const float* rgb = elements<float>(g_rgb, "the gradient of rgb", {count, height, width, 3});
+  const float* alpha = elements<float>(g_alpha, "the gradient of alpha", {count, height, width});
+  const float* depth = elements<float>(g_depth, "the gradient of depth", {count, height, width});
   const SplatArrays& arrays = bound.model.arrays();
   const py::ssize_t n = bound.model.count();
   SplatGradients out;
-  out.means = require_output(means, "means", {n, 3});
-  out.opacities = require_output(opacities, "opacities", {n});
-  out.scales = require_output(scales, "scales", {n, 3});
-  out.quats = require_output(quats, "quats", {n, 4});
-  out.colors = arrays.sh ? nullptr : require_output(color, "colors", {n, 3});
-  out.sh = arrays.sh ? require_output(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
+  out.means = elements_to_write<float>(means, "means", {n, 3});
+  out.opacities = elements_to_write<float>(opacities, "opacities", {n});
+  out.scales = elements_to_write<float>(scales, "scales", {n, 3});
+  out.quats = elements_to_write<float>(quats, "quats", {n, 4});
+  out.colors = arrays.sh ? nullptr : elements_to_write<float>(color, "colors", {n, 3});
+  out.sh = arrays.sh ? elements_to_write<float>(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
   Cancel cancel;
   Interrupt interrupt;
   interrupt.check = interrupted;
@@ -201,8 +199,6 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
 }  // namespace
 
 void bind(py::module_& module) {
-  bind_parameters(module);
-
   py::class_<BoundModel>(module, "SplatModel",
                          "Checked and packed splats, reused over frames. Float32, contiguous.")
       .def(py::init(&make_model), py::arg("means"), py::arg("opacities"), py::arg("scales"),

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "harmonics.h"
-#include "rasterizer_kernel.h"
 #include "lanes.h"
+#include "rasterizer_kernel.h"
 #include "recording.h"
 
 namespace geolrm::raster::GEOLRM_ISA {

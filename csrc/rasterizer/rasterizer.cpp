@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "simd/dispatch.h"
 #include "thread_pool.h"
 
 namespace geolrm::raster {
@@ -55,8 +56,9 @@ uint32_t split_key(const SplatModel& model, const View& view, const Parameters& 
 
 // Draws every tile from the lists as they stand; marks the tiles that are finished.
 void draw_tiles(const SplatModel& model, const View& view, const Parameters& parameters,
-                const Options& options, Image image, Workspace& workspace, const Kernel& kernel,
-                TileState* states, bool first_pass, bool last_pass, std::vector<uint8_t>& done) {
+                const Options& options, Image image, Workspace& workspace,
+                const RasterizerKernel& kernel, TileState* states, bool first_pass, bool last_pass,
+                std::vector<uint8_t>& done) {
   const TileLists& lists = workspace.lists;
   const int64_t tiles = static_cast<int64_t>(view.tiles_x) * view.tiles_y;
   const int64_t largest = lists.largest_tile();
@@ -108,7 +110,7 @@ void Workspace::release() {
   workers.clear();
 }
 
-void Workspace::prepare(const Kernel& kernel, int count) {
+void Workspace::prepare(const RasterizerKernel& kernel, int count) {
   if (kernel_ != &kernel) {
     release();
     kernel_ = &kernel;
@@ -123,7 +125,7 @@ void Workspace::prepare(const Kernel& kernel, int count) {
 void render_view(const SplatModel& model, const View& view, const Parameters& parameters,
                  const Options& options, Image image, Workspace& workspace, FrameStats& stats) {
   using Clock = std::chrono::steady_clock;
-  const Kernel& kernel = kernel_for(options.isa);
+  const RasterizerKernel& kernel = kernel_for<RasterizerKernel>(options.isa);
   workspace.prepare(kernel, resolve_threads(options.threads));
   for (auto& worker : workspace.workers) worker->clock = StageClock{};
   TileLists& lists = workspace.lists;

@@ -32,7 +32,7 @@ struct FrameStats {
 class Workspace {
  public:
   ~Workspace();
-  void prepare(const Kernel& kernel, int workers);
+  void prepare(const RasterizerKernel& kernel, int workers);
 
   std::mutex mutex;
   TileLists lists;
@@ -51,7 +51,7 @@ class Workspace {
 
  private:
   void release();
-  const Kernel* kernel_ = nullptr;
+  const RasterizerKernel* kernel_ = nullptr;
 };
 
 void render_view(const SplatModel& model, const View& view, const Parameters& parameters,

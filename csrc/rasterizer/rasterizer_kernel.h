@@ -113,7 +113,7 @@ struct ImageGradients {
 struct Recording;
 struct TileScratch;  // opaque to the caller, one per worker
 
-struct Kernel {
+struct RasterizerKernel {
   // Writes the candidates of splats [begin, end), begin a multiple of SplatModel::kPadding: those
   // with a key below the split from the front of `out`, the others from the back of its end - begin
   // places.
@@ -125,18 +125,8 @@ struct Kernel {
   void (*trace_tile)(const TileTask&, const ImageGradients&, TileScratch&, Recording&, StageClock&);
   TileScratch* (*new_scratch)();
   void (*delete_scratch)(TileScratch*);
+
+  static const RasterizerKernel plain, avx2, avx512;
 };
-
-const Kernel& kernel_for(Isa isa);
-
-namespace plain {
-extern const Kernel kKernel;
-}
-namespace avx2 {
-extern const Kernel kKernel;
-}
-namespace avx512 {
-extern const Kernel kKernel;
-}
 
 }  // namespace geolrm::raster

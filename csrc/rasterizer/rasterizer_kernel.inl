@@ -24,6 +24,12 @@ void delete_scratch(TileScratch* scratch) { delete static_cast<Scratch*>(scratch
 
 }  // namespace
 
-const Kernel kKernel = {find_candidates, render_tile, trace_tile, new_scratch, delete_scratch};
-
 }  // namespace geolrm::raster::GEOLRM_ISA
+
+namespace geolrm::raster {
+
+const RasterizerKernel RasterizerKernel::GEOLRM_ISA = {
+    GEOLRM_ISA::find_candidates, GEOLRM_ISA::render_tile, GEOLRM_ISA::trace_tile,
+    GEOLRM_ISA::new_scratch, GEOLRM_ISA::delete_scratch};
+
+}  // namespace geolrm::raster

@@ -70,7 +70,7 @@ void AliveBlocks::build(const View& view, const TileState* states) {
 }
 
 void TileLists::find(const SplatModel& model, const View& view, const Parameters& parameters,
-                     const Kernel& kernel, uint32_t split, int threads) {
+                     const RasterizerKernel& kernel, uint32_t split, int threads) {
   const int64_t n = count_ = model.count();
   chunk_ = chunk_size(n);
   chunks_ = (n + chunk_ - 1) / chunk_;

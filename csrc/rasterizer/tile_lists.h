@@ -31,7 +31,7 @@ class TileLists {
  public:
   // Finds the candidates and counts the tiles of those with a depth key below the split.
   void find(const SplatModel& model, const View& view, const Parameters& parameters,
-            const Kernel& kernel, uint32_t split, int threads);
+            const RasterizerKernel& kernel, uint32_t split, int threads);
 
   // Drops the candidates so far, goes on to the others and counts their tiles, but for those that
   // are hidden behind finished blocks.

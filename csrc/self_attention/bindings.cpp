@@ -1,5 +1,6 @@
-#include "array_checks.h"
-#include "bindings.h"
+#include "python/bindings.h"
+
+#include "python/array_checks.h"
 #include "self_attention/self_attention.h"
 
 namespace py = pybind11;
@@ -13,19 +14,14 @@ void attend(const py::object& q, const py::object& k, const py::object& v, int64
   const py::array key = check_array(k, "k", {"float32"}, 2, "[N, h*e]");
   const py::array value = check_array(v, "v", {"float32"}, 2, "[N, h*e]");
   py::array target = check_array(out, "out", {"float32"}, 2, "[N, h*e]", Access::kWrite);
-  const int64_t tokens = query.shape(0), d = query.shape(1);
-  check_at_least(num_heads, 1, "num_heads");
-  if (d < 1 || d % num_heads != 0) {
-    throw py::value_error("num_heads is " + std::to_string(num_heads) +
-                          "; it must divide the width of q, " + std::to_string(d) +
-                          ": pass the model's number of heads");
-  }
-  check_shape(key, "k", {tokens, d}, "[N, h*e]");
-  check_shape(value, "v", {tokens, d}, "[N, h*e]");
-  check_shape(target, "out", {tokens, d}, "[N, h*e]");
-  const SelfAttention call{tokens,
+  const int64_t queries = query.shape(0), d = query.shape(1);
+  const int64_t head_dim = head_dim_of(d, num_heads, "the width of q, " + std::to_string(d));
+  check_shape(key, "k", {queries, d}, "[N, h*e]");
+  check_shape(value, "v", {queries, d}, "[N, h*e]");
+  check_shape(target, "out", {queries, d}, "[N, h*e]");
+  const SelfAttention call{queries,
                            num_heads,
-                           d / num_heads,
+                           head_dim,
                            static_cast<const float*>(query.data()),
                            static_cast<const float*>(key.data()),
                            static_cast<const float*>(value.data()),

@@ -9,7 +9,7 @@ namespace geolrm {
 // q, k, v, out [N, h * e], heads in contiguous blocks of e channels. out may not overlap the
 // others.
 struct SelfAttention {
-  int64_t tokens, heads, width;  // N, h, e
+  int64_t queries, heads, head_dim;  // N, h, e
   const float *q, *k, *v;
   float* out;
 };

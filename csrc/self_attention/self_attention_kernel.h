@@ -5,7 +5,7 @@
 
 namespace geolrm {
 
-struct AttentionKernel {
+struct SelfAttentionKernel {
   int64_t rows;     // keys or channels of a panel
   int64_t columns;  // queries done together
   int64_t keys;     // keys of a block, a multiple of rows
@@ -16,16 +16,8 @@ struct AttentionKernel {
   // scratch: (e + e rounded up to rows + keys) * columns floats.
   void (*attend)(const SelfAttention& call, int64_t head, int64_t first, const float* keys,
                  const float* values, float* scratch);
-};
 
-namespace plain {
-extern const AttentionKernel kAttention;
-}
-namespace avx2 {
-extern const AttentionKernel kAttention;
-}
-namespace avx512 {
-extern const AttentionKernel kAttention;
-}
+  static const SelfAttentionKernel plain, avx2, avx512;
+};
 
 }  // namespace geolrm

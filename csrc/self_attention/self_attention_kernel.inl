@@ -1,8 +1,6 @@
 // The self-attention kernel: streaming softmax with one query in each lane, so that maxima and sums
-// need no work across lanes. GEOLRM_SIMD names the vectors.
+// need no work across lanes.
 // Uses nothing of the standard library: a shared inline function must not be compiled here.
-#include GEOLRM_SIMD
-
 #include "self_attention/self_attention_kernel.h"
 #include "simd/matrix_product.h"
 
@@ -14,13 +12,13 @@ constexpr int64_t kKeys = 16 * kRows;  // scores of a block of keys stay in the 
 inline int64_t round_up(int64_t n) { return (n + kRows - 1) / kRows * kRows; }
 
 void pack(const SelfAttention& call, int64_t head, int64_t panel, float* keys, float* values) {
-  const int64_t d = call.heads * call.width, padded = round_up(call.width);
+  const int64_t d = call.heads * call.head_dim, padded = round_up(call.head_dim);
   for (int64_t i = 0; i < kRows; ++i) {
-    const int64_t n = panel * kRows + i, at = n * d + head * call.width;
-    const bool known = n < call.tokens;
-    for (int64_t c = 0; c < call.width; ++c) keys[c * kRows + i] = known ? call.k[at + c] : 0.0f;
+    const int64_t n = panel * kRows + i, at = n * d + head * call.head_dim;
+    const bool known = n < call.queries;
+    for (int64_t c = 0; c < call.head_dim; ++c) keys[c * kRows + i] = known ? call.k[at + c] : 0.0f;
     for (int64_t c = 0; c < padded; ++c) {
-      values[i * padded + c] = known && c < call.width ? call.v[at + c] : 0.0f;
+      values[i * padded + c] = known && c < call.head_dim ? call.v[at + c] : 0.0f;
     }
   }
 }
@@ -68,16 +66,16 @@ inline bool weigh(float* scores, int64_t keys, Softmax& softmax, Vec* shrink) {
 
 void attend(const SelfAttention& call, int64_t head, int64_t first, const float* keys,
             const float* values, float* scratch) {
-  const int64_t width = call.width, padded = round_up(width), d = call.heads * width;
-  float* queries = scratch;                  // [e, kColumns], scaled to log2 units
-  float* sums = queries + width * kColumns;  // [padded e, kColumns]
-  float* scores = sums + padded * kColumns;  // [kKeys, kColumns]
-  const int64_t known = call.tokens - first < kColumns ? call.tokens - first : kColumns;
-  const float scale = kLog2EHigh / square_root(static_cast<float>(width));
-  for (int64_t c = 0; c < width; ++c) {
+  const int64_t head_dim = call.head_dim, padded = round_up(head_dim), d = call.heads * head_dim;
+  float* queries = scratch;                     // [e, kColumns], scaled to log2 units
+  float* sums = queries + head_dim * kColumns;  // [padded e, kColumns]
+  float* scores = sums + padded * kColumns;     // [kKeys, kColumns]
+  const int64_t known = call.queries - first < kColumns ? call.queries - first : kColumns;
+  const float scale = kLog2EHigh / square_root(static_cast<float>(head_dim));
+  for (int64_t c = 0; c < head_dim; ++c) {
     for (int64_t i = 0; i < kColumns; ++i) {
       queries[c * kColumns + i] =
-          i < known ? call.q[(first + i) * d + head * width + c] * scale : 0.0f;
+          i < known ? call.q[(first + i) * d + head * head_dim + c] * scale : 0.0f;
     }
   }
   for (int64_t i = 0; i < padded * kColumns; i += kWidth) store(sums + i, zero());
@@ -86,11 +84,11 @@ void attend(const SelfAttention& call, int64_t head, int64_t first, const float*
     softmax.largest[j] = set1(-3.0e38f);
     softmax.total[j] = zero();
   }
-  for (int64_t begin = 0; begin < call.tokens; begin += kKeys) {
-    const int64_t count = call.tokens - begin < kKeys ? call.tokens - begin : kKeys;
+  for (int64_t begin = 0; begin < call.queries; begin += kKeys) {
+    const int64_t count = call.queries - begin < kKeys ? call.queries - begin : kKeys;
     for (int64_t k = 0; k < count; k += kRows) {
       product<false>(
-          keys + (begin + k) * width, kRows, queries, width, [](int, int) { return zero(); },
+          keys + (begin + k) * head_dim, kRows, queries, head_dim, [](int, int) { return zero(); },
           scores + k * kColumns);
     }
     Vec shrink[kProductVectors];
@@ -112,13 +110,19 @@ void attend(const SelfAttention& call, int64_t head, int64_t first, const float*
   float total[kColumns];
   for (int j = 0; j < kProductVectors; ++j) store(total + j * kWidth, softmax.total[j]);
   for (int64_t i = 0; i < known; ++i) {
-    float* to = call.out + (first + i) * d + head * width;
-    for (int64_t c = 0; c < width; ++c) to[c] = sums[c * kColumns + i] / total[i];
+    float* to = call.out + (first + i) * d + head * head_dim;
+    for (int64_t c = 0; c < head_dim; ++c) to[c] = sums[c * kColumns + i] / total[i];
   }
 }
 
 }  // namespace
 
-extern const AttentionKernel kAttention = {kRows, kColumns, kKeys, pack, attend};
-
 }  // namespace geolrm::GEOLRM_ISA
+
+namespace geolrm {
+
+const SelfAttentionKernel SelfAttentionKernel::GEOLRM_ISA = {
+    GEOLRM_ISA::kRows, GEOLRM_ISA::kColumns, GEOLRM_ISA::kKeys, GEOLRM_ISA::pack,
+    GEOLRM_ISA::attend};
+
+}  // namespace geolrm

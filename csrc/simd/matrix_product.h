@@ -1,5 +1,5 @@
 // The register-blocked product that projection and self-attention share; included after
-// GEOLRM_SIMD.
+// the vectors.
 #pragma once
 
 #include <cstdint>

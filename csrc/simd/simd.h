@@ -1,7 +1,6 @@
-// What every instruction set's vector type shares. A kernel's source names one of
-// simd_plain.h, simd_avx2.h and simd_avx512.h as GEOLRM_SIMD; each lives in its own namespace
-// GEOLRM_ISA, so that no inline function compiled for one set is ever linked into the code of
-// another.
+// What every instruction set's vectors share. plain.h, avx2.h and avx512.h define the same names,
+// each in a namespace of its own: a kernel is compiled in the namespace GEOLRM_ISA, so that no
+// inline function compiled for one set is ever linked into the code of another.
 //
 // Vec: kWidth floats. Mask: one truth value a lane. Tail: the first n lanes (0 < n <= kWidth).
 // Loads and stores exist for float and Half, whole and with a Tail. Comparisons with NaN are false.

@@ -1,5 +1,6 @@
-#include "array_checks.h"
-#include "bindings.h"
+#include "python/bindings.h"
+
+#include "python/array_checks.h"
 #include "value_projection/value_projection.h"
 
 namespace py = pybind11;
@@ -11,18 +12,14 @@ ValueProjection make(const py::object& weight, const py::object& bias, int64_t n
   py::array w = check_array(weight, "weight", {"float32", "float16"}, 2, "[d, C]");
   const py::array b = check_array(bias, "bias", {"float32"}, 1, "[d]");
   const int64_t d = w.shape(0);
-  check_at_least(num_heads, 1, "num_heads");
   check_at_least(d, 1, "d, weight.shape[0],");
   check_at_least(w.shape(1), 1, "C, weight.shape[1],");
-  if (d % num_heads != 0) {
-    throw py::value_error("num_heads is " + std::to_string(num_heads) +
-                          "; it must divide d = " + std::to_string(d) +
-                          ", the rows of weight: pass the model's number of heads");
-  }
+  const int64_t head_dim =
+      head_dim_of(d, num_heads, "d = " + std::to_string(d) + ", the rows of weight");
   check_shape(b, "bias", {d}, "[d]");
   w = py::array_t<float, py::array::c_style | py::array::forcecast>(w);
   return ValueProjection(static_cast<const float*>(w.data()), static_cast<const float*>(b.data()),
-                         num_heads, d / num_heads, w.shape(1));
+                         num_heads, head_dim, w.shape(1));
 }
 
 void project(const ValueProjection& self, const py::object& features, const py::object& touched,
@@ -39,7 +36,7 @@ void project(const ValueProjection& self, const py::object& features, const py::
   }
   py::array target =
       check_array(out, "out", {"float32", "float16"}, 4, "[V, h, L, e]", Access::kWrite);
-  check_shape(target, "out", {views, self.heads(), pixels, self.width()}, "[V, h, L, e]");
+  check_shape(target, "out", {views, self.heads(), pixels, self.head_dim()}, "[V, h, L, e]");
   const float* from = static_cast<const float*>(f.data());
   void* to = target.mutable_data();
   const bool half = is_dtype(target, "float16");
@@ -61,13 +58,13 @@ weight [d, C] float32 or float16 and bias [d] float32 are packed once; d = num_h
       .def(py::init(&make), py::arg("weight"), py::arg("bias"), py::arg("num_heads"))
       .def("__call__", project, py::arg("features"), py::arg("touched"), py::arg("out"),
            py::arg("threads") = 0, py::arg("isa") = "",
-           R"(Projects features [V, L, C] float32 into out [V, h, L, e], float32 or float16.
+           R"(Project features [V, L, C] float32 into out [V, h, L, e], float32 or float16.
 
 touched [V, L] uint8 chooses the rows, None all of them; the others are left as they are. A row's
 result depends on neither the other rows nor `threads`.)")
       .def("__repr__", [](const ValueProjection& self) {
         return "ValueProjection(heads=" + std::to_string(self.heads()) +
-               ", width=" + std::to_string(self.width()) +
+               ", head_dim=" + std::to_string(self.head_dim()) +
                ", channels=" + std::to_string(self.channels()) + ")";
       });
 }

@@ -4,49 +4,40 @@
 #include <map>
 #include <mutex>
 
-#include "cpu_features.h"
-#include "value_projection/value_projection_kernel.h"
+#include "simd/dispatch.h"
 #include "thread_pool.h"
+#include "value_projection/value_projection_kernel.h"
 
 namespace geolrm {
 namespace {
-
-const ProjectionKernel& kernel(Isa isa) {
-#ifdef GEOLRM_X86
-  if (isa == Isa::kAvx512) return avx512::kProjection;
-  if (isa == Isa::kAvx2) return avx2::kProjection;
-#endif
-  (void)isa;
-  return plain::kProjection;
-}
 
 void set_out(ProjectionBlock& block, float* out) { block.out = out; }
 void set_out(ProjectionBlock& block, Half* out) { block.out_half = out; }
 
 }  // namespace
 
-// The packed forms, by the width of their panels; in practice one.
+// The packed forms, by the columns of their panels; in practice one.
 struct ValueProjection::Cache {
   std::mutex mutex;
   std::map<int64_t, Packed> packed;
 };
 
 ValueProjection::ValueProjection(const float* weight, const float* bias, int64_t heads,
-                                 int64_t width, int64_t channels)
+                                 int64_t head_dim, int64_t channels)
     : heads_(heads),
-      width_(width),
+      head_dim_(head_dim),
       channels_(channels),
-      weight_(weight, weight + heads * width * channels),
-      bias_(bias, bias + heads * width),
+      weight_(weight, weight + heads * head_dim * channels),
+      bias_(bias, bias + heads * head_dim),
       cache_(std::make_shared<Cache>()) {
-  packed(kernel(best_isa()).columns);
+  packed(kernel_for<ValueProjectionKernel>(best_isa()).columns);
 }
 
 const ValueProjection::Packed& ValueProjection::packed(int64_t columns) const {
   std::lock_guard<std::mutex> lock(cache_->mutex);
   Packed& result = cache_->packed[columns];
   if (result.columns == columns) return result;
-  const int64_t d = heads_ * width_, panels = (d + columns - 1) / columns;
+  const int64_t d = heads_ * head_dim_, panels = (d + columns - 1) / columns;
   result.panels.assign(static_cast<size_t>(panels * channels_ * columns + 8 * columns), 0.0f);
   result.bias.assign(static_cast<size_t>(panels * columns), 0.0f);
   std::copy(bias_.begin(), bias_.end(), result.bias.begin());
@@ -63,7 +54,7 @@ const ValueProjection::Packed& ValueProjection::packed(int64_t columns) const {
 template <class T>
 void ValueProjection::project(const float* features, const uint8_t* touched, T* out, int64_t views,
                               int64_t pixels, int threads, const std::string& isa) const {
-  const ProjectionKernel& run = kernel(parse_isa(isa));
+  const ValueProjectionKernel& run = kernel_for<ValueProjectionKernel>(isa);
   const Packed& weights = packed(run.columns);
   std::vector<int64_t> chosen;
   chosen.reserve(static_cast<size_t>(views * pixels));
@@ -90,7 +81,7 @@ void ValueProjection::project(const float* features, const uint8_t* touched, T* 
                  block.count = end - begin;
                  block.channels = channels_;
                  block.heads = heads_;
-                 block.width = width_;
+                 block.head_dim = head_dim_;
                  block.pixels = pixels;
                  block.panels = weights.panels.data();
                  block.bias = weights.bias.data();

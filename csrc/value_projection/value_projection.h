@@ -14,12 +14,12 @@ namespace geolrm {
 // Weights packed once for the instruction set they will be used with.
 class ValueProjection {
  public:
-  // weight [d, C] (out, in), bias [d], d = heads * width; both are copied.
-  ValueProjection(const float* weight, const float* bias, int64_t heads, int64_t width,
+  // weight [d, C] (out, in), bias [d], d = heads * head_dim; both are copied.
+  ValueProjection(const float* weight, const float* bias, int64_t heads, int64_t head_dim,
                   int64_t channels);
 
   int64_t heads() const { return heads_; }
-  int64_t width() const { return width_; }
+  int64_t head_dim() const { return head_dim_; }
   int64_t channels() const { return channels_; }
 
   // features [V, L, C]; touched [V, L] or null for all rows; out [V, h, L, e], of which the rows
@@ -37,7 +37,7 @@ class ValueProjection {
   };
   const Packed& packed(int64_t columns) const;
 
-  int64_t heads_, width_, channels_;
+  int64_t heads_, head_dim_, channels_;
   std::vector<float> weight_, bias_;
   struct Cache;
   std::shared_ptr<Cache> cache_;

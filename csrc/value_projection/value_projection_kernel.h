@@ -12,7 +12,7 @@ struct ProjectionBlock {
   const float* const* rows;  // [count] feature rows of C
   const int64_t* places;     // [count]: v * h * L + l, the row of head 0 in out
   int64_t count;             // at most kBlockRows
-  int64_t channels, heads, width, pixels;
+  int64_t channels, heads, head_dim, pixels;
   const float* panels;  // [panels, C, columns]
   const float* bias;    // [panels, columns]
   float* packed;        // scratch: kBlockRows * C
@@ -22,19 +22,11 @@ struct ProjectionBlock {
 
 constexpr int64_t kBlockRows = 144;
 
-struct ProjectionKernel {
+struct ValueProjectionKernel {
   int64_t columns;  // of a panel
   void (*run)(const ProjectionBlock& block);
-};
 
-namespace plain {
-extern const ProjectionKernel kProjection;
-}
-namespace avx2 {
-extern const ProjectionKernel kProjection;
-}
-namespace avx512 {
-extern const ProjectionKernel kProjection;
-}
+  static const ValueProjectionKernel plain, avx2, avx512;
+};
 
 }  // namespace geolrm

@@ -1,8 +1,5 @@
-// The projection kernel: a register-blocked product of packed panels. GEOLRM_SIMD names the
-// vectors. Uses nothing of the standard library: a shared inline function must not be compiled
-// here.
-#include GEOLRM_SIMD
-
+// The projection kernel: a register-blocked product of packed panels. Uses nothing of the standard
+// library: a shared inline function must not be compiled here.
 #include "simd/matrix_product.h"
 #include "value_projection/value_projection_kernel.h"
 
@@ -23,20 +20,20 @@ inline void copy_out(const float* from, T* to, int64_t n) {
 template <class T>
 inline void scatter(const ProjectionBlock& block, const float* row, int64_t first, int64_t place,
                     T* out) {
-  const int64_t d = block.heads * block.width;
+  const int64_t d = block.heads * block.head_dim;
   const int64_t last = first + kColumns < d ? first + kColumns : d;
   for (int64_t column = first; column < last;) {
-    const int64_t head = column / block.width, channel = column % block.width;
-    const int64_t left = block.width - channel;
+    const int64_t head = column / block.head_dim, channel = column % block.head_dim;
+    const int64_t left = block.head_dim - channel;
     const int64_t n = left < last - column ? left : last - column;
-    copy_out(row + (column - first), out + (place + head * block.pixels) * block.width + channel,
+    copy_out(row + (column - first), out + (place + head * block.pixels) * block.head_dim + channel,
              n);
     column += n;
   }
 }
 
 void run(const ProjectionBlock& block) {
-  const int64_t channels = block.channels, d = block.heads * block.width;
+  const int64_t channels = block.channels, d = block.heads * block.head_dim;
   // Rows beyond the last repeat it: nothing is special about them but that they are not written.
   for (int64_t first = 0; first < block.count; first += kRows) {
     float* to = block.packed + first * channels;
@@ -69,6 +66,11 @@ void run(const ProjectionBlock& block) {
 
 }  // namespace
 
-extern const ProjectionKernel kProjection = {kColumns, run};
-
 }  // namespace geolrm::GEOLRM_ISA
+
+namespace geolrm {
+
+const ValueProjectionKernel ValueProjectionKernel::GEOLRM_ISA = {GEOLRM_ISA::kColumns,
+                                                                 GEOLRM_ISA::run};
+
+}  // namespace geolrm

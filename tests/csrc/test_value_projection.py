@@ -101,7 +101,7 @@ def test_float16_rounds_to_nearest_even(isa):
 
 def test_repr_prints_shapes():
     project = _C.ValueProjection(np.zeros((6, 5), np.float32), np.zeros(6, np.float32), 2)
-    assert repr(project) == "ValueProjection(heads=2, width=3, channels=5)"
+    assert repr(project) == "ValueProjection(heads=2, head_dim=3, channels=5)"
 
 
 def test_refusals_name_value_rule_and_remedy():
