@@ -1,6 +1,10 @@
 // From "blocks of each splat" to "splats of each block": a 64 x 256 bit matrix turned over.
 #pragma once
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "coverage.h"
 
 namespace geolrm::raster::GEOLRM_ISA {

@@ -18,9 +18,9 @@ inline void load_tile(const TileTask& task, TileState& tile) {
       const int y0 = (task.tile_y * blocks + row) * kBlock;
       bool any_alive = false;
       if (task.first_pass && x0 + kBlock <= view.size.width && y0 + kBlock <= view.size.height) {
-        store(state.transmittance, splat(1.0f));
-        for (int k = 0; k < 3; ++k) store(state.color[k], splat(0.0f));
-        store(state.depth, splat(0.0f));
+        store(state.transmittance, set16(1.0f));
+        for (int k = 0; k < 3; ++k) store(state.color[k], set16(0.0f));
+        store(state.depth, set16(0.0f));
         any_alive = true;
       } else {
         for (int i = 0; i < kLanes; ++i) {

@@ -52,7 +52,9 @@ inline void store(Half* p, Vec a, Tail t) {
 inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
 inline Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec fnma(Vec a, Vec b, Vec c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
 inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
 inline Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
@@ -60,9 +62,13 @@ inline Vec floor(Vec a) { return {_mm256_floor_ps(a.v)}; }
 inline Vec round(Vec a) { return {_mm256_round_ps(a.v, 0x08)}; }
 
 inline Mask less(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
+inline Mask at_least(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)}; }
 inline Mask operator&(Mask a, Mask b) { return {_mm256_and_ps(a.m, b.m)}; }
+inline Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.m, b.m)}; }
 inline Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.m)}; }
+inline Vec keep(Mask m, Vec a) { return {_mm256_and_ps(m.m, a.v)}; }
 inline int bits(Mask m) { return _mm256_movemask_ps(m.m); }
+inline bool any(Mask m) { return bits(m) != 0; }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
@@ -81,6 +87,25 @@ inline float largest(Vec a) {
 inline void sum4(float* p, Vec a, Vec b, Vec c, Vec d) {
   const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a.v, b.v), _mm256_hadd_ps(c.v, d.v));
   _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
+}
+
+// out[k] += the sum of v[k]'s lanes, for ten vectors; 12 places, aligned to 64 bytes, are written.
+inline void add_sums(const Vec (&v)[10], float* out) {
+  const auto two = [](Vec a, Vec b) {
+    return _mm256_add_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v));
+  };
+  const auto four = [](__m256 ab, __m256 cd) {
+    const __m256d x = _mm256_castps_pd(ab), y = _mm256_castps_pd(cd);
+    const __m256 s = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)),
+                                   _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+  };
+  const auto put = [&](int k, __m128 s) {
+    _mm_store_ps(out + k, _mm_add_ps(_mm_load_ps(out + k), s));
+  };
+  put(0, four(two(v[0], v[1]), two(v[2], v[3])));
+  put(4, four(two(v[4], v[5]), two(v[6], v[7])));
+  put(8, four(two(v[8], v[9]), _mm256_setzero_ps()));
 }
 
 // kept[m]: the lanes set in m side by side; popcount[m]: how many.
@@ -139,6 +164,11 @@ inline void load_pairs(const float* p, Vec& x, Vec& y) {
   y.v = _mm256_shuffle_ps(low, high, 0xDD);
 }
 
+// a * 2^n, for n in the low bits of `power`, as adding 1.5 * 2^23 leaves it there.
+inline Vec scale_by_power(Vec a, Vec power) {
+  const __m256i shift = _mm256_slli_epi32(_mm256_castps_si256(power.v), 23);
+  return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), shift))};
+}
 // 2^f * 2^n for f in [-0.5, 0.5] and whole n in [-126, 127].
 inline Vec exp2_split(Vec f, Vec n) {
   Vec y = set1(kExp2Poly[5]);

@@ -44,7 +44,9 @@ inline void store(Half* p, Vec a, Tail t) { _mm256_mask_storeu_epi16(p, t.m, to_
 inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec fnma(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
 inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
@@ -52,9 +54,13 @@ inline Vec floor(Vec a) { return {_mm512_roundscale_ps(a.v, 0x09)}; }
 inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, 0x08)}; }
 
 inline Mask less(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
+inline Mask at_least(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)}; }
 inline Mask operator&(Mask a, Mask b) { return {static_cast<__mmask16>(a.m & b.m)}; }
+inline Mask operator|(Mask a, Mask b) { return {static_cast<__mmask16>(a.m | b.m)}; }
 inline Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
+inline Vec keep(Mask m, Vec a) { return {_mm512_maskz_mov_ps(m.m, a.v)}; }
 inline int bits(Mask m) { return m.m; }
+inline bool any(Mask m) { return m.m != 0; }
 inline int count(Mask m) { return _mm_popcnt_u32(m.m); }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
@@ -69,6 +75,30 @@ inline void sum4(float* p, Vec a, Vec b, Vec c, Vec d) {
   const __m512 s = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
   const __m256 t = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
   _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1)));
+}
+
+// out[k] += the sum of v[k]'s lanes, for ten vectors; 16 places, aligned to 64 bytes, are written.
+inline void add_sums(const Vec (&v)[10], float* out) {
+  // Four vectors to one of partial sums, then across its quarters.
+  const auto two = [](Vec a, Vec b) {
+    return _mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
+  };
+  const auto four = [](__m512 ab, __m512 cd) {
+    const __m512d x = _mm512_castps_pd(ab), y = _mm512_castps_pd(cd);
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+  };
+  const auto halves = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+  };
+  const __m512 none = _mm512_setzero_ps();
+  const __m512 a = four(two(v[0], v[1]), two(v[2], v[3]));
+  const __m512 b = four(two(v[4], v[5]), two(v[6], v[7]));
+  const __m512 c = four(two(v[8], v[9]), none);
+  const __m512 ab = halves(a, b), cd = halves(c, none);
+  const __m512 all =
+      _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));
+  _mm512_store_ps(out, _mm512_add_ps(_mm512_load_ps(out), all));
 }
 
 // Lanes truncated to int32, kept as bits.
@@ -108,6 +138,11 @@ inline void load_pairs(const float* p, Vec& x, Vec& y) {
   y.v = _mm512_permutex2var_ps(a, _mm512_or_si512(even, _mm512_set1_epi32(1)), b);
 }
 
+// a * 2^n, for n in the low bits of `power`, as adding 1.5 * 2^23 leaves it there.
+inline Vec scale_by_power(Vec a, Vec power) {
+  const __m512i shift = _mm512_slli_epi32(_mm512_castps_si512(power.v), 23);
+  return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), shift))};
+}
 // 2^f * 2^n for f in [-0.5, 0.5] and whole n; 0 and infinity where float32 ends.
 inline Vec exp2_split(Vec f, Vec n) {
   Vec y = set1(kExp2Poly[5]);

@@ -15,7 +15,7 @@ struct Vec {
   float v[4];
 };
 struct Mask {
-  bool m[4];
+  uint32_t m[4];  // all ones or zero
 };
 struct Tail {
   int n;
@@ -100,11 +100,21 @@ inline Vec operator-(Vec a, Vec b) {
 inline Vec operator*(Vec a, Vec b) {
   return lanes([&](int i) { return a.v[i] * b.v[i]; });
 }
+inline Vec operator/(Vec a, Vec b) {
+  return lanes([&](int i) { return a.v[i] / b.v[i]; });
+}
 inline Vec fma(Vec a, Vec b, Vec c) {
 #ifdef __FP_FAST_FMAF
   return lanes([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
 #else
   return lanes([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+#endif
+}
+inline Vec fnma(Vec a, Vec b, Vec c) {
+#ifdef __FP_FAST_FMAF
+  return lanes([&](int i) { return std::fma(-a.v[i], b.v[i], c.v[i]); });
+#else
+  return lanes([&](int i) { return c.v[i] - a.v[i] * b.v[i]; });
 #endif
 }
 inline Vec max(Vec a, Vec b) {
@@ -122,18 +132,34 @@ inline Vec floor(Vec a) {
 
 inline Mask less(Vec a, Vec b) {
   Mask r;
-  for (int i = 0; i < kWidth; ++i) r.m[i] = a.v[i] < b.v[i];
+  for (int i = 0; i < kWidth; ++i) r.m[i] = a.v[i] < b.v[i] ? ~0u : 0u;
+  return r;
+}
+inline Mask at_least(Vec a, Vec b) {
+  Mask r;
+  for (int i = 0; i < kWidth; ++i) r.m[i] = a.v[i] >= b.v[i] ? ~0u : 0u;
   return r;
 }
 inline Mask operator&(Mask a, Mask b) {
   Mask r;
-  for (int i = 0; i < kWidth; ++i) r.m[i] = a.m[i] && b.m[i];
+  for (int i = 0; i < kWidth; ++i) r.m[i] = a.m[i] & b.m[i];
+  return r;
+}
+inline Mask operator|(Mask a, Mask b) {
+  Mask r;
+  for (int i = 0; i < kWidth; ++i) r.m[i] = a.m[i] | b.m[i];
   return r;
 }
 inline Vec select(Mask m, Vec a, Vec b) {
   return lanes([&](int i) { return m.m[i] ? a.v[i] : b.v[i]; });
 }
-inline int count(Mask m) { return m.m[0] + m.m[1] + m.m[2] + m.m[3]; }
+inline Vec keep(Mask m, Vec a) {
+  return lanes([&](int i) { return m.m[i] ? a.v[i] : 0.0f; });
+}
+inline int count(Mask m) {
+  return static_cast<int>((m.m[0] & 1) + (m.m[1] & 1) + (m.m[2] & 1) + (m.m[3] & 1));
+}
+inline bool any(Mask m) { return (m.m[0] | m.m[1] | m.m[2] | m.m[3]) != 0; }
 
 inline void prefetch(const void*) {}
 
@@ -147,6 +173,11 @@ inline float largest(Vec a) {
 inline void sum4(float* p, Vec a, Vec b, Vec c, Vec d) {
   const float sums[4] = {sum(a), sum(b), sum(c), sum(d)};
   std::memcpy(p, sums, sizeof(sums));
+}
+
+// out[k] += the sum of v[k]'s lanes, for ten vectors.
+inline void add_sums(const Vec (&v)[10], float* out) {
+  for (int k = 0; k < 10; ++k) out[k] += sum(v[k]);
 }
 
 // Lanes truncated to int32, kept as bits.
@@ -189,6 +220,16 @@ inline Quad spread(const float* p) {
 inline void load_pairs(const float* p, Vec& x, Vec& y) {
   x = {{p[0], p[2], p[4], p[6]}};
   y = {{p[1], p[3], p[5], p[7]}};
+}
+
+// a * 2^n, for n in the low bits of `power`, as adding 1.5 * 2^23 leaves it there.
+inline Vec scale_by_power(Vec a, Vec power) {
+  uint32_t words[4], powers[4];
+  std::memcpy(words, a.v, sizeof(words));
+  std::memcpy(powers, power.v, sizeof(powers));
+  for (int i = 0; i < kWidth; ++i) words[i] += powers[i] << 23;
+  std::memcpy(a.v, words, sizeof(words));
+  return a;
 }
 
 inline Vec exp2(Vec a) {
