@@ -3,7 +3,7 @@
 
 #include "exact_pixels.h"
 #include "lanes.h"
-#include "project.h"
+#include "projection.h"
 #include "rasterizer_kernel.h"
 
 namespace geolrm::raster::GEOLRM_ISA {

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "project.h"
+#include "projection.h"
 
 namespace geolrm::raster::GEOLRM_ISA {
 namespace {

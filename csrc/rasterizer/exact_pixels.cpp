@@ -99,7 +99,7 @@ void ExactPixels::list_tile() {
   entries_.clear();
   for (int64_t begin = 0; begin < count; begin += kChunk) {
     const int64_t end = std::min(begin + kChunk, count);
-    const Found visible = RasterizerKernel::plain.find_candidates(
+    const Found visible = RasterizerKernel::plain.project_splats(
         *task_->model, view, *task_->parameters, begin, end, ~0u, found.data());
     for (int64_t i = 0; i < visible.near; ++i) {
       const Candidate& c = found[i];

@@ -51,7 +51,7 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
 // keys [cameras, count]: bits of the positive float32 camera z, ordered like z, or kNotVisible; ids
 // [cameras, count]; boxes [cameras, count].
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
-    look_at_splats(const geolrm::PackedSplat* __restrict__ packed, int count,
+    project_splats(const geolrm::PackedSplat* __restrict__ packed, int count,
                    const geolrm::SplatView* __restrict__ views, int width, int height,
                    geolrm::Bits* __restrict__ keys, geolrm::Bits* __restrict__ ids,
                    geolrm::CellBox* __restrict__ boxes) {

@@ -114,13 +114,14 @@ struct Recording;
 struct TileScratch;  // opaque to the caller, one per worker
 
 struct RasterizerKernel {
-  // Writes the candidates of splats [begin, end), begin a multiple of SplatModel::kPadding: those
-  // with a key below the split from the front of `out`, the others from the back of its end - begin
-  // places.
-  Found (*find_candidates)(const SplatModel&, const View&, const Parameters&, int64_t begin,
-                           int64_t end, uint32_t split, Candidate* out);
-  // Draws one tile; returns true when every pixel of it is finished, and written to the image.
-  bool (*render_tile)(const TileTask&, TileScratch&, StageClock&);
+  // project: writes the candidates of splats [begin, end), begin a multiple of
+  // SplatModel::kPadding: those with a key below the split from the front of `out`, the others from
+  // the back of its end - begin places.
+  Found (*project_splats)(const SplatModel&, const View&, const Parameters&, int64_t begin,
+                          int64_t end, uint32_t split, Candidate* out);
+  // sort, bin and blend of one tile; returns true when every pixel of it is finished, and written
+  // to the image.
+  bool (*blend_tile)(const TileTask&, TileScratch&, StageClock&);
   // Walks one tile to the back and again to the front; hands rows of gradients to the recording.
   void (*trace_tile)(const TileTask&, const ImageGradients&, TileScratch&, Recording&, StageClock&);
   TileScratch* (*new_scratch)();

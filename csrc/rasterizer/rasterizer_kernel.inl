@@ -1,16 +1,16 @@
 // The kernel template: included once for each instruction set, in its own namespace.
 #include <new>
 
-#include "candidates.h"
+#include "project.h"
 #include "rasterizer_kernel.h"
 #include "trace.h"
 
 namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
-bool render_tile(const TileTask& task, TileScratch& scratch, StageClock& clock) {
+bool blend_tile(const TileTask& task, TileScratch& scratch, StageClock& clock) {
   Scratch& s = static_cast<Scratch&>(scratch);
-  return task.cull ? draw_tile<true>(task, s, clock) : draw_tile<false>(task, s, clock);
+  return task.cull ? blend_tile<true>(task, s, clock) : blend_tile<false>(task, s, clock);
 }
 
 void trace_tile(const TileTask& task, const ImageGradients& gradients, TileScratch& scratch,
@@ -29,7 +29,7 @@ void delete_scratch(TileScratch* scratch) { delete static_cast<Scratch*>(scratch
 namespace geolrm::raster {
 
 const RasterizerKernel RasterizerKernel::GEOLRM_ISA = {
-    GEOLRM_ISA::find_candidates, GEOLRM_ISA::render_tile, GEOLRM_ISA::trace_tile,
+    GEOLRM_ISA::project_splats, GEOLRM_ISA::blend_tile, GEOLRM_ISA::trace_tile,
     GEOLRM_ISA::new_scratch, GEOLRM_ISA::delete_scratch};
 
 }  // namespace geolrm::raster

@@ -151,11 +151,14 @@ inline Mask operator|(Mask a, Mask b) {
   return r;
 }
 inline Vec select(Mask m, Vec a, Vec b) {
-  return lanes([&](int i) { return m.m[i] ? a.v[i] : b.v[i]; });
+  uint32_t x[4], y[4];
+  std::memcpy(x, a.v, sizeof(x));
+  std::memcpy(y, b.v, sizeof(y));
+  for (int i = 0; i < kWidth; ++i) x[i] = (x[i] & m.m[i]) | (y[i] & ~m.m[i]);
+  std::memcpy(a.v, x, sizeof(x));
+  return a;
 }
-inline Vec keep(Mask m, Vec a) {
-  return lanes([&](int i) { return m.m[i] ? a.v[i] : 0.0f; });
-}
+inline Vec keep(Mask m, Vec a) { return select(m, a, zero()); }
 inline int count(Mask m) {
   return static_cast<int>((m.m[0] & 1) + (m.m[1] & 1) + (m.m[2] & 1) + (m.m[3] & 1));
 }

@@ -190,7 +190,7 @@ class SplatPlan:
         arguments = (*numbers, at["alive"], at["matrix"])
         calls = [Call(PROJECT, "clear_tiles", clear, arguments)]
         arguments = (packed, *count, views, *integers(*size), at["keys"], at["ids"], at["boxes"])
-        calls.append(Call(PROJECT, "look_at_splats", _over(self.count, cameras), arguments))
+        calls.append(Call(PROJECT, "project_splats", _over(self.count, cameras), arguments))
         calls += sort_calls(at, self.count, cameras)
         for first, stop in self.slabs:
             slab = integers(first, stop)

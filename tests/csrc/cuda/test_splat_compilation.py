@@ -10,7 +10,7 @@ from geolrm.engine.extras import KERNEL_PACKAGES, installed_version
 ENTRIES = {
     "rasterizer/bin": {"bin_splats"},
     "rasterizer/blend": {"blend_tiles"},
-    "rasterizer/project": {"pack_splats", "clear_tiles", "look_at_splats"},
+    "rasterizer/project": {"pack_splats", "clear_tiles", "project_splats"},
     "rasterizer/sort": {"count_keys", "scatter_keys"},
 }
 MOST_REGISTERS = {"blend_tiles": 80}  # three blocks of 256 threads a multiprocessor

@@ -1,5 +1,5 @@
-// A tile's entries in order of depth, lazily: buckets by depth first, sorted one by one on demand,
-// after what is hidden behind finished blocks has been dropped.
+// The sort stage within a tile, lazily: buckets by depth first, sorted one by one on demand, after
+// what is hidden behind finished blocks has been dropped.
 #pragma once
 
 #include <algorithm>
