@@ -15,7 +15,7 @@ GEOLRM_DEVICE Bits place_in_cube(float x, float half) {
 // positions [count, 3] -> keys [count], 24 bits, and ids [count] = 0, 1, ...; `half` is half the
 // cube's side, as float32 bits.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 1)
-    morton_codes(const float* __restrict__ positions, int count, int half,
+    query_order(const float* __restrict__ positions, int count, int half,
                  geolrm::Bits* __restrict__ keys, geolrm::Bits* __restrict__ ids) {
   using namespace geolrm;
   const int i = blockIdx.x * blockDim.x + threadIdx.x;

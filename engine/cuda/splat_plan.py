@@ -1,7 +1,7 @@
 """What a frame of splats costs the device: its workspace and its launches, as data.
 
-The kernels are described in ``csrc/rasterizer/splat.cuh``. All sizes follow from the numbers of splats,
-cameras and pixels; nothing is read back, so the launches can be captured in a CUDA graph.
+The kernels are described in ``csrc/rasterizer/splat.cuh``. All sizes follow from the numbers of
+splats, cameras and pixels; nothing is read back, so the launches can be captured in a CUDA graph.
 """
 
 from dataclasses import dataclass

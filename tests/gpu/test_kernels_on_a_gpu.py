@@ -38,7 +38,7 @@ def test_deformable_cross_attention(device, value, query, out):
     for ordered in (None, device.upload(order)):
         result = device.empty((tokens, heads * 48), out)
         addresses = (array.address for array in [*arrays, result])
-        sizes = {"views": 3, "tokens": tokens, "pixels": stored.shape[1]}
+        sizes = {"views": 3, "queries": tokens, "pixels": stored.shape[1]}
         device.launch(kernel.calls(*addresses, **sizes, order=ordered))
         made.append(result.numpy().astype(np.float32))
     np.testing.assert_array_equal(made[0], made[1])

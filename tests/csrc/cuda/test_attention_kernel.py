@@ -64,7 +64,7 @@ class Case:
         width = self.native[5].size
         out = np.full((self.tokens, width), np.nan, self.out_type)
         calls = self.kernel.calls(
-            *map(address, self.inputs), address(out), views=self.views, tokens=self.tokens,
+            *map(address, self.inputs), address(out), views=self.views, queries=self.tokens,
             pixels=self.pixels, order=None if order is None else address(order),
         )  # fmt: skip
         emulation.run(calls, seed)
@@ -100,7 +100,7 @@ def test_agrees_with_the_float64_loops_and_the_cpu_kernel(case, seed):
 def test_the_released_geometry_reads_16_bytes_and_fills_three_warps(stored):
     case = Case(make_case(0, 2, 16, 48, 2, 8, 3), stored)
     kernel, launch = case.kernel, case.kernel.launch(16384)
-    assert (kernel.vector, kernel.lanes, kernel.chunks, kernel.queries) == (8, 96, 1, 2)
+    assert (kernel.vector, kernel.lanes, kernel.chunks, kernel.block_queries) == (8, 96, 1, 2)
     assert (launch.grid, launch.block) == ((8192, 1, 1), (96, 2, 1))
     truth = reference.deformable_cross_attention(*case.native)
     np.testing.assert_allclose(case.run(), truth, rtol=1e-3, atol=1e-3)
@@ -183,4 +183,4 @@ def test_refuses_what_the_kernel_cannot_hold():
         DeformableCrossAttention(1000, 8, 1, 1)
     kernel = DeformableCrossAttention(16, 48, 2, 8)
     with pytest.raises(InputError, match=r"a view of 2800000 pixels and 768 channels is too large"):
-        kernel.calls(*[0] * 8, views=1, tokens=1, pixels=2_800_000)
+        kernel.calls(*[0] * 8, views=1, queries=1, pixels=2_800_000)

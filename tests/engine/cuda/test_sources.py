@@ -43,5 +43,6 @@ def test_a_source_is_named_by_its_operator_or_by_its_stage_of_one():
 
 
 def test_headers_may_include_each_other(tree):
-    (tree / "cuda" / "scan.cuh").write_text('#include "cuda/device.cuh"\n#include "cuda/scan.cuh"\n')
+    circle = '#include "cuda/device.cuh"\n#include "cuda/scan.cuh"\n'
+    (tree / "cuda" / "scan.cuh").write_text(circle)
     assert len(sources.included(sources.path("select_anchors"))) == 4
