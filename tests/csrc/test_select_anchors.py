@@ -1,27 +1,29 @@
+"""The contract of CUDA's anchor selection: what the CPU selects, emulated and on a GPU."""
+
 import numpy as np
 import pytest
-from csrc.cuda.emulation import address
+from csrc.implementations import shuffle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csrc.cuda import emulation
 from geolrm.engine.cuda.anchors import SelectAnchors
 from geolrm.engine.errors import InputError
 from geolrm.engine.selection import select_anchors
 from geolrm.engine.voxel_grid import voxel_axis
 
 
-def run(kernel, logits, limit, seed=0, schedule=0):
-    state = np.zeros(kernel.state_bytes, np.uint8)
-    counts = np.full(kernel.counts_bytes // 4, -7, np.int32)
-    voxels, positions = np.full(limit, -7, np.int32), np.full((limit, 3), np.nan, np.float32)
-    arrays = [logits, voxel_axis(len(logits)), state, counts, voxels, positions]
-    emulation.run(kernel.calls(*map(address, arrays), limit=limit, seed=seed), schedule)
-    kept, occupied = state.view(np.int32)[:2]
-    return voxels, positions, kept, occupied
+def run(device, kernel, logits, limit, seed=0):
+    state = device.upload(np.zeros(kernel.state_bytes // 4, np.int32))
+    counts = device.upload(np.full(kernel.counts_bytes // 4, -7, np.int32))
+    voxels = device.upload(np.full(limit, -7, np.int32))
+    positions = device.upload(np.full((limit, 3), np.nan, np.float32))
+    placed = [device.upload(logits), device.upload(voxel_axis(len(logits))), state, counts, voxels]
+    device.launch(kernel.calls(*placed, positions, limit=limit, seed=seed))
+    kept, occupied = state.numpy()[:2]
+    return voxels.numpy(), positions.numpy(), kept, occupied
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(-(2**40), 2**40),
     side=st.sampled_from([2, 5, 8, 13, 16]),
@@ -30,7 +32,7 @@ def run(kernel, logits, limit, seed=0, schedule=0):
     levels=st.sampled_from([2, 3, 1000]),
     data=st.data(),
 )
-def test_selects_what_the_cpu_selects(seed, side, selection, share, levels, data):
+def test_selects_what_the_cpu_selects(device, seed, side, selection, share, levels, data):
     rng = np.random.default_rng(abs(seed))
     logits = rng.integers(1, levels, (side, side, side)).astype(np.float32) / 8  # with ties
     logits[rng.random(logits.shape) >= share] *= -1
@@ -39,18 +41,19 @@ def test_selects_what_the_cpu_selects(seed, side, selection, share, levels, data
     with np.errstate(invalid="ignore"):
         expected = select_anchors(logits, limit, seed=seed, selection=selection)
     kernel = SelectAnchors(side, selection)
-    voxels, positions, kept, occupied = run(kernel, logits, limit, seed, abs(seed) % 100)
+    shuffle(device, abs(seed) % 100)
+    voxels, positions, kept, occupied = run(device, kernel, logits, limit, seed)
     assert (kept, occupied) == (len(expected.voxels), expected.num_occupied)
     np.testing.assert_array_equal(voxels[:kept], expected.voxels)
     np.testing.assert_array_equal(positions[:kept], expected.positions)
     assert (voxels[kept:] == -1).all() and (positions[kept:] == 0).all()
 
 
-def test_a_full_grid_needs_many_blocks():
+def test_a_full_grid_needs_many_blocks(device):
     logits = np.random.default_rng(0).normal(-0.5, 1, (64, 64, 64)).astype(np.float32)
     expected = select_anchors(logits, 16384, seed=5)
     assert expected.num_occupied > 70_000
-    voxels, _, kept, _ = run(SelectAnchors(64), logits, 16384, seed=5)
+    voxels, _, kept, _ = run(device, SelectAnchors(64), logits, 16384, seed=5)
     assert kept == 16384
     np.testing.assert_array_equal(voxels, expected.voxels)
 

@@ -1,19 +1,14 @@
-"""Frames of splats on the emulated device."""
+"""A device whose memory is the host's and whose launches are emulated."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from csrc.scenes import Scene
-from reference.rasterizer import Parameters
 
 from csrc.cuda import emulation
-from geolrm import _C
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.rasterizer import SplatRasterizer
-from geolrm.engine.cuda.splat_plan import ALIGNMENT, BUDGET
-from geolrm.engine.rendering import Renders
+from geolrm.engine.cuda.splat_plan import ALIGNMENT
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +51,3 @@ class EmulatedDevice:
     def launch(self, calls: Iterable[Call]) -> None:
         self.calls = list(calls)
         emulation.run(self.calls, self.seed)
-
-
-def draw(
-    scene: Scene, cams, size, *, p: Parameters | None = None, seed: int = 0, budget: int = BUDGET
-) -> Renders:
-    """The images of cameras [(w2c, intrinsics)]."""
-    rasterizer = SplatRasterizer(EmulatedDevice(seed), budget=budget)
-    w2c, intrinsics = (np.stack([cam[i] for cam in cams]) for i in (0, 1))
-    parameters = _C.RasterParameters(**vars(p or Parameters()))
-    splats = rasterizer.pack(Arrays(scene))
-    return rasterizer.render_opencv(splats, w2c, intrinsics, size, parameters).numpy()
-
-
-class Arrays:
-    """A scene's arrays, and nothing where it has none."""
-
-    def __init__(self, scene: Scene):
-        self.__dict__.update(scene.arrays())
