@@ -16,7 +16,7 @@ GEOLRM_DEVICE Bits place_in_cube(float x, float half) {
 // cube's side, as float32 bits.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 1)
     query_order(const float* __restrict__ positions, int count, int half,
-                 geolrm::Bits* __restrict__ keys, geolrm::Bits* __restrict__ ids) {
+                geolrm::Bits* __restrict__ keys, geolrm::Bits* __restrict__ ids) {
   using namespace geolrm;
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;

@@ -28,7 +28,7 @@ GEOLRM_DEVICE void sh_color(const float* sh, int count, const float* mean, const
   for (int j = 0; j < 3; ++j) color[j] = sum[j] > 0.0f ? sum[j] : 0.0f;
 }
 
-// Double, so that needles keep their width; false where there is nothing to draw.
+// Double, so that needles keep their width; false where there is nothing to render.
 GEOLRM_DEVICE bool project_splat(const PackedSplat& s, const SplatView& view, Record& out) {
   const CameraPoint p = to_camera(view, s.mean);
   const double inverse_z = 1.0 / p.z, u = p.x * inverse_z, v = p.y * inverse_z;
@@ -44,7 +44,7 @@ GEOLRM_DEVICE bool project_splat(const PackedSplat& s, const SplatView& view, Re
   if (view.antialiased != 0.0) {
     out.log2_opacity += 0.5f * log2f(static_cast<float>(spread.determinant / factor.after));
   }
-  // A covariance without area, or too large for float, is not drawn.
+  // A covariance without area, or too large for float, is not rendered.
   return factor.after > 0 && out.a > 0 && out.a < 1e30f && out.c > 0 && out.c < 1e30f &&
          abs(out.b) < 1e30f && abs(out.mean_x) < 1e30f && abs(out.mean_y) < 1e30f &&
          out.log2_opacity + static_cast<float>(view.log2_inv_alpha_min) >= 0.0f;
@@ -84,17 +84,17 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
   Record record;
   if (!project_splat(s, view, record)) return;
   const float least = static_cast<float>(view.log2_inv_alpha_min);
-  bool drawn = false;
+  bool touches = false;
   for (int y = tile_y0; y <= tile_y1; ++y) {
     for (int x = tile_x0; x <= tile_x1; ++x) {
       const int tile = y * tiles_x + x;
       const Bits cells = cells_in_box(box, x, y) & open[tile];
       if (cells == 0 || (cells_touched(record, least, x, y) & cells) == 0) continue;
       atomicOr(matrix + (of_tiles + tile) * words + column / 32, 1u << (column % 32));
-      drawn = true;
+      touches = true;
     }
   }
-  if (!drawn) return;
+  if (!touches) return;
   float color[3] = {s.color[0], s.color[1], s.color[2]};
   if (sh)
     sh_color(sh + static_cast<Index>(id) * coefficients * 3, coefficients, s.mean, view, color);

@@ -31,7 +31,11 @@ struct ExactBlock {
   }
 };
 
-enum class BlockFate { kFinished, kOpen, kUndecided };  // undecided: not drawn, float cannot tell
+enum class BlockFate {
+  kFinished,
+  kOpen,
+  kUndecided
+};  // undecided: not rendered, float cannot tell
 
 alignas(64) constexpr float kLaneX[kLanes] = {0.5f, 1.5f, 2.5f, 3.5f, 0.5f, 1.5f, 2.5f, 3.5f,
                                               0.5f, 1.5f, 2.5f, 3.5f, 0.5f, 1.5f, 2.5f, 3.5f};

@@ -88,7 +88,7 @@ bool ExactPixels::counts(uint32_t id, int x, int y, float before) {
   return t * last > limit;
 }
 
-// From the model itself: what earlier passes drew is listed nowhere any more.
+// From the model itself: what earlier passes rendered is listed nowhere any more.
 void ExactPixels::list_tile() {
   constexpr int64_t kChunk = 1024 * SplatModel::kPadding;
   const View& view = *task_->view;

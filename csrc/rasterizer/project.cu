@@ -90,7 +90,8 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
   const float right = (mean_x + half_x - 0.5f) * kInverse;
   const float top = (mean_y - half_y - 0.5f) * kInverse;
   const float bottom = (mean_y + half_y - 0.5f) * kInverse;
-  // A comparison with NaN is false: such a splat is not drawn, nor one whose colour is no number.
+  // A comparison with NaN is false: such a splat is not rendered, nor one whose colour is no
+  // number.
   const bool visible = p.z >= view.near_plane && reach >= 0.0f && right >= 0.0f && bottom >= 0.0f &&
                        left <= last_x + 1.0f && top <= last_y + 1.0f &&
                        fabsf(s.color[0]) + fabsf(s.color[1]) + fabsf(s.color[2]) < 3e38f;

@@ -79,7 +79,7 @@ Found project_splats(const SplatModel& model, const View& view, const Parameters
       const float top = (mean_y - half_y - 0.5f) * 0.25f;
       const float bottom = (mean_y + half_y - 0.5f) * 0.25f;
       depth[i] = static_cast<float>(cam_z);
-      // Bitwise and: no branch; a comparison with NaN is false, so such a splat is not drawn.
+      // Bitwise and: no branch; a comparison with NaN is false, so such a splat is not rendered.
       visible[i] = (cam_z >= near_plane) & (reach2 >= 0.0f) & (right >= 0.0f) & (bottom >= 0.0f) &
                    (left <= last_x + 1.0f) & (top <= last_y + 1.0f);
       const float left_in = left > 0.0f ? left : 0.0f, top_in = top > 0.0f ? top : 0.0f;

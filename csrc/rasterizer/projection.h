@@ -22,7 +22,7 @@ struct alignas(64) Projection {
   float mean_x[kLanes], mean_y[kLanes];  // px from the middle of a cell: more bits of the fraction
   float a[kLanes], b[kLanes], c[kLanes], u0[kLanes], v0[kLanes];
   float log2_opacity[kLanes], depth[kLanes];
-  float reach[kLanes];  // largest (a dx + b dy)^2 + (c dy)^2 of the support; negative: not drawn
+  float reach[kLanes];  // largest (a dx + b dy)^2 + (c dy)^2 of the support; negative: not rendered
 };
 
 // Steps 1 to 3 of the mathematics for `count` <= 16 splats; `cell`: its middle in px.
@@ -80,12 +80,12 @@ inline void project_batch(const PackedSplat* packed, const uint32_t* ids, int co
   }
   for (int i = 0; i < kLanes; ++i) {
     const float reach = out.log2_opacity[i] + view.log2_inv_alpha_min;
-    // A covariance without area, or too large for float, is not drawn.
-    const int drawn = int(i < count) & int(after[i] > 0) & int(out.a[i] > 0) &
-                      int(out.a[i] < 1e30f) & int(out.c[i] > 0) & int(out.c[i] < 1e30f) &
-                      int(std::fabs(out.b[i]) < 1e30f) & int(std::fabs(out.mean_x[i]) < 1e30f) &
-                      int(std::fabs(out.mean_y[i]) < 1e30f);
-    out.reach[i] = drawn ? reach : -1.0f;
+    // A covariance without area, or too large for float, is not rendered.
+    const int usable = int(i < count) & int(after[i] > 0) & int(out.a[i] > 0) &
+                       int(out.a[i] < 1e30f) & int(out.c[i] > 0) & int(out.c[i] < 1e30f) &
+                       int(std::fabs(out.b[i]) < 1e30f) & int(std::fabs(out.mean_x[i]) < 1e30f) &
+                       int(std::fabs(out.mean_y[i]) < 1e30f);
+    out.reach[i] = usable ? reach : -1.0f;
   }
 }
 

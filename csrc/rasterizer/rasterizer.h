@@ -3,7 +3,7 @@
 //
 //   stage     what it does                                CPU                       GPU
 //   project   depth key and box of every splat            project.h                 project.cu
-//   sort      by depth                                    sort.h, in each tile      sort.cu, all
+//   sort      by depth                                    sort.h, each tile         sort.cu
 //   bin       splats to tiles, those to blocks or cells   tile_lists.h, bin.h       bin.cu
 //   blend     front to back                               blend.h                   blend.cu
 //

@@ -12,7 +12,7 @@ namespace geolrm::raster {
 
 constexpr int kBlock = 4;           // pixels along a block's side: one vector of 16 pixels
 constexpr int kMaxTileBlocks = 16;  // blocks along a tile's side at most
-constexpr int kCell = kBlock * kMaxTileBlocks;  // px: splats are drawn relative to its middle
+constexpr int kCell = kBlock * kMaxTileBlocks;  // px: splats are rendered relative to its middle
 constexpr int kMaxBatch = 64;                   // splats blended at a time
 
 // A camera with what follows from it and the parameters.

@@ -1,4 +1,4 @@
-// What one worker needs to draw one tile after another.
+// What one worker needs to render one tile after another.
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,7 @@ namespace GEOLRM_ISA {
 namespace {
 
 struct alignas(64) Scratch : TileScratch {
-  TileState own;    // the state of a tile that is drawn in one pass
+  TileState own;    // the state of a tile that is rendered in one pass
   TileState* tile;  // of the tile at hand
   Record records[kBatch];
   BlockRows rows[kBatch];

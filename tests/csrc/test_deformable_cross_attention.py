@@ -7,7 +7,7 @@ import pytest
 from csrc.implementations import DEVICES, ISAS, implement, shuffle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import deformable_attention as reference
+from reference import deformable_cross_attention as reference
 
 from geolrm import _C
 from geolrm.engine.cuda.array import DeviceArray

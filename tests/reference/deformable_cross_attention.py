@@ -11,8 +11,8 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 def sample_positions(level_shapes, reference_points, sampling_offsets, heads):
     """Pixel positions of every sample: [V, N, h, levels, P, 2] as (x, y), float64."""
     levels = len(level_shapes)
-    tokens = reference_points.shape[1]
-    offsets = sampling_offsets.astype(np.float64).reshape(tokens, heads, levels, -1, 2)
+    queries = reference_points.shape[1]
+    offsets = sampling_offsets.astype(np.float64).reshape(queries, heads, levels, -1, 2)
     size = np.asarray(level_shapes, np.float64)[:, ::-1]  # (W, H)
     references = reference_points.astype(np.float64)[:, :, None, None, None]
     return references * size[None, None, None, :, None] + offsets - 0.5
@@ -39,16 +39,16 @@ def deformable_cross_attention(
     view_bias,
 ) -> np.ndarray:
     """The truth in float64: out [N, h*e]."""
-    views, heads, _, width = values.shape
-    tokens = reference_points.shape[1]
+    views, heads, _, head_dim = values.shape
+    queries = reference_points.shape[1]
     values = values.astype(np.float64)
     with np.errstate(invalid="ignore"):
         position = sample_positions(level_shapes, reference_points, sampling_offsets, heads)
     points = position.shape[4]
-    attention = softmax(attention_logits.astype(np.float64).reshape(tokens, heads, -1))
-    attention = attention.reshape(tokens, heads, len(level_shapes), points)
-    o = np.zeros((views, tokens, heads, width))
-    for v, n, m in np.ndindex(views, tokens, heads):
+    attention = softmax(attention_logits.astype(np.float64).reshape(queries, heads, -1))
+    attention = attention.reshape(queries, heads, len(level_shapes), points)
+    o = np.zeros((views, queries, heads, head_dim))
+    for v, n, m in np.ndindex(views, queries, heads):
         start = 0
         for level, (rows, columns) in enumerate(level_shapes):
             for p in range(points):
@@ -56,7 +56,7 @@ def deformable_cross_attention(
                     value = values[v, m, start + row * columns + column]
                     o[v, n, m] += attention[n, m, level, p] * weight * value
             start += rows * columns
-    o = o.reshape(views, tokens, heads * width)
+    o = o.reshape(views, queries, heads * head_dim)
     fusion = softmax(o @ view_weight.astype(np.float64) + view_bias, axis=0)
     return (fusion[..., None] * o).sum(0)
 
@@ -96,11 +96,11 @@ def with_grid_sample(
     import torch
     import torch.nn.functional as F
 
-    views, heads, _, width = values.shape
-    tokens = reference_points.shape[1]
+    views, heads, _, head_dim = values.shape
+    queries = reference_points.shape[1]
     levels = len(level_shapes)
-    offsets = sampling_offsets.view(tokens, heads, levels, -1, 2)
-    attention = attention_logits.view(tokens, heads, -1).softmax(-1).permute(1, 0, 2)
+    offsets = sampling_offsets.view(queries, heads, levels, -1, 2)
+    attention = attention_logits.view(queries, heads, -1).softmax(-1).permute(1, 0, 2)
     outs = []
     for v in range(views):
         samples, start = [], 0
@@ -108,13 +108,13 @@ def with_grid_sample(
             size = torch.tensor([columns, rows], dtype=offsets.dtype)
             location = reference_points[v][:, None, None] + offsets[:, :, level] / size
             plane = values[v, :, start : start + rows * columns]
-            plane = plane.transpose(1, 2).reshape(heads, width, rows, columns)
+            plane = plane.transpose(1, 2).reshape(heads, head_dim, rows, columns)
             grid = (2 * location - 1).transpose(0, 1)
             samples.append(F.grid_sample(plane, grid, align_corners=False))
             start += rows * columns
         sampled = torch.cat(samples, -1)  # [h, e, N, levels*P]
         o = (sampled * attention[:, None]).sum(-1)
-        outs.append(o.permute(2, 0, 1).reshape(tokens, heads * width))
+        outs.append(o.permute(2, 0, 1).reshape(queries, heads * head_dim))
     stack = torch.stack(outs)
     fusion = (stack @ view_weight + view_bias).softmax(0)
     return (fusion[..., None] * stack).sum(0)
