@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geolrm import _C
+from geolrm.engine.cuda.launch import pointer
 from geolrm.engine.cuda.spatial_order import order_bytes, order_calls
 
 
@@ -48,9 +49,7 @@ def test_cuda_orders_by_places_in_space(device, queries, seed):
     shuffle(device, seed % 1000)
     place = device.empty((order_bytes(queries),), "uint8")
     placed = device.upload(positions)
-    address = placed.__cuda_array_interface__["data"][0]
-    start = place.__cuda_array_interface__["data"][0]
-    device.launch(order_calls(address, start, queries=queries))
+    device.launch(order_calls(pointer(placed), pointer(place), queries=queries))
     order = place.numpy()[: 4 * queries].view(np.int32)
     seen = (positions + np.float32(0.5))[:, ::-1]
     np.testing.assert_array_equal(order, np.argsort(codes(seen, 8), kind="stable"))
