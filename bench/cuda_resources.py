@@ -17,7 +17,7 @@ from geolrm.engine.cuda.compiler import compile_source, compiler_version
 from geolrm.engine.cuda.launch import Source
 
 ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_90", "sm_120")
-# (heads, width of a head, levels, points) of the bundled model, and of the released one's stages.
+# (heads, head_dim, levels, points) of the bundled model, and of the released one's stages.
 ATTENTIONS = ((4, 48, 2, 4), (16, 24, 2, 8), (16, 48, 2, 8))
 TYPES = {name: dtype for dtype, (name, _) in kernels.STORAGE.items()}
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")

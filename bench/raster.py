@@ -73,9 +73,9 @@ def details(frame: Frame, args: argparse.Namespace) -> None:
     best = min(clock(lambda: frame.draw(threads=2), 5))
     stats = frame.draw(threads=1, timed=True)
     stages = {
-        "project": stats["candidates"] + stats["tile_project"],
-        "sort": stats["tile_sort"],
-        "bin": stats["scatter"] + stats["tile_bin"],
+        "project": stats["project"] + stats["tile_project"],
+        "sort": stats["sort"] + stats["tile_sort"],
+        "bin": stats["bin"] + stats["tile_bin"],
         "blend": stats["tile_blend"],
         "clear and output": stats["tile_write"],
     }

@@ -48,10 +48,10 @@ def define(plugin: ModuleType, plugin_id: str, arch: str, *, lazy: bool = False)
         tactic,
     ) -> tuple[str, bytes, plugin.KernelLaunchParams, plugin.SymIntExprs]:
         views, pixels, channels = value.shape_expr
-        tokens = sampling_offsets.shape_expr[0]
+        queries = sampling_offsets.shape_expr[0]
         made = DeformableCrossAttention(
             heads=num_heads,
-            width=constant(channels) // num_heads,
+            head_dim=constant(channels) // num_heads,
             levels=constant(level_shapes.shape_expr[0]),
             points=num_points,
             value=storage(value),
@@ -61,8 +61,8 @@ def define(plugin: ModuleType, plugin_id: str, arch: str, *, lazy: bool = False)
             out=storage(outputs[0]),
             shapes=integer(level_shapes),
         )
-        launch = made.launch(tokens, plugin.cdiv)
-        integers = made.sizes(views, tokens, constant(pixels))
+        launch = made.launch(queries, plugin.cdiv)
+        integers = made.sizes(views, queries, constant(pixels))
         return describe(plugin, arch, made.source, made.entry, launch, integers)
 
     plugin.register(plugin_id, lazy_register=lazy)(shapes)

@@ -123,9 +123,8 @@ def attention(
     ]  # fmt: skip
     placed = [value, *map(device.upload, arrays), device.empty((tokens, d), dtype)]
     along = device.upload(order) if curve else None
-    calls = kernel.calls(
-        *(array.address for array in placed), views=views, tokens=tokens, pixels=PIXELS, order=along
-    )
+    sizes = {"views": views, "queries": tokens, "pixels": PIXELS}
+    calls = kernel.calls(*(array.address for array in placed), **sizes, order=along)
     name = f"deformable attention {dtype}{', Morton order' if curve else ''}"
     size = sum(array.nbytes for array in placed)
     return row(device, rate, name, f"V={views} N={tokens}", calls, size)

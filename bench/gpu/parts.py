@@ -41,8 +41,9 @@ def run_tests(rows: list[Row]) -> None:
     import pytest  # noqa: F401
     import torch  # noqa: F401
 
-    # Named one by one: collecting all tests would import every extra.
-    files = sorted(p for p in TESTS.rglob("test_*.py") if "pytest.mark.gpu" in p.read_text())
+    # Named one by one: collecting all would import every extra. csrc's get the GPU as a fixture.
+    marked = (p for p in TESTS.rglob("test_*.py") if "pytest.mark.gpu" in p.read_text())
+    files = sorted({*marked, *(TESTS / "csrc").glob("test_*.py")})
     command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-rs", "--tb=short"]
     done = subprocess.run(
         [*command, *map(str, files)], cwd=TESTS.parent, capture_output=True, text=True, check=False

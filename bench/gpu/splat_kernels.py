@@ -71,7 +71,7 @@ def _bytes(plan: SplatPlan, px: int) -> dict[str, list[int]]:
     slabs = len(plan.slabs)
     return {
         "clear_tiles": [cleared],
-        "look_at_splats": [plan.count * (PACKED_BYTES + 2 * KEY_BYTES + BOX_BYTES)],
+        "project_splats": [plan.count * (PACKED_BYTES + 2 * KEY_BYTES + BOX_BYTES)],
         SORT: [PASSES * plan.count * 5 * KEY_BYTES],
         "bin_splats": [(stop - first) * (KEY_BYTES + BOX_BYTES) for first, stop in plan.slabs],
         "blend_tiles": [PIXEL_BYTES * px * px // slabs] * slabs,

@@ -1,7 +1,7 @@
 // Which square cells an ellipse touches: one interval of columns for each row of cells.
 //
 // Included inside a namespace that has root and abs of float, under a definition of
-// GEOLRM_ARITHMETIC. What this leaves out is never drawn, so the margins cover the rounding here
+// GEOLRM_ARITHMETIC. What this leaves out is never rendered, so the margins cover the rounding here
 // and in blending, and the image does not depend on where tiles begin: slightly more is allowed,
 // less is not.
 

@@ -1,6 +1,6 @@
 // Capsules of the DLPack exchange protocol, versions 0 and 1, over memory that Python owns. The
 // structures are those of the protocol's C ABI.
-#include "bindings.h"
+#include "python/bindings.h"
 
 #include <pybind11/stl.h>
 

@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "python/bindings.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mesh_rasterizer.h"
+#include "python/array_checks.h"
 #include "thread_pool.h"
 
 namespace py = pybind11;
@@ -21,48 +22,6 @@ namespace {
 constexpr int kLargestSide = 16384;
 constexpr int kLargestSupersample = 16;
 constexpr int64_t kMostSamples = int64_t{1} << 28;
-
-std::string shape_text(const std::vector<py::ssize_t>& shape) {
-  std::ostringstream text;
-  text << "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    text << (i ? ", " : "") << (shape[i] < 0 ? std::string("N") : std::to_string(shape[i]));
-  }
-  text << "]";
-  return text.str();
-}
-
-// A C-contiguous array of the shape and type, -1 for any length; no silent copy or cast.
-template <typename T>
-const T* require(const py::array& a, const std::string& name,
-                 const std::vector<py::ssize_t>& shape) {
-  const std::vector<py::ssize_t> actual(a.shape(), a.shape() + a.ndim());
-  bool fits = actual.size() == shape.size();
-  for (size_t i = 0; fits && i < shape.size(); ++i) fits = shape[i] < 0 || shape[i] == actual[i];
-  if (!fits) {
-    throw py::value_error(name + " has shape " + shape_text(actual) + "; it must be " +
-                          shape_text(shape));
-  }
-  if (!py::isinstance<py::array_t<T>>(a)) {
-    const std::string wanted = py::str(py::dtype::of<T>());
-    throw py::type_error(name + " has dtype " + std::string(py::str(a.dtype())) + "; it must be " +
-                         wanted + ". Convert it with astype(numpy." + wanted + ")");
-  }
-  if (!(a.flags() & py::array::c_style)) {
-    throw py::value_error(name +
-                          " is not contiguous; pass it through numpy.ascontiguousarray first");
-  }
-  return static_cast<const T*>(a.data());
-}
-
-float* require_output(py::array& a, const std::string& name,
-                      const std::vector<py::ssize_t>& shape) {
-  require<float>(a, name, shape);
-  if (!a.writeable()) {
-    throw py::value_error(name + " is read-only; pass an array that can be written");
-  }
-  return static_cast<float*>(a.mutable_data());
-}
 
 void check_finite(const float* values, py::ssize_t rows, int columns, const char* name) {
   for (py::ssize_t i = 0; i < rows * columns; ++i) {
@@ -86,11 +45,11 @@ std::unique_ptr<TexturedMesh> make_mesh(const py::array& vertices, const py::arr
                                         const py::array& uv, const std::vector<py::array>& textures,
                                         const py::array& face_texture) {
   auto mesh = std::make_unique<TexturedMesh>();
-  const float* points = require<float>(vertices, "vertices", {-1, 3});
-  const int32_t* corners = require<int32_t>(faces, "faces", {-1, 3});
+  const float* points = elements<float>(vertices, "vertices", {-1, 3});
+  const int32_t* corners = elements<int32_t>(faces, "faces", {-1, 3});
   const py::ssize_t count = vertices.shape(0);
-  const float* coordinates = require<float>(uv, "uv", {count, 2});
-  const int32_t* chosen = require<int32_t>(face_texture, "face_texture", {faces.shape(0)});
+  const float* coordinates = elements<float>(uv, "uv", {count, 2});
+  const int32_t* chosen = elements<int32_t>(face_texture, "face_texture", {faces.shape(0)});
   check_finite(points, count, 3, "vertices");
   check_finite(coordinates, count, 2, "uv");
   mesh->vertices.resize(count);
@@ -110,7 +69,7 @@ std::unique_ptr<TexturedMesh> make_mesh(const py::array& vertices, const py::arr
   mesh->face_texture.assign(chosen, chosen + mesh->faces.size());
   for (size_t t = 0; t < textures.size(); ++t) {
     const std::string name = "texture " + std::to_string(t);
-    const uint8_t* pixels = require<uint8_t>(textures[t], name, {-1, -1, 3});
+    const uint8_t* pixels = elements<uint8_t>(textures[t], name, {-1, -1, 3});
     const py::ssize_t height = textures[t].shape(0), width = textures[t].shape(1);
     if (std::min(width, height) < 1 || std::max(width, height) > kLargestSide) {
       throw py::value_error(name + " has " + std::to_string(width) + " x " +
@@ -126,9 +85,9 @@ std::unique_ptr<TexturedMesh> make_mesh(const py::array& vertices, const py::arr
 using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 std::vector<MeshCamera> cameras_of(const Doubles& w2c, const Doubles& intrinsics) {
-  const double* poses = require<double>(w2c, "w2c", {-1, 4, 4});
+  const double* poses = elements<double>(w2c, "w2c", {-1, 4, 4});
   const py::ssize_t views = w2c.shape(0);
-  const double* matrices = require<double>(intrinsics, "intrinsics", {views, 3, 3});
+  const double* matrices = elements<double>(intrinsics, "intrinsics", {views, 3, 3});
   std::vector<MeshCamera> cameras(views);
   for (py::ssize_t v = 0; v < views; ++v, poses += 16, matrices += 9) {
     for (int i = 0; i < 16; ++i) {
@@ -172,10 +131,7 @@ void check_size(int64_t width, int64_t height, int supersample, int threads) {
                           std::to_string(kMostSamples) +
                           " are supported: lower the size or supersample");
   }
-  if (threads < 0) {
-    throw py::value_error("threads is " + std::to_string(threads) +
-                          "; it must be 0 (all cores) or more");
-  }
+  check_threads(threads);
 }
 
 void render(const TexturedMesh& mesh, const Doubles& w2c, const Doubles& intrinsics, int width,
@@ -184,9 +140,9 @@ void render(const TexturedMesh& mesh, const Doubles& w2c, const Doubles& intrins
   check_size(width, height, supersample, threads);
   const std::vector<MeshCamera> cameras = cameras_of(w2c, intrinsics);
   const py::ssize_t views = static_cast<py::ssize_t>(cameras.size());
-  float* rgb_data = require_output(rgb, "rgb", {views, height, width, 3});
-  float* alpha_data = require_output(alpha, "alpha", {views, height, width});
-  float* depth_data = require_output(depth, "depth", {views, height, width});
+  float* rgb_data = elements_to_write<float>(rgb, "rgb", {views, height, width, 3});
+  float* alpha_data = elements_to_write<float>(alpha, "alpha", {views, height, width});
+  float* depth_data = elements_to_write<float>(depth, "depth", {views, height, width});
   py::gil_scoped_release release;
   std::vector<MeshWorkspace> workspaces(resolve_threads(threads));
   const int64_t pixels = int64_t{1} * width * height;

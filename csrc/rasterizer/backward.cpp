@@ -1,7 +1,5 @@
 #include <algorithm>
-#include <chrono>
 #include <cstring>
-#include <numeric>
 
 #include "rasterizer.h"
 #include "thread_pool.h"
@@ -23,62 +21,31 @@ int range_shift(int64_t count) {
 }
 
 // Walks the listed tiles; rows of each go to the recording of whoever took it.
-void trace_tiles(const SplatModel& model, const View& view, const Parameters& parameters,
-                 const Options& options, const ImageGradients& image, Workspace& workspace,
-                 const Kernel& kernel, const std::vector<int64_t>& tiles,
+void trace_tiles(const Frame& frame, const ImageGradients& image, const std::vector<int64_t>& tiles,
                  std::vector<TileRows>& rows) {
-  const TileLists& lists = workspace.lists;
-  const int64_t largest = lists.largest_tile();
-  for (auto& worker : workspace.workers) {
-    worker->keys.reserve(largest + 1);
-    worker->boxes.reserve(largest + 1);
-    worker->recording.out_count = 0;
-  }
-  std::vector<int64_t> order(tiles.size());
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    const int64_t na = lists.tile_count(tiles[a]), nb = lists.tile_count(tiles[b]);
-    return na != nb ? na > nb : a < b;
-  });
+  for (auto& worker : frame.workspace.workers) worker->recording.out_count = 0;
   rows.assign(tiles.size(), TileRows{});
-  const int64_t count = static_cast<int64_t>(tiles.size());
-  parallel_for(count, 1, options.threads, [&](int64_t begin, int64_t end, int index) {
-    Workspace::Worker& worker = *workspace.workers[index];
-    for (int64_t i = begin; i < end; ++i) {
-      if (options.interrupt && options.interrupt->stop.load(std::memory_order_relaxed)) return;
-      const int64_t tile = tiles[order[i]];
-      TileTask task;
-      task.model = &model;
-      task.view = &view;
-      task.parameters = &parameters;
-      task.tile_x = static_cast<int>(tile % view.tiles_x);
-      task.tile_y = static_cast<int>(tile / view.tiles_x);
-      task.entries = lists.tile(tile);
-      task.image = {nullptr, nullptr, nullptr};
-      task.first_pass = task.last_pass = true;
-      task.timed = options.timed;
-      task.keys = worker.keys.data();
-      task.boxes = worker.boxes.data();
-      task.worker = index;
-      task.interrupt = options.interrupt;
-      TileRows& out = rows[order[i]];
-      out.worker = index;
-      out.begin = worker.recording.out_count;
-      kernel.trace_tile(task, image, *worker.scratch, worker.recording, worker.clock);
-      out.end = worker.recording.out_count;
-    }
+  for_each_tile(frame, tiles, [&](TileTask& task, int64_t i, Workspace::Worker& worker) {
+    task.image = {nullptr, nullptr, nullptr};
+    task.first_pass = task.last_pass = true;
+    TileRows& out = rows[i];
+    out.worker = task.worker;
+    out.begin = worker.recording.out_count;
+    frame.kernel.trace_tile(task, image, *worker.scratch, worker.recording, worker.clock);
+    out.end = worker.recording.out_count;
   });
 }
 
 // Sums the rows of each splat in the order of tiles, whoever made them, and chains to the arrays.
-void reduce_rows(const SplatModel& model, const View& view, const Parameters& parameters,
-                 const Options& options, const SplatGradients& out, Workspace& workspace,
-                 const std::vector<TileRows>& rows) {
+void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const SplatGradients& out) {
+  const SplatModel& model = frame.model;
+  Workspace& workspace = frame.workspace;
+  const int threads = frame.options.threads;
   const int shift = range_shift(model.count());
   const int64_t ranges = (model.count() >> shift) + 1;
   const int64_t tiles = static_cast<int64_t>(rows.size());
   std::vector<int64_t> at(tiles * ranges, 0);  // rows of a tile in a range, then where they go
-  parallel_for(tiles, 1, options.threads, [&](int64_t begin, int64_t end, int) {
+  parallel_for(tiles, 1, threads, [&](int64_t begin, int64_t end, int) {
     for (int64_t tile = begin; tile < end; ++tile) {
       const Recording& recording = workspace.workers[rows[tile].worker]->recording;
       for (int64_t i = rows[tile].begin; i < rows[tile].end; ++i) {
@@ -99,7 +66,7 @@ void reduce_rows(const SplatModel& model, const View& view, const Parameters& pa
   offsets[ranges] = total;
   const GradientRow** const ordered = workspace.rows.reserve(total + 1);
   uint32_t* const ids = workspace.row_ids.reserve(total + 1);
-  parallel_for(tiles, 1, options.threads, [&](int64_t begin, int64_t end, int) {
+  parallel_for(tiles, 1, threads, [&](int64_t begin, int64_t end, int) {
     for (int64_t tile = begin; tile < end; ++tile) {
       const Recording& recording = workspace.workers[rows[tile].worker]->recording;
       for (int64_t i = rows[tile].begin; i < rows[tile].end; ++i) {
@@ -110,7 +77,7 @@ void reduce_rows(const SplatModel& model, const View& view, const Parameters& pa
       }
     }
   });
-  parallel_for(ranges, 1, options.threads, [&](int64_t begin, int64_t end, int) {
+  parallel_for(ranges, 1, threads, [&](int64_t begin, int64_t end, int) {
     std::vector<GradientRow> sums(static_cast<size_t>(end - begin) << shift);
     for (int64_t range = begin; range < end; ++range) {
       std::memset(static_cast<void*>(sums.data()), 0, sums.size() * sizeof(GradientRow));
@@ -123,7 +90,7 @@ void reduce_rows(const SplatModel& model, const View& view, const Parameters& pa
       const int64_t count = std::min<int64_t>(int64_t{1} << shift, model.count() - base);
       for (int64_t i = 0; i < count; ++i) {
         if (sums[i].values[15] == 0) continue;
-        add_splat_gradient(model, view, parameters, base + i, sums[i].values, out);
+        add_splat_gradient(model, frame.view, frame.parameters, base + i, sums[i].values, out);
       }
     }
   });
@@ -131,42 +98,39 @@ void reduce_rows(const SplatModel& model, const View& view, const Parameters& pa
 
 }  // namespace
 
-void render_view_backward(const SplatModel& model, const View& view, const Parameters& parameters,
-                          const Options& options, const ImageGradients& image,
-                          const SplatGradients& out, Workspace& workspace, FrameStats& stats) {
-  const Kernel& kernel = kernel_for(options.isa);
-  workspace.prepare(kernel, resolve_threads(options.threads));
-  TileLists& lists = workspace.lists;
-  lists.find(model, view, parameters, kernel, kNoSplit, options.threads);
-  stats.visible += lists.candidates();
-  stats.pairs += lists.pairs();
-  const int64_t tiles = static_cast<int64_t>(view.tiles_x) * view.tiles_y;
+void render_view_backward(const Frame& frame, const ImageGradients& image,
+                          const SplatGradients& out) {
+  TileLists& lists = frame.workspace.lists;
+  const int64_t budget = frame.options.pair_budget, tiles = frame.tiles();
+  lists.project(frame, kNoSplit);
+  frame.stats.visible += lists.candidates();
+  frame.stats.pairs += lists.pairs();
   // Groups of tiles within the budget: a tile needs its whole depth at once to go back.
   std::vector<int64_t> counts(tiles);
   for (int64_t tile = 0; tile < tiles; ++tile) counts[tile] = lists.tile_count(tile);
-  const bool single = lists.pairs() <= options.pair_budget;
-  if (!single) lists.sort_by_depth();
+  const bool at_once = lists.pairs() <= budget;
+  if (!at_once) lists.sort_by_depth();
   std::vector<TileRows> rows;
   for (int64_t next = 0; next < tiles;) {
     std::vector<int64_t> group;
     std::vector<uint8_t> elsewhere(tiles, 1);
     int64_t pairs = 0;
-    while (next < tiles && (group.empty() || pairs + counts[next] <= options.pair_budget)) {
+    while (next < tiles && (group.empty() || pairs + counts[next] <= budget)) {
       pairs += counts[next];
       elsewhere[next] = 0;
       if (counts[next] > 0) group.push_back(next);
       ++next;
     }
-    if (single) {
-      lists.scatter_all(view, options.threads);
+    if (at_once) {
+      lists.bin_all(frame);
     } else {
       lists.rewind();
-      lists.scatter_next(view, INT64_MAX / 2, elsewhere);
+      lists.bin_next(frame, INT64_MAX / 2, elsewhere);
     }
-    trace_tiles(model, view, parameters, options, image, workspace, kernel, group, rows);
-    if (options.interrupt && options.interrupt->stop.load(std::memory_order_relaxed)) return;
-    reduce_rows(model, view, parameters, options, out, workspace, rows);
-    ++stats.passes;
+    trace_tiles(frame, image, group, rows);
+    if (frame.stopped()) return;
+    reduce_rows(frame, rows, out);
+    ++frame.stats.passes;
   }
 }
 

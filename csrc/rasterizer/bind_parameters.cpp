@@ -4,8 +4,8 @@
 #include <array>
 #include <cstring>
 
-#include "bind_arguments.h"
-#include "bindings.h"
+#include "bind_cameras.h"
+#include "python/bindings.h"
 #include "view.h"
 
 namespace py = pybind11;

@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "python/bindings.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "bind_arguments.h"
+#include "bind_cameras.h"
 #include "cpu_features.h"
+#include "python/array_checks.h"
 #include "rasterizer.h"
 #include "view.h"
 
@@ -31,24 +32,24 @@ std::unique_ptr<BoundModel> make_model(const py::array& means, const py::array& 
                                        const py::object& colors, const py::object& sh,
                                        int threads) {
   SplatArrays arrays;
-  arrays.means = require(means, "means", {-1, 3});
+  arrays.means = elements<float>(means, "means", {-1, 3});
   const py::ssize_t n = means.shape(0);
   if (n >= (int64_t{1} << 32)) {
     throw py::value_error("means has " + std::to_string(n) +
                           " rows; at most 4294967295 splats are supported. Split the scene");
   }
   arrays.count = n;
-  arrays.opacities = require(opacities, "opacities", {n});
-  arrays.scales = require(scales, "scales", {n, 3});
-  arrays.quats = require(quats, "quats", {n, 4});
+  arrays.opacities = elements<float>(opacities, "opacities", {n});
+  arrays.scales = elements<float>(scales, "scales", {n, 3});
+  arrays.quats = elements<float>(quats, "quats", {n, 4});
   if (colors.is_none() == sh.is_none()) {
     throw py::value_error("either colors or sh must be given, and not both");
   }
   if (sh.is_none()) {
-    arrays.colors = require(py::array(colors), "colors", {n, 3});
+    arrays.colors = elements<float>(py::array(colors), "colors", {n, 3});
   } else {
     const py::array coefficients(sh);
-    arrays.sh = require(coefficients, "sh", {n, -1, 3});
+    arrays.sh = elements<float>(coefficients, "sh", {n, -1, 3});
     arrays.sh_count = static_cast<int>(coefficients.shape(1));
     if (arrays.sh_count != 1 && arrays.sh_count != 4 && arrays.sh_count != 9 &&
         arrays.sh_count != 16) {
@@ -65,11 +66,11 @@ std::unique_ptr<BoundModel> make_model(const py::array& means, const py::array& 
   return bound;
 }
 
+// The last time that Python was asked for a Ctrl-C: at most every 50 ms.
 struct Cancel {
   std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
 };
 
-// Asks Python for a pending Ctrl-C at most every 50 ms.
 bool interrupted(void* context) {
   Cancel& cancel = *static_cast<Cancel*>(context);
   const auto now = std::chrono::steady_clock::now();
@@ -81,8 +82,9 @@ bool interrupted(void* context) {
 
 py::dict stats_dict(const FrameStats& s) {
   py::dict d;
-  d["candidates"] = s.candidates;
-  d["scatter"] = s.scatter;
+  d["project"] = s.project;
+  d["sort"] = s.sort;
+  d["bin"] = s.bin;
   d["tiles"] = s.tiles;
   d["tile_sort"] = s.stages.sort;
   d["tile_project"] = s.stages.project;
@@ -100,10 +102,7 @@ py::dict stats_dict(const FrameStats& s) {
 Options options_of(int threads, const std::string& isa, int tile_size, int64_t pair_budget,
                    bool cull, bool timed) {
   Options options;
-  if (threads < 0) {
-    throw py::value_error("threads is " + std::to_string(threads) +
-                          "; it must be 0 (all cores) or more");
-  }
+  check_threads(threads);
   if (pair_budget < 1) {
     throw py::value_error("pair_budget is " + std::to_string(pair_budget) +
                           "; it must be positive");
@@ -117,21 +116,21 @@ Options options_of(int threads, const std::string& isa, int tile_size, int64_t p
   return options;
 }
 
-py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics, int width,
-                int height, const Parameters& parameters, py::array rgb, py::array alpha,
-                py::array depth, int threads, const std::string& isa, int tile_size,
-                int64_t pair_budget, bool cull, bool timed) {
-  check_parameters(parameters);
-  Options options = options_of(threads, isa, tile_size, pair_budget, cull, timed);
-  const std::vector<Camera> cameras = cameras_of(w2c, intrinsics);
+// The checked views of a call.
+std::vector<View> views_of(const Doubles& w2c, const Doubles& intrinsics, ImageSize size,
+                           const Parameters& parameters, int tile_size) {
   std::vector<View> views;
-  for (const Camera& camera : cameras) {
-    views.push_back(make_view(camera, {width, height}, parameters, tile_size));
+  for (const Camera& camera : cameras_of(w2c, intrinsics)) {
+    views.push_back(make_view(camera, size, parameters, tile_size));
   }
-  const py::ssize_t count = static_cast<py::ssize_t>(views.size());
-  float* rgb_data = require_output(rgb, "rgb", {count, height, width, 3});
-  float* alpha_data = require_output(alpha, "alpha", {count, height, width});
-  float* depth_data = require_output(depth, "depth", {count, height, width});
+  return views;
+}
+
+// Runs one(frame, first pixel) for each view, one after the other, without the GIL; Ctrl-C stops
+// it.
+template <class One>
+py::dict each_view(BoundModel& bound, const std::vector<View>& views, const Parameters& parameters,
+                   Options options, const One& one) {
   Cancel cancel;
   Interrupt interrupt;
   interrupt.check = interrupted;
@@ -141,68 +140,65 @@ py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics
   {
     py::gil_scoped_release release;
     std::lock_guard<std::mutex> lock(bound.workspace.mutex);
-    const int64_t pixels = static_cast<int64_t>(width) * height;
-    for (py::ssize_t v = 0; v < count && !interrupt.stop.load(); ++v) {
-      const Image image = {rgb_data + 3 * pixels * v, alpha_data + pixels * v,
-                           depth_data + pixels * v};
-      render_view(bound.model, views[v], parameters, options, image, bound.workspace, stats);
+    int64_t pixel = 0;
+    for (const View& view : views) {
+      if (interrupt.stop.load()) break;
+      one(Frame(bound.model, view, parameters, options, bound.workspace, stats), pixel);
+      pixel += static_cast<int64_t>(view.size.width) * view.size.height;
     }
   }
   if (interrupt.stop.load()) throw py::error_already_set();
   return stats_dict(stats);
 }
 
-// Adds the gradients of all views, one view after the other.
+py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics, int width,
+                int height, const Parameters& parameters, py::array rgb, py::array alpha,
+                py::array depth, int threads, const std::string& isa, int tile_size,
+                int64_t pair_budget, bool cull, bool timed) {
+  check_parameters(parameters);
+  const Options options = options_of(threads, isa, tile_size, pair_budget, cull, timed);
+  const std::vector<View> views = views_of(w2c, intrinsics, {width, height}, parameters, tile_size);
+  const py::ssize_t count = static_cast<py::ssize_t>(views.size());
+  const Image images = {elements_to_write<float>(rgb, "rgb", {count, height, width, 3}),
+                        elements_to_write<float>(alpha, "alpha", {count, height, width}),
+                        elements_to_write<float>(depth, "depth", {count, height, width})};
+  return each_view(bound, views, parameters, options, [&](const Frame& frame, int64_t pixel) {
+    render_view(frame, {images.rgb + 3 * pixel, images.alpha + pixel, images.depth + pixel});
+  });
+}
+
+// Adds the gradients of all views.
 py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics, int width,
                   int height, const Parameters& parameters, const py::array& g_rgb,
                   const py::array& g_alpha, const py::array& g_depth, py::array means,
                   py::array opacities, py::array scales, py::array quats, py::array color,
                   int threads, const std::string& isa, int tile_size, int64_t pair_budget) {
   check_parameters(parameters);
-  Options options = options_of(threads, isa, tile_size, pair_budget, true, false);
-  const std::vector<Camera> cameras = cameras_of(w2c, intrinsics);
-  std::vector<View> views;
-  for (const Camera& camera : cameras) {
-    views.push_back(make_view(camera, {width, height}, parameters, tile_size));
-  }
+  const Options options = options_of(threads, isa, tile_size, pair_budget, true, false);
+  const std::vector<View> views = views_of(w2c, intrinsics, {width, height}, parameters, tile_size);
   const py::ssize_t count = static_cast<py::ssize_t>(views.size());
-  const float* rgb = require(g_rgb, "the gradient of rgb", {count, height, width, 3});
-  const float* alpha = require(g_alpha, "the gradient of alpha", {count, height, width});
-  const float* depth = require(g_depth, "the gradient of depth", {count, height, width});
+  const ImageGradients images = {
+      elements<float>(g_rgb, "the gradient of rgb", {count, height, width, 3}),
+      elements<float>(g_alpha, "the gradient of alpha", {count, height, width}),
+      elements<float>(g_depth, "the gradient of depth", {count, height, width})};
   const SplatArrays& arrays = bound.model.arrays();
   const py::ssize_t n = bound.model.count();
   SplatGradients out;
-  out.means = require_output(means, "means", {n, 3});
-  out.opacities = require_output(opacities, "opacities", {n});
-  out.scales = require_output(scales, "scales", {n, 3});
-  out.quats = require_output(quats, "quats", {n, 4});
-  out.colors = arrays.sh ? nullptr : require_output(color, "colors", {n, 3});
-  out.sh = arrays.sh ? require_output(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
-  Cancel cancel;
-  Interrupt interrupt;
-  interrupt.check = interrupted;
-  interrupt.context = &cancel;
-  options.interrupt = &interrupt;
-  FrameStats stats;
-  {
-    py::gil_scoped_release release;
-    std::lock_guard<std::mutex> lock(bound.workspace.mutex);
-    const int64_t pixels = static_cast<int64_t>(width) * height;
-    for (py::ssize_t v = 0; v < count && !interrupt.stop.load(); ++v) {
-      const ImageGradients image = {rgb + 3 * pixels * v, alpha + pixels * v, depth + pixels * v};
-      render_view_backward(bound.model, views[v], parameters, options, image, out, bound.workspace,
-                           stats);
-    }
-  }
-  if (interrupt.stop.load()) throw py::error_already_set();
-  return stats_dict(stats);
+  out.means = elements_to_write<float>(means, "means", {n, 3});
+  out.opacities = elements_to_write<float>(opacities, "opacities", {n});
+  out.scales = elements_to_write<float>(scales, "scales", {n, 3});
+  out.quats = elements_to_write<float>(quats, "quats", {n, 4});
+  out.colors = arrays.sh ? nullptr : elements_to_write<float>(color, "colors", {n, 3});
+  out.sh = arrays.sh ? elements_to_write<float>(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
+  return each_view(bound, views, parameters, options, [&](const Frame& frame, int64_t pixel) {
+    render_view_backward(frame,
+                         {images.rgb + 3 * pixel, images.alpha + pixel, images.depth + pixel}, out);
+  });
 }
 
 }  // namespace
 
 void bind(py::module_& module) {
-  bind_parameters(module);
-
   py::class_<BoundModel>(module, "SplatModel",
                          "Checked and packed splats, reused over frames. Float32, contiguous.")
       .def(py::init(&make_model), py::arg("means"), py::arg("opacities"), py::arg("scales"),
@@ -214,14 +210,14 @@ void bind(py::module_& module) {
            py::arg("depth"), py::kw_only(), py::arg("threads") = 0, py::arg("isa") = "",
            py::arg("tile_size") = 64, py::arg("pair_budget") = int64_t{8} << 20,
            py::arg("cull") = true, py::arg("timed") = false,
-           "Draws V views into the given arrays; returns seconds and counts.")
-      .def(
-          "backward", &backward, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
-          py::arg("height"), py::arg("parameters"), py::arg("g_rgb"), py::arg("g_alpha"),
-          py::arg("g_depth"), py::arg("means"), py::arg("opacities"), py::arg("scales"),
-          py::arg("quats"), py::arg("color"), py::kw_only(), py::arg("threads") = 0,
-          py::arg("isa") = "", py::arg("tile_size") = 64, py::arg("pair_budget") = int64_t{2} << 20,
-          "Adds dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.");
+           "Render V views into the given arrays; return seconds and counts.")
+      .def("backward", &backward, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
+           py::arg("height"), py::arg("parameters"), py::arg("g_rgb"), py::arg("g_alpha"),
+           py::arg("g_depth"), py::arg("means"), py::arg("opacities"), py::arg("scales"),
+           py::arg("quats"), py::arg("color"), py::kw_only(), py::arg("threads") = 0,
+           py::arg("isa") = "", py::arg("tile_size") = 64,
+           py::arg("pair_budget") = int64_t{2} << 20,
+           "Add dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.");
 }
 
 }  // namespace geolrm::raster

@@ -1,9 +1,13 @@
 // From "blocks of each splat" to "splats of each block": a 64 x 256 bit matrix turned over.
 #pragma once
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "coverage.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 constexpr int kBatch = kMaxBatch;  // splats blended at a time: the bits of one word
@@ -102,4 +106,4 @@ inline void transpose_bits(const BlockRows* rows, uint64_t* masks) {
 #endif
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "exact_pixels.h"
-#include "kernel.h"
 #include "lanes.h"
-#include "project.h"
+#include "projection.h"
+#include "rasterizer_kernel.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 struct BlendLimits {
@@ -31,7 +31,11 @@ struct ExactBlock {
   }
 };
 
-enum class BlockFate { kFinished, kOpen, kUndecided };  // undecided: not drawn, float cannot tell
+enum class BlockFate {
+  kFinished,
+  kOpen,
+  kUndecided
+};  // undecided: not rendered, float cannot tell
 
 alignas(64) constexpr float kLaneX[kLanes] = {0.5f, 1.5f, 2.5f, 3.5f, 0.5f, 1.5f, 2.5f, 3.5f,
                                               0.5f, 1.5f, 2.5f, 3.5f, 0.5f, 1.5f, 2.5f, 3.5f};
@@ -39,41 +43,39 @@ alignas(64) constexpr float kLaneY[kLanes] = {0.5f, 0.5f, 0.5f, 0.5f, 1.5f, 1.5f
                                               2.5f, 2.5f, 2.5f, 2.5f, 3.5f, 3.5f, 3.5f, 3.5f};
 
 // Log2 of a record's alpha at the block's pixels, before it is clamped.
-inline Floats log2_alpha_at(const Record& s, const Floats& x, const Floats& y) {
-  const Floats u = fma(splat(s.a), x, fma(splat(s.b), y, splat(s.u0)));
-  const Floats v = fma(splat(s.c), y, splat(s.v0));
-  return fnma(v, v, fnma(u, u, splat(s.log2_opacity)));
+inline Vec16 log2_alpha_at(const Record& s, const Vec16& x, const Vec16& y) {
+  const Vec16 u = fma(set16(s.a), x, fma(set16(s.b), y, set16(s.u0)));
+  const Vec16 v = fma(set16(s.c), y, set16(s.v0));
+  return fnma(v, v, fnma(u, u, set16(s.log2_opacity)));
 }
 
 // Alpha, 0 where it is below the minimum.
-inline Floats alpha_at(const Record& s, const Floats& x, const Floats& y,
-                       const BlendLimits& limits) {
-  const Floats e = log2_alpha_at(s, x, y);
-  const Mask inside = at_least(e, splat(limits.log2_alpha_min));
-  return keep(inside, min(exp2(e), splat(limits.alpha_max)));
+inline Vec16 alpha_at(const Record& s, const Vec16& x, const Vec16& y, const BlendLimits& limits) {
+  const Vec16 e = log2_alpha_at(s, x, y);
+  const Mask16 inside = at_least(e, set16(limits.log2_alpha_min));
+  return keep(inside, min(exp2_near_one(e), set16(limits.alpha_max)));
 }
 
 // T behind a splat. One rounding where there is fused arithmetic.
-inline Floats behind(const Floats& running, const Floats& alpha) {
+inline Vec16 behind(const Vec16& running, const Vec16& alpha) {
   return fnma(running, alpha, running);
 }
 
 // Whether a lane, that was at `start`, may have fallen from above the weight to near the limit or
 // below it in one step. `last`: T behind the last splat that counted.
-inline bool needs_double(const Floats& start, const Floats& running, const Floats& last,
+inline bool needs_double(const Vec16& start, const Vec16& running, const Vec16& last,
                          const BlendLimits& limits) {
-  const Floats weight = splat(limits.weight), near = splat(limits.near_high);
-  const Mask fell = both(at_least(near, running), greater(start, weight));
-  return any(fell) &&
-         (any(both(fell, greater(last, weight))) || any(both(fell, at_least(near, last))));
+  const Vec16 weight = set16(limits.weight), near = set16(limits.near_high);
+  const Mask16 fell = at_least(near, running) & less(weight, start);
+  return any(fell) && (any(fell & less(weight, last)) || any(fell & at_least(near, last)));
 }
 
 // `next`, moved to the side of the limit where double finds it.
-inline Floats settle(const Floats& running, const Floats& next, int record, const ExactBlock& exact,
-                     const BlendLimits& limits) {
-  const Mask near =
-      both(at_least(next, splat(limits.near_low)), at_least(splat(limits.near_high), next));
-  if (!any(both(near, greater(running, splat(limits.weight))))) return next;
+inline Vec16 settle(const Vec16& running, const Vec16& next, int record, const ExactBlock& exact,
+                    const BlendLimits& limits) {
+  const Mask16 near =
+      at_least(next, set16(limits.near_low)) & at_least(set16(limits.near_high), next);
+  if (!any(near & less(set16(limits.weight), running))) return next;
   alignas(64) float before[kLanes], after[kLanes];
   store(before, running);
   store(after, next);
@@ -84,7 +86,7 @@ inline Floats settle(const Floats& running, const Floats& next, int record, cons
     const bool counts = exact.counts(record, i, before[i]);
     if (counts != (after[i] > limit)) after[i] = counts ? limit * (1.0f + 2e-7f) : limit;
   }
-  return load(after);
+  return load16(after);
 }
 
 // Composites the records in `mask` at the pixels from (x0, y0), px from the middle of the records'
@@ -94,38 +96,38 @@ template <bool kCull, bool kDouble>
 GEOLRM_INLINE BlockFate blend_block(BlockState& state, const Record* records, uint64_t mask,
                                     float x0, float y0, const ExactBlock* exact,
                                     const BlendLimits& limits) {
-  const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
-  const Floats zero = splat(0.0f), least = splat(limits.transmittance_min);
-  const Floats stored = load(state.transmittance);
-  Floats running = keep(greater(stored, zero), stored);
-  Floats last = stored;
-  Floats red = load(state.color[0]), green = load(state.color[1]), blue = load(state.color[2]);
-  Floats depth = load(state.depth);
+  const Vec16 x = load16(kLaneX) + set16(x0), y = load16(kLaneY) + set16(y0);
+  const Vec16 zero = set16(0.0f), least = set16(limits.transmittance_min);
+  const Vec16 stored = load16(state.transmittance);
+  Vec16 running = keep(less(zero, stored), stored);
+  Vec16 last = stored;
+  Vec16 red = load16(state.color[0]), green = load16(state.color[1]), blue = load16(state.color[2]);
+  Vec16 depth = load16(state.depth);
   bool alive = true;
   for (; mask; mask &= mask - 1) {
     const Record& s = records[lowest_bit(mask)];
-    const Floats alpha = alpha_at(s, x, y, limits);
-    Floats next = behind(running, alpha);
+    const Vec16 alpha = alpha_at(s, x, y, limits);
+    Vec16 next = behind(running, alpha);
     if (kDouble) next = settle(running, next, lowest_bit(mask), *exact, limits);
-    const Mask counts = greater(next, least);
-    const Floats weight = keep(counts, mul(running, alpha));
+    const Mask16 counts = less(least, next);
+    const Vec16 weight = keep(counts, running * alpha);
     last = select(counts, next, last);
     running = next;
-    red = fma(weight, splat(s.color[0]), red);
-    green = fma(weight, splat(s.color[1]), green);
-    blue = fma(weight, splat(s.color[2]), blue);
-    depth = fma(weight, splat(s.depth), depth);
+    red = fma(weight, set16(s.color[0]), red);
+    green = fma(weight, set16(s.color[1]), green);
+    blue = fma(weight, set16(s.color[2]), blue);
+    depth = fma(weight, set16(s.depth), depth);
     if (kCull && !any(counts)) {
       alive = false;
       break;
     }
   }
-  if (!kDouble && needs_double(load(state.transmittance), running, last, limits)) {
+  if (!kDouble && needs_double(load16(state.transmittance), running, last, limits)) {
     return BlockFate::kUndecided;
   }
-  const Mask open = greater(running, least);
+  const Mask16 open = less(least, running);
   if (!kCull) alive = any(open);
-  const Floats minus = sub(zero, last);
+  const Vec16 minus = zero - last;
   store(state.transmittance, select(open, last, min(last, minus)));
   store(state.color[0], red);
   store(state.color[1], green);
@@ -143,4 +145,4 @@ GEOLRM_NOINLINE BlockFate blend_block_in_double(BlockState& state, const Record*
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

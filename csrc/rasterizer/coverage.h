@@ -3,9 +3,9 @@
 
 #include <cmath>
 
-#include "project.h"
+#include "projection.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 // For each lane, the blocks whose pixel centres lie within (a dx + b dy)^2 + (c dy)^2 <= reach.
@@ -47,4 +47,4 @@ inline void blocks_touched(const Projection& p, float tile_x, float tile_y, int 
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -88,7 +88,7 @@ bool ExactPixels::counts(uint32_t id, int x, int y, float before) {
   return t * last > limit;
 }
 
-// From the model itself: what earlier passes drew is listed nowhere any more.
+// From the model itself: what earlier passes rendered is listed nowhere any more.
 void ExactPixels::list_tile() {
   constexpr int64_t kChunk = 1024 * SplatModel::kPadding;
   const View& view = *task_->view;
@@ -99,8 +99,8 @@ void ExactPixels::list_tile() {
   entries_.clear();
   for (int64_t begin = 0; begin < count; begin += kChunk) {
     const int64_t end = std::min(begin + kChunk, count);
-    const Found visible = plain::kKernel.find_candidates(*task_->model, view, *task_->parameters,
-                                                         begin, end, ~0u, found.data());
+    const Found visible = RasterizerKernel::plain.project_splats(
+        *task_->model, view, *task_->parameters, begin, end, ~0u, found.data());
     for (int64_t i = 0; i < visible.near; ++i) {
       const Candidate& c = found[i];
       if (c.block_x0 > x1 || c.block_x1 < x0 || c.block_y0 > y1 || c.block_y1 < y0) continue;

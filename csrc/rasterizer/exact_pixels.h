@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster {
 

@@ -5,8 +5,8 @@
 #define GEOLRM_ARITHMETIC inline
 #endif
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 #include "arithmetic/spherical_harmonics.h"
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -3,7 +3,7 @@
 
 #include "blend.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 // Starts (or, after the first pass, resumes) a tile. Pixels outside the image count as finished.
@@ -18,9 +18,9 @@ inline void load_tile(const TileTask& task, TileState& tile) {
       const int y0 = (task.tile_y * blocks + row) * kBlock;
       bool any_alive = false;
       if (task.first_pass && x0 + kBlock <= view.size.width && y0 + kBlock <= view.size.height) {
-        store(state.transmittance, splat(1.0f));
-        for (int k = 0; k < 3; ++k) store(state.color[k], splat(0.0f));
-        store(state.depth, splat(0.0f));
+        store(state.transmittance, set16(1.0f));
+        for (int k = 0; k < 3; ++k) store(state.color[k], set16(0.0f));
+        store(state.depth, set16(0.0f));
         any_alive = true;
       } else {
         for (int i = 0; i < kLanes; ++i) {
@@ -87,4 +87,4 @@ inline void store_tile(const TileTask& task, const BlockState* states, bool fina
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -1,6 +1,6 @@
 #include "recording.h"
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster {
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#define GEOLRM_RASTER_ISA host
+#define GEOLRM_ISA host
 #include "harmonics.h"
 
 namespace geolrm::raster {

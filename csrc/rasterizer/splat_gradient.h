@@ -1,7 +1,7 @@
 // From the sums over a splat's pixels back through its projection, in double.
 #pragma once
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 #include "recording.h"
 
 namespace geolrm::raster {

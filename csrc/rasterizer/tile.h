@@ -1,98 +1,13 @@
-// One tile from its entries to its pixels: order, drop what is hidden, project, bin, blend.
+// One tile from its entries to its pixels: sort, drop what is hidden, bin, blend.
 #pragma once
 
-#include <chrono>
-
-#include "bit_transpose.h"
+#include "bin.h"
 #include "blend.h"
-#include "coverage.h"
-#include "depth_order.h"
 #include "pixels.h"
+#include "sort.h"
 
-namespace geolrm::raster {
-
-struct TileScratch {
-  virtual ~TileScratch() = default;
-};
-
-namespace GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
-
-struct alignas(64) Scratch : TileScratch {
-  TileState own;    // the state of a tile that is drawn in one pass
-  TileState* tile;  // of the tile at hand
-  Record records[kBatch];
-  BlockRows rows[kBatch];
-  uint64_t masks[kTileArea];  // which of the batch touch a block
-  Buckets buckets;
-  AliveSums sums;
-  uint32_t pending[kBatch];
-  ExactPixels exact;
-};
-
-class StageTimer {
- public:
-  explicit StageTimer(bool on) : on_(on) {
-    if (on_) last_ = std::chrono::steady_clock::now();
-  }
-  void lap(double& total) {
-    if (!on_) return;
-    const auto now = std::chrono::steady_clock::now();
-    total += std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-  }
-
- private:
-  bool on_;
-  std::chrono::steady_clock::time_point last_;
-};
-
-inline void prefetch(const void* address) {
-#if defined(__GNUC__) || defined(__clang__)
-  __builtin_prefetch(address);
-#else
-  (void)address;
-#endif
-}
-
-// Px from the middle of the cell that a pixel lies in, along one axis.
-inline float from_middle(int pixel) { return static_cast<float>(pixel % kCell - kCell / 2); }
-
-// Projects the pending splats and finds which of them touch each unfinished block; `touched` gets
-// the blocks with any.
-inline void bin_batch(const TileTask& task, Scratch& s, int count, uint64_t* touched,
-                      StageClock& clock, StageTimer& timer) {
-  const View& view = *task.view;
-  const int first_x = task.tile_x * view.tile_blocks * kBlock;
-  const int first_y = task.tile_y * view.tile_blocks * kBlock;
-  const float tile_x = from_middle(first_x), tile_y = from_middle(first_y);
-  const double cell[2] = {double(first_x) - tile_x, double(first_y) - tile_y};
-  uint64_t alive[4];
-  std::memcpy(alive, s.tile->alive.rows, sizeof(alive));
-  for (int w = 0; w < 4; ++w) touched[w] = 0;
-  std::memset(s.rows + count, 0, (kBatch - count) * sizeof(BlockRows));
-  for (int begin = 0; begin < count; begin += kLanes) {
-    const int lanes = std::min(kLanes, count - begin);
-    Projection p;
-    project(task.model->packed(), s.pending + begin, lanes, view, *task.parameters, cell, p);
-    timer.lap(clock.project);
-    blocks_touched(p, tile_x, tile_y, view.tile_blocks, s.rows + begin);
-    for (int lane = 0; lane < lanes; ++lane) {
-      const int item = begin + lane;
-      uint64_t words[4];
-      std::memcpy(words, s.rows[item].rows, sizeof(words));
-      for (int w = 0; w < 4; ++w) words[w] &= alive[w];
-      std::memcpy(s.rows[item].rows, words, sizeof(words));
-      if (!(words[0] | words[1] | words[2] | words[3])) continue;
-      for (int w = 0; w < 4; ++w) touched[w] |= words[w];
-      s.records[item] = record_of(p, lane, *task.model, s.pending[item], view);
-    }
-    timer.lap(clock.bin);
-  }
-  transpose_bits(s.rows, s.masks);
-  timer.lap(clock.bin);
-  clock.splats += count;
-}
 
 // Not inline: within walk_tile the compiler no longer keeps the constants of blending at hand.
 template <bool kCull>
@@ -190,7 +105,7 @@ inline void walk_tile(const TileTask& task, Scratch& s, StageClock& clock, Stage
 }
 
 template <bool kCull>
-inline bool draw_tile(const TileTask& task, Scratch& s, StageClock& clock) {
+inline bool blend_tile(const TileTask& task, Scratch& s, StageClock& clock) {
   StageTimer timer(task.timed);
   s.tile = task.state ? task.state : &s.own;
   if (task.first_pass || !task.state) load_tile(task, *s.tile);
@@ -209,5 +124,4 @@ inline bool draw_tile(const TileTask& task, Scratch& s, StageClock& clock) {
 }
 
 }  // namespace
-}  // namespace GEOLRM_RASTER_ISA
-}  // namespace geolrm::raster
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "frame.h"
 #include "thread_pool.h"
 
 namespace geolrm::raster {
@@ -69,22 +70,23 @@ void AliveBlocks::build(const View& view, const TileState* states) {
   }
 }
 
-void TileLists::find(const SplatModel& model, const View& view, const Parameters& parameters,
-                     const Kernel& kernel, uint32_t split, int threads) {
-  const int64_t n = count_ = model.count();
+void TileLists::project(const Frame& frame, uint32_t split) {
+  const View& view = frame.view;
+  const int64_t n = count_ = frame.model.count();
   chunk_ = chunk_size(n);
   chunks_ = (n + chunk_ - 1) / chunk_;
-  tiles_ = static_cast<int64_t>(view.tiles_x) * view.tiles_y;
+  tiles_ = frame.tiles();
   next_ = 0;
   candidates_.reserve(n + 1);
   counts_.reserve(std::max<int64_t>(chunks_ * tiles_, 1));
   found_.assign(chunks_, 0);
   far_.assign(chunks_, 0);
-  parallel_for(chunks_, 1, threads, [&](int64_t first, int64_t last, int) {
+  parallel_for(chunks_, 1, frame.options.threads, [&](int64_t first, int64_t last, int) {
     for (int64_t chunk = first; chunk < last; ++chunk) {
       const int64_t begin = chunk * chunk_, end = std::min(begin + chunk_, n);
       Candidate* const out = candidates_.data() + begin;
-      const Found found = kernel.find_candidates(model, view, parameters, begin, end, split, out);
+      const Found found =
+          frame.kernel.project_splats(frame.model, view, frame.parameters, begin, end, split, out);
       found_[chunk] = found.near;
       far_[chunk] = found.far;
       count_tiles(view, chunk);
@@ -94,9 +96,9 @@ void TileLists::find(const SplatModel& model, const View& view, const Parameters
   place_chunks();
 }
 
-void TileLists::advance(const View& view, const AliveBlocks& alive, int threads) {
+void TileLists::advance(const Frame& frame, const AliveBlocks& alive) {
   next_ = far_candidates_ = 0;
-  parallel_for(chunks_, 1, threads, [&](int64_t first, int64_t last, int) {
+  parallel_for(chunks_, 1, frame.options.threads, [&](int64_t first, int64_t last, int) {
     for (int64_t chunk = first; chunk < last; ++chunk) {
       const int64_t begin = chunk * chunk_, end = std::min(begin + chunk_, count_);
       Candidate* const out = candidates_.data() + begin;
@@ -109,7 +111,7 @@ void TileLists::advance(const View& view, const AliveBlocks& alive, int threads)
       }
       found_[chunk] = kept;
       far_[chunk] = 0;
-      count_tiles(view, chunk);
+      count_tiles(frame.view, chunk);
     }
   });
   place_chunks();
@@ -153,53 +155,55 @@ void TileLists::place_chunks() {
   total_pairs_ = offsets_[tiles_];
 }
 
-void TileLists::scatter_all(const View& view, int threads) {
+void TileLists::bin_all(const Frame& frame) {
+  const View& view = frame.view;
   next_ = total_candidates_;
   uint64_t* const keys = keys_.reserve(total_pairs_ + kSpare * chunks_);
   uint16_t* const boxes = boxes_.reserve(total_pairs_ + kSpare * chunks_);
   const int shift = tile_shift(view), last = (1 << shift) - 1, tiles_x = view.tiles_x;
-  parallel_for(chunks_, 1, threads, [&](int64_t first_chunk, int64_t last_chunk, int) {
-    for (int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
-      const Candidate* const found = candidates_.data() + chunk * chunk_;
-      const int64_t count = found_[chunk];
-      uint32_t* const next = counts_.data() + chunk * tiles_;
-      for (int64_t tile = 0; tile < tiles_; ++tile) {
-        next[tile] += static_cast<uint32_t>(offsets_[tile]);
-      }
-      // Unwanted visits write to the chunk's spare entries, which nobody reads.
-      const uint32_t spare = static_cast<uint32_t>(total_pairs_ + kSpare * chunk);
-      uint32_t nowhere[3] = {spare, spare + 1, spare + 2};
-      for (int64_t i = 0; i < count; ++i) {
-        const Candidate c = found[i];
-        const uint64_t key = order_key(c);
-        const TileRange range = tiles_of(c, shift);
-        if (is_small(range)) {
-          const uint32_t wide = range.x1 - range.x0, high = range.y1 - range.y0;
-          const uint32_t x0 = c.block_x0 & last, x1 = c.block_x1 & last;
-          const uint32_t y0 = c.block_y0 & last, y1 = c.block_y1 & last;
-          const uint32_t left = x0 | (wide ? last : x1) << 4, right = x1 << 4;
-          const uint32_t top = y0 << 8 | (high ? last : y1) << 12, bottom = y1 << 12;
-          uint32_t* const corner = next + static_cast<int64_t>(range.y0) * tiles_x + range.x0;
-          const auto write = [&](uint32_t* position, uint32_t box, uint32_t wanted) {
-            const uint32_t at = *position;
-            keys[at] = key;
-            boxes[at] = static_cast<uint16_t>(box);
-            *position = at + wanted;
-          };
-          write(corner, left | top, 1);
-          write(wide ? corner + 1 : &nowhere[0], right | top, wide);
-          write(high ? corner + tiles_x : &nowhere[1], left | bottom, high);
-          write(wide & high ? corner + tiles_x + 1 : &nowhere[2], right | bottom, wide & high);
-        } else {
-          for_tiles(range, tiles_x, [&](int64_t tile, int x, int y) {
-            const uint32_t at = next[tile]++;
-            keys[at] = key;
-            boxes[at] = box_within(c, x, y, shift);
-          });
+  parallel_for(
+      chunks_, 1, frame.options.threads, [&](int64_t first_chunk, int64_t last_chunk, int) {
+        for (int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
+          const Candidate* const found = candidates_.data() + chunk * chunk_;
+          const int64_t count = found_[chunk];
+          uint32_t* const next = counts_.data() + chunk * tiles_;
+          for (int64_t tile = 0; tile < tiles_; ++tile) {
+            next[tile] += static_cast<uint32_t>(offsets_[tile]);
+          }
+          // Unwanted visits write to the chunk's spare entries, which nobody reads.
+          const uint32_t spare = static_cast<uint32_t>(total_pairs_ + kSpare * chunk);
+          uint32_t nowhere[3] = {spare, spare + 1, spare + 2};
+          for (int64_t i = 0; i < count; ++i) {
+            const Candidate c = found[i];
+            const uint64_t key = order_key(c);
+            const TileRange range = tiles_of(c, shift);
+            if (is_small(range)) {
+              const uint32_t wide = range.x1 - range.x0, high = range.y1 - range.y0;
+              const uint32_t x0 = c.block_x0 & last, x1 = c.block_x1 & last;
+              const uint32_t y0 = c.block_y0 & last, y1 = c.block_y1 & last;
+              const uint32_t left = x0 | (wide ? last : x1) << 4, right = x1 << 4;
+              const uint32_t top = y0 << 8 | (high ? last : y1) << 12, bottom = y1 << 12;
+              uint32_t* const corner = next + static_cast<int64_t>(range.y0) * tiles_x + range.x0;
+              const auto write = [&](uint32_t* position, uint32_t box, uint32_t wanted) {
+                const uint32_t at = *position;
+                keys[at] = key;
+                boxes[at] = static_cast<uint16_t>(box);
+                *position = at + wanted;
+              };
+              write(corner, left | top, 1);
+              write(wide ? corner + 1 : &nowhere[0], right | top, wide);
+              write(high ? corner + tiles_x : &nowhere[1], left | bottom, high);
+              write(wide & high ? corner + tiles_x + 1 : &nowhere[2], right | bottom, wide & high);
+            } else {
+              for_tiles(range, tiles_x, [&](int64_t tile, int x, int y) {
+                const uint32_t at = next[tile]++;
+                keys[at] = key;
+                boxes[at] = box_within(c, x, y, shift);
+              });
+            }
+          }
         }
-      }
-    }
-  });
+      });
 }
 
 void TileLists::sort_by_depth() {
@@ -226,7 +230,8 @@ void TileLists::sort_by_depth() {
   next_ = 0;
 }
 
-bool TileLists::scatter_next(const View& view, int64_t budget, const std::vector<uint8_t>& done) {
+bool TileLists::bin_next(const Frame& frame, int64_t budget, const std::vector<uint8_t>& done) {
+  const View& view = frame.view;
   if (exhausted()) return false;
   const int shift = tile_shift(view);
   std::fill(offsets_.begin(), offsets_.end(), 0);

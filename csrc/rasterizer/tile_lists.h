@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster {
 
@@ -26,16 +26,17 @@ struct AliveBlocks {
 
 constexpr uint32_t kNoSplit = ~0u;
 
+struct Frame;
+
 // The candidates of one view and, for one pass over a range of depth at a time, the tiles' lists.
 class TileLists {
  public:
   // Finds the candidates and counts the tiles of those with a depth key below the split.
-  void find(const SplatModel& model, const View& view, const Parameters& parameters,
-            const Kernel& kernel, uint32_t split, int threads);
+  void project(const Frame& frame, uint32_t split);
 
   // Drops the candidates so far, goes on to the others and counts their tiles, but for those that
   // are hidden behind finished blocks.
-  void advance(const View& view, const AliveBlocks& alive, int threads);
+  void advance(const Frame& frame, const AliveBlocks& alive);
 
   // Of the part at hand, which the lists are made of; the far candidates come after it.
   int64_t candidates() const { return total_candidates_; }
@@ -43,12 +44,12 @@ class TileLists {
   int64_t pairs() const { return total_pairs_; }
 
   // Lists all candidates at once; for when pairs() fits the budget.
-  void scatter_all(const View& view, int threads);
+  void bin_all(const Frame& frame);
 
-  // Otherwise: sorts candidates by (depth, index), then scatters ranges of at most `budget` pairs
+  // Otherwise: sorts candidates by (depth, index), then lists ranges of at most `budget` pairs
   // (one splat's at least), leaving out tiles that are done. Returns false when none are left.
   void sort_by_depth();
-  bool scatter_next(const View& view, int64_t budget, const std::vector<uint8_t>& done);
+  bool bin_next(const Frame& frame, int64_t budget, const std::vector<uint8_t>& done);
   void rewind() { next_ = 0; }
   void skip_rest();  // empty lists, and nothing left
   bool exhausted() const { return next_ >= total_candidates_; }

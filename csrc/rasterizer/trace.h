@@ -4,7 +4,7 @@
 #include "recording.h"
 #include "tile.h"
 
-namespace geolrm::raster::GEOLRM_RASTER_ISA {
+namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 // During the walk a block's state holds T, and in color[0] how many of the block's entries, in
@@ -14,21 +14,21 @@ template <bool kDouble = false>
 inline bool trace_block(BlockState& state, const Record* records, uint64_t mask, float position,
                         float x0, float y0, const ExactBlock& exact, const BlendLimits& limits) {
   const uint64_t all = mask;
-  const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
-  const Floats zero = splat(0.0f), one = splat(1.0f), least = splat(limits.transmittance_min);
-  const Floats stored = load(state.transmittance);
-  Floats running = keep(greater(stored, zero), stored), last = stored;
-  Floats seen = load(state.color[0]), at = splat(position);
+  const Vec16 x = load16(kLaneX) + set16(x0), y = load16(kLaneY) + set16(y0);
+  const Vec16 zero = set16(0.0f), one = set16(1.0f), least = set16(limits.transmittance_min);
+  const Vec16 stored = load16(state.transmittance);
+  Vec16 running = keep(less(zero, stored), stored), last = stored;
+  Vec16 seen = load16(state.color[0]), at = set16(position);
   bool alive = true;
   for (; mask; mask &= mask - 1) {
-    const Floats alpha = alpha_at(records[lowest_bit(mask)], x, y, limits);
-    Floats next = behind(running, alpha);
+    const Vec16 alpha = alpha_at(records[lowest_bit(mask)], x, y, limits);
+    Vec16 next = behind(running, alpha);
     if (kDouble) next = settle(running, next, lowest_bit(mask), exact, limits);
     running = next;
-    const Mask counts = greater(running, least);
+    const Mask16 counts = less(least, running);
     last = select(counts, running, last);
-    at = add(at, one);
-    seen = select(both(counts, greater(alpha, zero)), at, seen);
+    at = at + one;
+    seen = select(counts & less(zero, alpha), at, seen);
     if (!any(counts)) {
       alive = false;
       break;
@@ -39,7 +39,7 @@ inline bool trace_block(BlockState& state, const Record* records, uint64_t mask,
       return trace_block<true>(state, records, all, position, x0, y0, exact, limits);
     }
   }
-  store(state.transmittance, select(greater(running, least), last, min(last, sub(zero, last))));
+  store(state.transmittance, select(less(least, running), last, min(last, zero - last)));
   store(state.color[0], seen);
   return alive;
 }
@@ -105,16 +105,16 @@ inline BlockGradients load_gradients(const ImageGradients& image, ImageSize size
 inline void gradients_of_block(const BlockState& state, const BlockGradients& g, int32_t segment,
                                float seen, const float* background, Recording& recording, float x0,
                                float y0, const BlendLimits& limits) {
-  const Floats x = add(load(kLaneX), splat(x0)), y = add(load(kLaneY), splat(y0));
-  const Floats zero = splat(0.0f), one = splat(1.0f);
-  const Floats stored = load(state.transmittance);
-  Floats t = select(greater(stored, zero), stored, sub(zero, stored));
-  const Floats last = load(state.color[0]);
-  const Floats g_r = load(g.rgb[0]), g_g = load(g.rgb[1]), g_b = load(g.rgb[2]);
-  const Floats g_d = load(g.depth);
-  Floats behind = fma(splat(background[2]), g_b, mul(splat(background[1]), g_g));
-  behind = mul(t, sub(fma(splat(background[0]), g_r, behind), load(g.alpha)));
-  Floats at = splat(seen);
+  const Vec16 x = load16(kLaneX) + set16(x0), y = load16(kLaneY) + set16(y0);
+  const Vec16 zero = set16(0.0f), one = set16(1.0f);
+  const Vec16 stored = load16(state.transmittance);
+  Vec16 t = select(less(zero, stored), stored, zero - stored);
+  const Vec16 last = load16(state.color[0]);
+  const Vec16 g_r = load16(g.rgb[0]), g_g = load16(g.rgb[1]), g_b = load16(g.rgb[2]);
+  const Vec16 g_d = load16(g.depth);
+  Vec16 behind = fma(set16(background[2]), g_b, set16(background[1]) * g_g);
+  behind = t * (fma(set16(background[0]), g_r, behind) - load16(g.alpha));
+  Vec16 at = set16(seen);
   const Record* const records = recording.records.data();
   GradientRow* const rows = recording.rows.data();
   for (; segment >= 0; segment = recording.segments[segment].previous) {
@@ -122,34 +122,27 @@ inline void gradients_of_block(const BlockState& state, const BlockGradients& g,
     const uint32_t* const items = recording.items.data() + part.first_item;
     for (int i = part.count - 1; i >= 0; --i) {
       const Record& s = records[items[i]];
-      at = sub(at, one);
-      const Mask counted = greater(last, at);
+      at = at - one;
+      const Mask16 counted = less(at, last);
       if (!any(counted)) continue;
-      const Floats dx = sub(x, splat(s.mean_x)), dy = sub(y, splat(s.mean_y));
-      const Floats e = log2_alpha_at(s, x, y);
-      const Mask inside = both(counted, at_least(e, splat(limits.log2_alpha_min)));
-      const Floats raw = exp2(e), most = splat(limits.alpha_max);
-      const Floats alpha = keep(inside, min(raw, most));
-      const Floats inverse = div(one, sub(one, alpha));
-      t = mul(t, inverse);
-      const Floats weight = mul(t, alpha);
-      Floats value = fma(splat(s.depth), g_d, mul(splat(s.color[2]), g_b));
-      value = fma(splat(s.color[1]), g_g, value);
-      value = fma(splat(s.color[0]), g_r, value);
-      const Floats d_alpha = fnma(behind, inverse, mul(t, value));
+      const Vec16 dx = x - set16(s.mean_x), dy = y - set16(s.mean_y);
+      const Vec16 e = log2_alpha_at(s, x, y);
+      const Mask16 inside = counted & at_least(e, set16(limits.log2_alpha_min));
+      const Vec16 raw = exp2_near_one(e), most = set16(limits.alpha_max);
+      const Vec16 alpha = keep(inside, min(raw, most));
+      const Vec16 inverse = one / (one - alpha);
+      t = t * inverse;
+      const Vec16 weight = t * alpha;
+      Vec16 value = fma(set16(s.depth), g_d, set16(s.color[2]) * g_b);
+      value = fma(set16(s.color[1]), g_g, value);
+      value = fma(set16(s.color[0]), g_r, value);
+      const Vec16 d_alpha = fnma(behind, inverse, t * value);
       behind = fma(weight, value, behind);
-      const Floats h = keep(at_least(most, raw), mul(d_alpha, alpha));
-      const Floats hx = mul(h, dx), hy = mul(h, dy);
-      const Floats sums[kGradients] = {h,
-                                       hx,
-                                       hy,
-                                       mul(hx, dx),
-                                       mul(hx, dy),
-                                       mul(hy, dy),
-                                       mul(weight, g_r),
-                                       mul(weight, g_g),
-                                       mul(weight, g_b),
-                                       mul(weight, g_d)};
+      const Vec16 h = keep(at_least(most, raw), d_alpha * alpha);
+      const Vec16 hx = h * dx, hy = h * dy;
+      const Vec16 sums[kGradients] = {
+          h,       hx,           hy,           hx * dx,      hx * dy,
+          hy * dy, weight * g_r, weight * g_g, weight * g_b, weight * g_d};
       add_sums(sums, rows[items[i]].values);
     }
   }
@@ -196,4 +189,4 @@ inline void trace_tile(const TileTask& task, const ImageGradients& gradients, Sc
 }
 
 }  // namespace
-}  // namespace geolrm::raster::GEOLRM_RASTER_ISA
+}  // namespace geolrm::raster::GEOLRM_ISA

@@ -1,7 +1,7 @@
 // Checks a camera and a size, and derives what the kernels need of them.
 #pragma once
 
-#include "kernel.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster {
 

@@ -55,10 +55,10 @@ def compiler_version() -> str:
 def compile_source(
     name: str, arch: str, defines: Mapping[str, str | int] | None = None, *, cache: bool = True
 ) -> Compiled:
-    """Compile ``csrc/cuda/NAME.cu``.
+    """Compile a source of ``csrc``.
 
     Args:
-        name: of the source.
+        name: of the source, see :func:`geolrm.engine.cuda.sources.path`.
         arch: ``sm_90`` for machine code of that very GPU, ``compute_75`` for PTX that later GPUs'
             drivers finish.
         defines: macros, the storage types and tile sizes of a kernel.
@@ -74,7 +74,8 @@ def compile_source(
     kind = "cubin" if arch.startswith("sm_") else "ptx"
     if not cache:
         return _compile(name, arch, kind, macros)
-    path = cache_folder() / "kernels" / f"{name}.{arch}.{_key(name, arch, macros)}.{kind}"
+    label = name.replace("/", ".")
+    path = cache_folder() / "kernels" / f"{label}.{arch}.{_key(name, arch, macros)}.{kind}"
     code = read_code(path)
     if code is None:
         compiled = _compile(name, arch, kind, macros)

@@ -1,4 +1,4 @@
-"""Sort 32-bit keys and their ids on the device, eight bits a pass: `csrc/cuda/splat_sort.cu`."""
+"""Sort 32-bit keys and their ids on the device, eight bits a pass: `csrc/rasterizer/sort.cu`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from geolrm.engine.cuda.launch import Call, Launch, Source, ceil_div, integers
 THREADS = 256
 SORT_TILE = 4096  # keys that a block orders at a time
 MOST_PARTS = 256  # of a row's keys, each sorted by one block
-SORT = Source("splat_sort")
+SORT = Source("rasterizer/sort")
 
 
 def sort_parts(count: int) -> int:

@@ -11,21 +11,28 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)  # r
 FOLDER = Path(__file__).resolve().parents[2] / "csrc"
 
 
+def path(name: str) -> Path:
+    """Return where a source lies: ``grid_sample`` or, of several, ``rasterizer/blend``."""
+    operator, _, stage = name.partition("/")
+    return FOLDER / operator / f"{stage or operator}.cu"
+
+
 def text(name: str) -> str:
-    """The source of a kernel: ``csrc/cuda/NAME.cu``."""
-    return (FOLDER / "cuda" / f"{name}.cu").read_text(encoding="utf-8")
+    """Return the source of a kernel."""
+    return path(name).read_text(encoding="utf-8")
 
 
 def names() -> list[str]:
-    """All kernels' sources, sorted."""
-    return sorted(path.stem for path in (FOLDER / "cuda").glob("*.cu"))
+    """Return the names of all sources, sorted."""
+    found = [(path.parent.name, path.stem) for path in FOLDER.glob("*/*.cu")]
+    return sorted(stem if stem == folder else f"{folder}/{stem}" for folder, stem in found)
 
 
 def fingerprint(name: str) -> str:
     """A hash of a kernel's source and of every header that it includes, whatever way."""
     digest = hashlib.sha256()
-    for path in included(FOLDER / "cuda" / f"{name}.cu"):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for file in included(path(name)):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -36,9 +43,9 @@ def included(source: Path) -> list[Path]:
     """
     found, waiting = [], [source]
     while waiting:
-        path = waiting.pop()
-        if path in found or not path.is_file():  # the emulated device lies elsewhere
+        file = waiting.pop()
+        if file in found or not file.is_file():  # the emulated device lies elsewhere
             continue
-        found.append(path)
-        waiting += [FOLDER / each for each in INCLUDE.findall(path.read_text(encoding="utf-8"))]
-    return [source, *sorted(path for path in found if path != source)]
+        found.append(file)
+        waiting += [FOLDER / each for each in INCLUDE.findall(file.read_text(encoding="utf-8"))]
+    return [source, *sorted(file for file in found if file != source)]

@@ -1,7 +1,7 @@
 """What a frame of splats costs the device: its workspace and its launches, as data.
 
-The kernels are described in ``csrc/cuda/splat.h``. All sizes follow from the numbers of splats,
-cameras and pixels; nothing is read back, so the launches can be captured in a CUDA graph.
+The kernels are described in ``csrc/rasterizer/splat.cuh``. All sizes follow from the numbers of
+splats, cameras and pixels; nothing is read back, so the launches can be captured in a CUDA graph.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ BUDGET = 256 << 20  # bytes of workspace, exceeded only where one camera's fixed
 MOST_SIDE = 16384
 ALIGNMENT = 256
 
-PROJECT = Source("splat_project")
-BIN, BLEND = Source("splat_bin"), Source("splat_blend")
+PROJECT = Source("rasterizer/project")
+BIN, BLEND = Source("rasterizer/bin"), Source("rasterizer/blend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class SplatPlan:
         arguments = (*numbers, at["alive"], at["matrix"])
         calls = [Call(PROJECT, "clear_tiles", clear, arguments)]
         arguments = (packed, *count, views, *integers(*size), at["keys"], at["ids"], at["boxes"])
-        calls.append(Call(PROJECT, "look_at_splats", _over(self.count, cameras), arguments))
+        calls.append(Call(PROJECT, "project_splats", _over(self.count, cameras), arguments))
         calls += sort_calls(at, self.count, cameras)
         for first, stop in self.slabs:
             slab = integers(first, stop)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 def best_isa() -> str:
-    """The instruction set the kernels use on this CPU: plain, avx2 or avx512."""
+    """Return the instruction set the kernels use on this CPU: plain, avx2 or avx512."""
 
 def deformable_cross_attention(
     values: NDArray,
@@ -20,7 +20,7 @@ def deformable_cross_attention(
     threads: int = 0,
     isa: str = "",
 ) -> None:
-    """Samples every view around each token and fuses the views by a softmax, into `out`.
+    """Sample every view around each query and fuse the views by a softmax, into `out`.
 
     Args:
         values: [V, h, L, e] float32 or float16, head-major; L is the sum of H*W over the levels.
@@ -45,13 +45,22 @@ def mark_touched(
     threads: int = 0,
     isa: str = "",
 ) -> None:
-    """Sets touched [V, L] uint8 to 1 at the pixels deformable_cross_attention reads, else 0."""
+    """Set touched [V, L] uint8 to 1 at the pixels deformable_cross_attention reads, else 0."""
+
+def query_order(reference_points: NDArray) -> NDArray[np.int32]:
+    """Return the order [N] in which deformable_cross_attention takes its queries.
+
+    Neighbours in space are neighbours in it; no result depends on it.
+
+    Args:
+        reference_points: [V, N, 2] float32, (u, v) in each view.
+    """
 
 class ValueProjection:
-    """values = features W^T + b, head-major, at the rows that are read."""
+    """The linear map from features to values, head-major, at the rows that are read."""
 
     def __init__(self, weight: NDArray, bias: NDArray, num_heads: int) -> None:
-        """Packs weight [h*e, C] float32 or float16 and bias [h*e] float32."""
+        """Pack weight [h*e, C] float32 or float16 and bias [h*e] float32."""
 
     def __call__(
         self,
@@ -61,7 +70,7 @@ class ValueProjection:
         threads: int = 0,
         isa: str = "",
     ) -> None:
-        """Projects features [V, L, C] float32 into out [V, h, L, e], float32 or float16.
+        """Project features [V, L, C] float32 into out [V, h, L, e], float32 or float16.
 
         touched [V, L] uint8 chooses the rows, None all of them; the others are left as they are.
         """
@@ -75,7 +84,7 @@ def self_attention(
     threads: int = 0,
     isa: str = "",
 ) -> None:
-    """softmax(q k^T / sqrt(e)) v for each head, into `out`; q, k, v, out [N, h*e] float32."""
+    """Attend, softmax(q k^T / sqrt(e)) v for each head, into `out`; all [N, h*e] float32."""
 
 def deformable_sampling(
     value: NDArray,
@@ -88,7 +97,7 @@ def deformable_sampling(
     threads: int = 0,
     isa: str = "",
 ) -> None:
-    """Samples every view around each token and weighs the samples, into `out` [V, N, h*e].
+    """Sample every view around each query and weigh the samples, into `out` [V, N, h*e].
 
     Args:
         value: [V, L, h*e] float32, heads in contiguous blocks; L is the sum of H*W over the levels.
@@ -116,9 +125,7 @@ def deformable_sampling_backward(
     threads: int = 0,
     isa: str = "",
 ) -> None:
-    """Adds the gradients of deformable_sampling, for g_out, to the three arrays after it."""
-
-# --- rasterizer (csrc/rasterizer) ---
+    """Add the gradients of deformable_sampling, for g_out, to the three arrays after it."""
 
 def dlpack_capsule(
     *,
@@ -130,7 +137,7 @@ def dlpack_capsule(
     versioned: bool,
     copied: bool,
 ) -> object:
-    """A DLPack capsule over contiguous memory that ``owner`` keeps; types in DLPack's numbers."""
+    """Return a DLPack capsule over memory that ``owner`` keeps; types in DLPack's numbers."""
 
 class RasterParameters:
     """Every number of the splatting mathematics."""
@@ -155,7 +162,7 @@ def raster_views(
     height: int,
     parameters: RasterParameters,
 ) -> NDArray[np.float64]:
-    """Checks V cameras; what the GPU's kernels read of them, [V, 32] float64."""
+    """Check V cameras and return what the GPU's kernels read of them, [V, 32] float64."""
 
 class SplatModel:
     """Checked and packed splats, reused over frames. Float32, contiguous."""
@@ -211,5 +218,3 @@ class SplatModel:
         tile_size: int = 64,
         pair_budget: int = 2097152,
     ) -> dict[str, float | int]: ...
-
-# --- end of rasterizer ---

@@ -95,7 +95,7 @@ class TestOnTheStub:
             "deformable attention float32",
             "deformable attention float16, Morton order",
         ]
-        assert {"select anchors", "grid sample", "RoPE indices", "clear_tiles", "look_at_splats",
+        assert {"select anchors", "grid sample", "RoPE indices", "clear_tiles", "project_splats",
                 "the sort, 8 launches", "bin_splats", "blend_tiles"} <= set(names)  # fmt: skip
         for row in rows[1:-1]:
             assert row["floor ms"] > 0 and row["p50 ms"] >= 0, row

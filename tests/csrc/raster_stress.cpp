@@ -60,13 +60,13 @@ Camera camera_of(ImageSize size, double distance) {
   return c;
 }
 
-struct Frame {
+struct Rendered {
   std::vector<float> rgb, alpha, depth, gradients;
 };
 
-Frame draw(const Scene& scene, ImageSize size, const Options& options, int tile_size) {
+Rendered render(const Scene& scene, ImageSize size, const Options& options, int tile_size) {
   const size_t pixels = static_cast<size_t>(size.width) * size.height;
-  Frame f;
+  Rendered f;
   f.rgb.resize(3 * pixels);
   f.alpha.resize(pixels);
   f.depth.resize(pixels);
@@ -76,14 +76,13 @@ Frame draw(const Scene& scene, ImageSize size, const Options& options, int tile_
   const View view = make_view(camera_of(size, 0.7), size, parameters, tile_size);
   Workspace workspace;
   FrameStats stats;
-  render_view(model, view, parameters, options, {f.rgb.data(), f.alpha.data(), f.depth.data()},
-              workspace, stats);
+  const Frame frame(model, view, parameters, options, workspace, stats);
+  render_view(frame, {f.rgb.data(), f.alpha.data(), f.depth.data()});
   const size_t n = scene.opacities.size();
   f.gradients.assign(14 * n, 0.0f);
   float* g = f.gradients.data();
   const SplatGradients out = {g, g + 3 * n, g + 4 * n, g + 7 * n, g + 11 * n, nullptr};
-  render_view_backward(model, view, parameters, options,
-                       {f.rgb.data(), f.alpha.data(), f.depth.data()}, out, workspace, stats);
+  render_view_backward(frame, {f.rgb.data(), f.alpha.data(), f.depth.data()}, out);
   return f;
 }
 
@@ -97,13 +96,13 @@ void check(int64_t count, ImageSize size, Isa isa) {
   Options options;
   options.isa = isa;
   options.threads = 1;
-  const Frame first = draw(scene, size, options, 64);
+  const Rendered first = render(scene, size, options, 64);
   options.threads = 4;
-  const Frame threaded = draw(scene, size, options, 64);
+  const Rendered threaded = render(scene, size, options, 64);
   options.pair_budget = 500;
-  const Frame passes = draw(scene, size, options, 32);
+  const Rendered passes = render(scene, size, options, 32);
   if (!same(first.gradients, threaded.gradients)) throw std::runtime_error("gradients differ");
-  for (const Frame* other : {&threaded, &passes}) {
+  for (const Rendered* other : {&threaded, &passes}) {
     if (!same(first.rgb, other->rgb) || !same(first.alpha, other->alpha) ||
         !same(first.depth, other->depth)) {
       throw std::runtime_error("images differ");

@@ -8,6 +8,8 @@ import numpy as np
 from reference import rasterizer as reference
 
 from geolrm import _C
+from geolrm.engine.cuda.rasterizer import SplatRasterizer
+from geolrm.engine.cuda.splat_plan import BUDGET
 from geolrm.engine.rendering.render import Renders, render_opencv
 
 
@@ -73,6 +75,35 @@ def draw(scene: Scene, cam, size, *, p: reference.Parameters | None = None, **op
     )
 
 
+class Arrays:
+    """A scene's arrays, and nothing where it has none."""
+
+    def __init__(self, scene: Scene):
+        self.__dict__.update(scene.arrays())
+
+
+def draw_on_device(
+    device, scene: Scene, cams, size, *, p: reference.Parameters | None = None, budget: int = BUDGET
+) -> Renders:
+    """The CUDA rasterizer's images of cameras [(w2c, intrinsics)]."""
+    rasterizer = SplatRasterizer(device, budget=budget)
+    w2c, intrinsics = (np.stack([cam[i] for cam in cams]) for i in (0, 1))
+    parameters = _C.RasterParameters(**vars(p or reference.Parameters()))
+    splats = rasterizer.pack(Arrays(scene))
+    return rasterizer.render_opencv(splats, w2c, intrinsics, size, parameters).numpy()
+
+
+def draw_with(
+    implementation, scene: Scene, cams, size, *, p: reference.Parameters | None = None
+) -> Renders:
+    """The images of cameras by an implementation of the rasterizer."""
+    if implementation.device:
+        return draw_on_device(implementation.device, scene, cams, size, p=p)
+    w2c, intrinsics = (np.stack([cam[i] for cam in cams]) for i in (0, 1))
+    parameters = _C.RasterParameters(**vars(p or reference.Parameters()))
+    return render_opencv(scene.model(), w2c, intrinsics, size, parameters, isa=implementation.name)
+
+
 def truth(scene: Scene, cam, size, *, p: reference.Parameters | None = None):
     arrays = scene.arrays()
     geometry = [arrays.pop(n) for n in ("means", "opacities", "scales", "quats")]
@@ -81,6 +112,10 @@ def truth(scene: Scene, cam, size, *, p: reference.Parameters | None = None):
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(-10 * np.log10(max(np.mean((a.astype(np.float64) - b) ** 2), 1e-30)))
+
+
+def of_view(images: Renders, view: int = 0) -> dict[str, np.ndarray]:
+    return {name: getattr(images, name)[view] for name in ("rgb", "alpha", "depth")}
 
 
 def assert_close(image: Renders, expected: dict, *, view: int = 0, least=90.0, most=0.01) -> None:

@@ -40,7 +40,7 @@ A = arrays()
             "vertices has dtype float64; it must be float32",
         ),
         ({"faces": QUAD.astype(np.int64)}, TypeError, "faces has dtype int64; it must be int32"),
-        ({"faces": QUAD[:, ::-1]}, ValueError, "faces is not contiguous"),
+        ({"faces": QUAD[:, ::-1]}, ValueError, "faces is not C-contiguous"),
         (
             {"uv": np.zeros((3, 2), np.float32)},
             ValueError,

@@ -42,7 +42,7 @@ def test_values(name, value, text):
         ({"means": np.zeros((5, 2), np.float32)}, ValueError, r"means has shape \[5, 2\]; it must"),
         ({"scales": np.zeros((4, 3), np.float32)}, ValueError, r"scales has shape \[4, 3\]"),
         ({"means": np.zeros((5, 3))}, TypeError, "means has dtype float64; it must be float32"),
-        ({"quats": np.ones((4, 5), np.float32).T}, ValueError, "quats is not contiguous"),
+        ({"quats": np.ones((4, 5), np.float32).T}, ValueError, "quats is not C-contiguous"),
         ({"colors": None}, ValueError, "either colors or sh must be given"),
         ({"sh": np.zeros((5, 4, 3), np.float32)}, ValueError, "either colors or sh must be given"),
         ({"colors": None, "sh": np.zeros((5, 3, 3), np.float32)}, ValueError, "1, 4, 9 or 16"),

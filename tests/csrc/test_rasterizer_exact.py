@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from csrc.implementations import ISAS
 from csrc.scenes import camera, cloud
-from csrc.test_rasterizer import ISAS
 
 from geolrm import _C
 from geolrm.engine.rendering.render import Renders, render_opencv

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from csrc.implementations import ISAS
 from csrc.scenes import Scene, assert_close, camera, cloud, draw, truth
-from csrc.test_rasterizer import ISAS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.rasterizer import Parameters, project

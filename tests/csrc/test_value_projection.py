@@ -1,11 +1,11 @@
+"""The contract of ValueProjection, on each instruction set; a tolerance for each storage."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geolrm import _C
-
-ISAS = ["plain", "avx2", "avx512"][: ["plain", "avx2", "avx512"].index(_C.best_isa()) + 1]
 
 
 def head_major(features, weight, bias, heads):
@@ -15,46 +15,44 @@ def head_major(features, weight, bias, heads):
     return values.reshape(views, pixels, heads, d // heads).transpose(0, 2, 1, 3)
 
 
-def make_case(seed, views, pixels, channels, heads, width):
+def make_case(seed, views, pixels, channels, heads, head_dim):
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((views, pixels, channels), dtype=np.float32)
-    weight = rng.standard_normal((heads * width, channels), dtype=np.float32)
-    return features, weight, rng.standard_normal(heads * width, dtype=np.float32)
+    weight = rng.standard_normal((heads * head_dim, channels), dtype=np.float32)
+    return features, weight, rng.standard_normal(heads * head_dim, dtype=np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     views=st.integers(1, 3),
     pixels=st.sampled_from([1, 5, 8, 70, 150]),
     channels=st.sampled_from([1, 3, 16, 37, 384]),
     heads=st.integers(1, 4),
-    width=st.sampled_from([1, 3, 6, 9, 12, 16, 24, 48, 50, 64, 100]),
+    head_dim=st.sampled_from([1, 3, 6, 9, 12, 16, 24, 48, 50, 64, 100]),
     share=st.sampled_from([0.0, 0.3, 1.0]),
     dtype=st.sampled_from([np.float32, np.float16]),
     half_weight=st.booleans(),
 )
 def test_touched_rows_are_projected_and_others_left(
-    seed, views, pixels, channels, heads, width, share, dtype, half_weight
+    isa, seed, views, pixels, channels, heads, head_dim, share, dtype, half_weight
 ):
-    features, weight, bias = make_case(seed, views, pixels, channels, heads, width)
+    features, weight, bias = make_case(seed, views, pixels, channels, heads, head_dim)
     if half_weight:
         weight = weight.astype(np.float16)
     touched = (np.random.default_rng(seed).random((views, pixels)) < share).astype(np.uint8)
     truth = head_major(features, weight, bias, heads)
     project = _C.ValueProjection(weight, bias, heads)
     tolerance = 1e-5 if dtype == np.float32 else 2e-3
-    for isa in ISAS:
-        out = np.full(truth.shape, 7, dtype)
-        project(features, touched, out, 2, isa)
-        read = np.broadcast_to(touched[:, None, :, None], out.shape) != 0
-        assert (out[~read] == 7).all()
-        np.testing.assert_allclose(
-            out[read], truth[read], rtol=tolerance, atol=tolerance * (1 + channels**0.5)
-        )
+    out = np.full(truth.shape, 7, dtype)
+    project(features, touched, out, 2, isa)
+    read = np.broadcast_to(touched[:, None, :, None], out.shape) != 0
+    assert (out[~read] == 7).all()
+    np.testing.assert_allclose(
+        out[read], truth[read], rtol=tolerance, atol=tolerance * (1 + channels**0.5)
+    )
 
 
-@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_row_depends_on_nothing_but_itself(isa, dtype):
     features, weight, bias = make_case(1, 3, 401, 40, 3, 24)
@@ -71,7 +69,6 @@ def test_a_row_depends_on_nothing_but_itself(isa, dtype):
     np.testing.assert_array_equal(alone[0], dense[1])
 
 
-@pytest.mark.parametrize("isa", ISAS)
 def test_float16_rounds_to_nearest_even(isa):
     values = np.array(
         [
@@ -101,7 +98,7 @@ def test_float16_rounds_to_nearest_even(isa):
 
 def test_repr_prints_shapes():
     project = _C.ValueProjection(np.zeros((6, 5), np.float32), np.zeros(6, np.float32), 2)
-    assert repr(project) == "ValueProjection(heads=2, width=3, channels=5)"
+    assert repr(project) == "ValueProjection(heads=2, head_dim=3, channels=5)"
 
 
 def test_refusals_name_value_rule_and_remedy():

@@ -83,7 +83,7 @@ def test_whole_engine(device, shoe_views, tmp_path, precision):
 def test_the_order_in_space(device):
     centres = (voxel_centres(16).reshape(-1, 3) * 0.9).astype(np.float32).copy()
     place = device.empty((order_bytes(4096),), "uint8")
-    device.launch(order_calls(device.upload(centres).address, place.address, tokens=4096))
+    device.launch(order_calls(device.upload(centres).address, place.address, queries=4096))
     np.testing.assert_array_equal(place.numpy()[: 4 * 4096].view(np.int32), grid_order(4096))
 
 

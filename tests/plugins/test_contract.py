@@ -123,7 +123,7 @@ def test_attention_is_launched_as_the_kernel_plans_it(told, name):
     )
     for sizes, launch in zip(SIZES, seen["launches"], strict=True):
         (call,) = kernel.calls(
-            *[0] * 8, views=sizes["views"], tokens=sizes["tokens"], pixels=pixels
+            *[0] * 8, views=sizes["views"], queries=sizes["tokens"], pixels=pixels
         )
         assert launch["out_shape"] == [sizes["tokens"], d]
         check_launch(seen, launch, call, inputs=7)

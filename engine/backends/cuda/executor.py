@@ -187,7 +187,7 @@ class GpuPlanRunner:
         order, bound = None, []
         if sorts_anchors(self.plan):
             order, anchors = place, tensors["anchors"]
-            calls = order_calls(anchors.address, place, tokens=len(anchors))
+            calls = order_calls(anchors.address, place, queries=len(anchors))
             bound.append(Binding(lambda: self._device.launch(calls), lambda: True))
         for step in self.plan.steps:
             seen = {s.name: tensors[s.name].view(shape_of(s, dims)) for s in step_inputs(step)}
@@ -247,7 +247,7 @@ def attention_calls(
         weights[step.view_bias].address,
         out.address,
         views=views,
-        tokens=len(out),
+        queries=len(out),
         pixels=pixels,
         order=order,
     )

@@ -46,7 +46,7 @@ class DeformableCrossAttention:
     """
 
     heads: int
-    width: int  # of a head, e; d = heads * e
+    head_dim: int  # e; d = heads * e
     levels: int
     points: int  # a level
     value: str = "float16"  # storage of value [V, L, d]
@@ -58,7 +58,7 @@ class DeformableCrossAttention:
     entry: str = field(default="deformable_cross_attention", init=False)
 
     def __post_init__(self) -> None:
-        for name in ("heads", "width", "levels", "points"):
+        for name in ("heads", "head_dim", "levels", "points"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         for name in ("value", "query", "reference", "weight", "out"):
@@ -67,7 +67,7 @@ class DeformableCrossAttention:
             raise InputError(f"shapes is {self.shapes!r}; it must be one of {', '.join(INTEGER)}")
         if self.chunks > 8:
             raise InputError(
-                f"{self.heads} heads of {self.width} channels are too many for a block; at most "
+                f"{self.heads} heads of {self.head_dim} channels are too many for a block; at most "
                 f"{8 * BLOCK_THREADS * self.vector} channels fit when loads take {self.vector}"
             )
         if self.piece < 1:
@@ -80,20 +80,20 @@ class DeformableCrossAttention:
         Wider storage types of the weights and the output take several loads and stores.
         """
         vector = LOAD_BYTES // STORAGE[self.value][1]
-        while self.width % vector:
+        while self.head_dim % vector:
             vector //= 2
         return vector
 
     @property
     def lanes(self) -> int:
         """Threads of one query, whole warps."""
-        vectors = self.heads * self.width // self.vector
+        vectors = self.heads * self.head_dim // self.vector
         return min(ceil_div(vectors, WARP) * WARP, BLOCK_THREADS)
 
     @property
     def chunks(self) -> int:
         """Vectors of one thread."""
-        return ceil_div(self.heads * self.width // self.vector, self.lanes)
+        return ceil_div(self.heads * self.head_dim // self.vector, self.lanes)
 
     @property
     def piece(self) -> int:
@@ -106,7 +106,7 @@ class DeformableCrossAttention:
         return max(fitting, default=0)
 
     @property
-    def queries(self) -> int:
+    def block_queries(self) -> int:
         """Queries of a block."""
         return max(
             1, min(BLOCK_THREADS // self.lanes, SHARED_LIMIT // self._query_bytes(self.piece))
@@ -134,23 +134,23 @@ class DeformableCrossAttention:
             },
         )
 
-    def launch(self, tokens: Any, divide: Divide = ceil_div) -> Launch:
-        """Geometry for N tokens; only the grid depends on them, which may be a symbol."""
+    def launch(self, queries: Any, divide: Divide = ceil_div) -> Launch:
+        """Return the geometry for N queries; only the grid depends on it, and may be a symbol."""
         return Launch(
-            (divide(tokens, self.queries), 1, 1),
-            (self.lanes, self.queries, 1),
-            self.queries * self._query_bytes(self.piece),
+            (divide(queries, self.block_queries), 1, 1),
+            (self.lanes, self.block_queries, 1),
+            self.block_queries * self._query_bytes(self.piece),
         )
 
-    def sizes(self, views: Any, tokens: Any, pixels: int) -> tuple[Any, ...]:
+    def sizes(self, views: Any, queries: Any, pixels: int) -> tuple[Any, ...]:
         """The kernel's integers: V and N as given (symbols too), L, then the fixed ones."""
-        if pixels * self.heads * self.width >= 2**31:
+        if pixels * self.heads * self.head_dim >= 2**31:
             raise InputError(
-                f"a view of {pixels} pixels and {self.heads * self.width} channels is too large; "
-                "the kernel's indices need fewer than 2^31 values a view"
+                f"a view of {pixels} pixels and {self.heads * self.head_dim} channels is too "
+                "large; the kernel's indices need fewer than 2^31 values a view"
             )
-        fixed = (self.heads, self.width, self.levels, self.points, self.piece)
-        return (views, tokens, pixels, *fixed)
+        fixed = (self.heads, self.head_dim, self.levels, self.points, self.piece)
+        return (views, queries, pixels, *fixed)
 
     def calls(
         self,
@@ -164,7 +164,7 @@ class DeformableCrossAttention:
         out: Any,
         *,
         views: int,
-        tokens: int,
+        queries: int,
         pixels: int,
         order: Any = None,
     ) -> list[Call]:
@@ -180,7 +180,7 @@ class DeformableCrossAttention:
             view_bias: [1].
             out: [N, d], written.
             views: V.
-            tokens: N.
+            queries: N.
             pixels: L, the sum of H*W over the levels.
             order: int32 [N], a permutation in which neighbours lie close in space, or None. The
                 result does not depend on it.
@@ -192,9 +192,9 @@ class DeformableCrossAttention:
         if order is not None:
             addresses.append(pointer(order))
             entry += "_ordered"
-        numbers = integers(*self.sizes(views, tokens, pixels))
+        numbers = integers(*self.sizes(views, queries, pixels))
         arguments = (*addresses, *numbers, pointer(out))
-        return [Call(self.source, entry, self.launch(tokens), arguments)]
+        return [Call(self.source, entry, self.launch(queries), arguments)]
 
 
 @dataclass(frozen=True)

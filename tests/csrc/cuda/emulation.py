@@ -64,13 +64,13 @@ def _library(name: str, defines: str) -> ctypes.CDLL:
     digest = hashlib.sha256(sources.fingerprint(name).encode() + defines.encode())
     for path in [*device, Path(__file__)]:
         digest.update(path.read_bytes())
-    path = BUILD / f"{name}.{digest.hexdigest()[:24]}.so"
+    path = BUILD / f"{sources.path(name).stem}.{digest.hexdigest()[:24]}.so"
     if not path.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=BUILD) as folder:
             built = Path(folder) / path.name
             macros = [f"-D{key}={value}" for key, value in source.defines.items()]
-            file = sources.FOLDER / "cuda" / f"{name}.cu"
+            file = sources.path(name)
             subprocess.run(
                 ["g++", *FLAGS, *macros, f"-I{sources.FOLDER}", f"-I{HERE}", "-o", str(built),
                  str(device[1]), "-x", "c++", str(file)],

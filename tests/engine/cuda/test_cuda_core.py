@@ -99,17 +99,9 @@ def test_kernels_get_their_arguments_and_their_geometry(tmp_path):
 
 def test_the_gpu_tests_themselves_pass_where_kernels_are_emulated():
     """All but whole engines, which have no provider there."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-m",
-        "gpu",
-        "-p",
-        "doubles.kernels",
-        "tests/gpu",
-    ]
+    operators = ("deformable_cross_attention", "grid_sample", "query_order", "select_anchors")
+    files = ["tests/gpu", *(f"tests/csrc/test_{name}.py" for name in operators)]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "doubles.kernels", *files]
     command += ["-k", "not engine and not backend and not read_in_place"]
     done = subprocess.run(
         command, env=stub_driver.environment(), cwd=stub_driver.TESTS.parent, capture_output=True,

@@ -20,7 +20,7 @@ def order_on_device(positions, seed=0):
     raw = np.full(order_bytes(count) + 256, 0xFF, np.uint8)
     start = -raw.ctypes.data % 256
     place = raw[start : start + order_bytes(count)]
-    emulation.run(order_calls(positions.ctypes.data, place.ctypes.data, tokens=count), seed)
+    emulation.run(order_calls(positions.ctypes.data, place.ctypes.data, queries=count), seed)
     return place[: 4 * count].view(np.int32).copy()
 
 
@@ -90,7 +90,7 @@ def test_every_attention_takes_the_order_and_the_results_are_the_same_bits(
     launched = entries(device)
     assert launched.count("deformable_cross_attention_ordered") == 4
     assert "deformable_cross_attention" not in launched
-    assert launched.count("morton_codes") == 1  # one order for all layers
+    assert launched.count("query_order") == 1  # one order for all layers
     attention_calls = plans.attention_calls
     monkeypatch.setattr(plans, "attention_calls", lambda *given: attention_calls(*given[:4]))
     device.log.clear()
@@ -115,7 +115,7 @@ def test_the_order_is_part_of_the_graph_and_found_anew_in_each_replay(devices, r
         scene = engine.run(*views, anchors=anchors)
         wanted = expected.run(*views, anchors=anchors)
         np.testing.assert_allclose(scene.gaussians.means, wanted.gaussians.means, atol=2e-5)
-    assert devices[0].count("replay") > 0 and "morton_codes" not in entries(devices[0])
+    assert devices[0].count("replay") > 0 and "query_order" not in entries(devices[0])
 
 
 def test_the_memory_plan_counts_the_order(devices, gpu_bundles, views):

@@ -1,2 +1,0 @@
-#define GEOLRM_SIMD "simd_avx2.h"
-#include "projection_kernel.h"

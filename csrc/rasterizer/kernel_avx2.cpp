@@ -1,2 +1,0 @@
-#define GEOLRM_RASTER_ISA avx2
-#include "kernel.inl"

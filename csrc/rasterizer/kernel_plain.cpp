@@ -1,2 +1,0 @@
-#define GEOLRM_RASTER_ISA plain
-#include "kernel.inl"

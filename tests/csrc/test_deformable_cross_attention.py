@@ -1,0 +1,386 @@
+"""The contract of deformable_cross_attention: the same on every CPU path, and on CUDA."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from csrc.implementations import DEVICES, ISAS, implement, shuffle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import deformable_cross_attention as reference
+
+from geolrm import _C
+from geolrm.engine.backends.cuda.executor import attention_calls
+from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention
+from geolrm.engine.bundle.manifest import GpuCrossAttentionStep, TensorSpec
+from geolrm.engine.cuda.array import DeviceArray
+from geolrm.engine.errors import InputError
+
+SETTINGS = settings(max_examples=25, deadline=None)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How the tensors are stored; arithmetic is float32 everywhere."""
+
+    value: str = "float32"
+    query: str = "float32"
+    reference: str = "float32"
+    weight: str = "float32"
+    out: str = "float32"
+    shapes: str = "int64"
+
+
+FLOATS, HALF_VALUES = Storage(), Storage("float16")
+AS_ENGINES_STORE = Storage("float16", out="float16")
+HALF_WEIGHTS = Storage("float16", "float16", "float32", "float16", "float32", "int32")
+BRAIN_FLOATS = Storage("bfloat16", "bfloat16", "float16", "bfloat16")
+ON_THE_CPU = [FLOATS, HALF_VALUES]
+ON_A_DEVICE = [AS_ENGINES_STORE, HALF_WEIGHTS, FLOATS, BRAIN_FLOATS]  # few: each is compiled
+
+# Of results against float64 loops over the inputs as they are stored.
+TOLERANCE = {"float32": 2e-4, "float16": 2e-4 + 2.0**-11, "bfloat16": 2e-4 + 2.0**-8}
+
+
+def storages(implementation):
+    return ON_A_DEVICE if implementation.device else ON_THE_CPU
+
+
+def make_case(seed, views, heads, head_dim, levels, points, queries, half=False):
+    """Arguments of deformable_cross_attention, some samples outside their image."""
+    rng = np.random.default_rng(seed)
+    shapes = rng.integers(1, 9, (levels, 2))
+    pixels = int(shapes.prod(1).sum())
+    values = rng.standard_normal((views, heads, pixels, head_dim), dtype=np.float32)
+    if half:
+        values = values.astype(np.float16)
+    references = rng.uniform(-0.3, 1.3, (views, queries, 2)).astype(np.float32)
+    offsets = rng.normal(0, 2, (queries, heads * levels * points * 2)).astype(np.float32)
+    logits = rng.standard_normal((queries, heads * levels * points), dtype=np.float32)
+    weight = rng.standard_normal(heads * head_dim, dtype=np.float32) * 0.5
+    return [values, shapes, references, offsets, logits, weight, 0.3]
+
+
+def store(values, dtype):
+    """Values as a storage type, bfloat16's bits as float16's, and what they are once read."""
+    values = np.ascontiguousarray(values, np.float32)
+    if dtype != "bfloat16":
+        stored = values.astype(dtype)
+        return stored, stored.astype(np.float32)
+    bits = (values.view(np.uint32) >> 16).astype(np.uint16)  # truncated, which is a valid input
+    return bits.view(np.float16), (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+class Case:
+    """Arguments in a storage, as a device takes them and as float32 for the CPU's reference."""
+
+    def __init__(self, arguments, storage=FLOATS):
+        values, shapes, *tensors, bias = arguments
+        self.storage = s = storage
+        self.views, self.heads, self.pixels, self.head_dim = values.shape
+        self.queries = len(tensors[1])
+        flat = values.transpose(0, 2, 1, 3).reshape(self.views, self.pixels, -1)
+        given = [flat, *tensors, np.array([bias])]
+        types = [s.value, s.reference, s.query, s.query, s.weight, s.weight]
+        (value, read), *pairs = [store(a, t) for a, t in zip(given, types, strict=True)]
+        by_head = read.reshape(self.views, self.pixels, self.heads, self.head_dim)
+        self.stored = [value, shapes.astype(s.shapes), *(pair[0] for pair in pairs)]
+        *read, bias = (pair[1] for pair in pairs)
+        values = np.ascontiguousarray(by_head.transpose(0, 2, 1, 3))
+        self.arguments = [values, shapes, *read, float(bias[0])]
+
+    @property
+    def kernel(self):
+        levels, samples = len(self.arguments[1]), self.arguments[4].shape[1]
+        return DeformableCrossAttention(
+            self.heads, self.head_dim, levels, samples // self.heads // levels, **vars(self.storage)
+        )
+
+    def truth(self):
+        return reference.deformable_cross_attention(*self.arguments)
+
+    def run(self, implementation, threads=2, order=None):
+        """[N, h*e] in float32, ``threads`` on the CPU, in an ``order`` of the queries elsewhere."""
+        if implementation.device is None:
+            values, *rest = self.arguments
+            return run([values.astype(self.storage.value), *rest], threads, implementation.name)
+        device = implementation.device
+        placed = [device.upload(array) for array in self.stored]
+        out = device.empty((self.queries, self.heads * self.head_dim), self.storage.out)
+        sizes = {"views": self.views, "queries": self.queries, "pixels": self.pixels}
+        order = None if order is None else device.upload(order)
+        device.launch(self.kernel.calls(*placed, out, **sizes, order=order))
+        return out.numpy().astype(np.float32)
+
+
+def run(case, threads=2, isa=""):
+    out = np.full((case[2].shape[1], case[0].shape[1] * case[0].shape[3]), np.nan, np.float32)
+    _C.deformable_cross_attention(*case, out, threads, isa)
+    return out
+
+
+def assert_near(got, truth, case, tolerance=0.0):
+    tolerance = max(tolerance, TOLERANCE[case.storage.out])
+    np.testing.assert_allclose(got, truth, rtol=tolerance, atol=tolerance)
+
+
+POINTS, QUERIES = [1, 2, 3, 4, 5, 8, 24], [1, 2, 3, 7]
+# On the CPU vectors of channels and their rests; on a device the loads that divide them.
+CPU_HEADS = [1, 3, 6, 8, 9, 12, 16, 18, 24, 32, 48, 50, 64, 100, 130]
+DEVICE_HEADS = [3, 6, 8, 24, 48, 130]
+
+
+@SETTINGS
+@given(data=st.data(), seed=st.integers(0, 2**32))
+def test_agrees_with_the_float64_loops(implementation, data, seed):
+    on_device = implementation.device is not None
+    case = Case(
+        make_case(
+            seed,
+            views=data.draw(st.integers(1, 4)),
+            heads=data.draw(st.integers(1, 5 if on_device else 3)),
+            head_dim=data.draw(st.sampled_from(DEVICE_HEADS if on_device else CPU_HEADS)),
+            levels=data.draw(st.integers(1, 3)),
+            points=data.draw(st.sampled_from(POINTS)),
+            queries=data.draw(st.sampled_from(QUERIES)),
+        ),
+        data.draw(st.sampled_from(storages(implementation))),
+    )
+    shuffle(implementation.device, seed % 1000)
+    out = case.run(implementation)
+    assert_near(out, case.truth(), case)
+    if on_device:
+        assert_near(out, run(case.arguments), case)  # the CPU's kernel
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), head_dim=st.sampled_from([6, 24, 48]))
+def test_agrees_with_grid_sample(seed, head_dim):
+    torch = pytest.importorskip("torch")
+    case = make_case(seed, 3, 4, head_dim, 2, 8, 100)
+    tensors = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in case]
+    tensors[1] = tensors[1].tolist()
+    expected = reference.with_grid_sample(*tensors).numpy()
+    np.testing.assert_allclose(run(case), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_threads_schedule_and_order_never_change_a_bit(implementation):
+    if implementation.device is None:
+        for queries in (1, 2, 333, 5000):
+            case = Case(make_case(3, 3, 2, 24, 2, 4, queries))
+            one = case.run(implementation, threads=1)
+            for threads in (2, 3):
+                np.testing.assert_array_equal(one, case.run(implementation, threads))
+        return
+    case = Case(make_case(1, 3, 2, 24, 2, 4, 41), HALF_WEIGHTS)
+    plain = case.run(implementation)
+    order = np.random.default_rng(0).permutation(41).astype(np.int32)
+    for seed, along in ((1, None), (2, order)):
+        shuffle(implementation.device, seed)
+        np.testing.assert_array_equal(case.run(implementation, order=along), plain)
+
+
+def test_result_follows_the_order_of_queries(isa):
+    case = make_case(4, 3, 2, 9, 2, 4, 700)
+    order = np.random.default_rng(0).permutation(700)
+    moved = list(case)
+    moved[2] = np.ascontiguousarray(case[2][:, order])
+    moved[3], moved[4] = case[3][order], case[4][order]
+    np.testing.assert_array_equal(run(case, isa=isa)[order], run(moved, isa=isa))
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e30, -1e30, 50.0])
+def test_a_view_seen_nowhere_stays_in_the_softmax(implementation, bad):
+    arguments = make_case(5, 3, 2, 12, 2, 4, 9)
+    arguments[2][1] = bad
+    arguments[2][:, 4] = bad  # and one query outside every view
+    case = Case(arguments)
+    got = case.run(implementation)
+    assert_near(got, case.truth(), case)
+    assert (got[4] == 0).all()
+
+
+def test_large_logits_stay_finite(implementation):
+    arguments = make_case(6, 3, 2, 12, 2, 4, 9)
+    arguments[4] *= 1000
+    arguments[5] *= 1000
+    case = Case(arguments)
+    assert_near(case.run(implementation), case.truth(), case, tolerance=1e-3)
+
+
+def test_values_beside_a_sample_never_leak_into_it(implementation):
+    """A level one pixel wide has no right tap: its neighbour in memory is another row or level."""
+    shapes = np.array([[3, 1], [1, 4], [1, 1]])
+    arguments = make_case(6, 2, 2, 8, 3, 4, 9)
+    pixels = int(shapes.prod(1).sum())
+    rng = np.random.default_rng(1)
+    arguments[0] = rng.standard_normal((2, 2, pixels, 8)).astype(np.float32)
+    arguments[1] = shapes
+    case = Case(arguments)
+    assert_near(case.run(implementation), case.truth(), case)
+
+
+@pytest.fixture(scope="module", params=DEVICES)
+def on_cuda(request):
+    return implement(request.param)
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [Storage("float16", out="float16"), FLOATS, Storage("bfloat16", out="bfloat16")],
+    ids=lambda storage: storage.value,
+)
+@pytest.mark.gpu
+def test_what_bundles_store_on_a_gpu_in_both_orders(storage):
+    """The released widths; bfloat16 results are read back by a real device alone."""
+    gpu = implement("gpu")
+    case = Case(make_case(1, 3, 16, 48, 2, 8, 41), storage)
+    order = np.random.default_rng(0).permutation(41).astype(np.int32)
+    plain, ordered = case.run(gpu), case.run(gpu, order=order)
+    np.testing.assert_array_equal(plain, ordered)
+    assert_near(plain, run(case.arguments), case)
+
+
+@pytest.mark.parametrize(
+    "stored", [AS_ENGINES_STORE, HALF_WEIGHTS], ids=["as engines store", "half weights"]
+)
+def test_the_released_geometry_reads_16_bytes_and_fills_three_warps(on_cuda, stored):
+    case = Case(make_case(0, 2, 16, 48, 2, 8, 3), stored)
+    kernel, launch = case.kernel, case.kernel.launch(16384)
+    assert (kernel.vector, kernel.lanes, kernel.chunks, kernel.block_queries) == (8, 96, 1, 2)
+    assert (launch.grid, launch.block) == ((8192, 1, 1), (96, 2, 1))
+    assert_near(case.run(on_cuda), case.truth(), case, tolerance=1e-3)
+
+
+def test_an_engine_reads_values_16_bytes_at_a_time():
+    def array(name, *shape):
+        return name, DeviceArray(256, shape, "float16" if name in ("v", "o") else "float32", None)
+
+    tensors = dict([array("v", 3, 50, 768), array("r", 3, 9, 2), array("s", 9, 512),
+                    array("l", 9, 256), array("o", 9, 768)])  # fmt: skip
+    specs = {k: TensorSpec(k, a.dtype, list(a.shape)) for k, a in tensors.items()}
+    step = GpuCrossAttentionStep(
+        *(specs[k] for k in "vrsl"), "weight", "bias", specs["o"], num_heads=16, num_points=8
+    )
+    weights = dict([array("weight", 768), array("bias", 1)])
+    (call,) = attention_calls(step, tensors, weights, array("shapes", 2, 2)[1])
+    assert call.source.defines["GEOLRM_VECTOR"] == 8
+    assert call.source.defines["GEOLRM_WEIGHT"] == "float"
+    assert call.launch.block == (96, 2, 1)
+
+
+def test_many_samples_are_placed_in_pieces_and_wide_queries_in_chunks(on_cuda):
+    kernel = DeformableCrossAttention(40, 3, 2, 48, **vars(FLOATS))
+    assert kernel.piece == 16 and kernel.launch(5).shared_bytes <= 48 * 1024
+    case = Case(make_case(2, 2, 40, 3, 2, 48, 5))
+    assert_near(case.run(on_cuda), case.truth(), case)
+    wide = Case(make_case(3, 2, 8, 131, 1, 2, 2))
+    assert (wide.kernel.vector, wide.kernel.lanes, wide.kernel.chunks) == (1, 256, 5)
+    assert_near(wide.run(on_cuda), wide.truth(), wide)
+
+
+cases = st.builds(
+    make_case,
+    seed=st.integers(0, 2**32),
+    views=st.integers(1, 4),
+    heads=st.integers(1, 3),
+    head_dim=st.sampled_from(CPU_HEADS),
+    levels=st.integers(1, 3),
+    points=st.sampled_from(POINTS),
+    queries=st.sampled_from(QUERIES),
+    half=st.booleans(),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases)
+def test_touched_pixels_are_those_that_are_read(case):
+    values, shapes, references, offsets, *_ = case
+    heads = values.shape[1]
+    points = offsets.shape[1] // (2 * heads * len(shapes))
+    needed, near = reference.touched_pixels(shapes, references, offsets, heads)
+    expected = None
+    for isa in ISAS:
+        touched = np.full(needed.shape, 7, np.uint8)
+        _C.mark_touched(shapes, references, offsets, heads, points, touched, 2, isa)
+        assert set(np.unique(touched)) <= {0, 1}
+        assert (touched >= needed).all()
+        assert (touched <= near).all()
+        assert expected is None or (touched == expected).all()
+        expected = touched
+        # Whatever lies in an unmarked row is never read.
+        poisoned = list(case)
+        poisoned[0] = values.copy()
+        poisoned[0].transpose(0, 2, 1, 3)[touched == 0] = np.nan
+        np.testing.assert_array_equal(run(case, isa=isa), run(poisoned, isa=isa))
+
+
+def test_marking_does_not_depend_on_threads():
+    _, shapes, references, offsets, *_ = make_case(8, 5, 2, 4, 3, 4, 3000)
+    one, two = (np.empty((5, int(shapes.prod(1).sum())), np.uint8) for _ in range(2))
+    _C.mark_touched(shapes, references, offsets, 2, 4, one, 1)
+    _C.mark_touched(shapes, references, offsets, 2, 4, two, 2)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_no_queries():
+    case = make_case(9, 2, 2, 4, 1, 2, 0)
+    assert run(case).shape == (0, 8)
+    touched = np.ones((2, case[0].shape[2]), np.uint8)
+    _C.mark_touched(case[1], case[2], case[3], 2, 2, touched)
+    assert not touched.any()
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "error", "text"),
+    [
+        (0, lambda a: a.astype(np.float64), TypeError, r"values has dtype float64; it must be"),
+        (0, lambda a: a.tolist(), TypeError, "values is a list; it must be a NumPy array"),
+        (0, lambda a: a[..., :1, :], ValueError, r"values is not C-contiguous.*ascontiguousarray"),
+        (0, lambda a: a[:, :, :1].copy(), ValueError, r"values has shape .* sum of H\*W"),
+        (0, lambda a: a[:0].copy(), ValueError, "number of views.* is 0; it must be at least 1"),
+        (1, lambda a: a * 0, ValueError, "level 0 of level_shapes is 0 x 0; it must be at least"),
+        (1, lambda a: a * 2**20, ValueError, r"level_shapes exceed 2\^24 pixels"),
+        (1, lambda a: a.astype(np.int32), TypeError, "level_shapes has dtype int32"),
+        (2, lambda a: a[:1].copy(), ValueError, r"reference_points has shape .* \[V, N, 2\]"),
+        (3, lambda a: a[:, :-2].copy(), ValueError, r"sampling_offsets has shape .*levels\*P\*2"),
+        (4, lambda a: a[:, :-1].copy(), ValueError, "attention_logits.* a multiple of 4"),
+        (4, lambda a: a[:-1].copy(), ValueError, "attention_logits has shape"),
+        (5, lambda a: a[:-1].copy(), ValueError, r"view_weight has shape .* \[h\*e\] = \[24\]"),
+    ],
+)
+def test_refusals_name_value_rule_and_remedy(index, change, error, text):
+    case = make_case(10, 2, 2, 12, 2, 4, 5)
+    out = np.zeros((5, 24), np.float32)
+    case[index] = change(case[index])
+    with pytest.raises(error, match=text):
+        _C.deformable_cross_attention(*case, out)
+
+
+def test_refuses_a_wrong_target_and_isa():
+    case = make_case(10, 2, 2, 12, 2, 4, 5)
+    out = np.zeros((5, 24), np.float32)
+    with pytest.raises(ValueError, match="isa is 'sse'"):
+        _C.deformable_cross_attention(*case, out, isa="sse")
+    with pytest.raises(ValueError, match=r"out has shape \[4, 24\]"):
+        _C.deformable_cross_attention(*case, out[:4])
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        _C.deformable_cross_attention(*case, out)
+
+
+def test_refuses_what_the_kernel_cannot_hold():
+    with pytest.raises(InputError, match=r"value is stored as 'int8'; it must be one of float32,"):
+        DeformableCrossAttention(2, 8, 1, 1, value="int8")
+    with pytest.raises(InputError, match=r"heads is 0; it must be 1 or more"):
+        DeformableCrossAttention(0, 8, 1, 1)
+    with pytest.raises(InputError, match=r"shapes is 'int8'; it must be one of int64, int32"):
+        DeformableCrossAttention(2, 8, 1, 1, shapes="int8")
+    with pytest.raises(InputError, match=r"3 heads of 1001 channels are too many for a block; at "
+                       r"most 2048 channels fit when loads take 1"):  # fmt: skip
+        DeformableCrossAttention(3, 1001, 1, 1)
+    with pytest.raises(InputError, match=r"1000 heads do not fit the shared memory of a block"):
+        DeformableCrossAttention(1000, 8, 1, 1)
+    kernel = DeformableCrossAttention(16, 48, 2, 8)
+    with pytest.raises(InputError, match=r"a view of 2800000 pixels and 768 channels is too large"):
+        kernel.calls(*[0] * 8, views=1, queries=1, pixels=2_800_000)

@@ -1,0 +1,37 @@
+"""NVRTC takes the rasterizer's kernels for every supported GPU, without one."""
+
+import re
+
+import pytest
+
+from geolrm.engine.cuda.compiler import compile_source
+from geolrm.engine.system.extras import KERNEL_PACKAGES, installed_version
+
+ENTRIES = {
+    "rasterizer/bin": {"bin_splats"},
+    "rasterizer/blend": {"blend_tiles"},
+    "rasterizer/project": {"pack_splats", "clear_tiles", "project_splats"},
+    "rasterizer/sort": {"count_keys", "scatter_keys"},
+}
+MOST_REGISTERS = {"blend_tiles": 80}  # three blocks of 256 threads a multiprocessor
+
+
+def missing() -> str:
+    for package in KERNEL_PACKAGES:
+        if installed_version(package) is None:
+            return f"{package} is not installed"
+    return ""
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "all there")
+@pytest.mark.parametrize("arch", ["sm_75", "sm_86", "sm_89", "sm_90", "sm_120"])
+@pytest.mark.parametrize("name", sorted(ENTRIES))
+def test_compiles_without_spills(name, arch):
+    log = compile_source(name, arch, cache=False).log
+    entries = re.findall(r"Compiling entry function '(\w+)'", log)
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
+    registers = list(map(int, re.findall(r"Used (\d+) registers", log)))
+    assert set(entries) == ENTRIES[name] and len(entries) == len(spills) == len(registers)
+    assert all(spill == ("0", "0") for spill in spills), log
+    for entry, used in zip(entries, registers, strict=True):
+        assert used <= MOST_REGISTERS.get(entry, 128), (entry, used)
