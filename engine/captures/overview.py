@@ -46,21 +46,19 @@ class Projection:
 def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
     """[H, W, 3]: three views of cube and cameras, and the numbered images.
 
-    Views that a doubt names are red.
+    Views that a diagnostic names are red.
     """
     from PIL import Image
 
     cell, columns, shown = _thumbnail_grid(len(capture))
     rows = -(-len(shown) // columns)
-    lines = [line for doubt in diagnosis.doubts for line in textwrap.wrap(f"- {doubt}", 195)]
+    lines = [line for each in diagnosis.diagnostics for line in textwrap.wrap(f"- {each}", 195)]
     header = HEADER + LINE * len(lines)
     height = header + MAIN[1] + 2 * GAP + rows * (cell + GAP)
     sheet = Sheet(WIDTH, height)
     doubtful = diagnosis.doubtful_views
-    count = len(diagnosis.doubts)
-    verdict = "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
     sheet.text((GAP, 10), str(capture.path.name or capture.path)[-60:], 24, INK)
-    sheet.text((GAP, 38), f"{capture.found}; {verdict}", 16, RED if count else GREY)
+    sheet.text((GAP, 38), f"{capture.found}; {diagnosis.count}", 16, RED if lines else GREY)
     for number, line in enumerate(lines):
         sheet.text((GAP, HEADER - 4 + LINE * number), line, 15, INK)
 
@@ -96,7 +94,7 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
         x = GAP + place % columns * (cell + GAP)
         y = top + place // columns * (cell + GAP)
         image = capture.images[index]
-        if image.shape[2] == 4:  # without alpha it would be warned of; the doubts say it
+        if image.shape[2] == 4:  # without alpha it would be warned of; the diagnostics say it
             image = to_bytes(composite_on_white(image, index))
         picture = Image.fromarray(image)
         color = RED if index in doubtful else _color(index, len(capture))
@@ -117,7 +115,7 @@ def _thumbnail_grid(count: int) -> tuple[int, int, list[int]]:
 
 
 def _color(index: int, count: int) -> tuple[int, int, int]:
-    """From blue by green to yellow, in the order of the views; red is left for doubts."""
+    """From blue by green to yellow, in the order of the views; red is left for doubtful ones."""
     hue = 0.62 - 0.48 * index / max(count - 1, 1)
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.78)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -12,7 +12,7 @@ LISTED = 8  # views that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Diagnostic:
     """One thing that is probably wrong: its value, the rule, and what to do."""
 
     topic: Topic

@@ -1,11 +1,11 @@
-"""Doubts about pictures and masks: backgrounds, cut objects, exposure, blur, size."""
+"""Diagnostics of pictures and masks: backgrounds, cut objects, exposure, blur, size."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_views
+from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_views
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.views.preprocessing import WHITE_ENOUGH
 from geolrm.engine.views.silhouettes import INSIDE, Silhouette, has_mask, reduce_pixels
@@ -27,15 +27,15 @@ HIDDEN = 0.1  # of the object's depth: so much farther than the nearest point is
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
-def find_mask_doubts(images: Sequence[NDArray[np.uint8]]) -> list[Doubt]:
+def diagnose_masks(images: Sequence[NDArray[np.uint8]]) -> list[Diagnostic]:
     """Images [H, W, 3|4] whose object is not told from the background."""
-    total, doubts = len(images), []
+    total, diagnostics = len(images), []
     opaque = [i for i, image in enumerate(images) if not has_mask(image)]
     if plain := [i for i in opaque if images[i].shape[2] == 3]:
         levels = [_border_level(images[i]) for i in plain]
         has = "has" if len(plain) == 1 else "have"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"{name_views(plain, total)} {has} no alpha, and a background that is not white "
                 f"(border at {min(levels):.2f}, at least {WHITE_ENOUGH:g} is white): give masks, "
@@ -45,25 +45,25 @@ def find_mask_doubts(images: Sequence[NDArray[np.uint8]]) -> list[Doubt]:
         )
     if filled := [i for i in opaque if images[i].shape[2] == 4]:
         has = "has" if len(filled) == 1 else "have"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"{name_views(filled, total)} {has} an alpha that is opaque everywhere, so that "
                 "the background counts as the object: save images with the background transparent",
                 tuple(filled),
             )
         )
-    return doubts
+    return diagnostics
 
 
-def find_silhouette_doubts(views: Sequence[Silhouette]) -> list[Doubt]:
+def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
     """Masks that show no object, or one that the border cuts."""
-    total, doubts = len(views), []
+    total, diagnostics = len(views), []
     empty = [i for i, view in enumerate(views) if (view.alpha >= INSIDE).mean() < FEWEST_PIXELS]
     if empty:
         show = "shows" if len(empty) == 1 else "show"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"{name_views(empty, total)} {show} no object (less than {FEWEST_PIXELS:.1%} of "
                 "the pixels are not background), which empties the space that they see: leave them "
@@ -74,8 +74,8 @@ def find_silhouette_doubts(views: Sequence[Silhouette]) -> list[Doubt]:
     cut = [i for i, view in enumerate(views) if _border_share(view) > CUT]
     if cut:
         worst = max(_border_share(views[i]) for i in cut)
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"the object is cut by the border of {name_views(cut, total)} (up to {worst:.0%} "
                 f"of the border's pixels, at most {CUT:.0%}): photograph it whole, or check the "
@@ -83,10 +83,10 @@ def find_silhouette_doubts(views: Sequence[Silhouette]) -> list[Doubt]:
                 tuple(cut),
             )
         )
-    return doubts
+    return diagnostics
 
 
-def find_size_doubts(images: Sequence[NDArray[np.uint8]], model_size: int) -> list[Doubt]:
+def diagnose_sizes(images: Sequence[NDArray[np.uint8]], model_size: int) -> list[Diagnostic]:
     """Images of fewer pixels than a model with inputs of ``model_size`` px can use."""
     total = len(images)
     small = [i for i, image in enumerate(images) if max(image.shape[:2]) < 0.5 * model_size]
@@ -95,7 +95,7 @@ def find_size_doubts(images: Sequence[NDArray[np.uint8]], model_size: int) -> li
     side = min(max(images[i].shape[:2]) for i in small)
     has = "has" if len(small) == 1 else "have"
     return [
-        Doubt(
+        Diagnostic(
             "resolution",
             f"{name_views(small, total)} {has} only {side} px; the model reads {model_size}, "
             "and at least half as many are needed for detail: give larger images",
@@ -104,12 +104,12 @@ def find_size_doubts(images: Sequence[NDArray[np.uint8]], model_size: int) -> li
     ]
 
 
-def find_quality_doubts(
+def diagnose_quality(
     images: Sequence[NDArray[np.uint8]],
     views: Sequence[Silhouette],
     cameras: Cameras,
     surface: NDArray[np.float64] | None,
-) -> list[Doubt]:
+) -> list[Diagnostic]:
     """Brightness of the object against the neighbouring views', sharpness against all.
 
     Args:
@@ -119,7 +119,7 @@ def find_quality_doubts(
         surface: [N, 3] points of the object, where they are known: what turns into view then does
             not count as a change of brightness.
     """
-    total, doubts = len(images), []
+    total, diagnostics = len(images), []
     pairs = list(zip(images, views, strict=True))
     if surface is None:
         levels = [_quantiles(*pair) for pair in pairs]
@@ -131,8 +131,8 @@ def find_quality_doubts(
         worst = float(stops[off][np.abs(stops[off]).argmax()])
         differ = "differs" if off.size == 1 else "differ"
         way = "brighter" if worst > 0 else "darker"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "exposure",
                 f"{name_views(off, total)} {differ} in brightness from the views beside by up to "
                 f"{abs(worst):.2g} stops ({way}; at most {limit:g}): lock exposure and white "
@@ -145,8 +145,8 @@ def find_quality_doubts(
     if known.sum() >= NEIGHBOURS:
         ratio = np.where(known, sharpness, np.inf) / np.median(sharpness[known])
         if (blurred := np.flatnonzero(ratio < SHARPNESS)).size:
-            doubts.append(
-                Doubt(
+            diagnostics.append(
+                Diagnostic(
                     "sharpness",
                     f"{name_views(blurred, total)} {'is' if len(blurred) == 1 else 'are'} blurred: "
                     f"down to {ratio[blurred].min():.0%} of the usual sharpness (at least "
@@ -154,7 +154,7 @@ def find_quality_doubts(
                     tuple(int(i) for i in blurred),
                 )
             )
-    return doubts
+    return diagnostics
 
 
 def _border_level(image: NDArray[np.uint8]) -> float:

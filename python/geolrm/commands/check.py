@@ -20,12 +20,12 @@ def check(
     model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
     remove_background: RemoveBackground = False,
     fit: Fit = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are doubts.")] = (
-        False
-    ),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if anything is doubtful.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Say what a capture is and every doubt about it, and draw its cameras.
+    """Say what a capture is and what is doubtful about it, and draw its cameras.
 
     Example: geolrm check examples/captures/shoe -o check.png
     """
@@ -43,11 +43,10 @@ def check(
     with steps(not as_json) as step:
         step("reading the capture")
         content = read_capture(capture, remove_background=remove_background, fit=fit)
-        step("looking for doubts")
+        step("looking for what is doubtful")
         diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)
         step("drawing")
         save_picture(draw_overview(content, diagnosis), output)
-    doubts = diagnosis.doubts
     if as_json:
         print_json(
             {
@@ -57,8 +56,8 @@ def check(
                 "notes": content.notes,
                 "views": len(content),
                 "doubts": [
-                    {"topic": doubt.topic, "text": doubt.text, "views": doubt.views}
-                    for doubt in doubts
+                    {"topic": each.topic, "text": each.text, "views": each.views}
+                    for each in diagnosis.diagnostics
                 ],
                 "output": str(output),
             }
@@ -67,10 +66,8 @@ def check(
         print(content.found)
         for note in content.notes:
             print(f"note: {note}")
-        for doubt in doubts:
-            print(f"doubt: {doubt}")
-        count = len(doubts)
-        said = "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
-        print(f"{said}; cameras, cube and images -> {output}")
-    if strict and doubts:
+        for diagnostic in diagnosis.diagnostics:
+            print(f"doubt: {diagnostic}")
+        print(f"{diagnosis.count}; cameras, cube and images -> {output}")
+    if strict and diagnosis.diagnostics:
         raise SystemExit(FAILED)
