@@ -11,7 +11,7 @@ from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnostics.diagnosis import Diagnosis
 from geolrm.engine.captures.sheet import PALE, Sheet
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.sheets import to_bytes
 
 WIDTH, GAP, HEADER, LINE = 1600, 16, 64, 20  # px

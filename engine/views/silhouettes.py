@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.geometry.cameras import FLIP_YZ
-from geolrm.engine.views.preprocessing import WHITE_ENOUGH, alpha_from_white
+from geolrm.engine.views.alpha import WHITE_ENOUGH, alpha_from_white
 
 INSIDE = 0.5  # alpha
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_views
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.preprocessing import WHITE_ENOUGH
+from geolrm.engine.views.alpha import WHITE_ENOUGH
 from geolrm.engine.views.silhouettes import INSIDE, Silhouette, has_mask, reduce_pixels
 
 FEWEST_PIXELS = 0.002  # of an image, for its object to be seen

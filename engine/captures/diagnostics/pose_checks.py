@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_point, name_views
 from geolrm.engine.captures.hull import nearest_to_rays
-from geolrm.engine.geometry.cameras import CUBE_RADIUS, FLIP_YZ, Cameras
+from geolrm.engine.geometry.camera_checks import CUBE_RADIUS
+from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
 MOST = 0.6  # of the views, for a fault of the convention and not of a pose
 LEVEL = np.sin(np.deg2rad(20))  # how far a camera's right may leave the horizontal plane

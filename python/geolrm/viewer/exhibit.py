@@ -11,7 +11,7 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.scene import Scene
-from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.sheets import input_pictures, to_bytes
 
 PICTURE_SIDE = 256  # of the longer side, in pixels
