@@ -1,4 +1,4 @@
-"""COLMAP sparse models: photos whose poses are in a frame of their own."""
+"""COLMAP sparse models: images whose poses are in a frame of their own."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ from geolrm.engine.errors import InputError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow knows others, some of which start programs
 MAX_PIXELS, MAX_SIDE = 1 << 27, 1 << 16
-LONGEST_SIDE = 2048  # px; larger photos are reduced, since models read a few hundred
+LONGEST_SIDE = 2048  # px; larger images are reduced, since models read a few hundred
 ORIENTATION, AS_STORED = 0x0112, 1  # of EXIF
 QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # of Pillow
 MAX_TOTAL_BYTES = 4 << 30  # decoded, of one capture

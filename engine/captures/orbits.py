@@ -1,4 +1,4 @@
-"""Pictures of image generators, whose cameras are known: SV3D clips and Zero123++ sheets."""
+"""What image generators make, whose cameras are known: SV3D clips and Zero123++ sheets."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A picture of a capture: its cameras, the object cube, what the masks leave, every image."""
+"""An image of a capture: its cameras, the object cube, what the masks leave, every image."""
 
 import colorsys
 import textwrap
@@ -96,9 +96,9 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
         image = capture.images[index]
         if image.shape[2] == 4:  # without alpha it would be warned of; the diagnostics say it
             image = to_bytes(composite_on_white(image, index))
-        picture = Image.fromarray(image)
+        thumbnail = Image.fromarray(image)
         color = RED if index in doubtful else _color(index, len(capture))
-        sheet.picture((x, y), cell, picture, color, str(index))
+        sheet.image((x, y), cell, thumbnail, color, str(index))
     return sheet.finish()
 
 

@@ -6,25 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-OVERSAMPLING = 2  # Pillow draws hard edges: the page is drawn larger
+OVERSAMPLING = 2  # Pillow draws hard edges: the page is made larger
 PALE, PAPER = (226, 229, 234), (249, 250, 252)
 
 
 class Sheet:
-    """Pillow's drawing in the picture's own pixels, although it is drawn larger."""
+    """Pillow's drawing in the sheet's own pixels, although it is drawn larger."""
 
     def __init__(self, width: int, height: int):
         from PIL import Image, ImageDraw
 
         self.size = (width, height)
-        self.image = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), "white")
-        self.draw = ImageDraw.Draw(self.image)
+        self.page = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), "white")
+        self.draw = ImageDraw.Draw(self.page)
 
     def finish(self) -> NDArray[np.uint8]:
         """[H, W, 3] uint8."""
         from PIL import Image
 
-        return np.asarray(self.image.resize(self.size, Image.Resampling.BOX))
+        return np.asarray(self.page.resize(self.size, Image.Resampling.BOX))
 
     def clipped(self, corner: Sequence[float], size: Sequence[float]) -> "_Clip":
         """A block in which nothing outside a panel is drawn on."""
@@ -66,14 +66,12 @@ class Sheet:
             stroke_width=2 * OVERSAMPLING, stroke_fill=PAPER,
         )  # fmt: skip
 
-    def picture(self, corner: Any, side: int, picture: Any, color: Any, name: str) -> None:
+    def image(self, corner: Any, side: int, image: Any, color: Any, name: str) -> None:
         """An image in a square frame with its name in the corner."""
-        picture.thumbnail((side * OVERSAMPLING, side * OVERSAMPLING))
+        image.thumbnail((side * OVERSAMPLING, side * OVERSAMPLING))
         x, y = (int(value) for value in _scaled(corner))
         full = side * OVERSAMPLING
-        self.image.paste(
-            picture, (x + (full - picture.width) // 2, y + (full - picture.height) // 2)
-        )
+        self.page.paste(image, (x + (full - image.width) // 2, y + (full - image.height) // 2))
         self.draw.rectangle((x, y, x + full, y + full), outline=color, width=2 * OVERSAMPLING)
         width = (9 * len(name) + 8) * OVERSAMPLING
         self.draw.rectangle((x, y, x + width, y + 20 * OVERSAMPLING), fill=color)
@@ -88,15 +86,15 @@ class _Clip:
         self.sheet = sheet
         box = (corner[0] + 1, corner[1] + 1, corner[0] + size[0] - 1, corner[1] + size[1] - 1)
         self.box: Any = tuple(round(value) for value in _scaled(box))
-        self.before = sheet.image.copy()
+        self.before = sheet.page.copy()
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
-        inside = self.sheet.image.crop(self.box)
-        self.sheet.image.paste(self.before)
-        self.sheet.image.paste(inside, self.box[:2])
+        inside = self.sheet.page.crop(self.box)
+        self.sheet.page.paste(self.before)
+        self.sheet.page.paste(inside, self.box[:2])
 
 
 def _scaled(values: Any) -> list[float]:

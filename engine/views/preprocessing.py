@@ -94,7 +94,7 @@ def prepare_views(
             images, which may differ in size.
         cameras: V cameras with the intrinsics of the given images.
         size: Side of the model's input.
-        reference_size: Side of the pictures for a refinement; None: there is none.
+        reference_size: Side of the images for a refinement; None: there is none.
     """
     count = count_images(images)
     if count != len(cameras):

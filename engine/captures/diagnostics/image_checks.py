@@ -1,4 +1,4 @@
-"""Diagnostics of pictures and masks: backgrounds, cut objects, exposure, blur, size."""
+"""Diagnostics of images and masks: backgrounds, cut objects, exposure, blur, size."""
 
 from collections.abc import Sequence
 
@@ -78,7 +78,7 @@ def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
             Diagnostic(
                 "masks",
                 f"the object is cut by the border of {name_views(cut, total)} (up to {worst:.0%} "
-                f"of the border's pixels, at most {CUT:.0%}): photograph it whole, or check the "
+                f"of the border's pixels, at most {CUT:.0%}): show it whole, or check the "
                 "masks",
                 tuple(cut),
             )

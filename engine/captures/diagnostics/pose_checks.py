@@ -96,7 +96,7 @@ def _cosines(c2w: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _upright(cameras: Cameras) -> list[Diagnostic]:
-    """Photographs are mostly level, so that the axis that all x axes are square to is up."""
+    """Cameras are mostly held level, so that the axis that all x axes are square to is up."""
     right, up = cameras.c2w[:, :3, 0], cameras.c2w[:, :3, 1].mean(axis=0)
     off = float(np.sqrt((right[:, 2] ** 2).mean()))
     values, vectors = np.linalg.eigh(right.T @ right / len(right))

@@ -15,7 +15,7 @@ OUT_OF_MEMORY = "use fewer or smaller images"
 def check(
     capture: Annotated[Path, typer.Argument(help=CAPTURE_HELP)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Picture of cameras, cube and images (.png).")
+        Path, typer.Option("--output", "-o", help="Overview of cameras, cube and images (.png).")
     ] = Path("check.png"),
     model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
     remove_background: RemoveBackground = False,
@@ -34,10 +34,10 @@ def check(
     from geolrm.engine.captures.diagnostics.diagnosis import diagnose
     from geolrm.engine.captures.overview import draw_overview
     from geolrm.engine.system.atomic import check_writable
-    from geolrm.engine.views.sheets import save_picture
+    from geolrm.engine.views.sheets import save_image
 
     if output.suffix.lower() != ".png":
-        raise InputError(f"the picture is {str(output)!r}; its file name must end in .png")
+        raise InputError(f"the overview is {str(output)!r}; its file name must end in .png")
     check_writable(output)
     manifest = Bundle.open(model).manifest
     with steps(not as_json) as step:
@@ -46,7 +46,7 @@ def check(
         step("looking for what is doubtful")
         diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)
         step("drawing")
-        save_picture(draw_overview(content, diagnosis), output)
+        save_image(draw_overview(content, diagnosis), output)
     if as_json:
         print_json(
             {

@@ -1,4 +1,4 @@
-"""``geolrm render``: draw a splat file."""
+"""``geolrm render``: render a splat file."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -36,10 +36,10 @@ def render(
         Path, typer.Option("--output", "-o", help="Folder for PNG frames, or a .mp4 file.")
     ],
     cameras: Annotated[
-        Path | None, typer.Option(help="Draw in the cameras of this capture.")
+        Path | None, typer.Option(help="Render in the cameras of this capture.")
     ] = None,
     orbit: Annotated[
-        int | None, typer.Option(help="Draw this many frames around the object (default: 120).")
+        int | None, typer.Option(help="Render this many frames around the object (default: 120).")
     ] = None,
     size: Annotated[
         int, typer.Option(help="Longer side of the frames in pixels; an orbit's are square.")
@@ -48,20 +48,20 @@ def render(
         bool, typer.Option("--antialiased", help="Compensate the low-pass filter.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
-    backend: Annotated[str, typer.Option(help="cpu, or cuda to draw on a GPU.")] = "cpu",
+    backend: Annotated[str, typer.Option(help="cpu, or cuda to render on a GPU.")] = "cpu",
     device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
     remove_background: RemoveBackground = False,
     fit: Fit = False,
 ) -> None:
-    """Draw splats along an orbit or in a capture's cameras.
+    """Render splats along an orbit or in a capture's cameras.
 
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.formats.splat_files import load, suffix_of
     from geolrm.engine.rendering.render import Renders
-    from geolrm.engine.rendering.render import render as draw
+    from geolrm.engine.rendering.render import render as render_gaussians
     from geolrm.engine.views.sheets import to_bytes
 
     suffix_of(splats)
@@ -97,7 +97,7 @@ def render(
         for index, frame_size in enumerate(sizes):
             if images.alpha.shape[1:] != frame_size[::-1]:
                 images = Renders.empty(1, frame_size)
-            draw(
+            render_gaussians(
                 gaussians,
                 path[[index]],
                 frame_size,
@@ -173,12 +173,12 @@ def write_frames(
     folder: Path, frames: Iterable["NDArray[np.uint8]"], advance: Callable[[], None]
 ) -> None:
     """PNG files 0000.png onwards."""
-    from geolrm.engine.views.sheets import save_picture
+    from geolrm.engine.views.sheets import save_image
 
     written = set()
     for index, frame in enumerate(frames):
         name = f"{index:04d}.png"
-        save_picture(frame, folder / name)
+        save_image(frame, folder / name)
         written.add(name)
         advance()
     older = {path.name for path in folder.iterdir() if FRAME_NAME.fullmatch(path.name)} - written

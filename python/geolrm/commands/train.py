@@ -82,7 +82,7 @@ def train(
     cache: Annotated[Path | None, typer.Option(help="Folder to keep decoded meshes in.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long, resumable.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 120.0,
-    picture_steps: Annotated[int, typer.Option(help="Between two sample pictures.")] = 200,
+    picture_steps: Annotated[int, typer.Option(help="Between two sample images.")] = 200,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable output; the steps go to stderr.")
     ] = False,

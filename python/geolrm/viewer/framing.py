@@ -34,7 +34,7 @@ class Home:
 
     position: NDArray[np.float64]  # [3]
     target: NDArray[np.float64]  # [3]
-    camera: Cameras  # the same camera in the object's frame, for a square picture
+    camera: Cameras  # the same camera in the object's frame, for a square image
 
 
 def find_home(exhibit: Exhibit, up: Up) -> Home:

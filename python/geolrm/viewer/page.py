@@ -72,7 +72,7 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
         "title": html.escape(exhibit.title),
         "caption": html.escape(scene["caption"]),
         "version": html.escape(importlib.metadata.version("geolrm")),
-        "poster": _data_uri(draw_poster(exhibit.gaussians, home.camera)),
+        "poster": _data_uri(render_poster(exhibit.gaussians, home.camera)),
         "styles": styles,
         "scene": json.dumps(scene, allow_nan=False).replace("<", "\\u003c"),
         "splats": base64.b64encode(splats).decode(),
@@ -116,11 +116,11 @@ def caption(exhibit: Exhibit) -> str:
     return text
 
 
-def draw_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
+def render_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
     """[S, S, 4] straight alpha, by the project's own rasterizer: seen before any script runs."""
-    drawn = gaussians.render(camera, (POSTER_SIDE, POSTER_SIDE), background=(0, 0, 0))
-    alpha = drawn.alpha[0, ..., None]
-    color = drawn.rgb[0] / np.maximum(alpha, 1e-6)
+    renders = gaussians.render(camera, (POSTER_SIDE, POSTER_SIDE), background=(0, 0, 0))
+    alpha = renders.alpha[0, ..., None]
+    color = renders.rgb[0] / np.maximum(alpha, 1e-6)
     return to_bytes(np.concatenate([color, alpha], axis=-1))
 
 
@@ -151,19 +151,19 @@ def _views(views: InputViews) -> list[dict[str, Any]]:
             "fy": float(intrinsics[1, 1]),
             "cx": float(intrinsics[0, 2]),
             "cy": float(intrinsics[1, 2]),
-            "picture": _data_uri(picture),
+            "image": _data_uri(image),
         }
-        for name, c2w, intrinsics, picture in zip(
-            views.names, views.cameras.c2w, views.cameras.intrinsics, views.pictures, strict=True
+        for name, c2w, intrinsics, image in zip(
+            views.names, views.cameras.c2w, views.cameras.intrinsics, views.images, strict=True
         )
     ]
 
 
-def _data_uri(picture: NDArray[np.uint8]) -> str:
+def _data_uri(image: NDArray[np.uint8]) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="WEBP", quality=WEBP_QUALITY)
+    Image.fromarray(image).save(buffer, format="WEBP", quality=WEBP_QUALITY)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
