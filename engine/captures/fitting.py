@@ -38,10 +38,10 @@ NO_POINTS = np.empty((0, 3))
 
 
 def fit_to_cube(capture: Capture, *, upright: bool) -> Capture:
-    """The capture in a frame of its own: its object fills the cube.
+    """Move and scale a capture so that its object fills the cube.
 
     Where the images have masks, centre and size are those of the points inside all masks, or of
-    the masks' visual hull; otherwise of the points near to where the cameras look. The notes say
+    the masks' visual hull; otherwise of the points near where the cameras look. The notes say
     which, and ``object_to_world`` leads back.
 
     Args:
@@ -108,7 +108,7 @@ def _box_of_points(points: NDArray[np.float64], c2w: NDArray[np.float64], captur
 def _box_of_masks(
     capture: Capture, c2w: NDArray[np.float64], points: NDArray[np.float64]
 ) -> tuple[Box | None, str]:
-    """Corners of the points that the masks leave, or else of the visual hull, and which.
+    """Bound the points that the masks leave, or else the visual hull, and say which it was.
 
     Close cameras leave a hull that is larger than the object, so points come first where they
     cover most of it. There is no box where few images have masks, or they agree on nothing; then
@@ -135,7 +135,7 @@ def _box_of_masks(
 def _masked_views(
     capture: Capture, c2w: NDArray[np.float64]
 ) -> tuple[list[Silhouette], NDArray[np.float64]]:
-    """Views whose mask shows something, and their origins [V, 3]."""
+    """Make silhouettes of the views whose mask shows something; with their origins [V, 3]."""
     views, origins = [], []
     for image, pose, matrix in zip(capture.images, c2w, capture.cameras.intrinsics, strict=True):
         if has_mask(image):
@@ -149,9 +149,12 @@ def _masked_views(
 def _agreed_hull(
     views: Sequence[Silhouette], origins: NDArray[np.float64]
 ) -> tuple[Box, int] | None:
-    """Corners of the hull that explains most masks, and how many views may be wrong for that.
+    """Bound the hull that explains most masks, tolerating as few wrong views as that takes.
 
-    One mask that misses a part carves it from all the others.
+    A mask that misses something of the object carves it from all the others.
+
+    Returns:
+        The box, and how many views may be wrong at any place; None where no hull explains enough.
     """
     for tolerated in sorted({int(share * len(views)) for share in TOLERATED}):
         found = visual_hull(views, origins, tolerated)

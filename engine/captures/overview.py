@@ -26,7 +26,7 @@ MOST_POINTS = 12_000
 
 
 class Projection:
-    """Object frame to pixels of one panel: in perspective, or parallel along an axis."""
+    """The object frame on one panel: in perspective, or parallel along an axis."""
 
     def __init__(self, axes: NDArray, middle: tuple[float, float], scale: float, distance: float):
         self.axes = axes  # [3, 3] rows right, up, towards the eye
@@ -34,7 +34,7 @@ class Projection:
         self.distance = distance  # of the eye; infinity: parallel
 
     def __call__(self, points: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pixels [N, 2], and how near each point is to the eye [N], of points [N, 3]."""
+        """Project points [N, 3] to pixels [N, 2], and tell how near the eye each is [N]."""
         x, y, near = self.axes @ np.asarray(points, np.float64).reshape(-1, 3).T
         shrink = 1.0
         if np.isfinite(self.distance):
@@ -44,7 +44,7 @@ class Projection:
 
 
 def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
-    """[H, W, 3]: three views of cube and cameras, and the numbered images.
+    """Draw cube and cameras from three sides, and below the numbered images: uint8 [H, W, 3].
 
     Views that a diagnostic names are red.
     """
@@ -108,14 +108,14 @@ def _viewpoint() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _thumbnail_grid(count: int) -> tuple[int, int, list[int]]:
-    """Side of a thumbnail in pixels, how many fit in a row, and which images are shown."""
+    """Choose the side of a thumbnail in pixels, how many stand in a row, and which are shown."""
     shown = sorted({int(i) for i in np.linspace(0, count - 1, min(count, MOST_IMAGES))})
     columns = 8 if len(shown) <= 16 else 12 if len(shown) <= 36 else 16
     return (WIDTH - GAP) // columns - GAP, columns, shown
 
 
 def _color(index: int, count: int) -> tuple[int, int, int]:
-    """From blue by green to yellow, in the order of the views; red is left for doubtful ones."""
+    """Colour views from blue by green to yellow in their order; red is left for doubtful ones."""
     hue = 0.62 - 0.48 * index / max(count - 1, 1)
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.78)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -124,7 +124,7 @@ def _color(index: int, count: int) -> tuple[int, int, int]:
 def _object_points(
     capture: Capture, diagnosis: Diagnosis
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Points [N, 3] that stand for the object, and their colours [N, 3]."""
+    """Choose points [N, 3] that stand for the object, and their colours [N, 3]."""
     if diagnosis.surface is None:
         points = np.empty((0, 3)) if capture.points is None else capture.points
         points = points[np.abs(points).max(axis=1, initial=0) < 1.5]
@@ -136,7 +136,7 @@ def _object_points(
 
 
 def _colors_of(points: NDArray[np.float64], capture: Capture) -> NDArray[np.uint8]:
-    """Each point's pixel in the view that looks at its side of the object."""
+    """Take each point's pixel in the view that looks at its side of the object."""
     cameras = capture.cameras
     outward = points - points.mean(axis=0)
     best = (outward @ cameras.c2w[:, :3, 2].T).argmax(axis=1)
@@ -164,7 +164,7 @@ def _draw_scene(
     colors: NDArray[np.uint8],
     reach: float,
 ) -> None:
-    """Ground, the far cameras, object and cube, the near cameras."""
+    """Draw from far to near: ground, cameras behind, object and cube, cameras in front."""
     if np.isfinite(project.distance):
         _draw_ground(sheet, project, reach)
     near = project(cameras.c2w[:, :3, 3])[1]
@@ -198,7 +198,7 @@ def _draw_scene(
 
 
 def _spacing(points: NDArray[np.float64]) -> float:
-    """The step of the grid that points lie on, as their number was thinned."""
+    """Measure the step of the grid that points lie on, along x; 0 where there is none."""
     if len(points) < 2:
         return 0.0
     values = np.unique(np.round(points[:, 0], 6))
@@ -206,7 +206,7 @@ def _spacing(points: NDArray[np.float64]) -> float:
 
 
 def _draw_ground(sheet: Sheet, project: Projection, reach: float) -> None:
-    """A grid at the cube's bottom, of the cube's side where that is not too fine."""
+    """Draw a grid at the cube's bottom, of the cube's side where that is not too fine."""
     side = max(1.0, float(np.ceil(reach / 6)))
     count = int(np.ceil(1.2 * reach / side))
     for i in range(-count, count + 1):
@@ -223,7 +223,7 @@ def _draw_camera(
     doubtful: set[int],
     length: float,
 ) -> None:
-    """A frustum in its place; the mark over the image's upper border says which way is up."""
+    """Draw a frustum in its place; the mark over the image's upper border says which way is up."""
     pose, intrinsics = cameras.c2w[index], cameras.intrinsics[index]
     corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1], [0.4, 0, 1], [0.6, 0, 1]])
     rays = np.linalg.solve(intrinsics, corners.T).T * [1, -1, -1]

@@ -11,7 +11,7 @@ PALE, PAPER = (226, 229, 234), (249, 250, 252)
 
 
 class Sheet:
-    """Pillow's drawing in the sheet's own pixels, although it is drawn larger."""
+    """A page that is drawn on in its own pixels, although Pillow draws it larger."""
 
     def __init__(self, width: int, height: int):
         from PIL import Image, ImageDraw
@@ -21,45 +21,45 @@ class Sheet:
         self.draw = ImageDraw.Draw(self.page)
 
     def finish(self) -> NDArray[np.uint8]:
-        """[H, W, 3] uint8."""
+        """Return the page as uint8 [H, W, 3], at its own size."""
         from PIL import Image
 
         return np.asarray(self.page.resize(self.size, Image.Resampling.BOX))
 
     def clipped(self, corner: Sequence[float], size: Sequence[float]) -> "_Clip":
-        """A block in which nothing outside a panel is drawn on."""
+        """Return a context in which nothing outside a panel changes."""
         return _Clip(self, corner, size)
 
     def panel(self, corner: Sequence[float], size: Sequence[float]) -> None:
-        """A pale rectangle with round corners."""
+        """Draw a pale rectangle with round corners."""
         box = _scaled([*corner, corner[0] + size[0], corner[1] + size[1]])
         self.draw.rounded_rectangle(box, 16, fill=PAPER, outline=PALE, width=2)
 
     def line(self, points: Any, color: Any, width: float) -> None:
-        """Through points [N, 2], ``width`` px wide."""
+        """Draw a line through points [N, 2], ``width`` px wide."""
         flat = _scaled(np.asarray(points).ravel().clip(-1e5, 1e5))
         self.draw.line(flat, fill=color, width=round(width * OVERSAMPLING), joint="curve")
 
     def polygon(self, points: Any, color: Any) -> None:
-        """Filled, of corners [N, 2]."""
+        """Fill a polygon of corners [N, 2]."""
         self.draw.polygon(_scaled(np.asarray(points).ravel().clip(-1e5, 1e5)), fill=color)
 
     def dot(self, point: Any, radius: float, color: Any) -> None:
-        """Filled, ``radius`` px."""
+        """Fill a disc of ``radius`` px; far outside the page nothing is drawn."""
         x, y = point
         if -100 < x < 1e4 and -100 < y < 1e4:
             box = _scaled([x - radius, y - radius, x + radius, y + radius])
             self.draw.ellipse(box, fill=color)
 
     def text(self, place: Any, text: str, size: int, color: Any, anchor: str = "la") -> None:
-        """``size`` px high."""
+        """Write text ``size`` px high; ``anchor`` is Pillow's."""
         x, y = _scaled(place)
         # The font that Pillow carries lacks some letters of paths.
         plain = text.encode("latin-1", "replace").decode("latin-1")
         self.draw.text((x, y), plain, fill=color, font=_font(size), anchor=anchor)
 
     def label(self, place: Any, text: str, size: int, color: Any) -> None:
-        """A word around a place, on a halo of paper."""
+        """Write a word around a place, on a halo of paper."""
         x, y = _scaled(place)
         self.draw.text(
             (x, y), text, fill=color, font=_font(size), anchor="mm",
@@ -67,7 +67,7 @@ class Sheet:
         )  # fmt: skip
 
     def image(self, corner: Any, side: int, image: Any, color: Any, name: str) -> None:
-        """An image in a square frame with its name in the corner."""
+        """Put a Pillow image, shrunk in place, into a square frame with its name in the corner."""
         image.thumbnail((side * OVERSAMPLING, side * OVERSAMPLING))
         x, y = (int(value) for value in _scaled(corner))
         full = side * OVERSAMPLING
@@ -80,7 +80,7 @@ class Sheet:
 
 
 class _Clip:
-    """Leaves the sheet outside a panel as it was."""
+    """A context that leaves the sheet outside a panel as it was."""
 
     def __init__(self, sheet: Sheet, corner: Sequence[float], size: Sequence[float]):
         self.sheet = sheet

@@ -1,4 +1,4 @@
-"""All diagnostics of a capture, and what its masks leave of space."""
+"""Diagnose a capture: everything doubtful about it, and what its masks leave of space."""
 
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ class Diagnosis:
 
     @property
     def count(self) -> str:
-        """Say how many there are, as the command does: ``no doubts``, ``1 doubt``, ``3 doubts``."""
+        """Say how many there are, as ``geolrm check`` does: ``no doubts``, ``1 doubt``."""
         count = len(self.diagnostics)
         return "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
 
@@ -60,7 +60,7 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
 
     Args:
         capture: Of :func:`~geolrm.engine.captures.read_capture`: cameras may look anywhere.
-        model_fov: Degrees, that the model was trained with.
+        model_fov: Field of view that the model was trained with, in degrees.
         model_size: Side of the model's input in pixels.
     """
     cameras, images = capture.cameras, capture.images
@@ -97,7 +97,7 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
 
 
 def surface_of(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """The points that have not all six neighbours."""
+    """Keep the points [N, 3] of a grid of this ``step`` that lack one of their six neighbours."""
     index = np.rint((hull - hull.min(axis=0)) / step).astype(np.int64) + 1
     solid = np.zeros(index.max(axis=0) + 2, np.bool_)
     solid[tuple(index.T)] = True
@@ -110,7 +110,7 @@ def surface_of(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:
 def _agreement(
     capture: Capture, outlines: list[Silhouette], hull: NDArray[np.float64] | None
 ) -> list[Diagnostic]:
-    """Masks must be outlines of one object: what all leave must fill each of them."""
+    """Check that masks outline one object: what all of them leave must fill each."""
     total, cameras = len(capture), capture.cameras
     remedy = (
         "check that images and poses belong together and are in the same order, and the focal "
@@ -139,7 +139,7 @@ def _agreement(
 
 
 def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) -> list[Diagnostic]:
-    """Outlines found from a white background fail where the object itself is white."""
+    """Check outlines found from a white background, which fail where the object itself is white."""
     worst = 0.0 if hull is None else min(explained(view, hull) for view in views)
     if worst >= EXPLAINED:
         return []
@@ -154,7 +154,7 @@ def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) 
 
 
 def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | None:
-    """The one view that others agree without, if there is one: it carves the most away."""
+    """Find the one view, if any, without which the others agree: it carves the most away."""
     found = visual_hull(views, origins)
     if found is None or len(views) > 64:
         return None
@@ -183,7 +183,7 @@ def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | Non
 
 
 def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Diagnostic]:
-    """The object must lie in the cube and fill most of it."""
+    """Check that the object lies in the cube and fills most of it."""
     low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
     side, centre = float((high - low).max()), (low + high) / 2
     remedy = (

@@ -28,7 +28,7 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def diagnose_masks(images: Sequence[NDArray[np.uint8]]) -> list[Diagnostic]:
-    """Images [H, W, 3|4] whose object is not told from the background."""
+    """Find images [H, W, 3|4] whose object is not told from the background."""
     total, diagnostics = len(images), []
     opaque = [i for i, image in enumerate(images) if not has_mask(image)]
     if plain := [i for i in opaque if images[i].shape[2] == 3]:
@@ -57,7 +57,7 @@ def diagnose_masks(images: Sequence[NDArray[np.uint8]]) -> list[Diagnostic]:
 
 
 def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
-    """Masks that show no object, or one that the border cuts."""
+    """Find masks that show no object, or one that the border cuts."""
     total, diagnostics = len(views), []
     empty = [i for i, view in enumerate(views) if (view.alpha >= INSIDE).mean() < FEWEST_PIXELS]
     if empty:
@@ -87,7 +87,7 @@ def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
 
 
 def diagnose_sizes(images: Sequence[NDArray[np.uint8]], model_size: int) -> list[Diagnostic]:
-    """Images of fewer pixels than a model with inputs of ``model_size`` px can use."""
+    """Find images of fewer pixels than a model with inputs of ``model_size`` px can use."""
     total = len(images)
     small = [i for i, image in enumerate(images) if max(image.shape[:2]) < 0.5 * model_size]
     if not small:
@@ -110,7 +110,7 @@ def diagnose_quality(
     cameras: Cameras,
     surface: NDArray[np.float64] | None,
 ) -> list[Diagnostic]:
-    """Brightness of the object against the neighbouring views', sharpness against all.
+    """Compare the object's brightness with the neighbouring views', its sharpness with all.
 
     Args:
         images: V of [H, W, 3|4].
@@ -169,14 +169,14 @@ def _border_share(view: Silhouette) -> float:
 
 
 def _linear_luminance(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float32]:
-    """[H, W] at the size of the view's mask."""
+    """Return the luminance [H, W] in linear light, at the size of the view's mask."""
     factor = -(-max(image.shape[:2]) // max(view.alpha.shape))
     linear = (reduce_pixels(image[..., :3], factor) / np.float32(255)) ** np.float32(2.2)
     return (linear @ LUMINANCE).astype(np.float32)
 
 
 def _quantiles(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float64]:
-    """log2 of the brightness of what is not background."""
+    """Return log2 of quantiles of the object's brightness; NaN where too little of it is seen."""
     values = _linear_luminance(image, view)[view.alpha > SOLID]
     if len(values) < FEWEST_COMPARED:
         return np.full(len(QUANTILES), np.nan)
@@ -186,7 +186,7 @@ def _quantiles(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float64
 def _levels_at(
     points: NDArray[np.float64], image: NDArray[np.uint8], view: Silhouette
 ) -> NDArray[np.float64]:
-    """[N] log2 of the brightness of points, NaN where others hide them or the view ends."""
+    """Return log2 of the brightness of points [N], NaN where others hide them or the view ends."""
     width = view.alpha.shape[1]
     pixel, depth = view.project(points)
     column, row = pixel % width // BLOCK, pixel // width // BLOCK
@@ -203,11 +203,13 @@ def _levels_at(
 
 
 def _stops(levels: NDArray[np.float64], cameras: Cameras) -> NDArray[np.float64]:
-    """[V] log2 of each view's brightness over the views in the nearest directions; 0: unknown.
+    """Compare each view's brightness with the views in the nearest directions, in stops [V].
+
+    A view without neighbours to compare has 0.
 
     Args:
-        levels: [V, N] of what corresponds, NaN where it is unknown.
-        cameras: V.
+        levels: [V, N] log2 of the brightness of what corresponds, NaN where it is unknown.
+        cameras: V, which say what is near.
     """
     directions = cameras.c2w[:, :3, 2]
     cosines = directions @ directions.T
@@ -225,7 +227,7 @@ def _stops(levels: NDArray[np.float64], cameras: Cameras) -> NDArray[np.float64]
 
 
 def _sharpness(image: NDArray[np.uint8], view: Silhouette) -> float:
-    """Second over first differences of the object's luminance, which contrast cancels from."""
+    """Return second over first differences of the object's luminance: contrast cancels."""
     factor = -(-max(image.shape[:2]) // max(view.alpha.shape))
     luminance = reduce_pixels(image[..., :3], factor) @ LUMINANCE
     solid = view.alpha > SOLID

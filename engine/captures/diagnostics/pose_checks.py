@@ -28,11 +28,11 @@ MISTAKES = (
 
 
 def diagnose_poses(cameras: Cameras, model_fov: float) -> list[Diagnostic]:
-    """Diagnostics that poses and intrinsics raise, the gravest first.
+    """Find what is doubtful about poses and intrinsics, the gravest first.
 
     Args:
         cameras: In the object frame, wherever they look.
-        model_fov: Degrees, that the model was trained with.
+        model_fov: Field of view that the model was trained with, in degrees.
     """
     facing = _facing(cameras)
     frame = facing or _upright(cameras)
@@ -89,14 +89,14 @@ def _facing(cameras: Cameras) -> list[Diagnostic]:
 
 
 def _cosines(c2w: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[V] between where cameras look and the origin; 0 for those that stand in it."""
+    """Return the cosines [V] between where cameras look and the origin; 0 for those in it."""
     origins = c2w[:, :3, 3]
     distances = np.maximum(np.linalg.norm(origins, axis=1), 1e-9)
     return np.einsum("vi,vi->v", c2w[:, :3, 2], origins) / distances
 
 
 def _upright(cameras: Cameras) -> list[Diagnostic]:
-    """Cameras are mostly held level, so that the axis that all x axes are square to is up."""
+    """Check that z is up; cameras are mostly held level, so the axis square to their x axes is."""
     right, up = cameras.c2w[:, :3, 0], cameras.c2w[:, :3, 1].mean(axis=0)
     off = float(np.sqrt((right[:, 2] ** 2).mean()))
     values, vectors = np.linalg.eigh(right.T @ right / len(right))
@@ -125,7 +125,7 @@ def _upright(cameras: Cameras) -> list[Diagnostic]:
 
 
 def _focus(cameras: Cameras, faced: float = 0.0) -> list[Diagnostic]:
-    """Where the cameras look, if it is not the origin, and at least this part of them sees it."""
+    """Find a focus off the origin that at least a share ``faced`` of the cameras looks at."""
     c2w, intrinsics = cameras.c2w, cameras.intrinsics
     centre = (0.5 - intrinsics[:, [0, 1], 2]) / intrinsics[:, [0, 1], [0, 1]] * [1, -1]
     ray = np.concatenate([centre, -np.ones((len(c2w), 1))], axis=1)
@@ -148,13 +148,13 @@ def _focus(cameras: Cameras, faced: float = 0.0) -> list[Diagnostic]:
 
 
 def seen_width(cameras: Cameras) -> float:
-    """How much images show across at the origin, in cube sides: the views' median."""
+    """Return how much images show across at the origin, in cube sides: the views' median."""
     depths = np.linalg.norm(cameras.c2w[:, :3, 3], axis=1)
     return float(np.median(depths / cameras.intrinsics[:, [0, 1], [0, 1]].max(axis=1)))
 
 
 def diagnose_unmasked_scale(cameras: Cameras) -> list[Diagnostic]:
-    """What the cube's size in the images says where no masks show the object's."""
+    """Check the cube's size in the images, where no masks show the object's."""
     width = seen_width(cameras)
     if SEEN[0] <= width <= SEEN[1]:
         return []
@@ -202,7 +202,7 @@ def _repeated(cameras: Cameras) -> list[Diagnostic]:
 
 
 def azimuth_gap(cameras: Cameras) -> tuple[float, float, float]:
-    """(width, from, to) in degrees of the widest range of azimuths without a camera."""
+    """Find the widest range of azimuths without a camera: (width, from, to) in degrees."""
     backward = cameras.c2w[:, :3, 2]
     elevations = np.rad2deg(np.arcsin(backward[:, 2].clip(-1, 1)))
     around = backward[np.abs(elevations) <= POLAR]
