@@ -69,7 +69,12 @@ class Cameras:
 
     @staticmethod
     def from_fov(c2w: ArrayLike, fov: float) -> "Cameras":
-        """Square images with a centred principal point; ``fov`` in degrees."""
+        """Make cameras of square images with a centred principal point.
+
+        Args:
+            c2w: [4, 4] or [V, 4, 4] OpenGL camera-to-world.
+            fov: Field of view in degrees.
+        """
         return Cameras(np.asarray(c2w), intrinsics_from_fov(fov))
 
     @staticmethod
@@ -80,13 +85,16 @@ class Cameras:
         intrinsics: ArrayLike,
         size: tuple[int, int],
     ) -> "Cameras":
-        """From OpenCV extrinsics (x right, y down, z forward) and intrinsics in pixels.
+        """Convert OpenCV extrinsics (x right, y down, z forward) and intrinsics in pixels.
 
         Args:
             world_to_camera: [V, 3|4, 4]; give this or ``camera_to_world``.
             camera_to_world: [V, 3|4, 4].
             intrinsics: [3, 3] or [V, 3, 3], in pixels.
             size: (width, height) of the images in pixels.
+
+        Raises:
+            InputError: Not exactly one of the extrinsics is given, or a value cannot be used.
         """
         if (world_to_camera is None) == (camera_to_world is None):
             raise InputError("give either world_to_camera or camera_to_world, and not both")
@@ -127,7 +135,7 @@ class Cameras:
     def from_orbit(
         preset: Orbit, *, radius: float = ORBIT_RADIUS, fov: float | None = None
     ) -> "Cameras":
-        """Cameras of the image generators that GeoLRM is used with.
+        """Make the cameras of an image generator that GeoLRM is used with.
 
         ``sv3d``: 21 views, azimuth i * 360 / 21, elevation 10, field of view 39.6 degrees.
         ``zero123plus``: 6 views, azimuth 30 + 60 i, elevation 20 and -10, 30 degrees.
@@ -144,7 +152,14 @@ class Cameras:
 
     @staticmethod
     def orbit(azimuths: ArrayLike, elevations: ArrayLike, radius: float, fov: float) -> "Cameras":
-        """Cameras on a sphere that look at the origin, z up; all angles in degrees."""
+        """Make cameras on a sphere that look at the origin, z up.
+
+        Args:
+            azimuths: [V] in degrees, or one for all; 0 stands on +x, 90 on +y.
+            elevations: [V] in degrees, or one for all; above 0 stands above the object.
+            radius: Distance from the origin, in cube sides.
+            fov: Field of view in degrees.
+        """
         try:
             azimuth, elevation = np.broadcast_arrays(
                 np.deg2rad(np.atleast_1d(np.asarray(azimuths, float))),
@@ -169,7 +184,7 @@ class Cameras:
 
     @staticmethod
     def around(count: int, distance: float, fov: float) -> "Cameras":
-        """Cameras evenly spread over the whole sphere, on a Fibonacci spiral from above to below.
+        """Spread cameras evenly over the whole sphere, on a Fibonacci spiral from above to below.
 
         All look at the origin from ``distance``; ``fov`` in degrees.
         """
@@ -179,13 +194,16 @@ class Cameras:
 
     @property
     def world_to_camera(self) -> NDArray[np.float64]:
-        """[V, 4, 4] OpenCV extrinsics (x right, y down, z forward)."""
+        """Return OpenCV extrinsics [V, 4, 4] (x right, y down, z forward)."""
         return np.linalg.inv(self.c2w @ FLIP_YZ).astype(np.float64)
 
     def spread(self, count: int) -> list[int]:
-        """Indices of ``count`` cameras spread evenly over the viewing directions, ascending.
+        """Choose ``count`` cameras spread evenly over the viewing directions, by ascending index.
 
-        The first camera, then each time the one farthest in angle from those taken.
+        The first camera is taken, then each time the one farthest in angle from those taken.
+
+        Raises:
+            InputError: There are fewer cameras.
         """
         if count > len(self):
             raise InputError(f"{count} views were asked for, but there are only {len(self)}")
@@ -199,7 +217,7 @@ class Cameras:
         return sorted(taken)
 
     def check_facing(self) -> None:
-        """Every camera must stand outside the object cube and have it in view.
+        """Refuse cameras that stand inside the object cube or do not have it in view.
 
         Raises:
             InputError: Names the first camera that does not, and the likely mistake.
@@ -208,12 +226,12 @@ class Cameras:
             raise InputError(text)
 
     def facing_faults(self) -> dict[int, str]:
-        """What :meth:`check_facing` refuses, by camera: a sentence with the likely mistake."""
+        """Find what :meth:`check_facing` refuses: by camera, a sentence with the likely mistake."""
         return facing_faults(self.c2w, self.intrinsics)
 
 
 def intrinsics_from_fov(fov: float) -> NDArray[np.float64]:
-    """[3, 3] normalised intrinsics of a square image; ``fov`` in degrees."""
+    """Return the intrinsics [3, 3] of a square image, divided by its size; ``fov`` in degrees."""
     number = isinstance(fov, int | float | np.number) and not isinstance(fov, bool)
     if not number or not 1 <= fov < 179:
         raise InputError(f"fov is {fov!r}; it must be in degrees, from 1 to 179")

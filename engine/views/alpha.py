@@ -12,15 +12,29 @@ WHITE_ENOUGH = 0.9  # median colour of the border of an opaque image
 
 
 def composite_on_white(image: NDArray, index: int = 0) -> NDArray[np.float32]:
-    """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 [H, W, 3] on white."""
+    """Composite an image on white: uint8 [H, W, 3|4] or float [3|4, H, W] to float32 [H, W, 3].
+
+    ``index`` is the image's number in errors and warnings.
+
+    Raises:
+        InputError: As :func:`split_alpha`.
+    """
     return split_alpha(image, index)[0]
 
 
 def split_alpha(image: NDArray, index: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """One image, uint8 [H, W, 3|4] or float [3|4, H, W], to float32 on white.
+    """Composite an image on white, and tell what of it is the object.
+
+    Args:
+        image: uint8 [H, W, 3|4] or float [3|4, H, W] in [0, 1].
+        index: Its number, for errors and warnings.
 
     Returns:
-        [H, W, 3] colours and [H, W] alpha; without an alpha channel it is taken from the white.
+        float32 colours [H, W, 3] and alpha [H, W]; without an alpha channel it is taken from the
+        white.
+
+    Raises:
+        InputError: The image has another shape, type or range, NaN, or no pixels or too many.
     """
     image = np.asarray(image)
     pixels: NDArray[np.float32]
@@ -63,7 +77,7 @@ def split_alpha(image: NDArray, index: int = 0) -> tuple[NDArray[np.float32], ND
 
 
 def alpha_from_white(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Alpha of an object on white, [H, W, 3] to [H, W].
+    """Find the alpha [H, W], 0 or 1, of an object on white [H, W, 3].
 
     White that is connected to the border is background; white inside the object is not.
     """
@@ -78,7 +92,7 @@ def alpha_from_white(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _fill_runs(white: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whole horizontal runs of white pixels that hold a seed."""
+    """Fill the whole horizontal runs of white pixels that hold a seed."""
     runs = np.cumsum(~white, axis=1) + np.arange(len(white))[:, None] * (white.shape[1] + 1)
     hit = np.zeros(runs.max() + 1, bool)
     hit[runs[seeds & white]] = True

@@ -1,4 +1,4 @@
-"""Images and cameras of a user to what the model knows: square, centred views on white."""
+"""From a user's images and cameras to the views the model knows: square, centred, on white."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,12 +28,12 @@ class Views:
 
     @property
     def reference(self) -> NDArray[np.float32]:
-        """[V, 4, R, R]: premultiplied RGBA that renders are compared with in a refinement."""
+        """Return premultiplied RGBA [V, 4, R, R], which a refinement compares renders with."""
         return self.foreground if self.fine is None else self.fine
 
     @property
     def foreground(self) -> NDArray[np.float32]:
-        """[V, 4, S, S]: RGB premultiplied by alpha, then alpha; what geometric cues read."""
+        """Return RGB premultiplied by alpha, then alpha, [V, 4, S, S]: what geometric cues read."""
         return premultiplied(self.images, self.alpha)
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class PlacedViews:
 
 
 def premultiplied(on_white: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[V, 3, S, S] on white and [V, S, S] to [V, 4, S, S], premultiplied by alpha."""
+    """Join colours on white [V, 3, S, S] and alpha [V, S, S] to premultiplied RGBA [V, 4, S, S]."""
     alpha = alpha[:, None]
     return np.concatenate([np.maximum(on_white - (1 - alpha), 0), alpha], axis=1)
 
@@ -62,9 +62,13 @@ def premultiplied(on_white: NDArray[np.float32], alpha: NDArray[np.float32]) -> 
 def make_views(
     images: NDArray, c2w: NDArray, intrinsics: NDArray, alpha: NDArray | None = None
 ) -> Views:
-    """Views from arrays that already are what the model expects; nothing is checked.
+    """Make views of arrays that already are what the model expects; nothing is checked.
 
-    Without ``alpha`` it is taken from the white background.
+    Args:
+        images: [V, 3, S, S] RGB in [0, 1], on white.
+        c2w: [V, 4, 4] OpenGL camera-to-world.
+        intrinsics: [V, 3, 3] divided by S; fx = fy, principal point centred.
+        alpha: [V, S, S]; default: taken from the white background.
     """
     c2w, intrinsics = c2w.astype(np.float64), intrinsics.astype(np.float64)
     projection = intrinsics @ np.linalg.inv(c2w)[:, :3]
@@ -74,11 +78,11 @@ def make_views(
     return Views(*(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
 
 
-def join_views(parts: Sequence[Views]) -> Views:
-    """Views one after another."""
+def join_views(groups: Sequence[Views]) -> Views:
+    """Join groups of views, all of one size, one after another."""
     names = ["images", "c2w", "intrinsics", "projection", "alpha"]
-    names += ["fine"] if parts[0].fine is not None else []
-    return Views(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    names += ["fine"] if groups[0].fine is not None else []
+    return Views(*(np.concatenate([getattr(views, name) for views in groups]) for name in names))
 
 
 def prepare_views(
@@ -95,6 +99,10 @@ def prepare_views(
         cameras: V cameras with the intrinsics of the given images.
         size: Side of the model's input.
         reference_size: Side of the images for a refinement; None: there is none.
+
+    Raises:
+        InputError: The numbers of images and cameras differ, a camera does not face the object
+            cube, or an image or its intrinsics cannot be used.
     """
     count = count_images(images)
     if count != len(cameras):
@@ -121,10 +129,10 @@ def prepare_views(
 
 
 def count_images(images: Images) -> int:
-    """How many images were given.
+    """Count the images that were given.
 
     Raises:
-        InputError: None, or one image where several are expected.
+        InputError: There are none, or this is one image where several are expected.
     """
     if isinstance(images, np.ndarray) and images.ndim == 3:
         raise InputError(

@@ -12,10 +12,21 @@ LARGEST_PADDING = 4  # times the longer side of the image
 def resample_to_square(
     rgb: NDArray[np.float32], intrinsics: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.float32], float]:
-    """Resample one [H, W, C] image, whose background is 1, to [C, size, size].
+    """Resample an image [H, W, C] to the square [C, size, size] around its principal point.
+
+    The square is as wide as the widest half of the image, so that nothing is cropped; what lies
+    outside the image is 1, the value of its background.
+
+    Args:
+        rgb: The image, every channel in [0, 1].
+        intrinsics: [3, 3], divided by the image size.
+        size: Side of the square in pixels.
 
     Returns:
-        The square and its focal length divided by ``size``.
+        The square, and its focal length divided by ``size``.
+
+    Raises:
+        InputError: The square would be mostly padding.
     """
     height, width = rgb.shape[:2]
     fx, fy = intrinsics[0, 0] * width, intrinsics[1, 1] * height
@@ -55,7 +66,7 @@ def _resize(
     box: tuple[float, float, float, float],
     size: int,
 ) -> NDArray[np.float32]:
-    """White padding, then Pillow's antialiased bicubic (Keys, a = -0.5) per channel in float32."""
+    """Pad with 1, then resize by Pillow's antialiased bicubic (Keys, a = -0.5), in float32."""
     from PIL import Image
 
     square = np.empty((rgb.shape[-1], size, size), np.float32)
