@@ -23,7 +23,7 @@ TITLES = {"av": "PyAV"}  # known by another name than the registry's
 
 
 def installed_version(package: str) -> str | None:
-    """Version of an installed package; nothing is imported."""
+    """Return the version of a package, None where it is not installed; nothing is imported."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -36,11 +36,11 @@ def require(package: str, purpose: str, *, extra: str | None = None, instead: st
     Args:
         package: As the registry names it.
         purpose: What needs it, in the singular.
-        extra: Of geolrm that installs it; default: that of :data:`EXTRAS`.
+        extra: The extra of geolrm that installs it; default: that of :data:`EXTRAS`.
         instead: Another way out, which ends the sentence after an "or".
 
     Raises:
-        GeoLRMError: Naming the package and the command that installs it.
+        GeoLRMError: Names the package and the command that installs it.
     """
     if installed_version(package) is None:
         remedy = f"pip install 'geolrm[{extra or EXTRAS[package]}]'"
