@@ -124,7 +124,7 @@ def render(
 
 
 def is_video(output: Path) -> bool:
-    """Whether the frames go into one file."""
+    """Tell whether the frames go into one video file."""
     return output.suffix.lower() == VIDEO_SUFFIX
 
 
@@ -147,7 +147,7 @@ def check_output(output: Path, size: int) -> None:
 
 
 def frame_sizes(capture: "Capture", size: int, *, even: bool) -> list[Size]:
-    """Of the shape of each image, with ``size`` pixels along the longer side."""
+    """Size a frame for each image, in its shape, with ``size`` pixels along the longer side."""
     found = []
     for image in capture.images:
         height, width = image.shape[:2]
@@ -158,7 +158,7 @@ def frame_sizes(capture: "Capture", size: int, *, even: bool) -> list[Size]:
 
 
 def orbit_cameras(count: int) -> "Cameras":
-    """Evenly spaced cameras around the object."""
+    """Place ``count`` evenly spaced cameras around the object."""
     import numpy as np
 
     from geolrm.engine.geometry.cameras import ORBIT_RADIUS, SV3D_FOV, Cameras
@@ -172,7 +172,7 @@ def orbit_cameras(count: int) -> "Cameras":
 def write_frames(
     folder: Path, frames: Iterable["NDArray[np.uint8]"], advance: Callable[[], None]
 ) -> None:
-    """PNG files 0000.png onwards."""
+    """Write PNG files 0000.png onwards, and warn of older ones beyond the last."""
     from geolrm.engine.views.sheets import save_image
 
     written = set()
@@ -199,7 +199,7 @@ def require_pyav() -> None:
 def write_video(
     path: Path, frames: Iterable["NDArray[np.uint8]"], size: Size, advance: Callable[[], None]
 ) -> None:
-    """An H.264 file through PyAV; both sides are even."""
+    """Write an H.264 file through PyAV; both sides are even."""
     from geolrm.engine.system.atomic import atomic_file
 
     require_pyav()
