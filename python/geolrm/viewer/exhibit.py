@@ -38,7 +38,7 @@ class InputViews:
 
     @staticmethod
     def from_capture(capture: Capture) -> "InputViews":
-        """Every frame of a capture; transparent pixels become white."""
+        """Show every frame of a capture; transparent pixels become white."""
         images = [
             _shrink(to_bytes(composite_on_white(image, index)))
             for index, image in enumerate(capture.images)
@@ -47,7 +47,7 @@ class InputViews:
 
     @staticmethod
     def from_scene(scene: Scene, names: Sequence[str] | None = None) -> "InputViews":
-        """The images that the model saw, with the cameras that it was told."""
+        """Show the images that the model saw, with the cameras that it was told."""
         views = scene.views
         names = names or [f"view {index}" for index in range(len(views))]
         images = [_shrink(image) for image in input_images(views)]
@@ -57,17 +57,17 @@ class InputViews:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exhibit:
-    """Splats in their own frame, and what is drawn or told beside them."""
+    """Splats in their own frame, and what is shown or told beside them."""
 
     title: str
     gaussians: Gaussians
     views: InputViews | None = None
-    anchors: NDArray[np.float32] | None = None  # [M, 3], in the frame of the Gaussians
+    anchors: NDArray[np.float32] | None = None  # [N, 3], in the frame of the Gaussians
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
 
     @staticmethod
     def from_scene(scene: Scene, title: str, names: Sequence[str] | None = None) -> "Exhibit":
-        """A reconstruction with its input views, anchors and timings.
+        """Show a reconstruction with its input views, anchors and timings.
 
         ``names`` are those of the views, [V].
         """

@@ -30,9 +30,9 @@ def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
     """Write one HTML file that opens from disk and fetches nothing.
 
     Args:
-        exhibit: what to show.
-        path: the file.
-        up: the axis of the Gaussians' frame that stands upright in the page; everything that
+        exhibit: What to show.
+        path: The file to write.
+        up: The axis of the Gaussians' frame that stands upright in the page; everything that
             geolrm reconstructs is "z".
 
     Returns:
@@ -50,7 +50,7 @@ def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
 
 
 def make_page(exhibit: Exhibit, up: Up = "z") -> str:
-    """The text of the page."""
+    """Make the text of the page."""
     script, styles = _read("viewer.js"), _read("viewer.css")
     splats = encode(exhibit.gaussians, ".spz", up="z")
     home = find_home(exhibit, up)
@@ -83,7 +83,7 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
 
 
 def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str, Any]:
-    """What the page's script reads; matrices column by column, as three.js does."""
+    """Describe the exhibit to the page's script; matrices column by column, as in three.js."""
     to_display = np.eye(4)
     to_display[:3, :3] = UP_AXES[up]
     anchors = exhibit.anchors if exhibit.anchors is not None and len(exhibit.anchors) else None
@@ -105,7 +105,7 @@ def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str
 
 
 def caption(exhibit: Exhibit) -> str:
-    """One line under the title."""
+    """Write the line under the title."""
     count = len(exhibit.gaussians)
     text = f"{count:,} Gaussian{'' if count == 1 else 's'}"
     if exhibit.views is not None and exhibit.anchors is not None:
@@ -117,7 +117,7 @@ def caption(exhibit: Exhibit) -> str:
 
 
 def render_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
-    """[S, S, 4] straight alpha, by the project's own rasterizer: seen before any script runs."""
+    """Render what is seen before any script runs: uint8 [S, S, 4] with straight alpha."""
     renders = gaussians.render(camera, (POSTER_SIDE, POSTER_SIDE), background=(0, 0, 0))
     alpha = renders.alpha[0, ..., None]
     color = renders.rgb[0] / np.maximum(alpha, 1e-6)

@@ -47,7 +47,7 @@ def save_scene(exhibit: Exhibit, path: str | Path) -> None:
 
 
 def is_scene_name(path: str | Path) -> bool:
-    """Whether ``geolrm view`` takes this for a scene, by its suffix."""
+    """Tell by its suffix whether ``geolrm view`` takes a file for a scene."""
     return Path(path).suffix.lower() == SUFFIX
 
 
@@ -85,7 +85,7 @@ def load_scene(path: str | Path) -> Exhibit:
 
 
 class _Reader:
-    """Arrays of a file, each checked when it is taken."""
+    """The arrays of a file, each checked when it is taken."""
 
     def __init__(self, path: Path, arrays: dict[str, NDArray[Any]]):
         self.path = path
