@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Array = Any  # of the backend: NumPy on the CPU, else in device memory; numpy.asarray takes both
+Array = Any  # the backend's: NumPy on the CPU, else in GPU memory; numpy.asarray takes both
 
 
 class Features:

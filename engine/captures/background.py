@@ -77,7 +77,7 @@ def _load_segmenter() -> Segmenter:
         from rembg import new_session  # pyright: ignore[reportMissingImports]
     try:
         return new_session(MODEL)
-    except Exception as error:  # of requests, pooch, ONNX Runtime or the file system
+    except Exception as error:  # any of requests, pooch, ONNX Runtime, the file system
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise GeoLRMError(
             f"rembg could not load its model {MODEL}, which it downloads at first use ({reason}); "

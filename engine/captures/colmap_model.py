@@ -37,7 +37,7 @@ MODELS = {
     15: ("FISHEYE", 4, 2),
     16: ("EUCM", 6, 2),
 }
-NO_DISTORTION = 1e-4  # of a parameter that moves no pixel of a model's input
+NO_DISTORTION = 1e-4  # smaller parameters move no pixel of a model's input
 BY_NAME = {name: (parameters, focals) for name, parameters, focals in MODELS.values()}
 
 
@@ -177,7 +177,7 @@ def _camera(model: str, width: int, height: int, parameters: tuple[float, ...]) 
 
 
 class _Cursor:
-    """Takes values from bytes, never past their end."""
+    """A cursor over bytes that takes values, never past their end."""
 
     def __init__(self, content: bytes):
         self.content, self.position = content, 0
@@ -221,7 +221,7 @@ def _binary_images(content: bytes) -> Iterator[tuple[str, int, tuple, tuple]]:
     for _ in range(cursor.count(64 + 1 + 8)):
         _, *pose, key = cursor.take("<I7dI")
         name = cursor.text()
-        cursor.skip(cursor.count(24), 24)  # points in the image
+        cursor.skip(cursor.count(24), 24)  # the points seen in the image
         yield name, key, tuple(pose[:4]), tuple(pose[4:])
 
 
@@ -229,7 +229,7 @@ def _binary_points(content: bytes) -> Iterator[tuple[float, float, float]]:
     cursor = _Cursor(content)
     for _ in range(cursor.count(43 + 8)):
         _, x, y, z, *_ = cursor.take("<Q3d3Bd")
-        cursor.skip(cursor.count(8), 8)  # where images see it
+        cursor.skip(cursor.count(8), 8)  # the images that see it
         yield x, y, z
 
 

@@ -21,16 +21,16 @@ from geolrm.engine.views.silhouettes import (
     reduced,
 )
 
-FILL = 0.95  # of the cube's side, for the object's longest one
+FILL = 0.95  # longest side of the fitted object, in sides of the cube
 MASK_SIDE = 256  # px
 AGREEING_SIDE = 48  # px, so that a pixel is not smaller than a voxel of the hull
-EXPLAINED = 0.75  # of a mask, by the hull that all masks leave
-MASKED = 0.8  # of the views, for masks to tell where the object is
-TOLERATED = (0.0, 0.1, 0.2)  # of the views, that may be wrong about a place
-NEAR = 0.6  # of the cameras' median distance: points beyond are background
+EXPLAINED = 0.75  # least share of a mask that the hull of all masks covers
+MASKED = 0.8  # least share of views with a mask, for masks to tell where the object is
+TOLERATED = (0.0, 0.1, 0.2)  # shares of the views that may be wrong about a place, tried in turn
+NEAR = 0.6  # in median distances of the cameras: points beyond are background
 FEWEST_POINTS = 10
-COVERED = 0.7  # of the hull's longest side, by points that are to stand for the object
-TRIM = 1.0  # percent of the points at either end of an axis, taken for outliers
+COVERED = 0.7  # share of the hull's longest side from which points stand for the object
+TRIM = 1.0  # percent of the points at either end of an axis that count as outliers
 LEAST_UPRIGHT = 0.2  # length of the cameras' mean up vector; below it there is no common up
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner, [3] each

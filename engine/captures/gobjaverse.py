@@ -15,9 +15,9 @@ from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
-# 24 around from above, 12 around on a level, top, bottom; 24 and 39 repeat others.
+# 24 around from above, 12 around on a level, top, bottom; views 24 and 39 repeat others.
 DISTINCT_VIEWS = (*range(24), *range(27, 39), 25, 26)
-LEVEL = "campos_512_v4"  # of the original download, between an object and its views
+LEVEL = "campos_512_v4"  # the original download has this folder between object and views
 MAX_SIDE = 4096  # px
 MAX_JSON_BYTES = 1 << 20
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from geolrm.engine.views.silhouettes import INSIDE, Silhouette, carve, grid
 
 RESOLUTION = 64  # voxels along an axis
-SHOWN = 0.8  # of the views, what of the hull counts as the object
+SHOWN = 0.8  # share of the views that must show a point of the hull
 
 
 def visual_hull(

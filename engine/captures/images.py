@@ -14,9 +14,9 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow knows others, some of which start programs
 MAX_PIXELS, MAX_SIDE = 1 << 27, 1 << 16
 LONGEST_SIDE = 2048  # px; larger images are reduced, since models read a few hundred
-ORIENTATION, AS_STORED = 0x0112, 1  # of EXIF
-QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # of Pillow
-MAX_TOTAL_BYTES = 4 << 30  # decoded, of one capture
+ORIENTATION, AS_STORED = 0x0112, 1  # EXIF's tag, and its value for no turn
+QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # EXIF to Pillow
+MAX_TOTAL_BYTES = 4 << 30  # of one capture's images, decoded
 
 
 class ImageReader:
@@ -96,7 +96,7 @@ class ImageReader:
         """Name Pillow's transposition that gives the listed shape, where the stored one differs."""
         try:
             orientation = image.getexif().get(ORIENTATION, AS_STORED)
-        except Exception:  # of a parser that meets damage; the pixels may be sound
+        except Exception:  # damage that the parser meets; the pixels may be sound
             return None
         if orientation not in (3, *QUARTER_TURNS):
             return None
@@ -183,7 +183,7 @@ def list_images(folder: Path) -> list[Path]:
         entry
         for entry in folder.iterdir()
         if entry.suffix.lower() in IMAGE_SUFFIXES
-        and not entry.name.startswith(".")  # of macOS, beside each file
+        and not entry.name.startswith(".")  # macOS puts such a file beside each
         and entry.is_file()
     ]
     return natural_sort(files)

@@ -15,8 +15,8 @@ from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.sheets import to_bytes
 
 WIDTH, GAP, HEADER, LINE = 1600, 16, 64, 20  # px
-MAIN = (1040, 720)  # width, height of the view in perspective
-SIDE = (WIDTH - 3 * GAP - MAIN[0], (MAIN[1] - GAP) // 2)  # of the two projections
+MAIN = (1040, 720)  # px, width and height of the view in perspective
+SIDE = (WIDTH - 3 * GAP - MAIN[0], (MAIN[1] - GAP) // 2)  # px, each projection
 MOST_IMAGES = 64
 INK, GREY, RED = (34, 38, 46), (120, 126, 138), (214, 40, 40)
 AXES = (("x", (205, 60, 50)), ("y", (60, 150, 70)), ("z", (55, 100, 205)))
@@ -31,7 +31,7 @@ class Projection:
     def __init__(self, axes: NDArray, middle: tuple[float, float], scale: float, distance: float):
         self.axes = axes  # [3, 3] rows right, up, towards the eye
         self.middle, self.scale = middle, scale  # px; px per unit at the origin
-        self.distance = distance  # of the eye; infinity: parallel
+        self.distance = distance  # from the origin to the eye; infinity: parallel
 
     def __call__(self, points: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Project points [N, 3] to pixels [N, 2], and tell how near the eye each is [N]."""

@@ -130,7 +130,7 @@ def _camera(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> Spars
     """Make intrinsics in pixels of the image, from focal lengths or the field of view."""
     height, width = shape[:2]
     model = fields.get("camera_model", "PINHOLE")
-    if fields.get("is_fisheye") is True:  # of instant-ngp
+    if fields.get("is_fisheye") is True:  # how instant-ngp says it
         model = FISHEYE
     if model != FISHEYE and model not in PINHOLE_MODELS:
         raise InputError(

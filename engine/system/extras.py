@@ -19,7 +19,7 @@ EXTRAS = {
     "tensorrt-rtx": "rtx",
     "torch": "export",
 } | dict.fromkeys(KERNEL_PACKAGES, "gpu")
-TITLES = {"av": "PyAV"}  # known by another name than the registry's
+TITLES = {"av": "PyAV"}  # packages whose usual name is not the registry's
 
 
 def installed_version(package: str) -> str | None:
@@ -34,7 +34,7 @@ def require(package: str, purpose: str, *, extra: str | None = None, instead: st
     """Refuse in one sentence when a package is not installed.
 
     Args:
-        package: As the registry names it.
+        package: Its name in the registry.
         purpose: What needs it, in the singular.
         extra: The extra of geolrm that installs it; default: that of :data:`EXTRAS`.
         instead: Another way out, which ends the sentence after an "or".

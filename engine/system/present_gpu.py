@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from geolrm.engine.errors import GeoLRMError
 
-# Of cuDeviceGetAttribute, cuda.h.
+# Attributes of cuDeviceGetAttribute, from cuda.h.
 MULTIPROCESSOR_COUNT, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 

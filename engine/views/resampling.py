@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 
 LARGEST_CANVAS = 1 << 28  # pixels of a padded image
-LARGEST_PADDING = 4  # times the longer side of the image
+LARGEST_PADDING = 4  # longer side of a padded image, in that of the image
 
 
 def resample_to_square(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.engine.views.alpha import WHITE_ENOUGH, alpha_from_white
 
-INSIDE = 0.5  # alpha
+INSIDE = 0.5  # alpha from which a pixel shows the object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +81,7 @@ def make_silhouette(
         image: [H, W, 3|4]; without alpha, white that is connected to the border is background.
         c2w: [4, 4] OpenGL camera-to-world.
         intrinsics: [3, 3], divided by the image size.
-        longest_side: In pixels.
+        longest_side: Of the silhouette, in pixels.
     """
     height, width = image.shape[:2]
     factor = -(-max(height, width) // longest_side)

@@ -32,8 +32,8 @@ from geolrm.engine.views.silhouettes import (
     reduced,
 )
 
-OUTSIDE = 0.1  # cube sides that a hull, larger than its object, may reach beyond the cube
-SMALLEST = 0.5  # of the cube's side, for the object's longest
+OUTSIDE = 0.1  # cube sides that a hull may reach beyond the cube; it is larger than its object
+SMALLEST = 0.5  # least longest side of the object, in sides of the cube
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
     """Look for what spoils reconstructions.
 
     Args:
-        capture: Of :func:`~geolrm.engine.captures.read_capture`: cameras may look anywhere.
+        capture: As read by :func:`~geolrm.engine.captures.read_capture`: cameras may look anywhere.
         model_fov: Field of view that the model was trained with, in degrees.
         model_size: Side of the model's input in pixels.
     """

@@ -8,7 +8,7 @@ Topic = Literal[
     "axes", "looking away", "scale", "poses", "coverage", "field of view", "masks", "exposure",
     "sharpness", "resolution",
 ]  # fmt: skip
-LISTED = 8  # views that a sentence names
+LISTED = 8  # views that a sentence names at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Diagnostic:
 
     topic: Topic
     text: str
-    views: tuple[int, ...] = ()  # that it concerns; none: the capture as a whole
+    views: tuple[int, ...] = ()  # those it concerns; none: the capture as a whole
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.text}"

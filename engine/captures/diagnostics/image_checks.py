@@ -10,20 +10,20 @@ from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.views.alpha import WHITE_ENOUGH
 from geolrm.engine.views.silhouettes import INSIDE, Silhouette, has_mask, reduce_pixels
 
-FEWEST_PIXELS = 0.002  # of an image, for its object to be seen
-CUT = 0.02  # of the border's pixels, for an object to be cut by it
-NEIGHBOURS = 4  # views in the nearest directions that brightness and sharpness are compared with
-FARTHEST_NEIGHBOUR = np.cos(np.deg2rad(50))
-EXPOSURE = 0.4  # stops that the same points may be brighter or darker than in the views beside
-UNMATCHED_EXPOSURE = 1.0  # where it is not known which pixels correspond
-SHARPNESS = 0.5  # of the views' median, at least
+FEWEST_PIXELS = 0.002  # least share of an image that shows an object
+CUT = 0.02  # share of the border's pixels beyond which it cuts the object
+NEIGHBOURS = 4  # nearest views that brightness is compared with; fewest for sharpness
+FARTHEST_NEIGHBOUR = np.cos(np.deg2rad(50))  # between the directions of neighbours
+EXPOSURE = 0.4  # stops that points may be brighter or darker than in the views beside
+UNMATCHED_EXPOSURE = 1.0  # stops, where it is not known which pixels correspond
+SHARPNESS = 0.5  # least, in the views' median
 QUANTILES = np.linspace(0.1, 0.9, 9)
 COMPARED_SIDE = 256  # px
-SOLID = 0.95  # alpha
-FEWEST_COMPARED = 50  # pixels
-DARKEST = 1e-3  # linear; below it noise is compared
-BLOCK = 8  # px, in which the nearest point hides the others
-HIDDEN = 0.1  # of the object's depth: so much farther than the nearest point is hidden
+SOLID = 0.95  # alpha above which a pixel is the object's alone
+FEWEST_COMPARED = 50  # pixels of the object, for its brightness to be known
+DARKEST = 1e-3  # linear brightness below which only noise would be compared
+BLOCK = 8  # px, in which the nearest point hides the others; no smaller, or blocks were empty
+HIDDEN = 0.1  # a point so much farther than the nearest is hidden; in the object's depths
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
@@ -113,9 +113,9 @@ def diagnose_quality(
     """Compare the object's brightness with the neighbouring views', its sharpness with all.
 
     Args:
-        images: V of [H, W, 3|4].
-        views: Their masks.
-        cameras: Their poses.
+        images: V images [H, W, 3|4].
+        views: Their V masks.
+        cameras: Their V poses.
         surface: [N, 3] points of the object, where they are known: what turns into view then does
             not count as a change of brightness.
     """
@@ -190,7 +190,7 @@ def _levels_at(
     width = view.alpha.shape[1]
     pixel, depth = view.project(points)
     column, row = pixel % width // BLOCK, pixel // width // BLOCK
-    block = row * (-(-width // BLOCK)) + column  # so large that points leave no holes
+    block = row * (-(-width // BLOCK)) + column
     nearest = np.full(int(block.max(initial=0)) + 1, np.inf)
     shown = pixel >= 0
     np.minimum.at(nearest, block[shown], depth[shown])

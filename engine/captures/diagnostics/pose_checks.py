@@ -8,16 +8,16 @@ from geolrm.engine.captures.hull import nearest_to_rays
 from geolrm.engine.geometry.camera_checks import CUBE_RADIUS
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
-MOST = 0.6  # of the views, for a fault of the convention and not of a pose
-LEVEL = np.sin(np.deg2rad(20))  # how far a camera's right may leave the horizontal plane
-CLEARER = 0.5  # of z's deviation, at most, for another axis to be up
-FACED = np.cos(np.deg2rad(20))  # between where cameras look and what they all look at
-FARTHEST_FOCUS = 0.35  # from the origin, where the cameras look
+MOST = 0.6  # share of faulty views from which the convention is wrong, not single poses
+LEVEL = np.sin(np.deg2rad(20))  # how far a camera's x axis may leave the horizontal plane
+CLEARER = 0.5  # share of z's deviation up to which another axis counts as up
+FACED = np.cos(np.deg2rad(20))  # between where a camera looks and the common focus
+FARTHEST_FOCUS = 0.35  # farthest that the common focus may be from the origin
 FEWEST_VIEWS = 4
 WIDEST_GAP = 150.0  # degrees of azimuth without a camera
 POLAR = 75.0  # degrees of elevation; beyond it an azimuth says little
-SAME_PLACE, SAME_TURN = 1e-3, 2e-3  # of the distance; entries of a rotation
-FOV_RANGE = 0.5, 1.5  # times the model's
+SAME_PLACE, SAME_TURN = 1e-3, 2e-3  # in median distances; in entries of a rotation
+FOV_RANGE = 0.5, 1.5  # in fields of view of the model
 SEEN = 0.8, 4.0  # what images show at the origin, in cube sides
 # What poses may be instead of OpenGL camera-to-world, and how to mend each.
 MISTAKES = (
@@ -57,7 +57,7 @@ def _facing(cameras: Cameras) -> list[Diagnostic]:
         c2w, inverse = cameras.c2w, np.linalg.inv(cameras.c2w).astype(np.float64)
         tries = (c2w @ FLIP_YZ, inverse, inverse @ FLIP_YZ)
         for (name, remedy), poses in zip(MISTAKES, tries, strict=True):
-            # Only the directions: where the scale is wrong too, that is told by itself.
+            # Only the directions are tried: a scale that is wrong too is told by itself.
             if np.mean(_cosines(poses) > 0.5) > 1 - MOST / 2:
                 return [
                     Diagnostic(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # width, height in pixels
 
-ORBIT_ELEVATION = 20.0  # degrees; as the released video's, whose cameras else are SV3D's
+ORBIT_ELEVATION = 20.0  # degrees, as in the released video; the other figures are SV3D's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
 OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"

@@ -14,7 +14,7 @@ from geolrm.engine.scene import Scene
 from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.sheets import input_images, to_bytes
 
-IMAGE_SIDE = 256  # of the longer side, in pixels
+IMAGE_SIDE = 256  # px, the longer side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
