@@ -22,7 +22,7 @@ COMPARED_SIDE = 256  # px
 SOLID = 0.95  # alpha above which a pixel is the object's alone
 FEWEST_COMPARED = 50  # pixels of the object, for its brightness to be known
 DARKEST = 1e-3  # linear brightness below which only noise would be compared
-BLOCK = 8  # px, in which the nearest point hides the others; no smaller, or blocks were empty
+BLOCK = 8  # px, in which the nearest point hides the others; smaller ones would hold no point
 HIDDEN = 0.1  # a point so much farther than the nearest is hidden; in the object's depths
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
