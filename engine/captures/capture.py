@@ -75,10 +75,10 @@ class Capture:
         )
 
     def check_facing(self) -> None:
-        """Refuse cameras that stand inside the object cube or do not have it in view.
+        """Refuse cameras in the object cube, too far from it, or without it in view.
 
         Raises:
-            InputError: Names the file, the first camera that does not, and the likely mistake.
+            InputError: Names the file, the first such camera, and the likely mistake.
         """
         try:
             self.cameras.check_facing()

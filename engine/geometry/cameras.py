@@ -217,10 +217,10 @@ class Cameras:
         return sorted(taken)
 
     def check_facing(self) -> None:
-        """Refuse cameras that stand inside the object cube or do not have it in view.
+        """Refuse cameras in the object cube, too far from it, or without it in view.
 
         Raises:
-            InputError: Names the first camera that does not, and the likely mistake.
+            InputError: Names the first such camera, and the likely mistake.
         """
         for text in self.facing_faults().values():
             raise InputError(text)
