@@ -14,10 +14,10 @@ Selection = Literal["random", "confident"]
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """Selected voxels in raster order."""
+    """The occupied voxels that were chosen, in raster order."""
 
-    voxels: NDArray[np.int64]  # [M] flat index (ix G + iy) G + iz
-    positions: NDArray[np.float32]  # [M, 3] object frame
+    voxels: NDArray[np.int64]  # [N] flat index (ix G + iy) G + iz
+    positions: NDArray[np.float32]  # [N, 3] object frame
     num_occupied: int  # before the subset was taken
 
     def __repr__(self) -> str:
@@ -25,13 +25,13 @@ class Anchors:
 
 
 def check_selection(selection: str) -> None:
-    """Refuse an unknown rule."""
+    """Refuse an unknown rule of selection."""
     if selection not in ("random", "confident"):
         raise InputError(f"selection is {selection!r}; it must be 'random' or 'confident'")
 
 
 def _mix(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """A bijection of 32-bit words with good avalanche (multiply and xor-shift, twice)."""
+    """Permute the 32-bit words with good avalanche (multiply and xor-shift, twice)."""
     x = x ^ (x >> np.uint32(16))
     x = x * np.uint32(0x7FEB352D)
     x = x ^ (x >> np.uint32(15))
@@ -40,16 +40,17 @@ def _mix(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def voxel_hash(seed: int, voxels: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """``mix(voxel xor mix(seed mod 2^32))``, uint32: the order of the random subset.
+    """Hash voxels [N] to uint32 [N], which orders the random subset.
 
-    For one seed it is a bijection of the voxels, so there are no ties, and a voxel's rank against
-    another does not depend on the rest: one voxel that flips changes the subset by at most one.
+    It is ``mix(voxel xor mix(seed mod 2^32))``. For one seed that is a bijection of the voxels, so
+    there are no ties, and a voxel's rank against another does not depend on the rest: one voxel
+    that flips changes the subset by at most one.
     """
     return _mix(voxels.astype(np.uint32) ^ seed_key(seed))
 
 
 def seed_key(seed: int) -> np.uint32:
-    """``mix(seed mod 2^32)``: all that a kernel needs of the seed."""
+    """Return ``mix(seed mod 2^32)``, all that a kernel needs of the seed."""
     return _mix(np.array([seed % 2**32], dtype=np.uint32))[0]
 
 
@@ -60,12 +61,12 @@ def select_anchors(
     seed: int = 0,
     selection: Selection = "random",
 ) -> Anchors:
-    """Occupied voxels (logit > 0), at most ``max_tokens`` of them, in raster order.
+    """Return the anchors of occupied voxels (logit > 0), at most ``max_tokens``, in raster order.
 
     Args:
         logits: [G, G, G], x slowest.
-        max_tokens: Size of the largest subset.
-        seed: Of the random subset; see :func:`voxel_hash`.
+        max_tokens: The most anchors.
+        seed: Seed of the random subset; see :func:`voxel_hash`.
         selection: ``random`` keeps the smallest hashes, ``confident`` the largest logits.
     """
     check_selection(selection)
@@ -83,7 +84,7 @@ def select_anchors(
 
 
 def pad_anchors(positions: NDArray[np.float32], length: int | None) -> NDArray[np.float32]:
-    """Zero rows up to ``length``, as the released ``head`` model needs; None leaves them alone."""
+    """Pad positions [N, 3] with zero rows to ``length``, as the released ``head`` model needs."""
     missing = 0 if length is None else max(length - len(positions), 0)
     if missing == 0:
         return positions

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.views.preprocessing import Views
 
-Array = Any  # of the backend: NumPy on the CPU, else in device memory; numpy.asarray takes both
+Array = Any  # the backend's: NumPy on the CPU, else in GPU memory; numpy.asarray takes both
 
 
 class PlacedViews:
@@ -46,18 +46,18 @@ class Features:
 
     @staticmethod
     def join(
-        parts: "Sequence[Features]", concatenate: Callable[[list[Array]], Array]
+        groups: "Sequence[Features]", concatenate: Callable[[list[Array]], Array]
     ) -> "Features":
-        """Join the features of views in their order."""
-        proposal = concatenate([part.proposal for part in parts])
-        if all(part.proposal is part.reconstruction for part in parts):
+        """Join the features of groups of views, one after another; a shared array stays shared."""
+        proposal = concatenate([features.proposal for features in groups])
+        if all(features.proposal is features.reconstruction for features in groups):
             return Features(proposal, proposal)
-        return Features(proposal, concatenate([part.reconstruction for part in parts]))
+        return Features(proposal, concatenate([features.reconstruction for features in groups]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
-    """Occupancy of the voxel grid."""
+    """The occupancy of the voxel grid, as logits."""
 
     logits: Array  # float32 [G, G, G], x slowest; occupied where positive
     volume: Array | None = None  # float32 [1, C, G, G, G] that anchors read, with cues

@@ -24,7 +24,7 @@ from geolrm.examples import capture_path
 
 
 def make_project(folder: Path) -> Path:
-    """The bundled shoe as COLMAP would have written it: 3 times as large, and elsewhere."""
+    """Write the bundled shoe as COLMAP would have: 3 times as large, and elsewhere."""
     source = load_capture(capture_path("shoe"))
     (folder / "sparse" / "0").mkdir(parents=True)
     shutil.copytree(capture_path("shoe") / "rgb", folder / "images")

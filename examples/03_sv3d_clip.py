@@ -1,7 +1,7 @@
 """An SV3D orbit: 21 frames whose cameras are known without any pose file.
 
 Takes a clip (.mp4, with the extra ``[video]``) or a folder of its 21 frames. Without an argument
-such frames are drawn first, of a reconstruction of the bundled shoe.
+such frames are rendered first, of a reconstruction of the bundled shoe.
 
     python examples/03_sv3d_clip.py [CLIP] [-o OUT] [--views 6]
 """
@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from geolrm import Cameras, Engine, load_capture
-from geolrm.engine.views.sheets import save_picture, to_bytes
+from geolrm.engine.views.sheets import save_image, to_bytes
 from geolrm.examples import load_or_reconstruct
 
 
-def draw_frames(folder: Path) -> Path:
-    """What SV3D would make: 21 square pictures around the object, on white."""
+def render_frames(folder: Path) -> Path:
+    """Write what SV3D would make: 21 square images from around the object, with alpha."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = load_or_reconstruct(None).render(Cameras.from_orbit("sv3d"), (256, 256))
-    for index, (rgb, alpha) in enumerate(zip(drawn.rgb, drawn.alpha, strict=True)):
+    renders = load_or_reconstruct(None).render(Cameras.from_orbit("sv3d"), (256, 256))
+    for index, (rgb, alpha) in enumerate(zip(renders.rgb, renders.alpha, strict=True)):
         straight = (rgb - (1 - alpha[..., None])) / np.maximum(alpha[..., None], 1e-6)
-        picture = np.concatenate([straight, alpha[..., None]], axis=-1)
-        save_picture(to_bytes(picture), folder / f"{index:02d}.png")
+        image = np.concatenate([straight, alpha[..., None]], axis=-1)
+        save_image(to_bytes(image), folder / f"{index:02d}.png")
     return folder
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as made:
-        capture = load_capture(args.clip or draw_frames(Path(made) / "sv3d"))
+        capture = load_capture(args.clip or render_frames(Path(made) / "sv3d"))
     print(f"{capture.kind}, {len(capture)} frames; {'; '.join(capture.notes)}")
     chosen = capture.subset(np.linspace(0, len(capture), args.views, endpoint=False).astype(int))
     scene = Engine("mini").run(chosen.images, chosen.cameras, max_tokens=2048, refine_steps=0)

@@ -1,4 +1,4 @@
-"""A capture that grows: each picture is encoded once, when it arrives.
+"""A capture that grows: each image is encoded once, when it arrives.
 
 Shows ``Engine.live``: views are added as a camera would deliver them, and after each of them the
 scene can be reconstructed. The result is bit-identical to ``Engine.run`` on all views so far.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geolrm import Cameras
-from geolrm.engine.views.sheets import save_picture, to_bytes
+from geolrm.engine.views.sheets import save_image, to_bytes
 from geolrm.examples import load_or_reconstruct
 
 
@@ -26,13 +26,13 @@ def main() -> None:
 
     azimuths = np.arange(args.frames) * 360 / args.frames
     cameras = Cameras.orbit(azimuths, 15.0, 1.8, 40.0)  # elevation, radius, field of view
-    drawn = load_or_reconstruct(args.splats).render(cameras, (args.size, args.size))
+    renders = load_or_reconstruct(args.splats).render(cameras, (args.size, args.size))
 
     args.output.mkdir(parents=True, exist_ok=True)
-    for index, rgb in enumerate(drawn.rgb):
-        save_picture(to_bytes(rgb), args.output / f"{index:03d}.png")
-    covered = drawn.alpha > 0.5
-    depth = drawn.depth[covered] / drawn.alpha[covered]
+    for index, rgb in enumerate(renders.rgb):
+        save_image(to_bytes(rgb), args.output / f"{index:03d}.png")
+    covered = renders.alpha > 0.5
+    depth = renders.depth[covered] / renders.alpha[covered]
     print(f"{args.frames} frames -> {args.output}")
     print(f"the object fills {covered.mean():.0%} of them, {depth.min():.2f} to {depth.max():.2f} "
           "away")  # fmt: skip

@@ -12,12 +12,12 @@ CAPTURES = Path(__file__).parent / "captures"
 
 
 def capture_path(name: str) -> Path:
-    """Folder of a bundled capture: ``shoe``, ``banana`` or ``lion``."""
+    """Return the folder of a bundled capture: ``shoe``, ``banana`` or ``lion``."""
     return CAPTURES / name
 
 
 def load_or_reconstruct(path: Path | None) -> Gaussians:
-    """The splats of a file, or without one a quick reconstruction of the bundled shoe."""
+    """Load the splats of a file, or without one reconstruct the bundled shoe quickly."""
     from geolrm import Engine, Gaussians, load_capture
 
     if path is not None:

@@ -14,7 +14,7 @@ from geolrm.engine.captures import Capture, load_capture
 from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import existing_path
-from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.alpha import composite_on_white
 
 TRACES = ("transforms.json", "points.npz", "rgb")  # what shows that a folder is meant as a capture
 

@@ -16,7 +16,7 @@ from geolrm.engine.meshing.fusion import fuse
 from geolrm.engine.meshing.mesh import surface_points
 from geolrm.engine.rendering.render import render
 from geolrm.engine.system.extras import installed_version
-from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.alpha import composite_on_white
 
 MESH_SIZE, MESH_VIEWS = 96, 32  # voxels along the object, and pictures fused
 Pictures = list[NDArray[np.float32]]  # [H, W, 3] each, in [0, 1]

@@ -24,7 +24,7 @@ Check = Callable[[tuple[int, ...], np.dtype], None]
 
 
 def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np.float64]:
-    """[V, R, C] of a .npy file whose matrices have one of the ``shapes``; one matrix is [1, R, C].
+    """Read matrices [V, R, C] of one of the ``shapes`` from a .npy file; a single one is [1, R, C].
 
     Raises:
         InputError: Names the file, what it holds, and what it must hold.
@@ -49,9 +49,9 @@ def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np
 
 
 def read_points(path: Path) -> NDArray[np.float32]:
-    """[N, 3] samples of an object's surface, in the object frame, of an .npz file.
+    """Read samples [N, 3] of an object's surface, in the object frame, from an .npz file.
 
-    Its ``points`` [N, 3], or those of them that are ``visible`` [N] where it holds that too.
+    They are its ``points`` [N, 3], or those that are ``visible`` [N] where it holds that too.
 
     Raises:
         InputError: The file is missing, damaged, larger than it may be, or holds other arrays.
@@ -89,7 +89,7 @@ def read_points(path: Path) -> NDArray[np.float32]:
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, kind: str, path: Path) -> NDArray:
-    """One array of an archive, whose type is of a ``kind``."""
+    """Read one array of an archive, of NumPy's ``kind`` "f" or "b", within the size allowed."""
     where = f"{str(path)!r}: {name}"
     entry = archive.getinfo(f"{name}.npy")
     if entry.file_size > LARGEST_ARRAY:
@@ -109,7 +109,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, kind: str, path: Path) -> 
 
 
 def _read_array(file: BinaryIO, size: int, where: str, check: Check) -> NDArray:
-    """The array of a .npy stream of ``size`` bytes, once ``check`` takes its shape and type."""
+    """Read a .npy stream of ``size`` bytes, after ``check`` has accepted its shape and type."""
     try:
         version = np.lib.format.read_magic(file)
         if version not in HEADERS:

@@ -16,15 +16,15 @@ MODEL = "isnet-general-use"  # rembg's own default may not be used commercially
 
 
 class Segmenter(Protocol):
-    """What rembg calls a session."""
+    """Finds the object in an image: what rembg calls a session."""
 
     def predict(self, img: Any) -> list[Any]:
-        """Masks, PIL images in mode L, of a PIL image."""
+        """Return the masks of an image, PIL images in mode L of a PIL image."""
         ...
 
 
 def cut_out(capture: Capture, segmenter: Segmenter | None = None) -> Capture:
-    """The capture with an alpha for the images that have none.
+    """Give an alpha to the images that have none.
 
     Args:
         capture: Left as it is.
@@ -48,7 +48,7 @@ def cut_out(capture: Capture, segmenter: Segmenter | None = None) -> Capture:
 
 
 def _mask(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[H, W], the union of what is found."""
+    """Unite what the segmenter finds into one mask [H, W]; black where it finds nothing."""
     from PIL import Image
 
     found = [np.asarray(mask.convert("L")) for mask in segmenter.predict(Image.fromarray(image))]
@@ -57,7 +57,7 @@ def _mask(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _without_compiling() -> Iterator[None]:
-    """While rembg is imported: its pymatting compiles for over a minute what is not used here."""
+    """Switch numba off while rembg is imported: pymatting would compile for a minute, unused."""
     try:
         from numba.core import config  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -77,7 +77,7 @@ def _load_segmenter() -> Segmenter:
         from rembg import new_session  # pyright: ignore[reportMissingImports]
     try:
         return new_session(MODEL)
-    except Exception as error:  # of requests, pooch, ONNX Runtime or the file system
+    except Exception as error:  # any of requests, pooch, ONNX Runtime, the file system
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise GeoLRMError(
             f"rembg could not load its model {MODEL}, which it downloads at first use ({reason}); "

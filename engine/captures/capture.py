@@ -45,7 +45,7 @@ class Capture:
 
     @property
     def found(self) -> str:
-        """What was recognised, in one line."""
+        """Say in one line what was recognised: kind, number of views, their size and alpha."""
         sizes = {(image.shape[1], image.shape[0]) for image in self.images}
         width, height = next(iter(sizes))
         size = f"{width} x {height} px" if len(sizes) == 1 else "different sizes"
@@ -56,7 +56,11 @@ class Capture:
         return f"{TITLES[self.kind]}: {len(self)} views, {size}, {alpha}"
 
     def subset(self, indices: Sequence[int]) -> "Capture":
-        """The frames at these indices, in this order."""
+        """Return the capture of the frames at these indices, in this order.
+
+        Raises:
+            InputError: There is no such frame.
+        """
         for index in indices:
             if not 0 <= index < len(self):
                 raise InputError(
@@ -71,10 +75,10 @@ class Capture:
         )
 
     def check_facing(self) -> None:
-        """Every camera must stand outside the object cube and have it in view.
+        """Refuse cameras in the object cube, too far from it, or without it in view.
 
         Raises:
-            InputError: Names the file, the first camera that does not, and the likely mistake.
+            InputError: Names the file, the first such camera, and the likely mistake.
         """
         try:
             self.cameras.check_facing()

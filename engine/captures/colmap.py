@@ -1,4 +1,4 @@
-"""COLMAP sparse models: photos whose poses are in a frame of their own."""
+"""COLMAP sparse models: images whose poses are in a frame of their own."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ MASK_FOLDER = "masks"
 
 
 def find_model(folder: Path) -> Path | None:
-    """The folder of the model that belongs to a project, if there is one."""
+    """Find the folder of the sparse model of a project; None if there is none."""
     for name in MODEL_FOLDERS:
         if model_suffix(folder / name) is not None:
             return folder / name
@@ -32,7 +32,7 @@ def find_model(folder: Path) -> Path | None:
 
 
 def read_colmap(model_folder: Path, folder: Path) -> Capture:
-    """Images, cameras and points, in the frame of the model, which may be any.
+    """Read images, cameras and points, in the frame of the model, which may be any.
 
     Images are looked for in ``images``, ``input`` or beside the model, upwards from it; a folder
     ``masks`` beside them holds ``NAME.png`` for the image ``NAME.jpg``, or ``NAME.jpg.png``.
@@ -81,7 +81,7 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
 
 
 def _notes_of_models(model: Path) -> list[str]:
-    """COLMAP writes a model for each part that it could not join to the others."""
+    """Name the models passed over: COLMAP writes one for each group that it could not join."""
     if not model.name.isdecimal():
         return []
     others = [
@@ -103,7 +103,7 @@ def _notes_of_images(model: SparseModel, root: Path) -> list[str]:
 
 
 def _image_folder(model: Path, name: str) -> Path:
-    """The nearest folder upwards that has the first image."""
+    """Find the folder that names are relative to: the nearest upwards with the first image."""
     for above in (model, *list(model.absolute().parents)[:3]):
         for below in IMAGE_FOLDERS:
             try:

@@ -37,13 +37,13 @@ MODELS = {
     15: ("FISHEYE", 4, 2),
     16: ("EUCM", 6, 2),
 }
-NO_DISTORTION = 1e-4  # of a parameter that moves no pixel of a model's input
+NO_DISTORTION = 1e-4  # smaller parameters move no pixel of a model's input
 BY_NAME = {name: (parameters, focals) for name, parameters, focals in MODELS.values()}
 
 
 @dataclass(frozen=True, slots=True)
 class SparseCamera:
-    """Intrinsics that images share."""
+    """A camera of the model: intrinsics and lens that images share."""
 
     model: str
     width: int
@@ -52,7 +52,7 @@ class SparseCamera:
 
     @property
     def pinhole(self) -> tuple[float, float, float, float]:
-        """fx, fy, cx, cy in pixels."""
+        """Return fx, fy, cx, cy in pixels."""
         focals = BY_NAME[self.model][1]
         fx, fy = self.parameters[0], self.parameters[focals - 1]
         cx, cy = self.parameters[focals : focals + 2]
@@ -60,21 +60,21 @@ class SparseCamera:
 
     @property
     def normalised(self) -> NDArray[np.float64]:
-        """[3, 3], divided by the image size."""
+        """Return the intrinsics [3, 3], divided by the image size; distortion is left out."""
         fx, fy, cx, cy = self.pinhole
         width, height = self.width, self.height
         return np.array([[fx / width, 0, cx / width], [0, fy / height, cy / height], [0, 0, 1.0]])
 
     @property
     def distorts(self) -> bool:
-        """Whether it is no pinhole camera; a fisheye lens is none without parameters either."""
+        """Tell whether this is no pinhole camera; a fisheye lens never is one."""
         rest = self.parameters[BY_NAME[self.model][1] + 2 :]
         return self.model.endswith("FISHEYE") or max(map(abs, rest), default=0) > NO_DISTORTION
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseModel:
-    """A reconstruction: images in the order of their names."""
+    """A sparse reconstruction, its images in the order of their names."""
 
     cameras: dict[int, SparseCamera]
     names: list[str]  # V
@@ -84,7 +84,7 @@ class SparseModel:
 
 
 def model_suffix(folder: Path) -> str | None:
-    """``.bin`` or ``.txt`` where the folder holds a model, binary first; None elsewhere."""
+    """Tell a model's files by their suffix, ``.bin`` before ``.txt``; None where there is none."""
     for suffix in (".bin", ".txt"):
         if all((folder / f"{name}{suffix}").is_file() for name in NAMES[:2]):
             return suffix
@@ -92,7 +92,7 @@ def model_suffix(folder: Path) -> str | None:
 
 
 def read_model(folder: Path) -> SparseModel:
-    """Read cameras, images and points; the latter's file may be missing.
+    """Read cameras, images and points; the file of points may be missing.
 
     Raises:
         InputError: Names the file, what is wrong with it, and what to do.
@@ -125,7 +125,7 @@ def read_model(folder: Path) -> SparseModel:
 
 
 def _parse(file: Path, parser: Callable[[Any], Iterator[Any]]) -> list[Any]:
-    """All entries of a file; one sentence for whatever is wrong with it."""
+    """Read all entries of a file, or say in one sentence what is wrong with it."""
     try:
         size = file.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -146,7 +146,7 @@ def _parse(file: Path, parser: Callable[[Any], Iterator[Any]]) -> list[Any]:
 def _pose(
     rotation: tuple[float, ...], shift: tuple[float, ...], name: str, file: Path
 ) -> NDArray[np.float64]:
-    """[4, 4] from a quaternion (wxyz) and a translation."""
+    """Make a pose [4, 4] of a quaternion (wxyz, normalised here) and a translation."""
     length = float(np.linalg.norm(rotation))
     if not 0.5 < length < 2 or not np.isfinite(shift).all():
         raise InputError(
@@ -177,7 +177,7 @@ def _camera(model: str, width: int, height: int, parameters: tuple[float, ...]) 
 
 
 class _Cursor:
-    """Takes values from bytes, never past their end."""
+    """A cursor over bytes that takes values, never past their end."""
 
     def __init__(self, content: bytes):
         self.content, self.position = content, 0
@@ -193,7 +193,7 @@ class _Cursor:
         self.position += count * size
 
     def count(self, smallest: int) -> int:
-        """A number of entries that the rest of the file can hold."""
+        """Take a number of entries, refused where the rest of the file cannot hold so many."""
         (count,) = self.take("<Q")
         if count * smallest > len(self.content) - self.position:
             raise ValueError(f"{count} entries are stated, but the file ends before them")
@@ -221,7 +221,7 @@ def _binary_images(content: bytes) -> Iterator[tuple[str, int, tuple, tuple]]:
     for _ in range(cursor.count(64 + 1 + 8)):
         _, *pose, key = cursor.take("<I7dI")
         name = cursor.text()
-        cursor.skip(cursor.count(24), 24)  # points in the image
+        cursor.skip(cursor.count(24), 24)  # the points seen in the image
         yield name, key, tuple(pose[:4]), tuple(pose[4:])
 
 
@@ -229,7 +229,7 @@ def _binary_points(content: bytes) -> Iterator[tuple[float, float, float]]:
     cursor = _Cursor(content)
     for _ in range(cursor.count(43 + 8)):
         _, x, y, z, *_ = cursor.take("<Q3d3Bd")
-        cursor.skip(cursor.count(8), 8)  # where images see it
+        cursor.skip(cursor.count(8), 8)  # the images that see it
         yield x, y, z
 
 

@@ -21,16 +21,16 @@ from geolrm.engine.views.silhouettes import (
     reduced,
 )
 
-FILL = 0.95  # of the cube's side, for the object's longest one
+FILL = 0.95  # longest side of the fitted object, in sides of the cube
 MASK_SIDE = 256  # px
 AGREEING_SIDE = 48  # px, so that a pixel is not smaller than a voxel of the hull
-EXPLAINED = 0.75  # of a mask, by the hull that all masks leave
-MASKED = 0.8  # of the views, for masks to tell where the object is
-TOLERATED = (0.0, 0.1, 0.2)  # of the views, that may be wrong about a place
-NEAR = 0.6  # of the cameras' median distance: points beyond are background
+EXPLAINED = 0.75  # least share of a mask that the hull of all masks covers
+MASKED = 0.8  # least share of views with a mask, for masks to tell where the object is
+TOLERATED = (0.0, 0.1, 0.2)  # shares of the views that may be wrong about a place, tried in turn
+NEAR = 0.6  # in median distances of the cameras: points beyond are background
 FEWEST_POINTS = 10
-COVERED = 0.7  # of the hull's longest side, by points that are to stand for the object
-TRIM = 1.0  # percent of the points at either end of an axis, taken for outliers
+COVERED = 0.7  # share of the hull's longest side from which points stand for the object
+TRIM = 1.0  # percent of the points at either end of an axis that count as outliers
 LEAST_UPRIGHT = 0.2  # length of the cameras' mean up vector; below it there is no common up
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner, [3] each
@@ -38,10 +38,10 @@ NO_POINTS = np.empty((0, 3))
 
 
 def fit_to_cube(capture: Capture, *, upright: bool) -> Capture:
-    """The capture in a frame of its own: its object fills the cube.
+    """Move and scale a capture so that its object fills the cube.
 
     Where the images have masks, centre and size are those of the points inside all masks, or of
-    the masks' visual hull; otherwise of the points near to where the cameras look. The notes say
+    the masks' visual hull; otherwise of the points near where the cameras look. The notes say
     which, and ``object_to_world`` leads back.
 
     Args:
@@ -108,7 +108,7 @@ def _box_of_points(points: NDArray[np.float64], c2w: NDArray[np.float64], captur
 def _box_of_masks(
     capture: Capture, c2w: NDArray[np.float64], points: NDArray[np.float64]
 ) -> tuple[Box | None, str]:
-    """Corners of the points that the masks leave, or else of the visual hull, and which.
+    """Bound the points that the masks leave, or else the visual hull, and say which it was.
 
     Close cameras leave a hull that is larger than the object, so points come first where they
     cover most of it. There is no box where few images have masks, or they agree on nothing; then
@@ -135,7 +135,7 @@ def _box_of_masks(
 def _masked_views(
     capture: Capture, c2w: NDArray[np.float64]
 ) -> tuple[list[Silhouette], NDArray[np.float64]]:
-    """Views whose mask shows something, and their origins [V, 3]."""
+    """Make silhouettes of the views whose mask shows something; with their origins [V, 3]."""
     views, origins = [], []
     for image, pose, matrix in zip(capture.images, c2w, capture.cameras.intrinsics, strict=True):
         if has_mask(image):
@@ -149,9 +149,12 @@ def _masked_views(
 def _agreed_hull(
     views: Sequence[Silhouette], origins: NDArray[np.float64]
 ) -> tuple[Box, int] | None:
-    """Corners of the hull that explains most masks, and how many views may be wrong for that.
+    """Bound the hull that explains most masks, tolerating as few wrong views as that takes.
 
-    One mask that misses a part carves it from all the others.
+    A mask that misses something of the object carves it from all the others.
+
+    Returns:
+        The box, and how many views may be wrong at any place; None where no hull explains enough.
     """
     for tolerated in sorted({int(share * len(views)) for share in TOLERATED}):
         found = visual_hull(views, origins, tolerated)

@@ -15,26 +15,26 @@ from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
-# 24 around from above, 12 around on a level, top, bottom; 24 and 39 repeat others.
+# 24 around from above, 12 around on a level, top, bottom; views 24 and 39 repeat others.
 DISTINCT_VIEWS = (*range(24), *range(27, 39), 25, 26)
-LEVEL = "campos_512_v4"  # of the original download, between an object and its views
+LEVEL = "campos_512_v4"  # the original download has this folder between object and views
 MAX_SIDE = 4096  # px
 MAX_JSON_BYTES = 1 << 20
 
 
 def view_stem(folder: Path, view: int) -> Path:
-    """``FOLDER/00003/00003``, which the suffixes of a view's files are added to."""
+    """Return the path of a view's files without their suffixes: ``FOLDER/00003/00003``."""
     return folder / f"{view:05d}" / f"{view:05d}"
 
 
 def object_folder(folder: Path) -> Path:
-    """The folder that holds the views: this one, or the level of the download in it."""
+    """Find the folder that holds the views: this one, or the download's extra level in it."""
     nested = folder / LEVEL
     return nested if nested.is_dir() else folder
 
 
 def holds_object(folder: Path) -> bool:
-    """Whether these are the views of an object."""
+    """Tell whether a folder holds views of a GObjaverse object."""
     return any(True for _ in _views_of(object_folder(folder)))
 
 
@@ -45,7 +45,7 @@ def _views_of(folder: Path) -> Iterator[int]:
 
 
 def read_object(folder: Path) -> Capture:
-    """The distinct views that are there; depth is not read."""
+    """Read the distinct views that are there; depth is not read."""
     inner = object_folder(folder)
     views = list(_views_of(inner))
     images, cameras = read_views(inner, views)
@@ -64,7 +64,7 @@ def read_object(folder: Path) -> Capture:
 
 
 def read_views(folder: Path, views: Sequence[int]) -> tuple[list[NDArray[np.uint8]], Cameras]:
-    """Images [S, S, 4], all of one size, and their cameras.
+    """Read views by their numbers: images [S, S, 4], all of one size, and their cameras.
 
     Raises:
         InputError: Names the file, what is wrong with it, and what to do.
@@ -84,7 +84,7 @@ def read_views(folder: Path, views: Sequence[int]) -> tuple[list[NDArray[np.uint
 
 
 def _read_camera(path: Path) -> tuple[NDArray[np.float64], float]:
-    """[4, 4] OpenGL camera-to-world, and the focal length divided by the image width."""
+    """Read an OpenGL pose [4, 4], and the focal length divided by the image width."""
     if not path.is_file():
         raise InputError(f"{str(path)!r} is missing; restore it or leave its view out")
     if path.stat().st_size > MAX_JSON_BYTES:
@@ -108,7 +108,7 @@ def _read_camera(path: Path) -> tuple[NDArray[np.float64], float]:
 
 
 def _read_rgba(path: Path, others: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """[S, S, 4], straight alpha, of the size of the others."""
+    """Read an image [S, S, 4] with straight alpha, which must have the size of the others."""
     from PIL import Image
 
     if not path.is_file():

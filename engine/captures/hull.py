@@ -1,4 +1,4 @@
-"""What posed masks leave of space, wherever their object is and however large."""
+"""The visual hull: what posed masks leave of space, wherever their object is."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,21 @@ from numpy.typing import NDArray
 from geolrm.engine.views.silhouettes import INSIDE, Silhouette, carve, grid
 
 RESOLUTION = 64  # voxels along an axis
-SHOWN = 0.8  # of the views, what of the hull counts as the object
+SHOWN = 0.8  # share of the views that must show a point of the hull
 
 
 def visual_hull(
     views: Sequence[Silhouette], origins: NDArray[np.float64], tolerated: int = 0
 ) -> tuple[NDArray[np.float64], float] | None:
-    """Points [N, 3] of a grid that every mask leaves, and half the grid's step.
+    """Find what every mask leaves of space, wherever the object is and however large.
 
-    Wherever the object is and however large; None where the masks agree on nothing. With
-    ``tolerated``, what all but so many masks leave.
+    Args:
+        views: The masks and their cameras.
+        origins: [V, 3] where the cameras stand.
+        tolerated: How many views may be wrong about a point.
+
+    Returns:
+        Points [N, 3] of a grid, and half the grid's step; None where the masks agree on nothing.
     """
     boxes = [box for view in views if (box := _mask_box(view)) is not None]
     if len(boxes) < len(views):
@@ -44,7 +49,7 @@ def visual_hull(
 def nearest_to_rays(
     origins: NDArray[np.float64], directions: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
-    """The point with the least squared distance to all lines, None if they are parallel."""
+    """Find the point [3] with the least squared distance to V lines; None if they are parallel."""
     across = np.eye(3) - directions[:, :, None] * directions[:, None, :]
     normal = across.sum(axis=0)
     if np.linalg.cond(normal) > 1e6:
@@ -53,7 +58,7 @@ def nearest_to_rays(
 
 
 def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:
-    """Middle (x, y) and half the longer side of a mask's bounding box, in pixels."""
+    """Bound a mask: middle (x, y) and half the longer side, in pixels; None if it is empty."""
     rows, columns = np.nonzero(view.alpha >= INSIDE)
     if not len(rows):
         return None
@@ -62,6 +67,6 @@ def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:
 
 
 def _ray(view: Silhouette, pixel: tuple[float, float]) -> NDArray[np.float64]:
-    """[3] unit direction in the world through a pixel."""
+    """Return the unit direction [3], in the frame of the poses, through a pixel (x, y)."""
     direction = view.w2c[:3, :3].T @ np.linalg.inv(view.intrinsics) @ np.array([*pixel, 1.0])
     return direction / np.linalg.norm(direction)

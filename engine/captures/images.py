@@ -13,14 +13,14 @@ from geolrm.engine.errors import InputError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow knows others, some of which start programs
 MAX_PIXELS, MAX_SIDE = 1 << 27, 1 << 16
-LONGEST_SIDE = 2048  # px; larger photos are reduced, since models read a few hundred
-ORIENTATION, AS_STORED = 0x0112, 1  # of EXIF
-QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # of Pillow
-MAX_TOTAL_BYTES = 4 << 30  # decoded, of one capture
+LONGEST_SIDE = 2048  # px; larger images are reduced, since models read a few hundred
+ORIENTATION, AS_STORED = 0x0112, 1  # EXIF's tag, and its value for no turn
+QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # EXIF to Pillow
+MAX_TOTAL_BYTES = 4 << 30  # of one capture's images, decoded
 
 
 class ImageReader:
-    """Reads the images of one capture, within one budget of memory."""
+    """A reader of one capture's images, which share one budget of memory."""
 
     def __init__(self, total_bytes: int = MAX_TOTAL_BYTES, longest_side: int | None = LONGEST_SIDE):
         self.total_bytes, self.longest_side = total_bytes, longest_side
@@ -29,13 +29,16 @@ class ImageReader:
     def read(
         self, path: Path, where: str, listed: tuple[float, float] | None = None
     ) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3|4]; decoded whole, so that a truncated file is found.
+        """Read an image, uint8 [H, W, 3|4]; it is decoded whole, so that a truncated file is found.
 
         Args:
-            path: Of the image.
+            path: The image file.
             where: What refers to it, for the error.
             listed: (width, height) that the poses are for. The image is turned as its EXIF says
                 where it has their shape only then; otherwise pixels are taken as they are stored.
+
+        Raises:
+            InputError: The file is no image, damaged, too large, or has more than 8 bits a channel.
         """
         from PIL import Image, UnidentifiedImageError
 
@@ -76,7 +79,7 @@ class ImageReader:
 
     @property
     def notes(self) -> list[str]:
-        """What was done to images, a sentence each."""
+        """Say what was done to the images so far, a sentence each."""
         notes = []
         if self.reduced:
             notes.append(f"images reduced to {self.longest_side} px: {self.reduced}")
@@ -90,10 +93,10 @@ class ImageReader:
         return notes
 
     def _turns(self, image, listed: tuple[float, float] | None) -> str | None:
-        """What turns the pixels into the listed shape, if they have another as they are stored."""
+        """Name Pillow's transposition that gives the listed shape, where the stored one differs."""
         try:
             orientation = image.getexif().get(ORIENTATION, AS_STORED)
-        except Exception:  # of a parser that meets damage; the pixels may be sound
+        except Exception:  # damage that the parser meets; the pixels may be sound
             return None
         if orientation not in (3, *QUARTER_TURNS):
             return None
@@ -131,7 +134,7 @@ class ImageReader:
 def with_alpha(
     image: NDArray[np.uint8], mask: NDArray[np.uint8], name: str, where: str
 ) -> NDArray[np.uint8]:
-    """The image with a mask [H, W, 3|4] as its alpha: white is the object."""
+    """Give an image [H, W, 3|4] a mask [H, W, 3|4] as its alpha: white is the object."""
     if mask[..., 0].max() == 1:
         raise InputError(
             f"{where}: mask {name!r} holds 0 and 1; the object must be white (255) in it: multiply "
@@ -146,12 +149,12 @@ def with_alpha(
 
 
 def same_shape(listed: tuple[float, float], size: tuple[int, int]) -> bool:
-    """Whether (width, height) are in the ratio of a size in pixels, to a pixel of the larger."""
+    """Tell whether two (width, height) have one ratio, to a pixel of the larger."""
     return abs(listed[0] * size[1] - listed[1] * size[0]) <= max(*listed, *size)
 
 
 def check_shape(listed: tuple[float, float], shape: tuple[int, ...], what: str) -> None:
-    """The listed (width, height) may be another size than the image's, not another shape."""
+    """Refuse a listed (width, height) of another shape than the image; another size will do."""
     height, width = shape[:2]
     if not same_shape(listed, (width, height)):
         raise InputError(
@@ -161,7 +164,7 @@ def check_shape(listed: tuple[float, float], shape: tuple[int, ...], what: str) 
 
 
 def find_image(folder: Path, name: str, where: str) -> Path:
-    """The file of this name, its suffix left out or not; Windows' separators will do."""
+    """Find the file of a name, its suffix left out or not; Windows' separators will do."""
     names = [name] if os.sep == "\\" else [name, name.replace("\\", "/")]
     for candidate in (folder / (n + suffix) for n in names for suffix in ("", *IMAGE_SUFFIXES)):
         try:
@@ -175,24 +178,24 @@ def find_image(folder: Path, name: str, where: str) -> Path:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder in natural order: 2.png before 10.png."""
+    """List the image files of a folder in natural order: 2.png before 10.png."""
     files = [
         entry
         for entry in folder.iterdir()
         if entry.suffix.lower() in IMAGE_SUFFIXES
-        and not entry.name.startswith(".")  # of macOS, beside each file
+        and not entry.name.startswith(".")  # macOS puts such a file beside each
         and entry.is_file()
     ]
     return natural_sort(files)
 
 
 def natural_sort(paths: Iterable[Path]) -> list[Path]:
-    """By name, runs of digits by their value."""
+    """Sort paths by name, runs of digits by their value."""
     return sorted(paths, key=lambda path: natural_order(path.name))
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts runs of digits by their value."""
+    """Return a key that sorts runs of digits by their value."""
     parts = re.split(r"([0-9]+)", name)
     return [
         (1, int(part[:18]), part) if part[:1].isdecimal() else (0, 0, part.lower())
@@ -201,7 +204,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
 
 
 def check_square(image: NDArray[np.uint8], where: str, what: str) -> None:
-    """What image generators write is square."""
+    """Refuse an image that is not square; what image generators write is."""
     height, width = image.shape[:2]
     if height != width:
         raise InputError(

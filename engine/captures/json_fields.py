@@ -11,7 +11,7 @@ MAX_JSON_BYTES = 64 << 20
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object that a file holds."""
+    """Read the JSON object that a file holds."""
     try:
         if file.stat().st_size > MAX_JSON_BYTES:
             raise InputError(
@@ -30,7 +30,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def number(fields: dict[str, Any], key: str, where: str) -> float | None:
-    """A finite number, or None where there is none."""
+    """Return a field as a finite number; None where it is absent or null."""
     value = fields.get(key)
     if value is None:
         return None
@@ -44,7 +44,7 @@ def number(fields: dict[str, Any], key: str, where: str) -> float | None:
 
 
 def positive(fields: dict[str, Any], key: str, where: str) -> float | None:
-    """A number above 0, or None where there is none."""
+    """Return a field as a number above 0; None where it is absent or null."""
     found = number(fields, key, where)
     if found is not None and found <= 0:
         raise InputError(f"{where}: {key} is {found:g}; it must be positive")

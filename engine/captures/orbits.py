@@ -1,4 +1,4 @@
-"""Pictures of image generators, whose cameras are known: SV3D clips and Zero123++ sheets."""
+"""What image generators make, whose cameras are known: SV3D clips and Zero123++ sheets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ SHEETS = {(2 * TILE, 3 * TILE): (3, 2), (3 * TILE, 2 * TILE): (2, 3)}  # (width,
 
 
 def sv3d_capture(path: Path, names: Sequence[str], images: Sequence[NDArray[np.uint8]]) -> Capture:
-    """21 frames, frame i at azimuth i * 360 / 21 (degrees), elevation 10, radius 1.5."""
+    """Pair 21 frames with their cameras: azimuth i * 360 / 21, elevation 10 degrees, radius 1.5."""
     if len(images) != SV3D_FRAMES:
         raise InputError(
             f"{str(path)!r} has {len(images)} frames; an SV3D orbit has {SV3D_FRAMES}: cut it to "
@@ -41,14 +41,14 @@ def sv3d_capture(path: Path, names: Sequence[str], images: Sequence[NDArray[np.u
 
 
 def read_frames(folder: Path, files: Sequence[Path]) -> Capture:
-    """The frames of an SV3D clip as image files."""
+    """Read an SV3D clip from image files, one a frame."""
     reader = ImageReader()
     images = [reader.read(file, str(folder)) for file in files]
     return sv3d_capture(folder, [file.name for file in files], images)
 
 
 def read_sheet(file: Path) -> Capture:
-    """Six tiles of 320 px, row by row: 3 rows of 2 as Zero123++ writes them, or 2 rows of 3."""
+    """Read six tiles of 320 px, row by row: 3 rows of 2 as Zero123++ writes them, or 2 of 3."""
     sheet = ImageReader(longest_side=None).read(file, "Zero123++ sheet")
     height, width = sheet.shape[:2]
     layout = SHEETS.get((width, height))

@@ -1,4 +1,4 @@
-"""A picture of a capture: its cameras, the object cube, what the masks leave, every image."""
+"""An image of a capture: its cameras, the object cube, what the masks leave, every image."""
 
 import colorsys
 import textwrap
@@ -11,12 +11,12 @@ from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnostics.diagnosis import Diagnosis
 from geolrm.engine.captures.sheet import PALE, Sheet
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.sheets import to_bytes
 
 WIDTH, GAP, HEADER, LINE = 1600, 16, 64, 20  # px
-MAIN = (1040, 720)  # width, height of the view in perspective
-SIDE = (WIDTH - 3 * GAP - MAIN[0], (MAIN[1] - GAP) // 2)  # of the two projections
+MAIN = (1040, 720)  # px, width and height of the view in perspective
+SIDE = (WIDTH - 3 * GAP - MAIN[0], (MAIN[1] - GAP) // 2)  # px, each projection
 MOST_IMAGES = 64
 INK, GREY, RED = (34, 38, 46), (120, 126, 138), (214, 40, 40)
 AXES = (("x", (205, 60, 50)), ("y", (60, 150, 70)), ("z", (55, 100, 205)))
@@ -26,15 +26,15 @@ MOST_POINTS = 12_000
 
 
 class Projection:
-    """Object frame to pixels of one panel: in perspective, or parallel along an axis."""
+    """The object frame on one panel: in perspective, or parallel along an axis."""
 
     def __init__(self, axes: NDArray, middle: tuple[float, float], scale: float, distance: float):
         self.axes = axes  # [3, 3] rows right, up, towards the eye
         self.middle, self.scale = middle, scale  # px; px per unit at the origin
-        self.distance = distance  # of the eye; infinity: parallel
+        self.distance = distance  # from the origin to the eye; infinity: parallel
 
     def __call__(self, points: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pixels [N, 2], and how near each point is to the eye [N], of points [N, 3]."""
+        """Project points [N, 3] to pixels [N, 2], and tell how near the eye each is [N]."""
         x, y, near = self.axes @ np.asarray(points, np.float64).reshape(-1, 3).T
         shrink = 1.0
         if np.isfinite(self.distance):
@@ -44,23 +44,21 @@ class Projection:
 
 
 def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
-    """[H, W, 3]: three views of cube and cameras, and the numbered images.
+    """Draw cube and cameras from three sides, and below the numbered images: uint8 [H, W, 3].
 
-    Views that a doubt names are red.
+    Views that a diagnostic names are red.
     """
     from PIL import Image
 
     cell, columns, shown = _thumbnail_grid(len(capture))
     rows = -(-len(shown) // columns)
-    lines = [line for doubt in diagnosis.doubts for line in textwrap.wrap(f"- {doubt}", 195)]
+    lines = [line for each in diagnosis.diagnostics for line in textwrap.wrap(f"- {each}", 195)]
     header = HEADER + LINE * len(lines)
     height = header + MAIN[1] + 2 * GAP + rows * (cell + GAP)
     sheet = Sheet(WIDTH, height)
     doubtful = diagnosis.doubtful_views
-    count = len(diagnosis.doubts)
-    verdict = "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
     sheet.text((GAP, 10), str(capture.path.name or capture.path)[-60:], 24, INK)
-    sheet.text((GAP, 38), f"{capture.found}; {verdict}", 16, RED if count else GREY)
+    sheet.text((GAP, 38), f"{capture.found}; {diagnosis.count}", 16, RED if lines else GREY)
     for number, line in enumerate(lines):
         sheet.text((GAP, HEADER - 4 + LINE * number), line, 15, INK)
 
@@ -96,11 +94,11 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
         x = GAP + place % columns * (cell + GAP)
         y = top + place // columns * (cell + GAP)
         image = capture.images[index]
-        if image.shape[2] == 4:  # without alpha it would be warned of; the doubts say it
+        if image.shape[2] == 4:  # without alpha it would be warned of; the diagnostics say it
             image = to_bytes(composite_on_white(image, index))
-        picture = Image.fromarray(image)
+        thumbnail = Image.fromarray(image)
         color = RED if index in doubtful else _color(index, len(capture))
-        sheet.picture((x, y), cell, picture, color, str(index))
+        sheet.image((x, y), cell, thumbnail, color, str(index))
     return sheet.finish()
 
 
@@ -110,14 +108,14 @@ def _viewpoint() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _thumbnail_grid(count: int) -> tuple[int, int, list[int]]:
-    """Side of a thumbnail in pixels, how many fit in a row, and which images are shown."""
+    """Choose the side of a thumbnail in pixels, how many stand in a row, and which are shown."""
     shown = sorted({int(i) for i in np.linspace(0, count - 1, min(count, MOST_IMAGES))})
     columns = 8 if len(shown) <= 16 else 12 if len(shown) <= 36 else 16
     return (WIDTH - GAP) // columns - GAP, columns, shown
 
 
 def _color(index: int, count: int) -> tuple[int, int, int]:
-    """From blue by green to yellow, in the order of the views; red is left for doubts."""
+    """Colour views from blue by green to yellow in their order; red is left for doubtful ones."""
     hue = 0.62 - 0.48 * index / max(count - 1, 1)
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.78)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -126,7 +124,7 @@ def _color(index: int, count: int) -> tuple[int, int, int]:
 def _object_points(
     capture: Capture, diagnosis: Diagnosis
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Points [N, 3] that stand for the object, and their colours [N, 3]."""
+    """Choose points [N, 3] that stand for the object, and their colours [N, 3]."""
     if diagnosis.surface is None:
         points = np.empty((0, 3)) if capture.points is None else capture.points
         points = points[np.abs(points).max(axis=1, initial=0) < 1.5]
@@ -138,7 +136,7 @@ def _object_points(
 
 
 def _colors_of(points: NDArray[np.float64], capture: Capture) -> NDArray[np.uint8]:
-    """Each point's pixel in the view that looks at its side of the object."""
+    """Take each point's pixel in the view that looks at its side of the object."""
     cameras = capture.cameras
     outward = points - points.mean(axis=0)
     best = (outward @ cameras.c2w[:, :3, 2].T).argmax(axis=1)
@@ -166,7 +164,7 @@ def _draw_scene(
     colors: NDArray[np.uint8],
     reach: float,
 ) -> None:
-    """Ground, the far cameras, object and cube, the near cameras."""
+    """Draw from far to near: ground, cameras behind, object and cube, cameras in front."""
     if np.isfinite(project.distance):
         _draw_ground(sheet, project, reach)
     near = project(cameras.c2w[:, :3, 3])[1]
@@ -200,7 +198,7 @@ def _draw_scene(
 
 
 def _spacing(points: NDArray[np.float64]) -> float:
-    """The step of the grid that points lie on, as their number was thinned."""
+    """Measure the step of the grid that points lie on, along x; 0 where there is none."""
     if len(points) < 2:
         return 0.0
     values = np.unique(np.round(points[:, 0], 6))
@@ -208,7 +206,7 @@ def _spacing(points: NDArray[np.float64]) -> float:
 
 
 def _draw_ground(sheet: Sheet, project: Projection, reach: float) -> None:
-    """A grid at the cube's bottom, of the cube's side where that is not too fine."""
+    """Draw a grid at the cube's bottom, of the cube's side where that is not too fine."""
     side = max(1.0, float(np.ceil(reach / 6)))
     count = int(np.ceil(1.2 * reach / side))
     for i in range(-count, count + 1):
@@ -225,7 +223,7 @@ def _draw_camera(
     doubtful: set[int],
     length: float,
 ) -> None:
-    """A frustum in its place; the mark over the image's upper border says which way is up."""
+    """Draw a frustum in its place; the mark over the image's upper border says which way is up."""
     pose, intrinsics = cameras.c2w[index], cameras.intrinsics[index]
     corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1], [0.4, 0, 1], [0.6, 0, 1]])
     rays = np.linalg.solve(intrinsics, corners.T).T * [1, -1, -1]

@@ -15,7 +15,9 @@ DEFAULT_FOV = 50.0  # degrees, across the width
 
 
 def read_posed_folder(folder: Path) -> Capture:
-    """Image i, in natural order, has pose i: OpenGL camera-to-world [V, 4, 4] or [V, 3, 4].
+    """Read images and ``poses.npy``: OpenGL camera-to-world [V, 4, 4] or [V, 3, 4].
+
+    Image i, in natural order of the names, has pose i.
 
     ``intrinsics.npy`` is [3, 3] or [V, 3, 3], divided by the image size; without it the field of
     view is 50 degrees across the width, pixels are square and the principal point is centred.

@@ -34,7 +34,7 @@ def load_capture(
     fit: bool = False,
     undo_applied_transform: bool = False,
 ) -> Capture:
-    """Read a capture of any kind: what it is is seen from the files, and told by ``kind``.
+    """Read a capture of any kind; the files say which, and ``Capture.kind`` tells it.
 
     * a folder with ``transforms.json`` (NeRF/Blender, nerfstudio), or such a file;
     * a folder with a COLMAP sparse model, in ``sparse/0``, ``sparse`` or by itself;
@@ -74,7 +74,7 @@ def read_capture(
     fit: bool = False,
     undo_applied_transform: bool = False,
 ) -> Capture:
-    """As :func:`load_capture`, for diagnosis: cameras may be anywhere and look away."""
+    """Read a capture as :func:`load_capture` does, but let cameras be anywhere and look away."""
     capture = _read(path, undo_applied_transform)
     if remove_background:  # first, since masks tell where the object is
         capture = cut_out(capture)
@@ -119,7 +119,7 @@ def _file_reader(path: Path, undo_applied: bool) -> Reader:
 
 
 def _folder_readers(folder: Path, undo_applied: bool) -> dict[Path, Reader]:
-    """Readers by what would name each capture alone."""
+    """Return a reader for each capture in a folder, by the path that would name it alone."""
     found: dict[Path, Reader] = {}
     if (file := _transforms_file(folder)) is not None:
         others = sorted(set(folder.glob("transforms_*.json")) - {file})
@@ -155,7 +155,7 @@ def _folder_readers(folder: Path, undo_applied: bool) -> dict[Path, Reader]:
 
 
 def _transforms_file(folder: Path) -> Path | None:
-    """``transforms.json``, or the training part of a NeRF data set, or the only other part."""
+    """Choose ``transforms.json``, or the training split of a NeRF data set, or its only split."""
     for name in (TRANSFORMS, TRAINING_TRANSFORMS):
         if (folder / name).is_file():
             return folder / name

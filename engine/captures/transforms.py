@@ -24,12 +24,12 @@ FISHEYE = "OPENCV_FISHEYE"
 def read_transforms(
     file: Path, folder: Path, notes: tuple[str, ...] = (), *, undo_applied: bool = False
 ) -> Capture:
-    """Every frame of the file, image and pose.
+    """Read every frame of the file, image and pose.
 
     Args:
         file: The JSON file; images are named relative to its folder.
         folder: What the capture is called.
-        notes: Of the choice of the file.
+        notes: What the choice of this file left out, a sentence each.
         undo_applied: Give the poses before nerfstudio's ``applied_transform``.
 
     Raises:
@@ -78,7 +78,7 @@ def read_transforms(
 def _before_applied(
     content: dict[str, Any], c2w: NDArray[np.float64], file: Path
 ) -> NDArray[np.float64]:
-    """[V, 4, 4] in the frame that nerfstudio moved, then scaled, the poses from."""
+    """Return the poses [V, 4, 4] in the frame before nerfstudio moved, then scaled, them."""
     matrix = _matrix(content, "applied_transform", str(file))
     matrix[:3] *= positive(content, "applied_scale", str(file)) or 1.0
     try:
@@ -114,7 +114,7 @@ def _with_mask(
     size: tuple[float, float] | None,
     where: str,
 ) -> NDArray[np.uint8]:
-    """Use the nerfstudio mask of the frame as alpha, when there is one."""
+    """Give an image its frame's nerfstudio mask as alpha, where there is one."""
     name = frame.get("mask_path")
     if name is None:
         return image
@@ -127,10 +127,10 @@ def _with_mask(
 
 
 def _camera(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> SparseCamera:
-    """Intrinsics in pixels of the image, from focal lengths or the field of view."""
+    """Make intrinsics in pixels of the image, from focal lengths or the field of view."""
     height, width = shape[:2]
     model = fields.get("camera_model", "PINHOLE")
-    if fields.get("is_fisheye") is True:  # of instant-ngp
+    if fields.get("is_fisheye") is True:  # how instant-ngp says it
         model = FISHEYE
     if model != FISHEYE and model not in PINHOLE_MODELS:
         raise InputError(

@@ -13,7 +13,7 @@ from geolrm.engine.system.extras import require
 def undistorted(
     image: NDArray[np.uint8], camera: SparseCamera, where: str
 ) -> tuple[NDArray[np.uint8], SparseCamera]:
-    """The image [H, W, 3|4] as a pinhole camera sees it, and that camera.
+    """Return the image [H, W, 3|4] as a pinhole camera would see it, and that camera.
 
     Raises:
         GeoLRMError: pycolmap is not installed.
@@ -52,7 +52,7 @@ def undistorted(
 
 
 def distortion_note(count: int) -> list[str]:
-    """That the lens distortion of so many images was removed, or nothing."""
+    """Say that the lens distortion of so many images was removed; of none, say nothing."""
     return [f"images whose lens distortion was removed: {count}"] if count else []
 
 

@@ -17,7 +17,7 @@ MAX_FRAME_PIXELS = 1 << 24
 
 
 def read_clip(path: Path) -> Capture:
-    """An SV3D clip: 21 square frames.
+    """Read an SV3D clip of 21 square frames.
 
     Raises:
         GeoLRMError: PyAV is not installed.

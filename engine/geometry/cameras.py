@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.camera_checks import (
+    check_intrinsics,
+    check_poses,
+    facing_faults,
+    to_floats,
+)
 
 Orbit = Literal["sv3d", "zero123plus"]
 ORBIT_RADIUS = 1.5  # cube sides, of the image generators' cameras
 SV3D_FRAMES, SV3D_ELEVATION, SV3D_FOV = 21, 10.0, 39.6  # degrees
 ZERO123PLUS_ELEVATIONS, ZERO123PLUS_FOV = (20.0, -10.0), 30.0  # degrees, in turn
-
-ROTATION_TOLERANCE = 1e-3
-FARTHEST_CAMERA = 100.0  # cube sides
-SMALLEST_NORMALISED_FOCAL = 0.005  # just under a field of view of 179 degrees
-LARGEST_NORMALISED_FOCAL = 60.0  # just under a field of view of 1 degree; pixels are beyond
-CUBE_RADIUS = 3**0.5 / 2  # bounding sphere of the object cube
 GOLDEN_ANGLE = 180 * (3 - 5**0.5)  # degrees
 FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV camera axes to OpenGL, and back
 
@@ -38,14 +38,14 @@ class Cameras:
     intrinsics: NDArray[np.float64]  # [V, 3, 3]
 
     def __post_init__(self) -> None:
-        c2w = _float_array("poses", self.c2w)
+        c2w = to_floats("poses", self.c2w)
         if c2w.ndim == 2:
             c2w = c2w[None]
         if c2w.ndim != 3 or c2w.shape[1:] != (4, 4):
             raise InputError(
                 f"poses have shape {c2w.shape}; they must be [V, 4, 4] camera-to-world matrices"
             )
-        intrinsics = _float_array("intrinsics", self.intrinsics)
+        intrinsics = to_floats("intrinsics", self.intrinsics)
         if intrinsics.shape == (3, 3):
             intrinsics = np.broadcast_to(intrinsics, (len(c2w), 3, 3)).copy()
         if intrinsics.shape != (len(c2w), 3, 3):
@@ -53,8 +53,8 @@ class Cameras:
                 f"intrinsics have shape {intrinsics.shape}; they must be [3, 3] or "
                 f"[{len(c2w)}, 3, 3] for {len(c2w)} poses"
             )
-        _check_poses(c2w)
-        _check_intrinsics(intrinsics)
+        check_poses(c2w)
+        check_intrinsics(intrinsics)
         object.__setattr__(self, "c2w", c2w)
         object.__setattr__(self, "intrinsics", intrinsics)
 
@@ -69,7 +69,12 @@ class Cameras:
 
     @staticmethod
     def from_fov(c2w: ArrayLike, fov: float) -> "Cameras":
-        """Square images with a centred principal point; ``fov`` in degrees."""
+        """Make cameras of square images with a centred principal point.
+
+        Args:
+            c2w: [4, 4] or [V, 4, 4] OpenGL camera-to-world.
+            fov: Field of view in degrees.
+        """
         return Cameras(np.asarray(c2w), intrinsics_from_fov(fov))
 
     @staticmethod
@@ -80,18 +85,21 @@ class Cameras:
         intrinsics: ArrayLike,
         size: tuple[int, int],
     ) -> "Cameras":
-        """From OpenCV extrinsics (x right, y down, z forward) and intrinsics in pixels.
+        """Convert OpenCV extrinsics (x right, y down, z forward) and intrinsics in pixels.
 
         Args:
             world_to_camera: [V, 3|4, 4]; give this or ``camera_to_world``.
             camera_to_world: [V, 3|4, 4].
             intrinsics: [3, 3] or [V, 3, 3], in pixels.
             size: (width, height) of the images in pixels.
+
+        Raises:
+            InputError: Not exactly one of the extrinsics is given, or a value cannot be used.
         """
         if (world_to_camera is None) == (camera_to_world is None):
             raise InputError("give either world_to_camera or camera_to_world, and not both")
         given = world_to_camera if camera_to_world is None else camera_to_world
-        matrices = _float_array("extrinsics", given)
+        matrices = to_floats("extrinsics", given)
         matrices = matrices[None] if matrices.ndim == 2 else matrices
         if matrices.ndim != 3 or matrices.shape[1:] not in ((3, 4), (4, 4)):
             raise InputError(
@@ -101,8 +109,7 @@ class Cameras:
             last = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (len(matrices), 1, 4))
             matrices = np.concatenate([matrices, last], axis=1)
         if camera_to_world is None:
-            _check_finite("extrinsics", matrices)
-            _check_poses(matrices, "extrinsics")
+            check_poses(matrices, "extrinsics")
             matrices = np.linalg.inv(matrices).astype(np.float64)
         try:
             width, height = (float(side) for side in size)
@@ -110,7 +117,7 @@ class Cameras:
             width = height = 0.0
         if not (0 < width < 1e6 and 0 < height < 1e6):
             raise InputError(f"size is {size!r}; it must be (width, height) in pixels")
-        pixels = _float_array("intrinsics", intrinsics)
+        pixels = to_floats("intrinsics", intrinsics)
         if pixels.shape[-2:] != (3, 3):
             raise InputError(
                 f"intrinsics have shape {pixels.shape}; they must be [3, 3] or [V, 3, 3]"
@@ -128,7 +135,7 @@ class Cameras:
     def from_orbit(
         preset: Orbit, *, radius: float = ORBIT_RADIUS, fov: float | None = None
     ) -> "Cameras":
-        """Cameras of the image generators that GeoLRM is used with.
+        """Make the cameras of an image generator that GeoLRM is used with.
 
         ``sv3d``: 21 views, azimuth i * 360 / 21, elevation 10, field of view 39.6 degrees.
         ``zero123plus``: 6 views, azimuth 30 + 60 i, elevation 20 and -10, 30 degrees.
@@ -145,7 +152,14 @@ class Cameras:
 
     @staticmethod
     def orbit(azimuths: ArrayLike, elevations: ArrayLike, radius: float, fov: float) -> "Cameras":
-        """Cameras on a sphere that look at the origin, z up; all angles in degrees."""
+        """Make cameras on a sphere that look at the origin, z up.
+
+        Args:
+            azimuths: [V] in degrees, or one for all; 0 stands on +x, 90 on +y.
+            elevations: [V] in degrees, or one for all; above 0 stands above the object.
+            radius: Distance from the origin, in cube sides.
+            fov: Field of view in degrees.
+        """
         try:
             azimuth, elevation = np.broadcast_arrays(
                 np.deg2rad(np.atleast_1d(np.asarray(azimuths, float))),
@@ -170,7 +184,7 @@ class Cameras:
 
     @staticmethod
     def around(count: int, distance: float, fov: float) -> "Cameras":
-        """Cameras evenly spread over the whole sphere, on a Fibonacci spiral from above to below.
+        """Spread cameras evenly over the whole sphere, on a Fibonacci spiral from above to below.
 
         All look at the origin from ``distance``; ``fov`` in degrees.
         """
@@ -180,13 +194,16 @@ class Cameras:
 
     @property
     def world_to_camera(self) -> NDArray[np.float64]:
-        """[V, 4, 4] OpenCV extrinsics (x right, y down, z forward)."""
+        """Return OpenCV extrinsics [V, 4, 4] (x right, y down, z forward)."""
         return np.linalg.inv(self.c2w @ FLIP_YZ).astype(np.float64)
 
     def spread(self, count: int) -> list[int]:
-        """Indices of ``count`` cameras spread evenly over the viewing directions, ascending.
+        """Choose ``count`` cameras spread evenly over the viewing directions, by ascending index.
 
-        The first camera, then each time the one farthest in angle from those taken.
+        The first camera is taken, then each time the one farthest in angle from those taken.
+
+        Raises:
+            InputError: There are fewer cameras.
         """
         if count > len(self):
             raise InputError(f"{count} views were asked for, but there are only {len(self)}")
@@ -200,123 +217,23 @@ class Cameras:
         return sorted(taken)
 
     def check_facing(self) -> None:
-        """Every camera must stand outside the object cube and have it in view.
+        """Refuse cameras in the object cube, too far from it, or without it in view.
 
         Raises:
-            InputError: Names the first camera that does not, and the likely mistake.
+            InputError: Names the first such camera, and the likely mistake.
         """
         for text in self.facing_faults().values():
             raise InputError(text)
 
     def facing_faults(self) -> dict[int, str]:
-        """What :meth:`check_facing` refuses, by camera: a sentence with the likely mistake."""
-        to_object = -np.einsum("vij,vi->vj", self.c2w[:, :3, :3], self.c2w[:, :3, 3])
-        faults = {}
-        for index, (x, y, z) in enumerate(to_object):
-            distance = float(np.hypot(np.hypot(x, y), z))
-            if np.abs(self.c2w[index, :3, 3]).max() < 0.5:
-                faults[index] = (
-                    f"pose {index} stands at {_point(self.c2w[index, :3, 3])}, inside the object "
-                    "cube [-0.5, 0.5]^3; scale the scene so that the object fits the cube and the "
-                    "cameras stand outside"
-                )
-            elif distance > FARTHEST_CAMERA:
-                faults[index] = (
-                    f"pose {index} stands {distance:.3g} away from the object; scale the scene so "
-                    f"that the object fills the cube [-0.5, 0.5]^3 (cameras at most "
-                    f"{FARTHEST_CAMERA:g} away)"
-                )
-            elif z >= 0 or not self._shows_cube(index, x, y, -z):
-                faults[index] = (
-                    f"pose {index} looks away from the object: the origin is {distance:.3g} away "
-                    f"and at {_point((x, y, z))} in camera axes (x right, y up, z backward), out "
-                    "of view; poses must be OpenGL camera-to-world looking along -z. If these are "
-                    "OpenCV poses, use Cameras.from_opencv"
-                )
-        return faults
-
-    def _shows_cube(self, index: int, x: float, y: float, depth: float) -> bool:
-        """Whether the cube's bounding sphere, at (x, y, depth), reaches into the image."""
-        (fx, _, cx), (_, fy, cy), _ = self.intrinsics[index]
-        for focal, centre, offset in ((fx, cx, x), (fy, cy, -y)):
-            low, high = -centre / focal, (1 - centre) / focal  # tangents of the two border planes
-            if offset - depth * low < -CUBE_RADIUS * np.hypot(1, low):
-                return False
-            if depth * high - offset < -CUBE_RADIUS * np.hypot(1, high):
-                return False
-        return True
+        """Find what :meth:`check_facing` refuses: by camera, a sentence with the likely mistake."""
+        return facing_faults(self.c2w, self.intrinsics)
 
 
 def intrinsics_from_fov(fov: float) -> NDArray[np.float64]:
-    """[3, 3] normalised intrinsics of a square image; ``fov`` in degrees."""
+    """Return the intrinsics [3, 3] of a square image, divided by its size; ``fov`` in degrees."""
     number = isinstance(fov, int | float | np.number) and not isinstance(fov, bool)
     if not number or not 1 <= fov < 179:
         raise InputError(f"fov is {fov!r}; it must be in degrees, from 1 to 179")
     focal = 0.5 / np.tan(np.deg2rad(fov) / 2)
     return np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1]])
-
-
-def _float_array(name: str, value: ArrayLike | None) -> NDArray[np.float64]:
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name} are not an array of numbers: {error}") from error
-    return array
-
-
-def _check_finite(name: str, matrices: NDArray) -> None:
-    bad = np.flatnonzero(~np.isfinite(matrices).all(axis=tuple(range(1, matrices.ndim))))
-    if bad.size:
-        raise InputError(f"{name} {bad[0]} holds NaN or infinity; every entry must be finite")
-
-
-def _check_poses(c2w: NDArray, name: str = "pose") -> None:
-    _check_finite(name, c2w)
-    for index, matrix in enumerate(c2w):
-        if not np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6):
-            raise InputError(
-                f"{name} {index} has last row {_point(matrix[3])}; it must be (0, 0, 0, 1). "
-                "Transpose matrices that are stored column by column"
-            )
-        rotation = matrix[:3, :3]
-        error = np.abs(rotation.T @ rotation - np.eye(3)).max()
-        if error > ROTATION_TOLERANCE:
-            raise InputError(
-                f"{name} {index} is no rigid motion: its rotation is off orthonormal by "
-                f"{error:.3g} (at most {ROTATION_TOLERANCE}); remove scale or shear from the "
-                "3x3 part"
-            )
-        if np.linalg.det(rotation) < 0:
-            raise InputError(
-                f"{name} {index} is mirrored (determinant -1); the 3x3 part must be a rotation: "
-                "check which axes were flipped"
-            )
-
-
-def _check_intrinsics(intrinsics: NDArray) -> None:
-    _check_finite("intrinsics", intrinsics)
-    for index, matrix in enumerate(intrinsics):
-        fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
-        # One alone is large where an image is a narrow strip; pixels make both large.
-        if min(fx, fy) > LARGEST_NORMALISED_FOCAL or max(abs(cx), abs(cy)) > 2:
-            raise InputError(
-                f"intrinsics {index} have fx = {fx:g}, cx = {cx:g}, which look like pixels; "
-                "divide the first row by the image width and the second by its height, or use "
-                "Cameras.from_opencv"
-            )
-        if min(fx, fy) < SMALLEST_NORMALISED_FOCAL:
-            raise InputError(
-                f"intrinsics {index} have fx = {fx:g}, fy = {fy:g}; focal lengths divided by the "
-                f"image size must be {SMALLEST_NORMALISED_FOCAL} or more (0.5 / tan(fov / 2))"
-            )
-        skew = max(abs(matrix[0, 1]), abs(matrix[1, 0]))
-        if skew > 1e-3 or not np.allclose(matrix[2], [0, 0, 1], atol=1e-6):
-            raise InputError(
-                f"intrinsics {index} have skew {skew:g} and last row {_point(matrix[2])}; "
-                "only pinhole cameras without skew are supported: [[fx, 0, cx], [0, fy, cy], "
-                "[0, 0, 1]]"
-            )
-
-
-def _point(values: ArrayLike) -> str:
-    return "(" + ", ".join(f"{v:.3g}" for v in np.asarray(values, float)) + ")"

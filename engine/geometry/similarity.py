@@ -11,7 +11,7 @@ TOLERANCE = 1e-3
 def make_similarity(
     scale: float, rotation: NDArray[np.float64], translation: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """[4, 4] with ``x -> scale * rotation @ x + translation``."""
+    """Make the [4, 4] matrix of ``x -> scale * rotation @ x + translation``."""
     matrix = np.eye(4)
     matrix[:3, :3] = scale * rotation
     matrix[:3, 3] = translation
@@ -21,7 +21,7 @@ def make_similarity(
 def split_similarity(
     matrix: ArrayLike,
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Scale, rotation [3, 3] and translation [3] of a [4, 4] matrix.
+    """Split a [4, 4] matrix into scale, rotation [3, 3] and translation [3].
 
     Raises:
         InputError: The matrix mirrors, shears, or scales axes differently.
@@ -46,12 +46,16 @@ def split_similarity(
 
 
 def apply(matrix: NDArray[np.float64], points: NDArray) -> NDArray[np.float64]:
-    """Points [N, 3] through a [4, 4] similarity."""
+    """Move points [N, 3] by a [4, 4] similarity."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def move_poses(c2w: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Camera-to-world [V, 4, 4] in the frame that the similarity leads to; still rigid."""
+    """Move camera-to-world poses [V, 4, 4] by a [4, 4] similarity; they stay rigid.
+
+    Raises:
+        InputError: The matrix is no similarity.
+    """
     _, rotation, _ = split_similarity(matrix)
     moved = c2w.copy()
     moved[:, :3, :3] = rotation @ c2w[:, :3, :3]
@@ -60,7 +64,7 @@ def move_poses(c2w: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray
 
 
 def turning(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[3, 3] smallest rotation that takes one unit vector to another."""
+    """Return the smallest rotation [3, 3] that takes one unit vector to another."""
     cosine = float(start @ end)
     if cosine < -1 + 1e-9:  # opposite: half a turn about any axis across
         across = np.cross(start, np.eye(3)[np.argmin(np.abs(start))])
@@ -72,7 +76,7 @@ def turning(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.
 
 
 def quaternion(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[4] wxyz, unit length, of a rotation [3, 3]."""
+    """Return the unit quaternion [4], wxyz, of a rotation [3, 3]."""
     # The largest of the four squared components is computed from a sum that cannot cancel.
     m = rotation
     trace = np.trace(m)
@@ -90,7 +94,7 @@ def quaternion(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def turn_quaternions(left: NDArray[np.float64], right: NDArray) -> NDArray:
-    """Hamilton products [N, 4] of a quaternion [4] with each of [N, 4], wxyz, in their type."""
+    """Multiply a quaternion [4] with each of [N, 4], wxyz (Hamilton), in the type of the latter."""
     w, x, y, z = left
     matrix = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
     return right @ matrix.T.astype(right.dtype)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def _round_to_float32(value: Fraction) -> np.float32:
-    """Nearest float32, ties to even, with no double rounding through float64."""
+    """Round to the nearest float32, ties to even, without rounding twice through float64."""
     near = np.float32(float(value))
     candidates = (near, np.nextafter(near, np.float32(-2)), np.nextafter(near, np.float32(2)))
     mantissa_odd = lambda x: int(np.float32(x).view(np.uint32)) & 1  # noqa: E731
@@ -19,7 +19,7 @@ def _round_to_float32(value: Fraction) -> np.float32:
 
 
 def unit_axis(size: int) -> NDArray[np.float32]:
-    """``size`` float32 values from -1 to 1, filled from both ends with one rounding each."""
+    """Return ``size`` float32 values from -1 to 1, filled from both ends with one rounding each."""
     if size < 2:
         raise ValueError(f"a grid axis needs at least 2 voxels; got {size}")
     step = Fraction(float(_round_to_float32(Fraction(2, size - 1))))
@@ -31,18 +31,18 @@ def unit_axis(size: int) -> NDArray[np.float32]:
 
 
 def voxel_axis(size: int) -> NDArray[np.float32]:
-    """Voxel centres along one axis: from -0.5 to 0.5, both ends included."""
+    """Return the voxel centres along one axis, from -0.5 to 0.5, both ends included."""
     return unit_axis(size) * np.float32(0.5)
 
 
 def voxel_centres(size: int) -> NDArray[np.float32]:
-    """[size, size, size, 3] centres, x slowest."""
+    """Return the voxel centres [size, size, size, 3], x slowest."""
     axis = voxel_axis(size)
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
 
 
 def rope_indices(positions: NDArray, grid_size: int, xyz_scale: float) -> NDArray[np.int64]:
-    """Integer positions for 3D RoPE: ``trunc((x / scale + 1) (G - 1) / 2)`` in float32.
+    """Return the integer positions for 3D RoPE: ``trunc((x / scale + 1) (G - 1) / 2)`` in float32.
 
     Args:
         positions: [..., 3] positions in the object frame.

@@ -14,7 +14,11 @@ from geolrm.engine.errors import InputError
 
 
 def existing_path(path: str | os.PathLike) -> Path:
-    """A path that can be asked about; one sentence for what the system refuses to look up."""
+    """Return a path that can be asked about.
+
+    Raises:
+        InputError: The system refuses to look it up: too long, a null character, no path at all.
+    """
     try:
         checked = Path(path)
         if "\0" in str(checked):  # which exists() takes for any other missing path
@@ -28,12 +32,12 @@ def existing_path(path: str | os.PathLike) -> Path:
 
 
 def error_text(error: BaseException) -> str:
-    """The system's reason, without the path that comes with it."""
+    """Return the system's reason, without the path that comes with it."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuse early what a later atomic write would refuse; creates nothing that stays."""
+    """Refuse early what a later atomic write would refuse; nothing that stays is created."""
     path = existing_path(path)
     folder = path.parent
     while not folder.exists():
@@ -49,7 +53,11 @@ def check_writable(path: str | Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary file that replaces ``path`` when the block ends without an error."""
+    """Open a binary file that replaces ``path`` when the block ends without an error.
+
+    Raises:
+        InputError: The system does not let it be written.
+    """
     path = existing_path(path)
     if path.is_symlink():
         path = path.resolve()
@@ -78,7 +86,11 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that takes its place when the block ends well."""
+    """Make a temporary folder beside ``path`` that takes its place when the block ends well.
+
+    Raises:
+        InputError: The system does not let it be written.
+    """
     path = existing_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

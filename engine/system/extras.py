@@ -19,11 +19,11 @@ EXTRAS = {
     "tensorrt-rtx": "rtx",
     "torch": "export",
 } | dict.fromkeys(KERNEL_PACKAGES, "gpu")
-TITLES = {"av": "PyAV"}  # known by another name than the registry's
+TITLES = {"av": "PyAV"}  # packages whose usual name is not the registry's
 
 
 def installed_version(package: str) -> str | None:
-    """Version of an installed package; nothing is imported."""
+    """Return the version of a package, None where it is not installed; nothing is imported."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -34,13 +34,13 @@ def require(package: str, purpose: str, *, extra: str | None = None, instead: st
     """Refuse in one sentence when a package is not installed.
 
     Args:
-        package: As the registry names it.
+        package: Its name in the registry.
         purpose: What needs it, in the singular.
-        extra: Of geolrm that installs it; default: that of :data:`EXTRAS`.
+        extra: The extra of geolrm that installs it; default: that of :data:`EXTRAS`.
         instead: Another way out, which ends the sentence after an "or".
 
     Raises:
-        GeoLRMError: Naming the package and the command that installs it.
+        GeoLRMError: Names the package and the command that installs it.
     """
     if installed_version(package) is None:
         remedy = f"pip install 'geolrm[{extra or EXTRAS[package]}]'"

@@ -11,16 +11,16 @@ from geolrm.engine.errors import GeoLRMError
 
 @contextlib.contextmanager
 def locked(file: Path, refusal: str, *, patience: float = 0.0, keep: bool = True) -> Iterator[None]:
-    """Hold a lock file.
+    """Hold a lock file while the block runs; where the system has no such locks, just run it.
 
     Args:
-        file: Of the lock; its folder must exist.
+        file: The lock file; its folder must exist.
         refusal: The sentence that says what another process is doing, and the way out.
         patience: Seconds to wait for the other process.
         keep: Leave the file behind.
 
     Raises:
-        GeoLRMError: Another process holds it, and did not leave.
+        GeoLRMError: Another process still holds it when patience ends.
     """
     try:
         import fcntl

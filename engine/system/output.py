@@ -10,6 +10,6 @@ Output = Literal["numpy", "device"]
 
 
 def check_output(output: str) -> None:
-    """Refuse an unknown kind."""
+    """Refuse an unknown kind of output."""
     if output not in ("numpy", "device"):
         raise InputError(f"output is {output!r}; it must be 'numpy' or 'device'")

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from geolrm.engine.errors import GeoLRMError
 
-# Of cuDeviceGetAttribute, cuda.h.
+# Attributes of cuDeviceGetAttribute, from cuda.h.
 MULTIPROCESSOR_COUNT, CAPABILITY_MAJOR, CAPABILITY_MINOR = 16, 75, 76
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 
 
 @dataclass(frozen=True, slots=True)
 class PresentGpu:
-    """What distinguishes GPUs for a built engine."""
+    """A GPU, by what a built TensorRT engine asks of it."""
 
     name: str
     sm: str  # "sm_89"
@@ -25,7 +25,7 @@ class PresentGpu:
 
 @functools.cache
 def present_gpu(index: int = 0) -> PresentGpu:
-    """A GPU by its number; 0 is the first that CUDA would use.
+    """Describe a GPU by its number; 0 is the first that CUDA would use.
 
     Raises:
         GeoLRMError: There is no driver, or it has no such GPU; the message is half a sentence that
@@ -60,7 +60,7 @@ def present_gpu(index: int = 0) -> PresentGpu:
 
 
 def free_memory(index: int = 0) -> int:
-    """Bytes that could be allocated now on a GPU that :func:`present_gpu` has found.
+    """Return the bytes that are free now on a GPU that :func:`present_gpu` has found.
 
     Raises:
         GeoLRMError: The driver does not say.
@@ -83,7 +83,7 @@ def free_memory(index: int = 0) -> int:
 
 @functools.cache
 def driver_cuda_version() -> tuple[int, int]:
-    """The newest CUDA that the driver supports, (0, 0) without a driver."""
+    """Return the newest CUDA that the driver supports; (0, 0) without a driver."""
     driver, version = _driver(), ctypes.c_int()
     if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)):
         return 0, 0

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds per named stage."""
+    """A clock that sums seconds by named stage."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -20,5 +20,5 @@ class Stopwatch:
         self._stages[stage] = self._stages.get(stage, 0.0) + time.perf_counter() - start
 
     def timings(self) -> dict[str, float]:
-        """Stages so far, and ``total`` since the start."""
+        """Return the seconds of the stages so far, and ``total`` since the start."""
         return {**self._stages, "total": time.perf_counter() - self._start}

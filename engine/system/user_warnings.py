@@ -10,7 +10,7 @@ PACKAGE = __name__.split(".", maxsplit=1)[0]
 
 
 def warn(message: str) -> None:
-    """A ``UserWarning`` that names the first line outside geolrm, however deep the call."""
+    """Issue a ``UserWarning`` that names the first line outside geolrm, however deep the call."""
     frame: FrameType | None = sys._getframe()
     level = 1
     while frame is not None and _is_own(frame):
@@ -24,7 +24,7 @@ def _is_own(frame: FrameType) -> bool:
 
 @contextlib.contextmanager
 def show_warnings() -> Iterator[None]:
-    """Warnings as plain lines on standard error."""
+    """Show warnings as plain lines on standard error while the block runs."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         print(f"warning: {message}", file=sys.stderr)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.geometry.cameras import FLIP_YZ
-from geolrm.engine.views.preprocessing import WHITE_ENOUGH, alpha_from_white
+from geolrm.engine.views.alpha import WHITE_ENOUGH, alpha_from_white
 
-INSIDE = 0.5  # alpha
+INSIDE = 0.5  # alpha from which a pixel shows the object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +21,7 @@ class Silhouette:
     alpha: NDArray[np.float32]  # [H, W]
 
     def project(self, points: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Pixels [N] that points [N, 3] fall on, row by row, -1 if outside; and depths [N]."""
+        """Return the pixels [N], row by row, that points [N, 3] fall on, -1 outside; and depths."""
         height, width = self.alpha.shape
         matrix = self.intrinsics @ self.w2c[:3]
         # Not a matrix product: threads cost more than they bring in one so thin.
@@ -38,10 +38,16 @@ class Silhouette:
 def carve(
     silhouettes: Sequence[Silhouette], points: NDArray[np.float64], tolerated: int = 0
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which of the points [N, 3] no view shows to be empty, and how many views show each at all.
+    """Keep the points that no view shows to be empty.
 
-    With ``tolerated``, so many views may be wrong about a point. The count is complete only for
-    points that are kept.
+    Args:
+        silhouettes: The views.
+        points: [N, 3], in the frame of the poses.
+        tolerated: How many views may be wrong about a point.
+
+    Returns:
+        Whether each point [N] is kept, and how many views have it in their image [N]; that count
+        is complete only for points that are kept.
     """
     kept, shown = np.arange(len(points)), np.zeros(len(points), np.int64)
     empty = np.zeros(len(points), np.int64)
@@ -56,7 +62,7 @@ def carve(
 
 
 def reduce_pixels(pixels: NDArray, factor: int) -> NDArray[np.float32]:
-    """Means of [H, W, C] over squares of ``factor`` pixels; beyond the border there is nothing."""
+    """Average [H, W, C] over squares of ``factor`` pixels; beyond the border there are zeros."""
     height, width, channels = pixels.shape
     padded = np.pad(pixels, ((0, -height % factor), (0, -width % factor), (0, 0)))
     squares = padded.reshape(-(-height // factor), factor, -(-width // factor), factor, channels)
@@ -69,9 +75,13 @@ def make_silhouette(
     intrinsics: NDArray[np.float64],
     longest_side: int,
 ) -> Silhouette:
-    """Of an image [H, W, 3|4], an OpenGL pose [4, 4], and intrinsics divided by the image size.
+    """Make the silhouette of a posed image, reduced to at most ``longest_side`` pixels.
 
-    Without an alpha channel, white that is connected to the border is background.
+    Args:
+        image: [H, W, 3|4]; without alpha, white that is connected to the border is background.
+        c2w: [4, 4] OpenGL camera-to-world.
+        intrinsics: [3, 3], divided by the image size.
+        longest_side: Of the silhouette, in pixels.
     """
     height, width = image.shape[:2]
     factor = -(-max(height, width) // longest_side)
@@ -82,7 +92,7 @@ def make_silhouette(
 
 
 def reduced(view: Silhouette, longest_side: int) -> Silhouette:
-    """With larger pixels, made after the mask was found."""
+    """Reduce a silhouette to at most ``longest_side`` pixels, after its mask was found."""
     factor = max(-(-max(view.alpha.shape) // longest_side), 1)
     alpha = reduce_pixels(view.alpha[..., None], factor)[..., 0]
     scale = np.array([[1 / factor], [1 / factor], [1.0]])
@@ -90,7 +100,10 @@ def reduced(view: Silhouette, longest_side: int) -> Silhouette:
 
 
 def explained(view: Silhouette, hull: NDArray[np.float64]) -> float:
-    """Which part of a mask, of pixels not smaller than the hull's voxels, the hull covers."""
+    """Return the share of a mask that a hull [N, 3] covers; 1 for an empty mask.
+
+    The mask's pixels must not be smaller than the hull's voxels, or gaps between them count.
+    """
     solid = view.alpha.ravel() > 0.9
     pixel, _ = view.project(hull)
     covered = np.zeros(len(solid), np.bool_)
@@ -99,7 +112,7 @@ def explained(view: Silhouette, hull: NDArray[np.float64]) -> float:
 
 
 def has_mask(image: NDArray[np.uint8]) -> bool:
-    """Whether alpha, or else a white border, tells the object from its background."""
+    """Tell whether alpha, or else a white border, separates the object from its background."""
     if image.shape[2] == 4:
         return bool((image[..., 3] < 128).any())
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
@@ -107,6 +120,6 @@ def has_mask(image: NDArray[np.uint8]) -> bool:
 
 
 def grid(centre: NDArray[np.float64], radius: float, resolution: int) -> NDArray[np.float64]:
-    """[R^3, 3] centres of the voxels of a cube, x slowest."""
+    """Return the centres [R^3, 3] of a cube's voxels, x slowest; ``radius`` is half its side."""
     axis = ((np.arange(resolution) + 0.5) / resolution * 2 - 1) * radius
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3) + centre

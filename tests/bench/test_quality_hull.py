@@ -16,7 +16,7 @@ from geolrm.bench.quality.image_metrics import pooled_psnr
 from geolrm.bench.quality.protocol import TARGETS, input_frames
 from geolrm.bench.quality.shape_metrics import intersection_over_union, occupied_voxels
 from geolrm.bench.quality.visual_hull import visual_hull
-from geolrm.engine.views.preprocessing import composite_on_white
+from geolrm.engine.views.alpha import composite_on_white
 
 CAMERAS = protocol_cameras()
 ALL_AROUND = [*range(0, 36, 3), 36, 37]

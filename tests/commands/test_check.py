@@ -19,8 +19,8 @@ def test_a_clean_capture(tmp_path):
         "NeRF/nerfstudio transforms: 38 views, 256 x 256 px, with alpha",
         "no doubts; cameras, cube and images -> check.png",
     ]
-    with Image.open(tmp_path / "check.png") as picture:
-        assert picture.width == 1600 and picture.height > 900
+    with Image.open(tmp_path / "check.png") as overview:
+        assert overview.width == 1600 and overview.height > 900
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "a.jpg"], "the picture is 'a.jpg'; its file name must end in .png"),
+        (["-o", "a.jpg"], "the overview is 'a.jpg'; its file name must end in .png"),
         (["-o", "file/a.png"], "cannot write 'file/a.png'"),
         (["--model", "none"], "no bundle at 'none'"),
     ],

@@ -430,7 +430,7 @@ CASES = [
         view_command, lambda tmp: tmp / "a.html", None, "x", None, True)),
     Case("up is 'x'; it must be one of z, -z, y, -y", "Of write_page.",
          lambda place: write_page(Exhibit("a", random_gaussians()), place.tmp / "a.html", up="x")),
-    Case("there are 2 names, 1 cameras and 1 pictures; there must be one of each for every view",
+    Case("there are 2 names, 1 cameras and 1 images; there must be one of each for every view",
          "Of InputViews.", lambda place: InputViews(
              ["a", "b"], Cameras.orbit(0, 0, 2, 40), [np.zeros((4, 4, 3), np.uint8)])),
     Case("the scene file is …; its name must end in .safetensors", "Of geolrm run --scene.",
@@ -453,7 +453,7 @@ CASES = [
          scene_with(no_numbers)),
     Case("… has anchors of shape …; it is damaged, write it again", "Of a scene file.",
          scene_with(put(anchors=np.zeros((3, 2), np.float32)))),
-    Case("… has a picture 0 of shape …; it is damaged, write it again", "Of a scene file.",
+    Case("… has picture.0 of shape …; it is damaged, write it again", "Of a scene file.",
          scene_with(put(picture_0=np.zeros((4, 4), np.uint8)))),
     Case("…a.safetensors': quats has shape …; with 50 means it must be (50, 4)",
          "Of a scene file.", scene_with(put(quats=np.zeros((50, 3), np.float32)))),

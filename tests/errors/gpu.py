@@ -387,7 +387,7 @@ CASES = [
          other_host_images, InputError),
     Case("4 views with 64 anchors need … GB of GPU memory beside the weights, and …; not even …",
          "Of geolrm info.", planned),
-    Case("--views and --tokens plan the memory of a GPU, and … has no part for one; export it …",
+    Case("--views and --tokens plan the memory of a GPU, and … has no GPU artifact; export it …",
          "Of geolrm info; on the CPU the system lends what is needed.",
          lambda place: info("mini", views=4), InputError),
     Case("output is …; it must be 'numpy' or 'device'", "Where results are handed over.",

@@ -135,11 +135,11 @@ def test_layers_are_shown_and_hidden(tab, lion):
     tab.press("c")
     count, color = covered()
     assert count > 300
-    assert color.min() > 0.5  # mostly the white of the input pictures
+    assert color.min() > 0.5  # mostly the white of the input images
 
 
 def test_cameras_stand_where_the_input_views_were_taken(tab, lion):
-    """From an input camera, the splats look like its picture, which is also on the photo layer."""
+    """From an input camera, the splats look like its image, which also lies over them."""
     index = 2
     tab.page.click(f"#strip button:nth-child({index + 1})")
     picture, pose = on_white(tab.picture()), tab.pose()
@@ -147,14 +147,14 @@ def test_cameras_stand_where_the_input_views_were_taken(tab, lion):
     expected = lion.gaussians.render(lion.views.cameras[[index]], (SIDE, SIDE)).rgb[0]
     assert np.abs(picture - expected).mean() < CLOSE
     tab.press("f")
-    photo = tab.screenshot()
+    blended = tab.screenshot()
     inner = slice(SIDE // 4, 3 * SIDE // 4)  # clear of the controls
-    assert np.abs(photo[inner, inner] - picture[inner, inner]).mean() < 0.1
-    assert np.abs(photo[inner, inner] - 1).mean() > 0.1
-    assert tab.page.get_attribute("#photo", "style").startswith("opacity: 1")
+    assert np.abs(blended[inner, inner] - picture[inner, inner]).mean() < 0.1
+    assert np.abs(blended[inner, inner] - 1).mean() > 0.1
+    assert tab.page.get_attribute("#image", "style").startswith("opacity: 1")
     tab.press("]")
     assert tab.page.evaluate("geolrm.chosen") == index + 1
-    assert not tab.page.is_visible("#photo")
+    assert not tab.page.is_visible("#image")
     tab.press("[", "[")
     assert tab.page.evaluate("geolrm.chosen") == index - 1
     tab.press("ArrowLeft")
@@ -162,7 +162,7 @@ def test_cameras_stand_where_the_input_views_were_taken(tab, lion):
     assert not tab.page.is_visible("#compare")
 
 
-def test_cameras_come_into_the_picture_when_they_are_shown(tab, lion):
+def test_cameras_come_into_view_when_they_are_shown(tab, lion):
     start = tab.pose()
     tab.press("c")
     pose = tab.pose()
@@ -277,7 +277,7 @@ def test_keyboard_and_screen_readers(tab):
     assert focused == ["turn", "shade", "save"]
 
 
-def test_a_picture_can_be_saved(tab):
+def test_an_image_can_be_saved(tab):
     with tab.page.expect_download() as download:
         tab.press("x")
     assert download.value.suggested_filename.endswith(".png")
@@ -298,7 +298,7 @@ def test_without_webgl_the_poster_stays(browser, lion_page):
     no_webgl = "HTMLCanvasElement.prototype.getContext = () => null"
     tab = Tab(browser, lion_page, ready=False, before=no_webgl)
     tab.page.wait_for_selector("html.failed")
-    assert "so this is a still picture" in tab.page.inner_text("#status")
+    assert "so this is a still image" in tab.page.inner_text("#status")
     assert tab.page.is_visible("#poster")
     tab.context.close()
 

@@ -89,9 +89,9 @@ def test_cameras_and_anchors(page, lion):
         c2w = np.reshape(view["c2w"], (4, 4)).T
         np.testing.assert_allclose(c2w, lion.views.cameras.c2w[index])
         assert view["fx"] == lion.views.cameras.intrinsics[index, 0, 0]
-        with Image.open(io.BytesIO(base64.b64decode(view["picture"].split(",")[1]))) as picture:
-            pixels = np.asarray(picture.convert("RGB")).astype(float)
-        assert np.abs(pixels - lion.views.pictures[index]).mean() < 4
+        with Image.open(io.BytesIO(base64.b64decode(view["image"].split(",")[1]))) as image:
+            pixels = np.asarray(image.convert("RGB")).astype(float)
+        assert np.abs(pixels - lion.views.images[index]).mean() < 4
 
 
 def test_size_of_the_page(page, lion):

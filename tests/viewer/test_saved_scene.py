@@ -41,7 +41,7 @@ def test_splats_with_harmonics_and_nothing_else(tmp_path):
     assert read.views is None and read.anchors is None and read.timings == {}
 
 
-def cut_picture(arrays):
+def cut_image(arrays):
     arrays["picture.3"] = arrays["picture.3"][..., :2].copy()
 
 
@@ -71,7 +71,7 @@ def mirrored_cameras(arrays):
         (lambda arrays: arrays.pop("quats"), "lacks 'quats'; it is damaged, write it again"),
         (lambda arrays: arrays.pop("colors"), "need either colors .* or sh"),
         (lambda arrays: arrays.pop("picture.5"), "lacks 'picture.5'"),
-        (cut_picture, r"has a picture 3 of shape \(\d+, \d+, 2\)"),
+        (cut_image, r"has picture\.3 of shape \(\d+, \d+, 2\)"),
         (cut_anchors, r"has anchors of shape \(500, 2\)"),
         (infinite_means, "has NaN or infinity in means"),
         (double_means, "has means of type float64, which must be float32"),
@@ -113,5 +113,5 @@ def test_other_files_are_refused(saved, tmp_path):
 
 
 def test_views_need_a_name_each(lion):
-    with pytest.raises(InputError, match="there are 1 names, 6 cameras and 6 pictures"):
-        InputViews(["a"], lion.views.cameras, lion.views.pictures)
+    with pytest.raises(InputError, match="there are 1 names, 6 cameras and 6 images"):
+        InputViews(["a"], lion.views.cameras, lion.views.images)

@@ -13,7 +13,7 @@ export class Layers {
     this.root.matrixAutoUpdate = false;
     this.root.matrix.fromArray(scene.toDisplay);
     stage.scene.add(this.root);
-    // The filter and order of 3DGS, so that pictures agree with geolrm's own rasterizer.
+    // The filter and order of 3DGS, so that pixels agree with geolrm's own rasterizer.
     this.spark = new SparkRenderer({
       renderer: stage.renderer,
       preBlurAmount: 0.3,
@@ -67,7 +67,7 @@ export class Layers {
     this.stage.request();
   }
 
-  // Whether the picture will change without anything being asked for: splats are sorted aside.
+  // Whether the pixels will change without anything being asked for: splats are sorted aside.
   get busy() {
     return this.stage.pending || this.spark.sorting || this.spark.sortDirty || this.spark.dirty;
   }
@@ -84,7 +84,7 @@ export class Layers {
       const world = corners.map((point) => point.clone().applyMatrix4(view.matrix));
       const eye = new THREE.Vector3().setFromMatrixPosition(view.matrix);
       for (let i = 0; i < 4; i++) lines.push(eye, world[i], world[i], world[(i + 1) % 4]);
-      const plane = this.picture(view, world);
+      const plane = this.image(view, world);
       this.planes.push(plane);
       group.add(plane);
     }
@@ -93,17 +93,17 @@ export class Layers {
     return group;
   }
 
-  picture(view, [a, b, c, d]) {
+  image(view, [a, b, c, d]) {
     const geometry = new THREE.BufferGeometry().setFromPoints([a, b, c, d]);
     geometry.setAttribute("uv", new THREE.Float32BufferAttribute([0, 1, 1, 1, 1, 0, 0, 0], 2));
     geometry.setIndex([0, 2, 1, 0, 3, 2]);
-    const texture = new THREE.TextureLoader().load(view.picture, () => this.stage.request());
+    const texture = new THREE.TextureLoader().load(view.image, () => this.stage.request());
     texture.colorSpace = THREE.SRGBColorSpace;
     const material = new THREE.MeshBasicMaterial({ map: texture, side: THREE.DoubleSide, ...BEHIND_LINES });
     return new THREE.Mesh(geometry, material);
   }
 
-  // Index of the input camera whose picture lies at a point of the canvas, or -1.
+  // Index of the input camera whose image lies at a point of the canvas, or -1.
   pick(x, y) {
     if (!this.objects.cameras?.visible) return -1;
     const { clientWidth, clientHeight } = this.stage.canvas;
@@ -119,8 +119,8 @@ export class Layers {
     return this.views.map((_, index) => new THREE.Vector3().setFromMatrixPosition(this.displayedPose(index)));
   }
 
-  // For each input view the square of its picture that holds the object, as { u, v, du, dv }: middle
-  // and half sides in units of the picture; null where that is all of it.
+  // For each input view the square of its image that holds the object, as { u, v, du, dv }: middle
+  // and half sides in units of the image; null where that is all of it.
   thumbnails() {
     const { position, target, fov } = this.scene.home;
     const middle = new THREE.Vector3().fromArray(target);

@@ -21,7 +21,7 @@ class Viewer {
     this.boxes = fillLayers(scene, (name, shown) => this.show(name, shown));
     this.buttons = fillStrip(scene.views, this.layers.thumbnails(), (index) => this.choose(index));
     this.stage.onRelease = () => this.leave();
-    this.stage.before.push(() => this.placePhoto());
+    this.stage.before.push(() => this.placeImage());
     this.listen();
     this.ready = this.start();
   }
@@ -33,7 +33,7 @@ class Viewer {
     say(`${this.scene.title}: ${this.scene.caption}`);
   }
 
-  // Resolves when the picture shows all that was asked for.
+  // Resolves when the canvas shows all that was asked for.
   async settle() {
     let quiet = 0;
     this.stage.request();
@@ -63,7 +63,7 @@ class Viewer {
     this.buttons[index].setAttribute("aria-pressed", "true");
     this.buttons[index].scrollIntoView({ block: "nearest", inline: "nearest" });
     this.stage.stand(views[index], this.layers.displayedPose(index));
-    $("photo").src = views[index].picture;
+    $("image").src = views[index].image;
     $("compare").hidden = false;
     this.setTurning(false);
     say(`Input view ${index + 1} of ${views.length}: ${views[index].name}`);
@@ -74,22 +74,22 @@ class Viewer {
     this.buttons[this.chosen].setAttribute("aria-pressed", "false");
     this.chosen = -1;
     $("compare").hidden = true;
-    this.setPhoto(0);
+    this.setImage(0);
   }
 
-  // How much of the photo lies over the splats, 0 to 1.
-  setPhoto(amount) {
+  // How much of the input image lies over the splats, 0 to 1.
+  setImage(amount) {
     $("blend").value = amount;
-    $("photo").style.opacity = amount;
-    $("photo").hidden = this.chosen < 0 || amount === 0;
-    this.placePhoto();
+    $("image").style.opacity = amount;
+    $("image").hidden = this.chosen < 0 || amount === 0;
+    this.placeImage();
   }
 
-  placePhoto() {
-    if (this.chosen < 0 || $("photo").hidden) return;
+  placeImage() {
+    if (this.chosen < 0 || $("image").hidden) return;
     const frame = this.stage.frameOf(this.scene.views[this.chosen]);
     for (const side of ["left", "top", "width", "height"]) {
-      $("photo").style[side] = `${frame[side]}px`;
+      $("image").style[side] = `${frame[side]}px`;
     }
   }
 
@@ -120,7 +120,7 @@ class Viewer {
     say("First view");
   }
 
-  savePicture() {
+  saveImage() {
     this.stage.draw(); // the drawing buffer is only kept until the next task
     $("canvas").toBlob((blob) => {
       const link = document.createElement("a");
@@ -146,9 +146,9 @@ class Viewer {
       t: () => this.setTurning(!this.stage.turning),
       "[": () => this.step(-1),
       "]": () => this.step(1),
-      f: () => this.chosen >= 0 && this.setPhoto($("blend").value > 0.5 ? 0 : 1),
+      f: () => this.chosen >= 0 && this.setImage($("blend").value > 0.5 ? 0 : 1),
       b: () => this.setBackground(this.background === "dark" ? "light" : "dark"),
-      x: () => this.savePicture(),
+      x: () => this.saveImage(),
       d: () => this.setDetails($("details").hidden),
       "?": () => $("help").showModal(),
     };
@@ -179,10 +179,10 @@ class Viewer {
     $("turn").addEventListener("click", () => this.setTurning(!this.stage.turning));
     $("home").addEventListener("click", () => this.reset());
     $("shade").addEventListener("click", keys.b);
-    $("save").addEventListener("click", () => this.savePicture());
+    $("save").addEventListener("click", () => this.saveImage());
     $("ask").addEventListener("click", () => $("help").showModal());
     $("toggle-details").addEventListener("click", keys.d);
-    $("blend").addEventListener("input", () => this.setPhoto(Number($("blend").value)));
+    $("blend").addEventListener("input", () => this.setImage(Number($("blend").value)));
   }
 
   step(by) {
@@ -205,7 +205,7 @@ async function main() {
     await viewer.ready;
   } catch (error) {
     root.classList.add("failed");
-    say("This browser cannot draw splats (WebGL 2 is needed), so this is a still picture.");
+    say("This browser cannot render splats (WebGL 2 is needed), so this is a still image.");
     console.error(error);
   }
 }

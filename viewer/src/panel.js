@@ -14,10 +14,10 @@ export const KEYS = [
   ["0", "first view"],
   ["T", "turntable"],
   ["[ ]", "previous, next input view"],
-  ["F", "photo or splats, at an input view"],
+  ["F", "image or splats, at an input view"],
   ["S P A C U", "splats, centres, anchors, cameras, unit cube"],
   ["B", "background"],
-  ["X", "save a picture"],
+  ["X", "save an image"],
   ["D", "details"],
   ["?", "this help"],
 ];
@@ -65,9 +65,9 @@ export function fillFacts(scene) {
 
 export function fillStrip(views, crops, onChoose) {
   const buttons = views.map((view, index) => {
-    const picture = element("img", { src: view.picture, alt: "", loading: "lazy" });
-    if (crops[index]) crop(picture, crops[index]);
-    const button = element("button", { type: "button", title: view.name }, picture);
+    const image = element("img", { src: view.image, alt: "", loading: "lazy" });
+    if (crops[index]) crop(image, crops[index]);
+    const button = element("button", { type: "button", title: view.name }, image);
     button.setAttribute("aria-label", `Input view ${index + 1} of ${views.length}: ${view.name}`);
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => onChoose(index));
@@ -78,9 +78,9 @@ export function fillStrip(views, crops, onChoose) {
   return buttons;
 }
 
-function crop(picture, { u, v, du, dv }) {
+function crop(image, { u, v, du, dv }) {
   const percent = (number) => `${100 * number}%`;
-  Object.assign(picture.style, {
+  Object.assign(image.style, {
     objectFit: "fill",
     width: percent(0.5 / du),
     height: percent(0.5 / dv),

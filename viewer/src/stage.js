@@ -1,4 +1,4 @@
-// A camera around the object, and pictures drawn only when something changed.
+// A camera around the object, and frames rendered only when something changed.
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 
@@ -174,7 +174,7 @@ export class Stage {
     this.request();
   }
 
-  // Steps back until the points, in the displayed frame, are in the picture.
+  // Steps back until the points, in the displayed frame, are in view.
   fit(points) {
     if (this.posed) return;
     const { target } = this.controls;

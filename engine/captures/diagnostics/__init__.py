@@ -1,1 +1,1 @@
-"""What is doubtful about a capture."""
+"""Diagnostics: what is doubtful about a capture."""

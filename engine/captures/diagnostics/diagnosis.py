@@ -1,4 +1,4 @@
-"""All doubts about a capture, and what its masks leave of space."""
+"""Diagnose a capture: everything doubtful about it, and what its masks leave of space."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_point, name_views
+from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_point, name_views
 from geolrm.engine.captures.diagnostics.image_checks import (
     COMPARED_SIDE,
-    find_mask_doubts,
-    find_quality_doubts,
-    find_silhouette_doubts,
-    find_size_doubts,
+    diagnose_masks,
+    diagnose_quality,
+    diagnose_silhouettes,
+    diagnose_sizes,
 )
 from geolrm.engine.captures.diagnostics.pose_checks import (
     WIDEST_GAP,
     azimuth_gap,
-    find_pose_doubts,
-    find_unmasked_scale_doubts,
+    diagnose_poses,
+    diagnose_unmasked_scale,
 )
 from geolrm.engine.captures.fitting import AGREEING_SIDE, EXPLAINED, FILL
 from geolrm.engine.captures.hull import visual_hull
@@ -32,66 +32,72 @@ from geolrm.engine.views.silhouettes import (
     reduced,
 )
 
-OUTSIDE = 0.1  # cube sides that a hull, larger than its object, may reach beyond the cube
-SMALLEST = 0.5  # of the cube's side, for the object's longest
+OUTSIDE = 0.1  # cube sides that a hull may reach beyond the cube; it is larger than its object
+SMALLEST = 0.5  # least longest side of the object, in sides of the cube
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagnosis:
-    """Doubts about a capture, the gravest first, and what it shows of its object."""
+    """What is doubtful about a capture, the gravest first, and what it shows of its object."""
 
-    doubts: tuple[Doubt, ...]
+    diagnostics: tuple[Diagnostic, ...]
     surface: NDArray[np.float64] | None  # [N, 3] of what all masks leave, object frame
 
     @property
     def doubtful_views(self) -> set[int]:
-        """Views that some doubt names, where it names not all of them."""
-        return {view for doubt in self.doubts for view in doubt.views}
+        """Return the views that a diagnostic names; one of the whole capture names none."""
+        return {view for diagnostic in self.diagnostics for view in diagnostic.views}
+
+    @property
+    def count(self) -> str:
+        """Say how many there are, as ``geolrm check`` does: ``no doubts``, ``1 doubt``."""
+        count = len(self.diagnostics)
+        return "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
 
 
 def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -> Diagnosis:
     """Look for what spoils reconstructions.
 
     Args:
-        capture: Of :func:`~geolrm.engine.captures.read_capture`: cameras may look anywhere.
-        model_fov: Degrees, that the model was trained with.
+        capture: As read by :func:`~geolrm.engine.captures.read_capture`: cameras may look anywhere.
+        model_fov: Field of view that the model was trained with, in degrees.
         model_size: Side of the model's input in pixels.
     """
     cameras, images = capture.cameras, capture.images
-    poses = find_pose_doubts(cameras, model_fov)
-    lost = any(doubt.topic in ("axes", "looking away") and doubt.views for doubt in poses)
-    masks = find_mask_doubts(images)
+    poses = diagnose_poses(cameras, model_fov)
+    lost = any(each.topic in ("axes", "looking away") and each.views for each in poses)
+    masks = diagnose_masks(images)
     views = [
         make_silhouette(image, pose, matrix, COMPARED_SIDE)
         for image, pose, matrix in zip(images, cameras.c2w, cameras.intrinsics, strict=True)
     ]
     outlines, scale, hull, step = [], [], None, 0.0
     if all(has_mask(image) for image in images):
-        outlines = find_silhouette_doubts(views)
+        outlines = diagnose_silhouettes(views)
         if not lost and len(capture) > 1:
             found = visual_hull(views, cameras.c2w[:, :3, 3])
             hull, step = (None, 0.0) if found is None else (found[0], 2 * found[1])
-            empty = {i for doubt in outlines if "no object" in doubt.text for i in doubt.views}
-            repeated = any("the same pose" in doubt.text for doubt in poses)
+            empty = {i for each in outlines if "no object" in each.text for i in each.views}
+            repeated = any("the same pose" in each.text for each in poses)
             if not empty and not repeated:
                 scale = _agreement(capture, views, hull)
             if hull is not None and not scale:
                 scale = _extent(capture, hull, step)
-    elif not lost and all(doubt.topic != "scale" for doubt in poses):
-        scale = find_unmasked_scale_doubts(cameras)
-    if any(doubt.topic == "scale" for doubt in scale):
+    elif not lost and all(each.topic != "scale" for each in poses):
+        scale = diagnose_unmasked_scale(cameras)
+    if any(each.topic == "scale" for each in scale):
         # The hull says where the object is; where the cameras look says it less well.
-        poses = [doubt for doubt in poses if doubt.topic != "scale"]
+        poses = [each for each in poses if each.topic != "scale"]
     surface = None if hull is None else surface_of(hull, step)
     quality = [
-        *find_size_doubts(images, model_size),
-        *([] if lost else find_quality_doubts(images, views, cameras, surface)),
+        *diagnose_sizes(images, model_size),
+        *([] if lost else diagnose_quality(images, views, cameras, surface)),
     ]
     return Diagnosis((*poses, *scale, *masks, *outlines, *quality), surface)
 
 
 def surface_of(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """The points that have not all six neighbours."""
+    """Keep the points [N, 3] of a grid of this ``step`` that lack one of their six neighbours."""
     index = np.rint((hull - hull.min(axis=0)) / step).astype(np.int64) + 1
     solid = np.zeros(index.max(axis=0) + 2, np.bool_)
     solid[tuple(index.T)] = True
@@ -103,8 +109,8 @@ def surface_of(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:
 
 def _agreement(
     capture: Capture, outlines: list[Silhouette], hull: NDArray[np.float64] | None
-) -> list[Doubt]:
-    """Masks must be outlines of one object: what all leave must fill each of them."""
+) -> list[Diagnostic]:
+    """Check that masks outline one object: what all of them leave must fill each."""
     total, cameras = len(capture), capture.cameras
     remedy = (
         "check that images and poses belong together and are in the same order, and the focal "
@@ -114,7 +120,7 @@ def _agreement(
     if any(image.shape[2] == 3 for image in capture.images):
         return _white_agreement(views, hull)
     if hull is None:
-        return [Doubt("poses", f"the masks of all {total} views agree on no object; {remedy}")]
+        return [Diagnostic("poses", f"the masks of all {total} views agree on no object; {remedy}")]
     shares = np.array([explained(view, hull) for view in views])
     if not (off := np.flatnonzero(shares < EXPLAINED)).size:
         return []
@@ -122,7 +128,7 @@ def _agreement(
     if off.size > 1 and total > 3 and (alone := _culprit(views, cameras.c2w[:, :3, 3])) is not None:
         off = np.array([alone])
     return [
-        Doubt(
+        Diagnostic(
             "poses",
             f"{name_views(off, total)} show{'s' if off.size == 1 else ''} an object where the "
             f"other masks leave nothing (only {shares[off].min():.0%} of the outline is explained, "
@@ -132,13 +138,13 @@ def _agreement(
     ]
 
 
-def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) -> list[Doubt]:
-    """Outlines found from a white background fail where the object itself is white."""
+def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) -> list[Diagnostic]:
+    """Check outlines found from a white background, which fail where the object itself is white."""
     worst = 0.0 if hull is None else min(explained(view, hull) for view in views)
     if worst >= EXPLAINED:
         return []
     return [
-        Doubt(
+        Diagnostic(
             "masks",
             f"the outlines on the white background do not agree (only {worst:.0%} of one is "
             f"explained by the others, at least {EXPLAINED:.0%}): white parts of the object count "
@@ -148,7 +154,7 @@ def _white_agreement(views: list[Silhouette], hull: NDArray[np.float64] | None) 
 
 
 def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | None:
-    """The one view that others agree without, if there is one: it carves the most away."""
+    """Find the one view, if any, without which the others agree: it carves the most away."""
     found = visual_hull(views, origins)
     if found is None or len(views) > 64:
         return None
@@ -176,8 +182,8 @@ def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | Non
     return worst
 
 
-def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Doubt]:
-    """The object must lie in the cube and fill most of it."""
+def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Diagnostic]:
+    """Check that the object lies in the cube and fills most of it."""
     low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
     side, centre = float((high - low).max()), (low + high) / 2
     remedy = (
@@ -189,7 +195,7 @@ def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Do
     # Seen from one side alone, the hull is longer than the object.
     if beyond > OUTSIDE + step / 2 and azimuth_gap(capture.cameras)[0] <= WIDEST_GAP:
         return [
-            Doubt(
+            Diagnostic(
                 "scale",
                 f"by its masks the object reaches from {box}, {beyond:.2g} beyond the cube "
                 f"[-0.5, 0.5]^3, where it is cut off: {remedy}",
@@ -197,7 +203,7 @@ def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Do
         ]
     if side < SMALLEST:
         return [
-            Doubt(
+            Diagnostic(
                 "scale",
                 f"by its masks the object reaches from {box}, {side:.2g} of the cube's side; at "
                 f"least {SMALLEST:g} is needed for detail: {remedy}",

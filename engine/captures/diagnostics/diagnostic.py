@@ -1,4 +1,4 @@
-"""What is doubtful about a capture: a sentence for each thing that spoils reconstructions."""
+"""A diagnostic: one thing that spoils reconstructions, in one sentence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ Topic = Literal[
     "axes", "looking away", "scale", "poses", "coverage", "field of view", "masks", "exposure",
     "sharpness", "resolution",
 ]  # fmt: skip
-LISTED = 8  # views that a sentence names
+LISTED = 8  # views that a sentence names at most
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Diagnostic:
     """One thing that is probably wrong: its value, the rule, and what to do."""
 
     topic: Topic
     text: str
-    views: tuple[int, ...] = ()  # that it concerns; none: the capture as a whole
+    views: tuple[int, ...] = ()  # those it concerns; none: the capture as a whole
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.text}"
 
 
 def name_views(views: Iterable[int], total: int) -> str:
-    """``view 3``, ``views 0, 4 and 7``, ``all 12 views``, ``views 0, 1, ... and 20 more``."""
+    """Name views of ``total``: ``view 3``, ``views 0, 4 and 7``, ``all 12 views``."""
     listed = [int(view) for view in views]
     if len(listed) == total and total > 1:
         return f"all {total} views"
@@ -37,5 +37,5 @@ def name_views(views: Iterable[int], total: int) -> str:
 
 
 def name_point(values: Iterable[float]) -> str:
-    """``(0.1, 2, -3)``."""
+    """Write a point as ``(0.1, 2, -3)``."""
     return "(" + ", ".join(f"{round(float(value), 6) + 0.0:.3g}" for value in values) + ")"

@@ -1,41 +1,41 @@
-"""Doubts about pictures and masks: backgrounds, cut objects, exposure, blur, size."""
+"""Diagnostics of images and masks: backgrounds, cut objects, exposure, blur, size."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_views
+from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_views
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.preprocessing import WHITE_ENOUGH
+from geolrm.engine.views.alpha import WHITE_ENOUGH
 from geolrm.engine.views.silhouettes import INSIDE, Silhouette, has_mask, reduce_pixels
 
-FEWEST_PIXELS = 0.002  # of an image, for its object to be seen
-CUT = 0.02  # of the border's pixels, for an object to be cut by it
-NEIGHBOURS = 4  # views in the nearest directions that brightness and sharpness are compared with
-FARTHEST_NEIGHBOUR = np.cos(np.deg2rad(50))
-EXPOSURE = 0.4  # stops that the same points may be brighter or darker than in the views beside
-UNMATCHED_EXPOSURE = 1.0  # where it is not known which pixels correspond
-SHARPNESS = 0.5  # of the views' median, at least
+FEWEST_PIXELS = 0.002  # least share of an image that shows an object
+CUT = 0.02  # share of the border's pixels beyond which it cuts the object
+NEIGHBOURS = 4  # nearest views that brightness is compared with; fewest for sharpness
+FARTHEST_NEIGHBOUR = np.cos(np.deg2rad(50))  # between the directions of neighbours
+EXPOSURE = 0.4  # stops that points may be brighter or darker than in the views beside
+UNMATCHED_EXPOSURE = 1.0  # stops, where it is not known which pixels correspond
+SHARPNESS = 0.5  # least, in the views' median
 QUANTILES = np.linspace(0.1, 0.9, 9)
 COMPARED_SIDE = 256  # px
-SOLID = 0.95  # alpha
-FEWEST_COMPARED = 50  # pixels
-DARKEST = 1e-3  # linear; below it noise is compared
-BLOCK = 8  # px, in which the nearest point hides the others
-HIDDEN = 0.1  # of the object's depth: so much farther than the nearest point is hidden
+SOLID = 0.95  # alpha above which a pixel is the object's alone
+FEWEST_COMPARED = 50  # pixels of the object, for its brightness to be known
+DARKEST = 1e-3  # linear brightness below which only noise would be compared
+BLOCK = 8  # px, in which the nearest point hides the others; smaller ones would hold no point
+HIDDEN = 0.1  # a point so much farther than the nearest is hidden; in the object's depths
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
-def find_mask_doubts(images: Sequence[NDArray[np.uint8]]) -> list[Doubt]:
-    """Images [H, W, 3|4] whose object is not told from the background."""
-    total, doubts = len(images), []
+def diagnose_masks(images: Sequence[NDArray[np.uint8]]) -> list[Diagnostic]:
+    """Find images [H, W, 3|4] whose object is not told from the background."""
+    total, diagnostics = len(images), []
     opaque = [i for i, image in enumerate(images) if not has_mask(image)]
     if plain := [i for i in opaque if images[i].shape[2] == 3]:
         levels = [_border_level(images[i]) for i in plain]
         has = "has" if len(plain) == 1 else "have"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"{name_views(plain, total)} {has} no alpha, and a background that is not white "
                 f"(border at {min(levels):.2f}, at least {WHITE_ENOUGH:g} is white): give masks, "
@@ -45,25 +45,25 @@ def find_mask_doubts(images: Sequence[NDArray[np.uint8]]) -> list[Doubt]:
         )
     if filled := [i for i in opaque if images[i].shape[2] == 4]:
         has = "has" if len(filled) == 1 else "have"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"{name_views(filled, total)} {has} an alpha that is opaque everywhere, so that "
                 "the background counts as the object: save images with the background transparent",
                 tuple(filled),
             )
         )
-    return doubts
+    return diagnostics
 
 
-def find_silhouette_doubts(views: Sequence[Silhouette]) -> list[Doubt]:
-    """Masks that show no object, or one that the border cuts."""
-    total, doubts = len(views), []
+def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
+    """Find masks that show no object, or one that the border cuts."""
+    total, diagnostics = len(views), []
     empty = [i for i, view in enumerate(views) if (view.alpha >= INSIDE).mean() < FEWEST_PIXELS]
     if empty:
         show = "shows" if len(empty) == 1 else "show"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"{name_views(empty, total)} {show} no object (less than {FEWEST_PIXELS:.1%} of "
                 "the pixels are not background), which empties the space that they see: leave them "
@@ -74,20 +74,20 @@ def find_silhouette_doubts(views: Sequence[Silhouette]) -> list[Doubt]:
     cut = [i for i, view in enumerate(views) if _border_share(view) > CUT]
     if cut:
         worst = max(_border_share(views[i]) for i in cut)
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "masks",
                 f"the object is cut by the border of {name_views(cut, total)} (up to {worst:.0%} "
-                f"of the border's pixels, at most {CUT:.0%}): photograph it whole, or check the "
+                f"of the border's pixels, at most {CUT:.0%}): show it whole, or check the "
                 "masks",
                 tuple(cut),
             )
         )
-    return doubts
+    return diagnostics
 
 
-def find_size_doubts(images: Sequence[NDArray[np.uint8]], model_size: int) -> list[Doubt]:
-    """Images of fewer pixels than a model with inputs of ``model_size`` px can use."""
+def diagnose_sizes(images: Sequence[NDArray[np.uint8]], model_size: int) -> list[Diagnostic]:
+    """Find images of fewer pixels than a model with inputs of ``model_size`` px can use."""
     total = len(images)
     small = [i for i, image in enumerate(images) if max(image.shape[:2]) < 0.5 * model_size]
     if not small:
@@ -95,7 +95,7 @@ def find_size_doubts(images: Sequence[NDArray[np.uint8]], model_size: int) -> li
     side = min(max(images[i].shape[:2]) for i in small)
     has = "has" if len(small) == 1 else "have"
     return [
-        Doubt(
+        Diagnostic(
             "resolution",
             f"{name_views(small, total)} {has} only {side} px; the model reads {model_size}, "
             "and at least half as many are needed for detail: give larger images",
@@ -104,22 +104,22 @@ def find_size_doubts(images: Sequence[NDArray[np.uint8]], model_size: int) -> li
     ]
 
 
-def find_quality_doubts(
+def diagnose_quality(
     images: Sequence[NDArray[np.uint8]],
     views: Sequence[Silhouette],
     cameras: Cameras,
     surface: NDArray[np.float64] | None,
-) -> list[Doubt]:
-    """Brightness of the object against the neighbouring views', sharpness against all.
+) -> list[Diagnostic]:
+    """Compare the object's brightness with the neighbouring views', its sharpness with all.
 
     Args:
-        images: V of [H, W, 3|4].
-        views: Their masks.
-        cameras: Their poses.
+        images: V images [H, W, 3|4].
+        views: Their V masks.
+        cameras: Their V poses.
         surface: [N, 3] points of the object, where they are known: what turns into view then does
             not count as a change of brightness.
     """
-    total, doubts = len(images), []
+    total, diagnostics = len(images), []
     pairs = list(zip(images, views, strict=True))
     if surface is None:
         levels = [_quantiles(*pair) for pair in pairs]
@@ -131,8 +131,8 @@ def find_quality_doubts(
         worst = float(stops[off][np.abs(stops[off]).argmax()])
         differ = "differs" if off.size == 1 else "differ"
         way = "brighter" if worst > 0 else "darker"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "exposure",
                 f"{name_views(off, total)} {differ} in brightness from the views beside by up to "
                 f"{abs(worst):.2g} stops ({way}; at most {limit:g}): lock exposure and white "
@@ -145,8 +145,8 @@ def find_quality_doubts(
     if known.sum() >= NEIGHBOURS:
         ratio = np.where(known, sharpness, np.inf) / np.median(sharpness[known])
         if (blurred := np.flatnonzero(ratio < SHARPNESS)).size:
-            doubts.append(
-                Doubt(
+            diagnostics.append(
+                Diagnostic(
                     "sharpness",
                     f"{name_views(blurred, total)} {'is' if len(blurred) == 1 else 'are'} blurred: "
                     f"down to {ratio[blurred].min():.0%} of the usual sharpness (at least "
@@ -154,7 +154,7 @@ def find_quality_doubts(
                     tuple(int(i) for i in blurred),
                 )
             )
-    return doubts
+    return diagnostics
 
 
 def _border_level(image: NDArray[np.uint8]) -> float:
@@ -169,14 +169,14 @@ def _border_share(view: Silhouette) -> float:
 
 
 def _linear_luminance(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float32]:
-    """[H, W] at the size of the view's mask."""
+    """Return the luminance [H, W] in linear light, at the size of the view's mask."""
     factor = -(-max(image.shape[:2]) // max(view.alpha.shape))
     linear = (reduce_pixels(image[..., :3], factor) / np.float32(255)) ** np.float32(2.2)
     return (linear @ LUMINANCE).astype(np.float32)
 
 
 def _quantiles(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float64]:
-    """log2 of the brightness of what is not background."""
+    """Return log2 of quantiles of the object's brightness; NaN where too little of it is seen."""
     values = _linear_luminance(image, view)[view.alpha > SOLID]
     if len(values) < FEWEST_COMPARED:
         return np.full(len(QUANTILES), np.nan)
@@ -186,11 +186,11 @@ def _quantiles(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float64
 def _levels_at(
     points: NDArray[np.float64], image: NDArray[np.uint8], view: Silhouette
 ) -> NDArray[np.float64]:
-    """[N] log2 of the brightness of points, NaN where others hide them or the view ends."""
+    """Return log2 of the brightness of points [N], NaN where others hide them or the view ends."""
     width = view.alpha.shape[1]
     pixel, depth = view.project(points)
     column, row = pixel % width // BLOCK, pixel // width // BLOCK
-    block = row * (-(-width // BLOCK)) + column  # so large that points leave no holes
+    block = row * (-(-width // BLOCK)) + column
     nearest = np.full(int(block.max(initial=0)) + 1, np.inf)
     shown = pixel >= 0
     np.minimum.at(nearest, block[shown], depth[shown])
@@ -203,11 +203,13 @@ def _levels_at(
 
 
 def _stops(levels: NDArray[np.float64], cameras: Cameras) -> NDArray[np.float64]:
-    """[V] log2 of each view's brightness over the views in the nearest directions; 0: unknown.
+    """Compare each view's brightness with the views in the nearest directions, in stops [V].
+
+    A view without neighbours to compare has 0.
 
     Args:
-        levels: [V, N] of what corresponds, NaN where it is unknown.
-        cameras: V.
+        levels: [V, N] log2 of the brightness of what corresponds, NaN where it is unknown.
+        cameras: V, which say what is near.
     """
     directions = cameras.c2w[:, :3, 2]
     cosines = directions @ directions.T
@@ -225,7 +227,7 @@ def _stops(levels: NDArray[np.float64], cameras: Cameras) -> NDArray[np.float64]
 
 
 def _sharpness(image: NDArray[np.uint8], view: Silhouette) -> float:
-    """Second over first differences of the object's luminance, which contrast cancels from."""
+    """Return second over first differences of the object's luminance: contrast cancels."""
     factor = -(-max(image.shape[:2]) // max(view.alpha.shape))
     luminance = reduce_pixels(image[..., :3], factor) @ LUMINANCE
     solid = view.alpha > SOLID

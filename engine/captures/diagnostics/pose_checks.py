@@ -1,22 +1,23 @@
-"""Doubts about cameras alone: axes, where they look, repetitions, what no camera sees."""
+"""Diagnostics of cameras alone: axes, where they look, repetitions, what no camera sees."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_point, name_views
+from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_point, name_views
 from geolrm.engine.captures.hull import nearest_to_rays
-from geolrm.engine.geometry.cameras import CUBE_RADIUS, FLIP_YZ, Cameras
+from geolrm.engine.geometry.camera_checks import CUBE_RADIUS
+from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
-MOST = 0.6  # of the views, for a fault of the convention and not of a pose
-LEVEL = np.sin(np.deg2rad(20))  # how far a camera's right may leave the horizontal plane
-CLEARER = 0.5  # of z's deviation, at most, for another axis to be up
-FACED = np.cos(np.deg2rad(20))  # between where cameras look and what they all look at
-FARTHEST_FOCUS = 0.35  # from the origin, where the cameras look
+MOST = 0.6  # share of faulty views from which the convention is wrong, not single poses
+LEVEL = np.sin(np.deg2rad(20))  # how far a camera's x axis may leave the horizontal plane
+CLEARER = 0.5  # share of z's deviation up to which another axis counts as up
+FACED = np.cos(np.deg2rad(20))  # between where a camera looks and the common focus
+FARTHEST_FOCUS = 0.35  # farthest that the common focus may be from the origin
 FEWEST_VIEWS = 4
 WIDEST_GAP = 150.0  # degrees of azimuth without a camera
 POLAR = 75.0  # degrees of elevation; beyond it an azimuth says little
-SAME_PLACE, SAME_TURN = 1e-3, 2e-3  # of the distance; entries of a rotation
-FOV_RANGE = 0.5, 1.5  # times the model's
+SAME_PLACE, SAME_TURN = 1e-3, 2e-3  # in median distances; in entries of a rotation
+FOV_RANGE = 0.5, 1.5  # in fields of view of the model
 SEEN = 0.8, 4.0  # what images show at the origin, in cube sides
 # What poses may be instead of OpenGL camera-to-world, and how to mend each.
 MISTAKES = (
@@ -26,16 +27,16 @@ MISTAKES = (
 )
 
 
-def find_pose_doubts(cameras: Cameras, model_fov: float) -> list[Doubt]:
-    """Doubts that poses and intrinsics raise, the gravest first.
+def diagnose_poses(cameras: Cameras, model_fov: float) -> list[Diagnostic]:
+    """Find what is doubtful about poses and intrinsics, the gravest first.
 
     Args:
         cameras: In the object frame, wherever they look.
-        model_fov: Degrees, that the model was trained with.
+        model_fov: Field of view that the model was trained with, in degrees.
     """
     facing = _facing(cameras)
     frame = facing or _upright(cameras)
-    if any(doubt.topic == "axes" for doubt in frame):  # the rest would follow from it
+    if any(diagnostic.topic == "axes" for diagnostic in frame):  # the rest would follow from it
         return [*frame, *_few(cameras), *_fields(cameras, model_fov)]
     return [
         *frame,
@@ -46,7 +47,7 @@ def find_pose_doubts(cameras: Cameras, model_fov: float) -> list[Doubt]:
     ]
 
 
-def _facing(cameras: Cameras) -> list[Doubt]:
+def _facing(cameras: Cameras) -> list[Diagnostic]:
     faults = cameras.facing_faults()
     if not faults:
         return []
@@ -56,10 +57,10 @@ def _facing(cameras: Cameras) -> list[Doubt]:
         c2w, inverse = cameras.c2w, np.linalg.inv(cameras.c2w).astype(np.float64)
         tries = (c2w @ FLIP_YZ, inverse, inverse @ FLIP_YZ)
         for (name, remedy), poses in zip(MISTAKES, tries, strict=True):
-            # Only the directions: where the scale is wrong too, that is told by itself.
+            # Only the directions are tried: a scale that is wrong too is told by itself.
             if np.mean(_cosines(poses) > 0.5) > 1 - MOST / 2:
                 return [
-                    Doubt(
+                    Diagnostic(
                         "axes",
                         f"{name_views(away, total)} look away from the object, and would face it "
                         f"if these were {name} poses; they must be OpenGL camera-to-world "
@@ -69,11 +70,11 @@ def _facing(cameras: Cameras) -> list[Doubt]:
                 ]
         if elsewhere := _focus(cameras, faced=MOST):
             return elsewhere
-    doubts = []
+    diagnostics = []
     if away:
         look = "looks" if len(away) == 1 else "look"
-        doubts.append(
-            Doubt(
+        diagnostics.append(
+            Diagnostic(
                 "looking away",
                 f"{name_views(away, total)} {look} away from the cube, which must be in every "
                 f"image; correct the pose, or leave "
@@ -83,19 +84,19 @@ def _facing(cameras: Cameras) -> list[Doubt]:
         )
     for index in (others := [i for i in faults if i not in away])[:1]:
         more = f" (and {len(others) - 1} others alike)" if len(others) > 1 else ""
-        doubts.append(Doubt("scale", faults[index] + more, tuple(others)))
-    return doubts
+        diagnostics.append(Diagnostic("scale", faults[index] + more, tuple(others)))
+    return diagnostics
 
 
 def _cosines(c2w: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[V] between where cameras look and the origin; 0 for those that stand in it."""
+    """Return the cosines [V] between where cameras look and the origin; 0 for those in it."""
     origins = c2w[:, :3, 3]
     distances = np.maximum(np.linalg.norm(origins, axis=1), 1e-9)
     return np.einsum("vi,vi->v", c2w[:, :3, 2], origins) / distances
 
 
-def _upright(cameras: Cameras) -> list[Doubt]:
-    """Photographs are mostly level, so that the axis that all x axes are square to is up."""
+def _upright(cameras: Cameras) -> list[Diagnostic]:
+    """Check that z is up; cameras are mostly held level, so the axis square to their x axes is."""
     right, up = cameras.c2w[:, :3, 0], cameras.c2w[:, :3, 1].mean(axis=0)
     off = float(np.sqrt((right[:, 2] ** 2).mean()))
     values, vectors = np.linalg.eigh(right.T @ right / len(right))
@@ -116,15 +117,15 @@ def _upright(cameras: Cameras) -> list[Doubt]:
     how = turn.get(name, "") if near else ""
     shown = name if near else name_point(axis)
     return [
-        Doubt(
+        Diagnostic(
             "axes",
             f"the cameras stand upright along {shown}, but z must be up; turn the poses{how}",
         )
     ]
 
 
-def _focus(cameras: Cameras, faced: float = 0.0) -> list[Doubt]:
-    """Where the cameras look, if it is not the origin, and at least this part of them sees it."""
+def _focus(cameras: Cameras, faced: float = 0.0) -> list[Diagnostic]:
+    """Find a focus off the origin that at least a share ``faced`` of the cameras looks at."""
     c2w, intrinsics = cameras.c2w, cameras.intrinsics
     centre = (0.5 - intrinsics[:, [0, 1], 2]) / intrinsics[:, [0, 1], [0, 1]] * [1, -1]
     ray = np.concatenate([centre, -np.ones((len(c2w), 1))], axis=1)
@@ -137,7 +138,7 @@ def _focus(cameras: Cameras, faced: float = 0.0) -> list[Doubt]:
     if np.mean(np.einsum("vi,vi->v", ray, towards) > FACED) < faced:
         return []
     return [
-        Doubt(
+        Diagnostic(
             "scale",
             f"the cameras look at {name_point(focus)}, {away:.3g} from the origin; the object must "
             f"lie in [-0.5, 0.5]^3: move the poses by {name_point(-focus)} if it is there, or give "
@@ -147,20 +148,20 @@ def _focus(cameras: Cameras, faced: float = 0.0) -> list[Doubt]:
 
 
 def seen_width(cameras: Cameras) -> float:
-    """How much images show across at the origin, in cube sides: the views' median."""
+    """Return how much images show across at the origin, in cube sides: the views' median."""
     depths = np.linalg.norm(cameras.c2w[:, :3, 3], axis=1)
     return float(np.median(depths / cameras.intrinsics[:, [0, 1], [0, 1]].max(axis=1)))
 
 
-def find_unmasked_scale_doubts(cameras: Cameras) -> list[Doubt]:
-    """What the cube's size in the images says where no masks show the object's."""
+def diagnose_unmasked_scale(cameras: Cameras) -> list[Diagnostic]:
+    """Check the cube's size in the images, where no masks show the object's."""
     width = seen_width(cameras)
     if SEEN[0] <= width <= SEEN[1]:
         return []
     rule = f"{SEEN[0]:g} to {SEEN[1]:g} is usual"
     if width > SEEN[1]:
         return [
-            Doubt(
+            Diagnostic(
                 "scale",
                 f"images show {width:.3g} cube sides across at the origin ({rule}), so that an "
                 f"object that fills them is larger than the cube: multiply the positions by about "
@@ -168,7 +169,7 @@ def find_unmasked_scale_doubts(cameras: Cameras) -> list[Doubt]:
             )
         ]
     return [
-        Doubt(
+        Diagnostic(
             "scale",
             f"images show {width:.3g} of the cube's side at the origin ({rule}), so that the "
             f"object is much smaller than the cube: multiply the positions by about "
@@ -177,7 +178,7 @@ def find_unmasked_scale_doubts(cameras: Cameras) -> list[Doubt]:
     ]
 
 
-def _repeated(cameras: Cameras) -> list[Doubt]:
+def _repeated(cameras: Cameras) -> list[Diagnostic]:
     c2w = cameras.c2w
     reach = SAME_PLACE * max(float(np.median(np.linalg.norm(c2w[:, :3, 3], axis=1))), CUBE_RADIUS)
     pairs = []
@@ -191,7 +192,7 @@ def _repeated(cameras: Cameras) -> list[Doubt]:
     shown = ", ".join(f"{a} and {b}" for a, b in pairs[:4])
     more = f" and {len(pairs) - 4} other pairs" if len(pairs) > 4 else ""
     return [
-        Doubt(
+        Diagnostic(
             "poses",
             f"views {shown}{more} have the same pose; each image needs its own: leave repetitions "
             "out, or correct the poses",
@@ -201,7 +202,7 @@ def _repeated(cameras: Cameras) -> list[Doubt]:
 
 
 def azimuth_gap(cameras: Cameras) -> tuple[float, float, float]:
-    """(width, from, to) in degrees of the widest range of azimuths without a camera."""
+    """Find the widest range of azimuths without a camera: (width, from, to) in degrees."""
     backward = cameras.c2w[:, :3, 2]
     elevations = np.rad2deg(np.arcsin(backward[:, 2].clip(-1, 1)))
     around = backward[np.abs(elevations) <= POLAR]
@@ -213,13 +214,13 @@ def azimuth_gap(cameras: Cameras) -> tuple[float, float, float]:
     return float(gaps[widest]), float(azimuths[widest]), float(azimuths[widest] + gaps[widest])
 
 
-def _few(cameras: Cameras) -> list[Doubt]:
+def _few(cameras: Cameras) -> list[Diagnostic]:
     count = len(cameras)
     if count >= FEWEST_VIEWS:
         return []
     there = "there is 1 view" if count == 1 else f"there are {count} views"
     return [
-        Doubt(
+        Diagnostic(
             "coverage",
             f"{there}; at least {FEWEST_VIEWS} from all around are needed, 6 to 12 are better: add "
             "some",
@@ -227,12 +228,12 @@ def _few(cameras: Cameras) -> list[Doubt]:
     ]
 
 
-def _one_sided(cameras: Cameras) -> list[Doubt]:
+def _one_sided(cameras: Cameras) -> list[Diagnostic]:
     gap, start, end = azimuth_gap(cameras)
     if gap <= WIDEST_GAP:
         return []
     return [
-        Doubt(
+        Diagnostic(
             "coverage",
             f"no camera looks from azimuths between {start:.0f} and {end % 360:.0f} degrees, a gap "
             f"of {gap:.0f} (at most {WIDEST_GAP:.0f}), and what lies there will be made up: add "
@@ -241,7 +242,7 @@ def _one_sided(cameras: Cameras) -> list[Doubt]:
     ]
 
 
-def _fields(cameras: Cameras, model_fov: float) -> list[Doubt]:
+def _fields(cameras: Cameras, model_fov: float) -> list[Diagnostic]:
     # The model's square is as wide as the wider half of the image.
     half = np.maximum(cameras.intrinsics[:, :2, 2], 1 - cameras.intrinsics[:, :2, 2])
     tangents = (half / cameras.intrinsics[:, [0, 1], [0, 1]]).max(axis=1)
@@ -251,7 +252,7 @@ def _fields(cameras: Cameras, model_fov: float) -> list[Doubt]:
     if not off.size:
         return []
     return [
-        Doubt(
+        Diagnostic(
             "field of view",
             f"{name_views(off, len(cameras))} have a field of view of {fields[off].min():.3g}"
             + (f" to {fields[off].max():.3g}" if np.ptp(fields[off]) > 0.5 else "")

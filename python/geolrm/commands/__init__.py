@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 
 def main() -> None:
-    """Entry point of ``geolrm``."""
+    """Run ``geolrm``: its entry point."""
     signal.signal(signal.SIGINT, _leave)
     from geolrm.commands.main import main
 
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def export_main() -> None:
-    """Entry point of ``geolrm-export``."""
+    """Run ``geolrm-export``: its entry point."""
     signal.signal(signal.SIGINT, _leave)
     from geolrm.commands.export import main
 
@@ -26,7 +26,7 @@ def export_main() -> None:
 
 
 def train_main() -> None:
-    """Entry point of ``geolrm-train``."""
+    """Run ``geolrm-train``: its entry point."""
     signal.signal(signal.SIGINT, _leave)
     from geolrm.commands.train import main
 
@@ -34,7 +34,7 @@ def train_main() -> None:
 
 
 def _leave(*_: Any) -> NoReturn:
-    """At once: an exception could end in the middle of an import, and be told as its failure."""
+    """Leave at once: an exception could end amid an import, and be told as its failure."""
     sys.stderr.write("error: interrupted; no unfinished file was left\n")
     sys.stderr.flush()
     os._exit(130)

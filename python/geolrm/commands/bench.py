@@ -14,7 +14,7 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opt
 
 @app.command("raster", context_settings=PASSED_ON)
 def raster(context: typer.Context) -> None:
-    """The CPU rasterizer; see its --help."""
+    """Measure the CPU rasterizer; see its --help."""
     from geolrm.bench import raster
 
     raster.main(context.args)
@@ -22,7 +22,7 @@ def raster(context: typer.Context) -> None:
 
 @app.command("kernels", context_settings=PASSED_ON)
 def kernels(context: typer.Context) -> None:
-    """The CPU kernels; see its --help."""
+    """Measure the CPU kernels; see its --help."""
     from geolrm.bench import kernels
 
     kernels.main(context.args)
@@ -30,7 +30,7 @@ def kernels(context: typer.Context) -> None:
 
 @app.command("engine", context_settings=PASSED_ON)
 def engine(context: typer.Context) -> None:
-    """The whole engine on the CPU; see its --help."""
+    """Measure the whole engine on the CPU; see its --help."""
     from geolrm.bench import engine
 
     engine.main(context.args)
@@ -38,7 +38,7 @@ def engine(context: typer.Context) -> None:
 
 @app.command("formats", context_settings=PASSED_ON)
 def formats(context: typer.Context) -> None:
-    """Splat files, written and read; see its --help."""
+    """Measure splat files, written and read; see its --help."""
     from geolrm.bench import formats
 
     formats.main(context.args)
@@ -46,7 +46,7 @@ def formats(context: typer.Context) -> None:
 
 @app.command("gpu-raster", context_settings=PASSED_ON)
 def gpu_raster(context: typer.Context) -> None:
-    """The CUDA rasterizer, and gsplat where it is installed; see its --help."""
+    """Measure the CUDA rasterizer, and gsplat where it is installed; see its --help."""
     from geolrm.bench import gpu_raster
 
     gpu_raster.main(context.args)
@@ -63,7 +63,7 @@ def gpu(
         ),
     ] = None,
 ) -> None:
-    """All that needs a GPU: its tests, then kernels, rasterizer and engine against their peers."""
+    """Measure all that needs a GPU: tests first, then kernels, rasterizer, engine and peers."""
     from geolrm.bench.gpu.__main__ import run
 
     run(output, only or [])

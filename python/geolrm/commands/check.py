@@ -15,17 +15,17 @@ OUT_OF_MEMORY = "use fewer or smaller images"
 def check(
     capture: Annotated[Path, typer.Argument(help=CAPTURE_HELP)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Picture of cameras, cube and images (.png).")
+        Path, typer.Option("--output", "-o", help="Overview of cameras, cube and images (.png).")
     ] = Path("check.png"),
     model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
     remove_background: RemoveBackground = False,
     fit: Fit = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are doubts.")] = (
-        False
-    ),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if anything is doubtful.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Say what a capture is and every doubt about it, and draw its cameras.
+    """Say what a capture is and what is doubtful about it, and draw its cameras.
 
     Example: geolrm check examples/captures/shoe -o check.png
     """
@@ -34,20 +34,19 @@ def check(
     from geolrm.engine.captures.diagnostics.diagnosis import diagnose
     from geolrm.engine.captures.overview import draw_overview
     from geolrm.engine.system.atomic import check_writable
-    from geolrm.engine.views.sheets import save_picture
+    from geolrm.engine.views.sheets import save_image
 
     if output.suffix.lower() != ".png":
-        raise InputError(f"the picture is {str(output)!r}; its file name must end in .png")
+        raise InputError(f"the overview is {str(output)!r}; its file name must end in .png")
     check_writable(output)
     manifest = Bundle.open(model).manifest
     with steps(not as_json) as step:
         step("reading the capture")
         content = read_capture(capture, remove_background=remove_background, fit=fit)
-        step("looking for doubts")
+        step("looking for what is doubtful")
         diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)
         step("drawing")
-        save_picture(draw_overview(content, diagnosis), output)
-    doubts = diagnosis.doubts
+        save_image(draw_overview(content, diagnosis), output)
     if as_json:
         print_json(
             {
@@ -57,8 +56,8 @@ def check(
                 "notes": content.notes,
                 "views": len(content),
                 "doubts": [
-                    {"topic": doubt.topic, "text": doubt.text, "views": doubt.views}
-                    for doubt in doubts
+                    {"topic": each.topic, "text": each.text, "views": each.views}
+                    for each in diagnosis.diagnostics
                 ],
                 "output": str(output),
             }
@@ -67,10 +66,8 @@ def check(
         print(content.found)
         for note in content.notes:
             print(f"note: {note}")
-        for doubt in doubts:
-            print(f"doubt: {doubt}")
-        count = len(doubts)
-        said = "no doubts" if not count else f"{count} doubt{'' if count == 1 else 's'}"
-        print(f"{said}; cameras, cube and images -> {output}")
-    if strict and doubts:
+        for diagnostic in diagnosis.diagnostics:
+            print(f"doubt: {diagnostic}")
+        print(f"{diagnosis.count}; cameras, cube and images -> {output}")
+    if strict and diagnosis.diagnostics:
         raise SystemExit(FAILED)

@@ -73,7 +73,7 @@ def one_sentence_errors() -> Iterator[None]:
 
 
 def _what_takes_less(error: BaseException) -> str:
-    """The advice of the command that ran, which is the constant OUT_OF_MEMORY of its module."""
+    """Find the advice of the command that ran: the constant OUT_OF_MEMORY of its module."""
     advice = "use smaller inputs, or a machine with more memory"
     for frame, _ in traceback.walk_tb(error.__traceback__):
         advice = frame.f_globals.get("OUT_OF_MEMORY", advice)
@@ -82,7 +82,7 @@ def _what_takes_less(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def steps(enabled: bool = True) -> Iterator[Callable[[str], None]]:
-    """A spinner with the current step on a terminal, plain lines elsewhere."""
+    """Show the current step: a spinner on a terminal, plain lines elsewhere, on standard error."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -97,7 +97,7 @@ def steps(enabled: bool = True) -> Iterator[Callable[[str], None]]:
 
 @contextlib.contextmanager
 def progress_bar(title: str, total: int, enabled: bool = True) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, one plain line elsewhere; both on standard error."""
+    """Show progress: a bar on a terminal, one plain line elsewhere, on standard error."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -121,18 +121,18 @@ def check_not_input(output: Path, source: Path) -> None:
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 Gaussian``, ``2,000 Gaussians``."""
+    """Count in words: ``1 Gaussian``, ``2,000 Gaussians``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def warn_if_empty(gaussians: "Gaussians", source: Path, shown: str) -> None:
-    """One line where there is nothing to see: the files are written all the same."""
+    """Warn in one line where there is nothing to see; the files are written all the same."""
     if not len(gaussians):
         warn(f"{str(source)!r} holds no Gaussians, and so {shown}")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on standard output; the first column is text, the others are numbers or words."""
+    """Print a table on standard output, its first column to the left, the others to the right."""
     from rich.console import Console
     from rich.table import Table
 
@@ -148,5 +148,5 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_json(content: Any) -> None:
-    """Machine-readable output on standard output."""
+    """Print machine-readable output on standard output."""
     print(json.dumps(content, indent=1))

@@ -15,14 +15,14 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("out"),
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Reconstruct a bundled real capture: splats, a web page and pictures.
+    """Reconstruct a bundled real capture: splats, a web page and images.
 
     Example: geolrm demo -o out
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.engine import Engine
     from geolrm.engine.system.atomic import check_writable
-    from geolrm.engine.views.sheets import contact_sheet, input_pictures, save_picture, to_bytes
+    from geolrm.engine.views.sheets import contact_sheet, input_images, save_image, to_bytes
     from geolrm.examples import capture_path
     from geolrm.viewer import Exhibit, write_page
 
@@ -44,8 +44,8 @@ def demo(
         scene.gaussians.save(splats)
         write_page(Exhibit.from_scene(scene, DEMO_CAPTURE, used.names), page)
         step("rendering")
-        inputs, renders = input_pictures(scene.views), to_bytes(scene.render().rgb)
-        save_picture(contact_sheet([inputs, renders]), sheet)
+        inputs, renders = input_images(scene.views), to_bytes(scene.render().rgb)
+        save_image(contact_sheet([inputs, renders]), sheet)
     if as_json:
         print_json(
             {

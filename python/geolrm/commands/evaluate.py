@@ -32,7 +32,7 @@ def evaluate(
     lpips: Annotated[
         Path | None, typer.Option(help="Weights of LPIPS with VGG-16; without them it is left out.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the anchors and of the drawn points.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the anchors and of the sampled points.")] = 0,
     refine: Annotated[
         int | None,
         typer.Option(help="Steps of refinement; default: the model's; 0: the network alone."),
@@ -77,7 +77,7 @@ def evaluate(
     if as_json:
         print(report.to_json().decode())
         return
-    print_pictures(report)
+    print_images(report)
     print_shapes(report)
     if report.model is not None:
         warn_if_untrained(report.model.trained)
@@ -86,7 +86,7 @@ def evaluate(
 
 
 def parse_counts(text: str) -> list[int]:
-    """``4,6`` to numbers of views."""
+    """Parse ``4,6`` to numbers of views."""
     try:
         counts = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -99,7 +99,7 @@ def parse_counts(text: str) -> list[int]:
 
 
 def parse_names(text: str) -> list[str]:
-    """``a,b`` to names."""
+    """Parse ``a,b`` to names."""
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
         raise InputError(f"--objects is {text!r}; give names of objects, such as shoe,lion")
@@ -107,18 +107,18 @@ def parse_names(text: str) -> list[str]:
 
 
 def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
-    """Evaluate, and fill the folder when all went well."""
+    """Evaluate, and fill the folder once all went well."""
     if output is None:
         return evaluation.run(advance)
     from geolrm.bench.quality.outputs import METRICS, staged, write_bytes
     from geolrm.bench.quality.plot import save_plot
     from geolrm.bench.quality.sheets import make_sheet
-    from geolrm.engine.views.sheets import save_picture
+    from geolrm.engine.views.sheets import save_image
 
     with staged(output) as folder:
         report = evaluation.run(
             advance,
-            lambda shown: save_picture(
+            lambda shown: save_image(
                 make_sheet(shown), folder / "sheets" / f"{shown.name}_V{shown.views}.png"
             ),
         )
@@ -127,8 +127,8 @@ def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
     return report
 
 
-def print_pictures(report: "Report") -> None:
-    """The pictures' scores by number of views and group of targets."""
+def print_images(report: "Report") -> None:
+    """Print the images' scores by number of views and group of targets."""
     from geolrm.bench.quality import TARGET_GROUPS
 
     rows = [
@@ -145,12 +145,12 @@ def print_pictures(report: "Report") -> None:
     if all(row[-1] == "-" for row in rows):  # no weights were given
         rows, columns = [row[:-1] for row in rows], columns[:-1]
     count = len(report.objects)
-    title = f"Held-out pictures of {count} object{'' if count == 1 else 's'}"
+    title = f"Held-out images of {count} object{'' if count == 1 else 's'}"
     print_table(title, columns, rows)
 
 
 def print_shapes(report: "Report") -> None:
-    """The shapes' scores by number of views, and what a run cost."""
+    """Print the shapes' scores by number of views, and what a run cost."""
     rows = [
         [
             *head,
@@ -175,7 +175,7 @@ def print_shapes(report: "Report") -> None:
 
 
 def lines(report: "Report") -> "list[tuple[list[str], Scores | ViewScores]]":
-    """What each row of the tables is about; white pictures score alike at every number of views."""
+    """List the tables' rows: first cells and scores; white images score alike at any count."""
     from geolrm.bench.quality.scores import BASELINES
 
     found: list[tuple[list[str], Scores | ViewScores]] = []
@@ -188,5 +188,5 @@ def lines(report: "Report") -> "list[tuple[list[str], Scores | ViewScores]]":
 
 
 def number(value, digits: int, scale: float = 1.0) -> str:
-    """A figure, or a dash where there is none."""
+    """Write a figure, or a dash where there is none."""
     return f"{scale * value:.{digits}f}" if isinstance(value, int | float) else "-"

@@ -29,13 +29,13 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point of the ``geolrm-export`` command."""
+    """Run the command, its errors in one sentence."""
     with one_sentence_errors(), show_warnings():
         app()
 
 
 def parse_range(option: str, text: str) -> Range:
-    """``MIN:OPT:MAX`` to a range."""
+    """Parse ``MIN:OPT:MAX`` to a range."""
     try:
         low, preferred, high = (int(part) for part in text.split(":"))
     except ValueError as error:
@@ -62,7 +62,7 @@ def export(
         Path | None, typer.Option("--output", "-o", help="Bundle folder; default: <name>-bundle.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the model, for the manifest; default: the file's.")
+        str | None, typer.Option(help="Name of the model in the manifest; default: the file's.")
     ] = None,
     backend: Annotated[
         str,
@@ -179,7 +179,7 @@ def export(
         print(f"verification: {result['verify']['status']}")
     if "gpu" in result["verify"]:
         if "stages" in result["verify"]["gpu"]:
-            print_stages("GPU engine against torch", result["verify"]["gpu"]["stages"])
+            print_stages("GPU artifact against torch", result["verify"]["gpu"]["stages"])
         print(f"verification on the GPU: {result['verify']['gpu']['status']}")
     built = f" for {', '.join(result['targets'])}" if result["targets"] else ""
     print(f"backend: {choice.backend}{built} ({choice.reason})")
@@ -190,7 +190,7 @@ def export(
 
 
 def print_stages(title: str, stages: list[dict[str, Any]]) -> None:
-    """The comparison of each stage."""
+    """Print the comparison of each stage."""
     rows = [
         [s["stage"], f"{s['cosine']:.7f}", f"{s['norm_ratio']:.6f}", f"{s['max_abs']:.2e}",
          s["gate"]]

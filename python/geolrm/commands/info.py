@@ -12,7 +12,7 @@ from geolrm.engine.errors import GeoLRMError, InputError
 def info(
     model: Annotated[str, typer.Argument(help="'mini' or a bundle folder.")] = "mini",
     views: Annotated[
-        int | None, typer.Option(help="Of the memory plan; default: the bundle's preferred.")
+        int | None, typer.Option(help="Views of the memory plan; default: the bundle's preferred.")
     ] = None,
     tokens: Annotated[
         int | None, typer.Option(help="Anchors of the memory plan; default: the preferred.")
@@ -36,24 +36,24 @@ def info(
     bundle = Bundle.open(model)
     manifest = bundle.manifest
     selected = select_backend(backend, bundle, device)
-    part = manifest.gpu or None
-    if part is None and (views is not None or tokens is not None):
+    artifact = manifest.gpu or None
+    if artifact is None and (views is not None or tokens is not None):
         raise InputError(
-            f"--views and --tokens plan the memory of a GPU, and {model!r} has no part for one; "
+            f"--views and --tokens plan the memory of a GPU, and {model!r} has no GPU artifact; "
             "export it again with --backend"
         )
     plan, free, short = None, None, None
-    if part is not None:
+    if artifact is not None:
         counts = {"--views": (views, manifest.views), "--tokens": (tokens, manifest.tokens)}
         setting = tuple(
             limits.opt if value is None else check_whole(name, value, limits.min, limits.max)
             for name, (value, limits) in counts.items()
         )
-        planned = plan_memory(manifest, part, *setting)
+        planned = plan_memory(manifest, artifact, *setting)
         plan = setting, planned.rows()
         if selected.gpu is not None:
             free = free_memory(device)
-            short = shortage(manifest, part, *setting, available=free - planned.weights)
+            short = shortage(manifest, artifact, *setting, available=free - planned.weights)
     size = sum(entry.bytes for entry in manifest.files.values())
     facts: dict[str, Any] = {
         "model": manifest.model,
@@ -61,9 +61,9 @@ def info(
         "backend": selected.name,
         "backend_reason": selected.reason,
         "precision": manifest.precision,
-        "gpu_backend": None if part is None else part.backend,
-        "gpu_precision": None if part is None else part.precision,
-        "gpu_targets": None if part is None else ", ".join(part.targets),
+        "gpu_backend": None if artifact is None else artifact.backend,
+        "gpu_precision": None if artifact is None else artifact.precision,
+        "gpu_targets": None if artifact is None else ", ".join(artifact.targets),
         "self_attention": manifest.self_attention,
         "image_size": manifest.image_size,
         "fov_degrees": manifest.fov_degrees,
@@ -88,8 +88,8 @@ def info(
         return
     print_table("Bundle", ["field", "value"], list(facts.items()))
     if plan is not None:
-        (num_views, num_tokens), rows = plan
-        print(f"At {num_views} views and {num_tokens} anchors, with scratch estimated:")
+        (num_views, num_anchors), rows = plan
+        print(f"At {num_views} views and {num_anchors} anchors, with scratch estimated:")
         rows += [] if free is None else [("free now", free)]
         print_table("GPU memory", ["", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in rows])
     if short is not None:

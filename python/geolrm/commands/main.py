@@ -17,7 +17,7 @@ app = typer.Typer(
 
 @app.callback()
 def options(version: Version = False) -> None:
-    """Options of no command."""
+    """Take the options that stand before any command."""
 
 
 def register() -> None:
@@ -48,7 +48,7 @@ def register() -> None:
 
 
 def main() -> None:
-    """Entry point of the ``geolrm`` command."""
+    """Run the command, its errors in one sentence."""
     register()
     with one_sentence_errors(), show_warnings():
         app()

@@ -18,7 +18,7 @@ def mesh(
         Path, typer.Option("--output", "-o", help="The mesh to write: .glb, .ply or .obj.")
     ],
     size: Annotated[int, typer.Option(help="Voxels along the object's longest side.")] = 128,
-    views: Annotated[int, typer.Option(help="Pictures from all around that are fused.")] = 48,
+    views: Annotated[int, typer.Option(help="Renders from all around that are fused.")] = 48,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:

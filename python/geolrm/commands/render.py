@@ -1,4 +1,4 @@
-"""``geolrm render``: draw a splat file."""
+"""``geolrm render``: render a splat file."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]  # width, height in pixels
 
-ORBIT_ELEVATION = 20.0  # degrees; as the released video's, whose cameras else are SV3D's
+ORBIT_ELEVATION = 20.0  # degrees, as in the released video; the other figures are SV3D's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
 OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"
@@ -36,10 +36,10 @@ def render(
         Path, typer.Option("--output", "-o", help="Folder for PNG frames, or a .mp4 file.")
     ],
     cameras: Annotated[
-        Path | None, typer.Option(help="Draw in the cameras of this capture.")
+        Path | None, typer.Option(help="Render in the cameras of this capture.")
     ] = None,
     orbit: Annotated[
-        int | None, typer.Option(help="Draw this many frames around the object (default: 120).")
+        int | None, typer.Option(help="Render this many frames around the object (default: 120).")
     ] = None,
     size: Annotated[
         int, typer.Option(help="Longer side of the frames in pixels; an orbit's are square.")
@@ -48,20 +48,20 @@ def render(
         bool, typer.Option("--antialiased", help="Compensate the low-pass filter.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
-    backend: Annotated[str, typer.Option(help="cpu, or cuda to draw on a GPU.")] = "cpu",
+    backend: Annotated[str, typer.Option(help="cpu, or cuda to render on a GPU.")] = "cpu",
     device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
     remove_background: RemoveBackground = False,
     fit: Fit = False,
 ) -> None:
-    """Draw splats along an orbit or in a capture's cameras.
+    """Render splats along an orbit or in a capture's cameras.
 
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.formats.splat_files import load, suffix_of
     from geolrm.engine.rendering.render import Renders
-    from geolrm.engine.rendering.render import render as draw
+    from geolrm.engine.rendering.render import render as render_gaussians
     from geolrm.engine.views.sheets import to_bytes
 
     suffix_of(splats)
@@ -97,7 +97,7 @@ def render(
         for index, frame_size in enumerate(sizes):
             if images.alpha.shape[1:] != frame_size[::-1]:
                 images = Renders.empty(1, frame_size)
-            draw(
+            render_gaussians(
                 gaussians,
                 path[[index]],
                 frame_size,
@@ -124,7 +124,7 @@ def render(
 
 
 def is_video(output: Path) -> bool:
-    """Whether the frames go into one file."""
+    """Tell whether the frames go into one video file."""
     return output.suffix.lower() == VIDEO_SUFFIX
 
 
@@ -147,7 +147,7 @@ def check_output(output: Path, size: int) -> None:
 
 
 def frame_sizes(capture: "Capture", size: int, *, even: bool) -> list[Size]:
-    """Of the shape of each image, with ``size`` pixels along the longer side."""
+    """Size a frame for each image, in its shape, with ``size`` pixels along the longer side."""
     found = []
     for image in capture.images:
         height, width = image.shape[:2]
@@ -158,7 +158,7 @@ def frame_sizes(capture: "Capture", size: int, *, even: bool) -> list[Size]:
 
 
 def orbit_cameras(count: int) -> "Cameras":
-    """Evenly spaced cameras around the object."""
+    """Place ``count`` evenly spaced cameras around the object."""
     import numpy as np
 
     from geolrm.engine.geometry.cameras import ORBIT_RADIUS, SV3D_FOV, Cameras
@@ -172,13 +172,13 @@ def orbit_cameras(count: int) -> "Cameras":
 def write_frames(
     folder: Path, frames: Iterable["NDArray[np.uint8]"], advance: Callable[[], None]
 ) -> None:
-    """PNG files 0000.png onwards."""
-    from geolrm.engine.views.sheets import save_picture
+    """Write PNG files 0000.png onwards, and warn of older ones beyond the last."""
+    from geolrm.engine.views.sheets import save_image
 
     written = set()
     for index, frame in enumerate(frames):
         name = f"{index:04d}.png"
-        save_picture(frame, folder / name)
+        save_image(frame, folder / name)
         written.add(name)
         advance()
     older = {path.name for path in folder.iterdir() if FRAME_NAME.fullmatch(path.name)} - written
@@ -199,7 +199,7 @@ def require_pyav() -> None:
 def write_video(
     path: Path, frames: Iterable["NDArray[np.uint8]"], size: Size, advance: Callable[[], None]
 ) -> None:
-    """An H.264 file through PyAV; both sides are even."""
+    """Write an H.264 file through PyAV; both sides are even."""
     from geolrm.engine.system.atomic import atomic_file
 
     require_pyav()

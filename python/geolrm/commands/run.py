@@ -16,7 +16,7 @@ BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto ta
 
 
 def parse_views(text: str, count: int) -> int | list[int]:
-    """``6`` is a number of views; ``0,4,8`` (or ``3,``) are frame indices."""
+    """Parse ``6`` to a number of views, ``0,4,8`` (or ``3,``) to frame indices."""
     try:
         if "," in text:
             chosen: int | list[int] = [int(part) for part in text.split(",") if part.strip()]
@@ -47,7 +47,7 @@ def run(
     ] = None,
     model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
     max_tokens: Annotated[int | None, typer.Option(help="Largest number of anchors.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random choice of anchors.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of anchors.")] = 0,
     selection: Annotated[str, typer.Option(help="'random' or 'confident' anchors.")] = "random",
     refine: Annotated[
         int | None,
@@ -167,12 +167,12 @@ def run(
 
 
 def print_timings(timings: dict[str, float]) -> None:
-    """Seconds per stage."""
+    """Print the seconds of each stage."""
     print_table("Stages", ["stage", "seconds"], [[k, f"{v:.3f}"] for k, v in timings.items()])
 
 
 def warn_if_untrained(trained: bool) -> None:
-    """One plain line when the weights are random."""
+    """Print one plain line where the weights are random."""
     if not trained:
         print(
             "note: this bundle holds random, untrained weights: the Gaussians do not look like the "

@@ -21,7 +21,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point of the ``geolrm-train`` command."""
+    """Run the command, its errors in one sentence."""
     with one_sentence_errors(), show_warnings():
         app()
 
@@ -51,7 +51,7 @@ def train(
         Path, typer.Option("--output", "-o", help="Run folder; a run that is in it goes on.")
     ],
     steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, data and noise.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, data and noise.")] = None,
     initial: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from, such as weights.safetensors.")
     ] = None,
@@ -81,8 +81,10 @@ def train(
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder to keep decoded meshes in.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long, resumable.")] = None,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 120.0,
-    picture_steps: Annotated[int, typer.Option(help="Between two sample pictures.")] = 200,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Seconds between two checkpoints.")
+    ] = 120.0,
+    picture_steps: Annotated[int, typer.Option(help="Steps between two sample images.")] = 200,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable output; the steps go to stderr.")
     ] = False,

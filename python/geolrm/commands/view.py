@@ -85,7 +85,7 @@ def check_page_name(path: Path) -> None:
 
 
 def read_exhibit(source: Path, title: str | None) -> "Exhibit":
-    """A scene or a splat file."""
+    """Read a scene or a splat file; ``title`` replaces its own."""
     from dataclasses import replace
 
     from geolrm.engine.gaussians.gaussians import Gaussians

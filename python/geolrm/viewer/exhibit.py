@@ -11,26 +11,26 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.scene import Scene
-from geolrm.engine.views.preprocessing import composite_on_white
-from geolrm.engine.views.sheets import input_pictures, to_bytes
+from geolrm.engine.views.alpha import composite_on_white
+from geolrm.engine.views.sheets import input_images, to_bytes
 
-PICTURE_SIDE = 256  # of the longer side, in pixels
+IMAGE_SIDE = 256  # px, the longer side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputViews:
-    """Posed pictures, small enough to look at."""
+    """Posed images, small enough to look at."""
 
     names: Sequence[str]  # [V]
     cameras: Cameras  # V
-    pictures: Sequence[NDArray[np.uint8]]  # V of [H, W, 3] on white, at most 256 pixels a side
+    images: Sequence[NDArray[np.uint8]]  # V of [H, W, 3] on white, at most 256 pixels a side
 
     def __post_init__(self) -> None:
-        counts = {len(self.names), len(self.cameras), len(self.pictures)}
+        counts = {len(self.names), len(self.cameras), len(self.images)}
         if len(counts) != 1:
             raise InputError(
                 f"there are {len(self.names)} names, {len(self.cameras)} cameras and "
-                f"{len(self.pictures)} pictures; there must be one of each for every view"
+                f"{len(self.images)} images; there must be one of each for every view"
             )
 
     def __len__(self) -> int:
@@ -38,36 +38,36 @@ class InputViews:
 
     @staticmethod
     def from_capture(capture: Capture) -> "InputViews":
-        """Every frame of a capture; transparent pixels become white."""
-        pictures = [
+        """Show every frame of a capture; transparent pixels become white."""
+        images = [
             _shrink(to_bytes(composite_on_white(image, index)))
             for index, image in enumerate(capture.images)
         ]
-        return InputViews(capture.names, capture.cameras, pictures)
+        return InputViews(capture.names, capture.cameras, images)
 
     @staticmethod
     def from_scene(scene: Scene, names: Sequence[str] | None = None) -> "InputViews":
-        """The images that the model saw, with the cameras that it was told."""
+        """Show the images that the model saw, with the cameras that it was told."""
         views = scene.views
         names = names or [f"view {index}" for index in range(len(views))]
-        pictures = [_shrink(picture) for picture in input_pictures(views)]
+        images = [_shrink(image) for image in input_images(views)]
         cameras = Cameras(views.c2w.astype(np.float64), views.intrinsics.astype(np.float64))
-        return InputViews(names, cameras, pictures)
+        return InputViews(names, cameras, images)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exhibit:
-    """Splats in their own frame, and what is drawn or told beside them."""
+    """Splats in their own frame, and what is shown or told beside them."""
 
     title: str
     gaussians: Gaussians
     views: InputViews | None = None
-    anchors: NDArray[np.float32] | None = None  # [M, 3], in the frame of the Gaussians
+    anchors: NDArray[np.float32] | None = None  # [N, 3], in the frame of the Gaussians
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
 
     @staticmethod
     def from_scene(scene: Scene, title: str, names: Sequence[str] | None = None) -> "Exhibit":
-        """A reconstruction with its input views, anchors and timings.
+        """Show a reconstruction with its input views, anchors and timings.
 
         ``names`` are those of the views, [V].
         """
@@ -79,9 +79,9 @@ class Exhibit:
         return f"Exhibit({self.title!r}, {self.gaussians!r}, {views} views)"
 
 
-def _shrink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     from PIL import Image
 
-    image = Image.fromarray(picture)
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(image)
+    small = Image.fromarray(image)
+    small.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(small)

@@ -34,11 +34,11 @@ class Home:
 
     position: NDArray[np.float64]  # [3]
     target: NDArray[np.float64]  # [3]
-    camera: Cameras  # the same camera in the object's frame, for a square picture
+    camera: Cameras  # the same camera in the object's frame, for a square image
 
 
 def find_home(exhibit: Exhibit, up: Up) -> Home:
-    """Where the object fills the window, on the side of the first input view."""
+    """Find where the object fills the window, on the side of the first input view."""
     rotation = UP_AXES[up]
     middle, radius = _extent(exhibit.gaussians)
     middle = rotation @ middle
@@ -56,7 +56,7 @@ def find_home(exhibit: Exhibit, up: Up) -> Home:
 
 
 def _extent(gaussians: Gaussians) -> tuple[NDArray[np.float64], float]:
-    """Middle [3] and radius of what is seen, in the object's frame."""
+    """Measure the middle [3] and radius of what is seen, in the object's frame."""
     seen = gaussians.means[gaussians.opacities >= SEEN].astype(np.float64)
     points = seen if len(seen) else gaussians.means.astype(np.float64)
     if not len(points):

@@ -30,9 +30,9 @@ def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
     """Write one HTML file that opens from disk and fetches nothing.
 
     Args:
-        exhibit: what to show.
-        path: the file.
-        up: the axis of the Gaussians' frame that stands upright in the page; everything that
+        exhibit: What to show.
+        path: The file to write.
+        up: The axis of the Gaussians' frame that stands upright in the page; everything that
             geolrm reconstructs is "z".
 
     Returns:
@@ -50,7 +50,7 @@ def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
 
 
 def make_page(exhibit: Exhibit, up: Up = "z") -> str:
-    """The text of the page."""
+    """Make the text of the page."""
     script, styles = _read("viewer.js"), _read("viewer.css")
     splats = encode(exhibit.gaussians, ".spz", up="z")
     home = find_home(exhibit, up)
@@ -72,7 +72,7 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
         "title": html.escape(exhibit.title),
         "caption": html.escape(scene["caption"]),
         "version": html.escape(importlib.metadata.version("geolrm")),
-        "poster": _data_uri(draw_poster(exhibit.gaussians, home.camera)),
+        "poster": _data_uri(render_poster(exhibit.gaussians, home.camera)),
         "styles": styles,
         "scene": json.dumps(scene, allow_nan=False).replace("<", "\\u003c"),
         "splats": base64.b64encode(splats).decode(),
@@ -83,7 +83,7 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
 
 
 def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str, Any]:
-    """What the page's script reads; matrices column by column, as three.js does."""
+    """Describe the exhibit to the page's script; matrices column by column, as in three.js."""
     to_display = np.eye(4)
     to_display[:3, :3] = UP_AXES[up]
     anchors = exhibit.anchors if exhibit.anchors is not None and len(exhibit.anchors) else None
@@ -105,7 +105,7 @@ def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str
 
 
 def caption(exhibit: Exhibit) -> str:
-    """One line under the title."""
+    """Write the line under the title."""
     count = len(exhibit.gaussians)
     text = f"{count:,} Gaussian{'' if count == 1 else 's'}"
     if exhibit.views is not None and exhibit.anchors is not None:
@@ -116,11 +116,11 @@ def caption(exhibit: Exhibit) -> str:
     return text
 
 
-def draw_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
-    """[S, S, 4] straight alpha, by the project's own rasterizer: seen before any script runs."""
-    drawn = gaussians.render(camera, (POSTER_SIDE, POSTER_SIDE), background=(0, 0, 0))
-    alpha = drawn.alpha[0, ..., None]
-    color = drawn.rgb[0] / np.maximum(alpha, 1e-6)
+def render_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
+    """Render what is seen before any script runs: uint8 [S, S, 4] with straight alpha."""
+    renders = gaussians.render(camera, (POSTER_SIDE, POSTER_SIDE), background=(0, 0, 0))
+    alpha = renders.alpha[0, ..., None]
+    color = renders.rgb[0] / np.maximum(alpha, 1e-6)
     return to_bytes(np.concatenate([color, alpha], axis=-1))
 
 
@@ -151,19 +151,19 @@ def _views(views: InputViews) -> list[dict[str, Any]]:
             "fy": float(intrinsics[1, 1]),
             "cx": float(intrinsics[0, 2]),
             "cy": float(intrinsics[1, 2]),
-            "picture": _data_uri(picture),
+            "image": _data_uri(image),
         }
-        for name, c2w, intrinsics, picture in zip(
-            views.names, views.cameras.c2w, views.cameras.intrinsics, views.pictures, strict=True
+        for name, c2w, intrinsics, image in zip(
+            views.names, views.cameras.c2w, views.cameras.intrinsics, views.images, strict=True
         )
     ]
 
 
-def _data_uri(picture: NDArray[np.uint8]) -> str:
+def _data_uri(image: NDArray[np.uint8]) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="WEBP", quality=WEBP_QUALITY)
+    Image.fromarray(image).save(buffer, format="WEBP", quality=WEBP_QUALITY)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

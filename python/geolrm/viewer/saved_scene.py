@@ -14,7 +14,7 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.system.atomic import atomic_file, existing_path
-from geolrm.viewer.exhibit import PICTURE_SIDE, Exhibit, InputViews
+from geolrm.viewer.exhibit import IMAGE_SIDE, Exhibit, InputViews
 
 SUFFIX = ".safetensors"
 FORMAT = "geolrm-scene-1"
@@ -39,15 +39,15 @@ def save_scene(exhibit: Exhibit, path: str | Path) -> None:
         facts["names"] = list(exhibit.views.names)
         arrays["c2w"] = exhibit.views.cameras.c2w
         arrays["intrinsics"] = exhibit.views.cameras.intrinsics
-        for index, picture in enumerate(exhibit.views.pictures):
-            arrays[f"picture.{index}"] = picture
+        for index, image in enumerate(exhibit.views.images):
+            arrays[f"picture.{index}"] = image
     metadata = {"format": FORMAT, "facts": json.dumps(facts)}
     with atomic_file(path) as file:
         file.write(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata))
 
 
 def is_scene_name(path: str | Path) -> bool:
-    """Whether ``geolrm view`` takes this for a scene, by its suffix."""
+    """Tell by its suffix whether ``geolrm view`` takes a file for a scene."""
     return Path(path).suffix.lower() == SUFFIX
 
 
@@ -85,7 +85,7 @@ def load_scene(path: str | Path) -> Exhibit:
 
 
 class _Reader:
-    """Arrays of a file, each checked when it is taken."""
+    """The arrays of a file, each checked when it is taken."""
 
     def __init__(self, path: Path, arrays: dict[str, NDArray[Any]]):
         self.path = path
@@ -137,9 +137,9 @@ class _Reader:
 
     def views(self, names: list[str]) -> InputViews:
         cameras = Cameras(self.take("c2w", np.float64), self.take("intrinsics", np.float64))
-        pictures = [self.take(f"picture.{index}", np.uint8) for index in range(len(names))]
-        for index, picture in enumerate(pictures):
-            sides = picture.shape[:2] if picture.ndim == 3 and picture.shape[2] == 3 else ()
-            if not sides or not 1 <= min(sides) <= max(sides) <= PICTURE_SIDE:
-                raise self.refuse(f"has a picture {index} of shape {picture.shape}")
-        return InputViews(names, cameras, pictures)
+        images = [self.take(f"picture.{index}", np.uint8) for index in range(len(names))]
+        for index, image in enumerate(images):
+            sides = image.shape[:2] if image.ndim == 3 and image.shape[2] == 3 else ()
+            if not sides or not 1 <= min(sides) <= max(sides) <= IMAGE_SIDE:
+                raise self.refuse(f"has picture.{index} of shape {image.shape}")
+        return InputViews(names, cameras, images)

@@ -30,7 +30,7 @@ def box_in(capture, world):
 def test_an_object_elsewhere_is_refused_with_the_way_out(elsewhere):
     with pytest.raises(InputError, match=r"out of view; .* geolrm check; an object .*: --fit"):
         load_capture(elsewhere)
-    (first, *_) = diagnose(read_capture(elsewhere)).doubts
+    (first, *_) = diagnose(read_capture(elsewhere)).diagnostics
     assert first.topic == "scale"
     assert "move the poses by (-10, -5, 3.15), then" in first.text and "--fit" in first.text
 
@@ -41,7 +41,7 @@ def test_cameras_that_look_at_one_place_elsewhere_tell_where(elsewhere, photos):
     images = [image[..., :3] // 2 for image in capture.images]
     from dataclasses import replace
 
-    (first, *_) = diagnose(replace(capture, images=images)).doubts
+    (first, *_) = diagnose(replace(capture, images=images)).diagnostics
     assert str(first).startswith("scale: the cameras look at (10, 5, -3), 11.6 from the origin")
 
 

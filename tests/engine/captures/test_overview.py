@@ -37,7 +37,7 @@ def test_doubtful_views_are_red(shoes):
     doubtful = replace(shoes, cameras=Cameras(poses, shoes.cameras.intrinsics))
     clean, other = (draw_overview(c, diagnose(c)) for c in (shoes, doubtful))
     assert share(other, RED) > 4 * share(clean, RED)
-    assert len(other) > len(clean)  # the doubt is written out
+    assert len(other) > len(clean)  # the diagnostic is written out
 
 
 @pytest.mark.parametrize("scale", [1e-3, 60.0, 1e5])

@@ -8,7 +8,8 @@ from samples import random_gaussians
 from geolrm import Engine
 from geolrm.engine.formats import splat_files
 from geolrm.engine.system.user_warnings import show_warnings, warn
-from geolrm.engine.views.preprocessing import composite_on_white, prepare_views
+from geolrm.engine.views.alpha import composite_on_white
+from geolrm.engine.views.preprocessing import prepare_views
 
 HERE = __file__
 

@@ -1,4 +1,4 @@
-"""Every doubt appears when its fault is put in, and none of real captures as they are."""
+"""Every diagnostic appears when its fault is put in, and none of real captures as they are."""
 
 import re
 from dataclasses import replace
@@ -11,7 +11,7 @@ from written_captures import on_white, write_colmap_text, write_gobjaverse_views
 from geolrm import Cameras, InputError, load_capture
 from geolrm.engine.captures import read_capture
 from geolrm.engine.captures.diagnostics.diagnosis import diagnose
-from geolrm.engine.captures.diagnostics.diagnostic import Doubt, name_views
+from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_views
 from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.engine.geometry.similarity import turning
 from geolrm.examples import CAPTURES, capture_path
@@ -22,23 +22,23 @@ def clean():
     return load_capture(capture_path("shoe")).subset(range(0, 36, 2))
 
 
-def doubts_of(capture, **changes):
-    return [str(doubt) for doubt in diagnose(replace(capture, **changes)).doubts]
+def diagnostics_of(capture, **changes):
+    return [str(diagnostic) for diagnostic in diagnose(replace(capture, **changes)).diagnostics]
 
 
 def posed(capture, c2w, intrinsics=None):
     return Cameras(c2w, capture.cameras.intrinsics if intrinsics is None else intrinsics)
 
 
-def assert_only(doubts, *expected):
-    assert len(doubts) == len(expected), doubts
-    for text, pattern in zip(doubts, expected, strict=True):
+def assert_only(diagnostics, *expected):
+    assert len(diagnostics) == len(expected), diagnostics
+    for text, pattern in zip(diagnostics, expected, strict=True):
         assert re.search(pattern, text), text
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CAPTURES.iterdir() if path.is_dir()))
 def test_bundled_captures_raise_no_doubt(name):
-    assert doubts_of(load_capture(capture_path(name))) == []
+    assert diagnostics_of(load_capture(capture_path(name))) == []
 
 
 def test_kinds_with_the_object_in_the_cube_raise_no_doubt_but_their_size(tmp_path, photos, cameras):
@@ -48,7 +48,7 @@ def test_kinds_with_the_object_in_the_cube_raise_no_doubt_but_their_size(tmp_pat
         write_gobjaverse_views(tmp_path / "g", photos, cameras),
         write_colmap_text(tmp_path / "c", photos, cameras),
     ):
-        assert_only(doubts_of(load_capture(capture)), small)
+        assert_only(diagnostics_of(load_capture(capture)), small)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,10 @@ def test_kinds_with_the_object_in_the_cube_raise_no_doubt_but_their_size(tmp_pat
     ],
 )
 def test_poses_of_another_convention_are_named(clean, change, name, remedy):
-    doubts = doubts_of(clean, cameras=posed(clean, change(clean.cameras.c2w)))
-    assert_only(doubts, f"axes: all 18 views look away .* if these were {name} poses.*{remedy}")
+    diagnostics = diagnostics_of(clean, cameras=posed(clean, change(clean.cameras.c2w)))
+    assert_only(
+        diagnostics, f"axes: all 18 views look away .* if these were {name} poses.*{remedy}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,16 +77,16 @@ def test_another_axis_that_is_up(clean, up, shown):
     turn[:3, :3] = turning(np.array([0.0, 0, 1]), axis)
     if up == [0, 0, -1]:
         turn[:3, :3] = np.diag([1.0, -1, -1])
-    doubts = doubts_of(clean, cameras=posed(clean, turn @ clean.cameras.c2w))
-    assert_only(doubts, f"axes: the cameras stand upright {shown}")
+    diagnostics = diagnostics_of(clean, cameras=posed(clean, turn @ clean.cameras.c2w))
+    assert_only(diagnostics, f"axes: the cameras stand upright {shown}")
 
 
 def test_the_remedy_for_y_up_makes_z_up(clean):
     turn = np.eye(4)
     turn[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]  # x, y, z become x, -z, y
     y_up = np.linalg.inv(turn) @ clean.cameras.c2w
-    assert_only(doubts_of(clean, cameras=posed(clean, y_up)), r"\(x, y, z become x, -z, y\)")
-    assert doubts_of(clean, cameras=posed(clean, turn @ y_up)) == []
+    assert_only(diagnostics_of(clean, cameras=posed(clean, y_up)), r"\(x, y, z become x, -z, y\)")
+    assert diagnostics_of(clean, cameras=posed(clean, turn @ y_up)) == []
 
 
 def moved(c2w, scale=1.0, by=(0.0, 0.0, 0.0)):
@@ -104,12 +106,12 @@ def moved(c2w, scale=1.0, by=(0.0, 0.0, 0.0)):
 )
 def test_scale_from_masks_and_its_remedy(clean, scale, by, expected):
     poses = moved(clean.cameras.c2w, scale, by)
-    (doubt,) = doubts_of(clean, cameras=posed(clean, poses))
-    assert re.search(expected, doubt)
+    (diagnostic,) = diagnostics_of(clean, cameras=posed(clean, poses))
+    assert re.search(expected, diagnostic)
     shift, factor = re.search(r"move the poses by \((.*)\), then multiply positions by (.*), or",
-                              doubt).groups()  # fmt: skip
+                              diagnostic).groups()  # fmt: skip
     poses[:, :3, 3] = (poses[:, :3, 3] + [float(v) for v in shift.split(",")]) * float(factor)
-    assert doubts_of(clean, cameras=posed(clean, poses)) == []
+    assert diagnostics_of(clean, cameras=posed(clean, poses)) == []
     size = float(factor) * scale  # of the shoe's, which fills the cube
     assert size == pytest.approx(0.95, abs=0.03)
 
@@ -117,27 +119,32 @@ def test_scale_from_masks_and_its_remedy(clean, scale, by, expected):
 def test_scale_without_masks(clean):
     images = [image[..., :3] // 2 + 60 for image in clean.images]
     masks = r"masks: all 18 views have no alpha, .* not white \(border at 0.24, .*: give masks, or"
-    assert_only(doubts_of(clean, images=images), masks)
+    assert_only(diagnostics_of(clean, images=images), masks)
     far = posed(clean, moved(clean.cameras.c2w, 5))
-    doubts = doubts_of(clean, images=images, cameras=far)
-    assert_only(doubts, "scale: images show 8.32 cube sides .* multiply .* by about 0.18", masks)
+    diagnostics = diagnostics_of(clean, images=images, cameras=far)
+    assert_only(
+        diagnostics, "scale: images show 8.32 cube sides .* multiply .* by about 0.18", masks
+    )
     aside = posed(clean, moved(clean.cameras.c2w, 1, (0, 0, 0.5)))
-    doubts = doubts_of(clean, images=images, cameras=aside)
-    assert_only(doubts, r"scale: the cameras look at \(.*, 0.5\), 0.5 from the origin", masks)
+    diagnostics = diagnostics_of(clean, images=images, cameras=aside)
+    assert_only(diagnostics, r"scale: the cameras look at \(.*, 0.5\), 0.5 from the origin", masks)
 
 
 def test_missing_masks(clean):
     opaque = [np.dstack([i[..., :3], np.full(i.shape[:2], 255, np.uint8)]) for i in clean.images]
     assert_only(
-        doubts_of(clean, images=opaque), "masks: all 18 views have an alpha that is opaque every"
+        diagnostics_of(clean, images=opaque),
+        "masks: all 18 views have an alpha that is opaque every",
     )
     white = [on_white(image) for image in clean.images]
-    assert doubts_of(clean, images=white) == []
+    assert diagnostics_of(clean, images=white) == []
     half = changed(white, 6, lambda image: np.where(np.arange(256)[:, None] < 128, 255, image))
     half[6] = half[6].astype(np.uint8)
-    assert_only(doubts_of(clean, images=half), "masks: the outlines on the white background do")
+    assert_only(
+        diagnostics_of(clean, images=half), "masks: the outlines on the white background do"
+    )
     white[3] = np.where(clean.images[3][..., 3:] == 0, 128, white[3]).astype(np.uint8)
-    assert_only(doubts_of(clean, images=white), "masks: view 3 has no alpha, and a background")
+    assert_only(diagnostics_of(clean, images=white), "masks: view 3 has no alpha, and a background")
 
 
 def changed(images, index, change):
@@ -165,19 +172,19 @@ def blurred(image):
 )
 def test_one_image_that_is_unlike_the_others(clean, change, expected):
     diagnosis = diagnose(replace(clean, images=changed(clean.images, 4, change)))
-    (first,) = [doubt for doubt in diagnosis.doubts if re.search(expected, str(doubt))]
+    (first,) = [each for each in diagnosis.diagnostics if re.search(expected, str(each))]
     assert first.views == (4,) and 4 in diagnosis.doubtful_views
 
 
 def test_poses_that_repeat_or_belong_to_other_images(clean):
     poses = clean.cameras.c2w.copy()
     poses[3] = poses[2]
-    doubts = doubts_of(clean, cameras=posed(clean, poses))
-    assert_only(doubts, "poses: views 2 and 3 have the same pose; each image needs its own")
+    diagnostics = diagnostics_of(clean, cameras=posed(clean, poses))
+    assert_only(diagnostics, "poses: views 2 and 3 have the same pose; each image needs its own")
     poses = clean.cameras.c2w[::-1]
     assert (
         "show an object where the other masks leave nothing"
-        in doubts_of(clean, cameras=posed(clean, poses))[0]
+        in diagnostics_of(clean, cameras=posed(clean, poses))[0]
     )
 
 
@@ -186,7 +193,7 @@ def test_one_camera_looks_away(clean):
     poses[5] = poses[5] @ FLIP_YZ
     diagnosis = diagnose(replace(clean, cameras=posed(clean, poses)))
     assert diagnosis.doubtful_views == {5}
-    assert_only(map(str, diagnosis.doubts) and [str(d) for d in diagnosis.doubts],
+    assert_only(map(str, diagnosis.diagnostics) and [str(d) for d in diagnosis.diagnostics],
                 "looking away: view 5 looks away from the cube")  # fmt: skip
 
 
@@ -199,17 +206,17 @@ def test_one_camera_looks_away(clean):
     ],
 )
 def test_too_few_views_or_all_from_one_side(clean, views, expected):
-    assert_only(doubts_of(clean.subset(views)), expected)
+    assert_only(diagnostics_of(clean.subset(views)), expected)
 
 
 def test_fields_of_view_far_from_the_models(clean):
     intrinsics = clean.cameras.intrinsics.copy()
     intrinsics[:, [0, 1], [0, 1]] *= 0.4
-    doubts = doubts_of(clean, cameras=posed(clean, clean.cameras.c2w, intrinsics))
-    assert doubts[0].startswith(
+    diagnostics = diagnostics_of(clean, cameras=posed(clean, clean.cameras.c2w, intrinsics))
+    assert diagnostics[0].startswith(
         "field of view: all 18 views have a field of view of 98.8 degrees, far from the model's 50"
     )
-    assert any(doubt.startswith("scale: ") for doubt in doubts)
+    assert any(diagnostic.startswith("scale: ") for diagnostic in diagnostics)
 
 
 def test_intrinsics_in_pixels_are_refused_when_read(tmp_path, photos, cameras):
@@ -224,4 +231,4 @@ def test_names_of_views():
     assert name_views([3, 5, 8], 9) == "views 3, 5 and 8"
     assert name_views(range(9), 9) == "all 9 views"
     assert name_views(range(12), 40) == "views 0, 1, 2, 3, 4, 5, 6, 7 and 4 more"
-    assert str(Doubt("axes", "text")) == "axes: text"
+    assert str(Diagnostic("axes", "text")) == "axes: text"
