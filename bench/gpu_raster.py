@@ -14,8 +14,8 @@ import numpy as np
 from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.rendering.render import render_opencv
 from geolrm.engine.system.extras import installed_version
 

@@ -12,8 +12,8 @@ from geolrm.bench.gpu.report import Row
 from geolrm.bench.gpu.timing import milliseconds
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
-from geolrm.engine.cuda.splat_plan import BOX_BYTES, PACKED_BYTES, SplatPlan
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
+from geolrm.engine.rendering.splat_plan import BOX_BYTES, PACKED_BYTES, SplatPlan
 
 COUNT, PX = 524288, 1024
 KEY_BYTES = 4

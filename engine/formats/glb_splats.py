@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import glb, harmonics
+from geolrm.engine.formats import glb
 from geolrm.engine.formats.untrusted import assemble, check_count
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry import harmonics
 
 EXTENSION = "KHR_gaussian_splatting"
 PREFIX = f"{EXTENSION}:"

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.orientation import Up
 from geolrm.engine.formats.untrusted import (
     HEAD_BYTES,
@@ -25,6 +24,7 @@ from geolrm.engine.formats.untrusted import (
     within_reach,
 )
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry import harmonics
 
 SMALLEST_SCALE = 1e-10  # a zero scale has no logarithm
 LEAST_OPACITY = 1e-7  # nor have 0 and 1 a finite logit

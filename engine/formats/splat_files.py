@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import glb_splats, harmonics, ply, splat, spz
+from geolrm.engine.formats import glb_splats, ply, splat, spz
 from geolrm.engine.formats.orientation import (
     Up,
     check_up,
@@ -19,6 +19,7 @@ from geolrm.engine.formats.orientation import (
 )
 from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite, check_ranges, unit_quats
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry import harmonics
 from geolrm.engine.system.atomic import atomic_file, error_text, existing_path
 from geolrm.engine.system.user_warnings import warn
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry import harmonics
 from geolrm.engine.system.user_warnings import warn
 
 HEADER = struct.Struct("<4sIIBBBB")  # magic, version, splats, degree, fraction bits, flags, 0

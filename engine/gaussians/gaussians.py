@@ -112,8 +112,7 @@ class Gaussians:
         Raises:
             InputError: The matrix mirrors, shears, or scales axes differently.
         """
-        from geolrm.engine.formats import harmonics
-        from geolrm.engine.geometry import similarity
+        from geolrm.engine.geometry import harmonics, similarity
 
         scale, rotation, translation = similarity.split_similarity(matrix)
         turned = similarity.quaternion(rotation)

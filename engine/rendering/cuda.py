@@ -10,8 +10,8 @@ from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
 from geolrm.engine.backends.selection import check_gpu
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda.device import Device
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.rendering.render import Posed, Renders, Splats
 from geolrm.engine.system.extras import KERNEL_PACKAGES, require
 from geolrm.engine.system.output import Output

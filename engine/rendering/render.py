@@ -130,7 +130,7 @@ def render(
             draw what `"auto"` sent there, a warning says why and the CPU does.
         device: number of the GPU for `"cuda"`.
         output: `"numpy"`, or `"device"` to leave images on the GPU that drew them, as
-            :class:`geolrm.engine.cuda.rasterizer.DeviceRenders`; nothing is waited for.
+            :class:`geolrm.engine.rendering.cuda_rasterizer.DeviceRenders`; nothing is waited for.
 
     A splat of opacity below 1/255, of a scale so small or large that its ellipse has no area or
     none in float32, or with its centre nearer than ``near``, is not drawn. Quaternions may have any

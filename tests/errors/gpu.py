@@ -27,12 +27,16 @@ from geolrm.engine.backends.selection import check_part, segment_files, select_b
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.bundle.manifest import GpuIdentity, GpuSegmentStep, Range
 from geolrm.engine.cuda import compiler, device, faults, launch
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer, _check_device_array
-from geolrm.engine.cuda.splat_plan import SplatPlan
 from geolrm.engine.errors import BundleError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.rendering import cuda as drawing
+from geolrm.engine.rendering.cuda_rasterizer import (
+    DeviceRenders,
+    SplatRasterizer,
+    _check_device_array,
+)
 from geolrm.engine.rendering.render import Renders
+from geolrm.engine.rendering.splat_plan import SplatPlan
 from geolrm.engine.system import extras, present_gpu
 from geolrm.engine.system.present_gpu import PresentGpu
 from geolrm.export import backend_choice, engine_builder

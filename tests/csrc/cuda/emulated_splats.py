@@ -11,9 +11,9 @@ from reference.rasterizer import Parameters
 from csrc.cuda import emulation
 from geolrm import _C
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.rasterizer import SplatRasterizer
-from geolrm.engine.cuda.splat_plan import ALIGNMENT, BUDGET
+from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
 from geolrm.engine.rendering.render import Renders
+from geolrm.engine.rendering.splat_plan import ALIGNMENT, BUDGET
 
 
 @dataclass(frozen=True, eq=False)

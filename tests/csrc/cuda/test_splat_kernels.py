@@ -15,8 +15,8 @@ from reference.rasterizer import Parameters
 from csrc.cuda import emulation
 from geolrm.engine.cuda.launch import Call, Launch
 from geolrm.engine.cuda.radix_sort import SORT, counts_bytes, sort_calls
-from geolrm.engine.cuda.rasterizer import SplatRasterizer
-from geolrm.engine.cuda.splat_plan import SplatPlan
+from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
+from geolrm.engine.rendering.splat_plan import SplatPlan
 
 SIZE = (96, 80)
 NAMES = ("rgb", "alpha", "depth")

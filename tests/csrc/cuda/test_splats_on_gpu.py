@@ -9,10 +9,10 @@ from reference.rasterizer import Parameters
 
 from geolrm import _C
 from geolrm.bench import splat_scenes
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
-from geolrm.engine.cuda.splat_plan import BUDGET
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.rendering.render import render_opencv
+from geolrm.engine.rendering.splat_plan import BUDGET
 
 pytestmark = pytest.mark.gpu
 NAMES = ("rgb", "alpha", "depth")

@@ -12,9 +12,9 @@ import torch
 from geolrm import Engine, Gaussians, GeoLRMError, InputError, render
 from geolrm.engine.backends import selection as backend_selection
 from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
-from geolrm.engine.cuda import splat_plan
-from geolrm.engine.cuda.rasterizer import DeviceRenders
 from geolrm.engine.rendering import cuda as drawing
+from geolrm.engine.rendering import splat_plan
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders
 from geolrm.engine.rendering.render import Renders
 from geolrm.engine.system import extras
 

@@ -12,7 +12,6 @@ import numpy as np
 from geolrm import _C
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.splat_plan import BUDGET, PACKED_BYTES, VIEW_BYTES, SplatPlan
 from geolrm.engine.errors import InputError
 from geolrm.engine.rendering.render import (
     Posed,
@@ -23,6 +22,7 @@ from geolrm.engine.rendering.render import (
     raster_parameters,
     to_opencv,
 )
+from geolrm.engine.rendering.splat_plan import BUDGET, PACKED_BYTES, VIEW_BYTES, SplatPlan
 
 GEOMETRY = {"means": (3,), "opacities": (), "scales": (3,), "quats": (4,)}
 
