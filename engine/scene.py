@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.rendering.render import Posed, Renders, render
+from geolrm.engine.rendering.frame import Posed
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.render import render
 from geolrm.engine.views.preprocessing import Views
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
-    from geolrm.engine.rendering.render import Posed, Renders
+    from geolrm.engine.rendering.frame import Posed
+    from geolrm.engine.rendering.images import Renders
 
 Array = NDArray[np.float32]
 

@@ -18,7 +18,8 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.mesh import Mesh
-from geolrm.engine.rendering.render import Renders, render
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.render import render
 from geolrm.engine.system.extras import require
 
 DEFAULT_SIZE, SMALLEST_SIZE, LARGEST_SIZE = 128, 16, 512  # voxels along the longest side

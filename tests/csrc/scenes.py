@@ -8,7 +8,9 @@ import numpy as np
 from reference import rasterizer as reference
 
 from geolrm import _C
-from geolrm.engine.rendering.render import Renders, render_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
 
 
 @dataclass
@@ -67,10 +69,8 @@ def camera(size, *, azimuth=0.4, elevation=0.3, radius=1.6, fov=0.8, aspect=1.0,
 def draw(scene: Scene, cam, size, *, p: reference.Parameters | None = None, **options) -> Renders:
     """The C++ images of one camera, with the parameters of the reference."""
     p = p or reference.Parameters()
-    model = scene.model()
-    return render_opencv(
-        model, cam[0][None], cam[1][None], size, _C.RasterParameters(**vars(p)), **options
-    )
+    frame = Frame(cam[0][None], cam[1][None], size, _C.RasterParameters(**vars(p)))
+    return render_frame(scene.model(), frame, **options)
 
 
 def truth(scene: Scene, cam, size, *, p: reference.Parameters | None = None):

@@ -46,7 +46,7 @@ def lists():
         "Images and engine arguments": images.CASES,
         "Bundles": bundles.CASES,
         "Splat files, meshes and pages": formats.CASES,
-        "Drawing": rendering.CASES,
+        "Rendering": rendering.CASES,
         "Options of commands": commands.CASES,
         "Evaluation": evaluation.CASES,
         "GPUs": gpu.CASES,

@@ -12,7 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.rendering.render import Posed, Renders, Splats, render
+from geolrm.engine.rendering.frame import Posed
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.model import Splats
+from geolrm.engine.rendering.render import render
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -60,7 +60,7 @@ def render(
     """
     from geolrm.engine.captures import load_capture
     from geolrm.engine.formats.splat_files import load, suffix_of
-    from geolrm.engine.rendering.render import Renders
+    from geolrm.engine.rendering.images import Renders
     from geolrm.engine.rendering.render import render as draw
     from geolrm.engine.views.sheets import to_bytes
 

@@ -12,7 +12,8 @@ from csrc.cuda import emulation
 from geolrm import _C
 from geolrm.engine.cuda.launch import Call
 from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
-from geolrm.engine.rendering.render import Renders
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.splat_plan import ALIGNMENT, BUDGET
 
 
@@ -64,9 +65,8 @@ def draw(
     """The images of cameras [(w2c, intrinsics)]."""
     rasterizer = SplatRasterizer(EmulatedDevice(seed), budget=budget)
     w2c, intrinsics = (np.stack([cam[i] for cam in cams]) for i in (0, 1))
-    parameters = _C.RasterParameters(**vars(p or Parameters()))
-    splats = rasterizer.pack(Arrays(scene))
-    return rasterizer.render_opencv(splats, w2c, intrinsics, size, parameters).numpy()
+    frame = Frame(w2c, intrinsics, size, _C.RasterParameters(**vars(p or Parameters())))
+    return rasterizer.render_frame(rasterizer.pack(Arrays(scene)), frame).numpy()
 
 
 class Arrays:

@@ -16,6 +16,7 @@ from csrc.cuda import emulation
 from geolrm.engine.cuda.launch import Call, Launch
 from geolrm.engine.cuda.radix_sort import SORT, counts_bytes, sort_calls
 from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
+from geolrm.engine.rendering.frame import Frame
 from geolrm.engine.rendering.splat_plan import SplatPlan
 
 SIZE = (96, 80)
@@ -106,7 +107,8 @@ def test_hidden_splats_set_no_bits_and_are_not_projected():
     cam = np.eye(4), np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]])
     device = EmulatedDevice()
     rasterizer = SplatRasterizer(device, budget=400_000)
-    rasterizer.render_opencv(rasterizer.pack(Arrays(scene)), cam[0][None], cam[1][None], size)
+    frame = Frame(cam[0][None], cam[1][None], size)
+    rasterizer.render_frame(rasterizer.pack(Arrays(scene)), frame)
     plan = rasterizer._plan
     assert plan.slabs == ((0, 4096), (4096, 8192))
     offset, nbytes = plan.layout["records"]
@@ -216,7 +218,8 @@ def test_a_splat_that_is_no_number_is_not_drawn():
         rasterizer = SplatRasterizer(device)
         w2c, intrinsics = camera(SIZE)
         packed = rasterizer.pack(SimpleNamespace(**{n: device.upload(extra[n]) for n in names}))
-        image = rasterizer.render_opencv(packed, w2c[None], intrinsics[None], SIZE).numpy()
+        frame = Frame(w2c[None], intrinsics[None], SIZE)
+        image = rasterizer.render_frame(packed, frame).numpy()
         assert_close(image, {n: getattr(good, n)[0] for n in NAMES})
 
 

@@ -10,8 +10,9 @@ from reference.rasterizer import Parameters
 from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.rendering.cpu import render_frame
 from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
-from geolrm.engine.rendering.render import render_opencv
+from geolrm.engine.rendering.frame import Frame
 from geolrm.engine.rendering.splat_plan import BUDGET
 
 pytestmark = pytest.mark.gpu
@@ -31,9 +32,8 @@ def device():
 def draw(device, scene, cams, size, p=None, budget=BUDGET):
     rasterizer = SplatRasterizer(device, budget=budget)
     w2c, intrinsics = (np.stack([cam[i] for cam in cams]) for i in (0, 1))
-    parameters = _C.RasterParameters(**vars(p or Parameters()))
-    splats = rasterizer.pack(Arrays(scene))
-    return rasterizer.render_opencv(splats, w2c, intrinsics, size, parameters).numpy()
+    frame = Frame(w2c, intrinsics, size, _C.RasterParameters(**vars(p or Parameters())))
+    return rasterizer.render_frame(rasterizer.pack(Arrays(scene)), frame).numpy()
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -76,10 +76,9 @@ def test_needles_and_huge_splats(device):
 @pytest.mark.parametrize("px", [512, 1024])
 def test_half_a_million_splats(device, px):
     scene = splat_scenes.ring_and_ball(524288)
-    w2c, intrinsics = scene.w2c[None], scene.intrinsics(px, px)[None]
-    rasterizer = SplatRasterizer(device)
-    image = rasterizer.render_opencv(scene, w2c, intrinsics, (px, px)).numpy()
-    expected = render_opencv(_C.SplatModel(**scene.splats()), w2c, intrinsics, (px, px))
+    frame = Frame(scene.w2c[None], scene.intrinsics(px, px)[None], (px, px))
+    image = SplatRasterizer(device).render_frame(scene, frame).numpy()
+    expected = render_frame(_C.SplatModel(**scene.splats()), frame)
     assert_close(image, {n: getattr(expected, n)[0] for n in NAMES})
 
 
@@ -97,13 +96,13 @@ def test_a_captured_frame_follows_its_cameras(device):
     scene, size = cloud(5000, 1), (320, 200)
     rasterizer, out = SplatRasterizer(device), DeviceRenders.empty(device, 1, size)
     splats = rasterizer.pack(Arrays(scene))
-    frame = None
+    replay = None
     for azimuth in (0.1, 1.7, 4.0):
         w2c, intrinsics = camera(size, azimuth=azimuth)
-        calls, _ = rasterizer.prepare(splats, w2c[None], intrinsics[None], size, out=out)
-        if frame is None:
+        calls, _ = rasterizer.prepare(splats, Frame(w2c[None], intrinsics[None], size), out=out)
+        if replay is None:
             device.launch(calls)  # compiles and loads, which no capture may do
-            frame = device.capture(lambda calls=calls: device.launch(calls))
-        frame()
+            replay = device.capture(lambda calls=calls: device.launch(calls))
+        replay()
         expected = draw_on_cpu(scene, (w2c, intrinsics), size)
         assert_close(out.numpy(), {n: getattr(expected, n)[0] for n in NAMES})
