@@ -11,14 +11,16 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm import _C
-from geolrm.engine.cuda.launch import Call
 from geolrm.engine.cuda.pool import Loan
+
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.launch import Call
 
 ITEMSIZE = {"float32": 4, "int64": 8, "float16": 2, "bfloat16": 2, "uint8": 1, "int32": 4}
 DLPACK_CODE = {"int": 0, "uint": 1, "float": 2, "bfloat": 4}  # DLDataTypeCode

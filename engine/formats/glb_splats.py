@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb
 from geolrm.engine.formats.untrusted import assemble, check_count
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 
 EXTENSION = "KHR_gaussian_splatting"
@@ -91,7 +91,7 @@ def _harmonic_names() -> Iterator[str]:
             yield f"{PREFIX}SH_DEGREE_{degree}_COEF_{place}"
 
 
-def encode(gaussians: Gaussians) -> bytes:
+def encode(gaussians: GaussianArrays) -> bytes:
     """A whole file of splats that are y up."""
     if not len(gaussians):
         raise InputError("there are no splats, and glTF has no empty primitives: write a .ply")
@@ -123,7 +123,7 @@ def encode(gaussians: Gaussians) -> bytes:
     })  # fmt: skip
 
 
-def decode(content: bytes, name: str) -> Gaussians:
+def decode(content: bytes, name: str) -> GaussianArrays:
     """Read a whole file, in the file's frame (y up)."""
     text, numbers = glb.chunks(content, name)
     try:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry.similarity import make_similarity
 
 Up = Literal["y", "z"]
@@ -24,11 +24,11 @@ def check_up(up: str, name: str = "up") -> Up:
     return up  # pyright: ignore[reportReturnType]
 
 
-def from_object_frame(gaussians: Gaussians, up: Up) -> Gaussians:
+def from_object_frame(gaussians: GaussianArrays, up: Up) -> GaussianArrays:
     """What a file holds whose ``up`` axis is up."""
     return gaussians if up == "z" else gaussians.transformed(TO_Y_UP)
 
 
-def to_object_frame(gaussians: Gaussians, up: Up) -> Gaussians:
+def to_object_frame(gaussians: GaussianArrays, up: Up) -> GaussianArrays:
     """The inverse of :func:`from_object_frame`."""
     return gaussians if up == "z" else gaussians.transformed(TO_Y_UP.T)

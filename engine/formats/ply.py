@@ -23,7 +23,7 @@ from geolrm.engine.formats.untrusted import (
     check_finite,
     within_reach,
 )
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 
 SMALLEST_SCALE = 1e-10  # a zero scale has no logarithm
@@ -39,7 +39,7 @@ END = b"end_header\n"
 UP_COMMENT = b"\ncomment geolrm up y\n"
 
 
-def encode(gaussians: Gaussians, *, raw: bool, up: Up) -> bytes:
+def encode(gaussians: GaussianArrays, *, raw: bool, up: Up) -> bytes:
     """A whole file; a comment says when y is up, and :func:`stated_up` finds it again."""
     count = len(gaussians)
     rest = np.empty((count, 0), np.float32)
@@ -96,7 +96,7 @@ def stated_up(head: bytes) -> Up | None:
     return "y" if UP_COMMENT in head[: max(head.find(END), 0)] else None
 
 
-def decode(content: bytes, name: str, *, raw: bool | None) -> Gaussians:
+def decode(content: bytes, name: str, *, raw: bool | None) -> GaussianArrays:
     """Read a whole file, in the file's frame.
 
     Args:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 from geolrm.engine.system.user_warnings import warn
 
@@ -39,7 +39,7 @@ QUAT_STEPS = 511.0 / np.sqrt(0.5)  # of the three smaller components, which are 
 SH_STEP_FIRST, SH_STEP_HIGHER = 8, 16  # of a byte: 5 bits for degree 1, 4 for the others
 
 
-def encode(gaussians: Gaussians) -> bytes:
+def encode(gaussians: GaussianArrays) -> bytes:
     """A whole file of splats that are y up."""
     count = len(gaussians)
     if gaussians.sh is None:
@@ -140,7 +140,7 @@ def check(head: bytes, size: int, name: str) -> None:
         )
 
 
-def decode(content: bytes, name: str) -> Gaussians:
+def decode(content: bytes, name: str) -> GaussianArrays:
     """Read a whole file, in the file's frame; memory follows the header's count, once checked."""
     check(content[:HEAD_BYTES], len(content), name)
     unpacker = _unpacker(content, name)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 
 HEAD_BYTES = 1 << 16  # what `check` functions see of a file
 LARGEST_COUNT = 20_000_000  # splats of one file
@@ -30,7 +30,7 @@ def assemble(
     quats: NDArray,
     colors: NDArray | None = None,
     sh: NDArray | None = None,
-) -> Gaussians:
+) -> GaussianArrays:
     """Gaussians of decoded arrays, or one sentence about the first value that is none.
 
     Args:
@@ -49,7 +49,7 @@ def assemble(
     check_finite("rotation", quats, name)
     check_finite("colour", colors if sh is None else sh, name)  # pyright: ignore
     check_ranges(opacities, scales, name)
-    return Gaussians(means, opacities, scales, unit_quats(quats), colors=colors, sh=sh)
+    return GaussianArrays(means, opacities, scales, unit_quats(quats), colors=colors, sh=sh)
 
 
 def check_ranges(opacities: NDArray, scales: NDArray, name: str) -> None:

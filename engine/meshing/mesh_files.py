@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,36 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb
 from geolrm.engine.formats.orientation import Z_UP_TO_Y_UP
-from geolrm.engine.meshing.mesh import Mesh
 
 UNLIT = "KHR_materials_unlit"
 CORNER = np.dtype([("place", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 3)])
 TRIANGLE = np.dtype([("corners", "u1"), ("indices", "<i4", 3)])
 PLY_NAMES = [*(f"float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
              *(f"uchar {name}" for name in ("red", "green", "blue"))]  # fmt: skip
+
+
+class Surface(Protocol):
+    """What is written of a mesh: P vertices and F triangles in the object frame (z up)."""
+
+    @property
+    def vertices(self) -> NDArray[np.float32]:
+        """[P, 3]."""
+        ...
+
+    @property
+    def faces(self) -> NDArray[np.uint32]:
+        """[F, 3] indices."""
+        ...
+
+    @property
+    def colors(self) -> NDArray[np.float32]:
+        """[P, 3], sRGB in [0, 1]."""
+        ...
+
+    @property
+    def normals(self) -> NDArray[np.float32]:
+        """[P, 3], unit length."""
+        ...
 
 
 def suffix_of(path: str | Path) -> str:
@@ -33,7 +57,7 @@ def suffix_of(path: str | Path) -> str:
     return suffix
 
 
-def encode(mesh: Mesh, suffix: str) -> bytes:
+def encode(mesh: Surface, suffix: str) -> bytes:
     """The bytes of a file with this suffix.
 
     Raises:
@@ -44,7 +68,7 @@ def encode(mesh: Mesh, suffix: str) -> bytes:
     return WRITERS[suffix](mesh)
 
 
-def _glb(mesh: Mesh) -> bytes:
+def _glb(mesh: Surface) -> bytes:
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     buffer = glb.Buffer()
     alpha = np.ones((len(mesh.colors), 1))
@@ -72,7 +96,7 @@ def _glb(mesh: Mesh) -> bytes:
     })  # fmt: skip
 
 
-def _ply(mesh: Mesh) -> bytes:
+def _ply(mesh: Surface) -> bytes:
     corners = np.empty(len(mesh.vertices), CORNER)
     corners["place"], corners["normal"] = mesh.vertices, mesh.normals
     corners["color"] = np.rint(mesh.colors.clip(0, 1) * 255)
@@ -84,7 +108,7 @@ def _ply(mesh: Mesh) -> bytes:
     return "\n".join([*header, "end_header", ""]).encode() + corners.tobytes() + triangles.tobytes()
 
 
-def _obj(mesh: Mesh) -> bytes:
+def _obj(mesh: Surface) -> bytes:
     """Colours follow the position, as MeshLab, Blender and Open3D read them."""
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     corners = np.hstack([mesh.vertices @ turn, mesh.colors.clip(0, 1)])
@@ -98,7 +122,7 @@ def _obj(mesh: Mesh) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-WRITERS: dict[str, Callable[[Mesh], bytes]] = {".glb": _glb, ".ply": _ply, ".obj": _obj}
+WRITERS: dict[str, Callable[[Surface], bytes]] = {".glb": _glb, ".ply": _ply, ".obj": _obj}
 SUFFIXES = ", ".join(WRITERS)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from geolrm.engine.cuda.array import Device
+import numpy as np
+
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.rendering.cpu import check_threads, render_frame
-from geolrm.engine.rendering.cuda import choose_gpu, render_on_gpu
-from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders
 from geolrm.engine.rendering.frame import Frame, Posed
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.model import Splats, splat_model
 from geolrm.engine.rendering.options import RenderOptions
 from geolrm.engine.system.output import Output, check_output
 from geolrm.engine.system.user_warnings import warn
+
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.array import Device
 
 BACKENDS = ("auto", "cpu", "cuda")
 
@@ -76,16 +78,36 @@ def render(
     _check_attributes("gaussians", gaussians, ("means", "opacities", "scales", "quats"))
     _check_attributes("cameras", cameras, ("c2w", "intrinsics"))
     frame = Frame.of(cameras, size, RenderOptions(background, near, eps2d, alpha_max, antialiased))
-    gpu = choose_gpu(gaussians, backend, device)
-    if gpu is not None:
-        stays = output == "device" or isinstance(out, DeviceRenders)
-        try:
-            return cast(Renders, render_on_gpu(gpu, gaussians, frame, out=out, stays=stays))
-        except GeoLRMError as error:
-            if stays or backend != "auto":
-                raise
-            warn(f"rendering on the CPU instead of the GPU: {error}")
+    in_host_memory = isinstance(gaussians.means, np.ndarray) and isinstance(device, int)
+    if backend == "cuda" or not in_host_memory:
+        images = _render_on_gpu(gaussians, frame, backend, device, out, output)
+        if images is not None:
+            return images
     return render_frame(splat_model(gaussians), frame, threads=threads, out=out)
+
+
+def _render_on_gpu(
+    gaussians: Splats,
+    frame: Frame,
+    backend: str,
+    device: int | Device,
+    out: Renders | None,
+    output: Output,
+) -> Renders | None:
+    """Try the GPU; None leaves the frame to the CPU, with a warning if the GPU was tried."""
+    from geolrm.engine.rendering import cuda  # which the CPU alone need not load
+
+    gpu = cuda.choose_gpu(gaussians, backend, device)
+    if gpu is None:
+        return None
+    stays = output == "device" or isinstance(out, cuda.DeviceRenders)
+    try:
+        return cast(Renders, cuda.render_on_gpu(gpu, gaussians, frame, out=out, stays=stays))
+    except GeoLRMError as error:
+        if stays or backend != "auto":
+            raise
+        warn(f"rendering on the CPU instead of the GPU: {error}")
+        return None
 
 
 def _check_attributes(name: str, given: object, attributes: tuple[str, ...]) -> None:

@@ -209,7 +209,7 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
     """Let this machine seem to have a GPU; returns the devices that engines open."""
     import onnxruntime
 
-    from geolrm.engine.backends.cuda import segments
+    from geolrm.engine.backends.cuda import segment_loaders
     from geolrm.engine.cuda import device
     from geolrm.engine.system import usable_gpu
 
@@ -231,9 +231,9 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
         onnxruntime, "get_available_providers", lambda: [*names, "CPUExecutionProvider"]
     )
     monkeypatch.setattr(device, "open_device", open_device)
-    loader = segments.loader
+    loader = segment_loaders.loader
     monkeypatch.setattr(
-        segments,
+        segment_loaders,
         "loader",
         lambda name, *cache: FakeLoader() if name == "cuda" else loader(name, *cache),
     )

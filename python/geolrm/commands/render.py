@@ -59,7 +59,8 @@ def render(
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
     from geolrm.engine.captures import load_capture
-    from geolrm.engine.formats.splat_files import load, suffix_of
+    from geolrm.engine.formats.splat_files import suffix_of
+    from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.rendering.images import Renders
     from geolrm.engine.rendering.render import render as draw
     from geolrm.engine.views.sheets import to_bytes
@@ -78,7 +79,7 @@ def render(
     video = is_video(output)
     with steps(not as_json) as step:
         step("reading")
-        gaussians = load(splats)
+        gaussians = Gaussians.load(splats)
         if path is None:
             assert cameras is not None
             capture = load_capture(cameras, remove_background=remove_background, fit=fit)
