@@ -13,12 +13,12 @@ import numpy as np
 
 from geolrm import _C
 from geolrm.bench import splat_scenes
-from geolrm.commands.console import one_sentence_errors
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.rendering.cpu import render_frame
 from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.rendering.frame import Frame
 from geolrm.engine.rendering.options import RenderOptions
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import installed_version
 
 GSPLAT = "1.5.3"  # the version to compare with
