@@ -30,7 +30,7 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	PYTHONPATH=build/typing $(BIN)/lint-imports
+	PYTHONPATH=build/typing $(BIN)/lint-imports --no-cache
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
 # Another program's reader of splat files, for tests that skip without it; needs node.

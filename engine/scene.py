@@ -34,7 +34,7 @@ class Scene:
     num_occupied: int  # voxels with a positive logit, before the subset was taken
     views: Views  # what the model saw
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
-    gpu: Device | None = None  # that the engine runs on, and so draws with
+    gpu: Device | None = None  # that the engine runs on, and so renders with
 
     def render(
         self,
@@ -44,12 +44,12 @@ class Scene:
         backend: str = "auto",
         **options: Any,
     ) -> Renders:
-        """Draw the scene; without cameras, as the model's input views see it.
+        """Render the scene; without cameras, as the model's input views see it.
 
         Args:
             cameras: V cameras; None takes the input views.
             size: (width, height); None takes the size of the input views.
-            backend: ``"auto"`` draws where the engine runs, ``"cpu"`` and ``"cuda"`` there.
+            backend: ``"auto"`` renders where the engine runs, ``"cpu"`` and ``"cuda"`` there.
             options: As :func:`geolrm.render`.
         """
         side = self.views.images.shape[-1]

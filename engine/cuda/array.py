@@ -29,12 +29,12 @@ LEGACY_STREAM = 1  # what DLPack means by no stream on a GPU
 
 
 def nbytes(shape: Sequence[int], dtype: str) -> int:
-    """Bytes of a contiguous tensor."""
+    """Return the bytes of a contiguous tensor."""
     return math.prod(shape) * ITEMSIZE[dtype]
 
 
 class Device(Protocol):
-    """What the plan runner asks of a device; everything is queued on ``stream``, in order."""
+    """A GPU, as all of this asks for it; everything is queued on ``stream``, in order."""
 
     index: int
     stream: int  # handle
@@ -43,11 +43,11 @@ class Device(Protocol):
     attached: dict[str, Any]  # what is made for this device once, by others, and lives as long
 
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
-        """Uninitialised memory, returned to the pool with its last reference."""
+        """Take uninitialised memory, which returns to the pool with its last reference."""
         ...
 
     def upload(self, array: NDArray) -> DeviceArray:
-        """A copy of a host array, which may be changed at once."""
+        """Copy a host array, which may be changed at once, to the device."""
         ...
 
     def download(self, array: DeviceArray, out: NDArray) -> None:
@@ -82,15 +82,15 @@ class Device(Protocol):
         ...
 
     def free_bytes(self) -> int:
-        """Memory that could still be allocated."""
+        """Return the bytes that could still be allocated."""
         ...
 
     def engage(self) -> None:
-        """One more engine is here: keep memory for later runs."""
+        """Keep memory for later runs: one more engine is here."""
         ...
 
     def retire(self) -> None:
-        """An engine has gone, scenes and their arrays may live; after the last one keep nothing."""
+        """Keep nothing once the last engine has gone; scenes and their arrays may live on."""
         ...
 
 
@@ -117,7 +117,7 @@ class DeviceArray:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> DeviceArray:
-        """Rows of the first axis, without a copy."""
+        """Slice rows of the first axis, without a copy."""
         start, stop, step = rows.indices(self.shape[0])
         if step != 1:
             raise ValueError(f"step is {step}; a device array is sliced in steps of 1")
@@ -126,12 +126,12 @@ class DeviceArray:
         return DeviceArray(self.address + offset, shape, self.dtype, self.device, self.owner)
 
     def view(self, shape: tuple[int, ...]) -> DeviceArray:
-        """The same memory in another shape of the same size."""
+        """View the same memory in another shape of the same size."""
         assert math.prod(shape) == math.prod(self.shape), f"{self!r} has no view {list(shape)}"
         return DeviceArray(self.address, shape, self.dtype, self.device, self.owner)
 
     def numpy(self) -> NDArray:
-        """A copy on the host, bfloat16 widened to float32; waits for the stream."""
+        """Copy to the host, bfloat16 widened to float32; waits for the stream."""
         narrow = self.dtype == "bfloat16"
         out = np.empty(self.shape, np.uint16 if narrow else np.dtype(self.dtype))
         with self.device.lock:
@@ -154,7 +154,7 @@ class DeviceArray:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """A capsule, by the array API standard.
+        """Give a capsule, by the array API standard.
 
         Args:
             stream: Of the consumer, by its handle: its later work waits for ours. None and 1 are

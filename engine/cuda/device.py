@@ -159,7 +159,7 @@ class CudaDevice:
             check(driver.cuStreamWaitEvent(stream, event, 0))
 
     def _wait_for_others(self) -> bool:
-        """For the pool. All of the context: a stream that read an array may be destroyed by now.
+        """Wait for all of the context: a stream that read an array may be destroyed by now.
 
         False while a stream is capturing: its work has not run, and may run again at any time.
         """
@@ -175,7 +175,7 @@ class CudaDevice:
         return True
 
     def _one_event(self) -> Any:
-        """The same for all: a wait is for what was recorded last before it."""
+        """Share one event: a wait is for what was recorded last before it."""
         from cuda.bindings import driver  # pyright: ignore
 
         if self._event is None:
@@ -213,7 +213,7 @@ _opening = threading.Lock()
 
 
 def open_device(index: int) -> Device:
-    """The GPU with this number: one object, one stream and one lock for all of the process.
+    """Open the GPU with this number: one object, one stream and one lock for all of the process.
 
     Engines therefore share memory that any of them has freed, and take turns.
 

@@ -16,7 +16,7 @@ ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("
 
 
 def encode(gaussians: GaussianArrays) -> bytes:
-    """A whole file, in the order of the Gaussians."""
+    """Write a whole file, in the order of the Gaussians."""
     assert gaussians.colors is not None
     table = np.empty(len(gaussians), ROW)
     table["means"] = gaussians.means

@@ -48,7 +48,7 @@ SUFFIXES = ", ".join(FORMATS)
 
 
 def suffix_of(path: str | Path) -> str:
-    """The suffix of a splat file, or one sentence with those that are known."""
+    """Return the suffix of a splat file, or raise one sentence with those that are known."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise InputError(
@@ -58,7 +58,7 @@ def suffix_of(path: str | Path) -> str:
 
 
 def resolve(suffix: str, up: str | None, name: str = "up") -> tuple[Format, Up]:
-    """The format of a suffix, and the axis that is up in its file.
+    """Return the format of a suffix, and the axis that is up in its file.
 
     Args:
         suffix: ".ply", ".spz", ".splat" or ".glb".
@@ -81,7 +81,7 @@ def resolve(suffix: str, up: str | None, name: str = "up") -> tuple[Format, Up]:
 def encode(
     gaussians: GaussianArrays, suffix: str, *, up: str | None = None, raw: bool = False
 ) -> bytes:
-    """The bytes of a file.
+    """Write the bytes of a file.
 
     Args:
         gaussians: In the object frame (z up); every value must be finite.
@@ -115,7 +115,7 @@ def decode(
     raw: bool | None = None,
     name: str = "the data",
 ) -> GaussianArrays:
-    """The Gaussians of a file's bytes, in the object frame (z up).
+    """Read the Gaussians of a file's bytes, in the object frame (z up).
 
     Args:
         content: The bytes; they are not trusted.
@@ -167,7 +167,7 @@ def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) ->
 
 
 def _with_unit_quats(gaussians: GaussianArrays) -> GaussianArrays:
-    """The same, or with rotations of unit length where one is not: formats rely on it."""
+    """Make rotations of unit length where one is not: formats rely on it."""
     squares = np.einsum("nk,nk->n", gaussians.quats, gaussians.quats)
     if not len(squares) or max(squares.max() - 1, 1 - squares.min()) < QUAT_TOLERANCE:
         return gaussians
@@ -175,7 +175,7 @@ def _with_unit_quats(gaussians: GaussianArrays) -> GaussianArrays:
 
 
 def _without_harmonics(gaussians: GaussianArrays, holder: str) -> GaussianArrays:
-    """The same with the colours that they have on average over all views."""
+    """Replace harmonics by the colours that they have on average over all views."""
     assert gaussians.sh is not None
     if gaussians.sh.shape[1] > 1:
         warn(

@@ -31,7 +31,7 @@ def assemble(
     colors: NDArray | None = None,
     sh: NDArray | None = None,
 ) -> GaussianArrays:
-    """Gaussians of decoded arrays, or one sentence about the first value that is none.
+    """Make Gaussians of decoded arrays, or raise one sentence about the first value that is none.
 
     Args:
         name: What the sentence calls the file.
@@ -84,12 +84,12 @@ def check_finite(kind: str, array: NDArray, name: str) -> None:
 
 
 def within_reach(array: NDArray) -> bool:
-    """Whether there is neither NaN nor anything too large; NaN passes through min and max."""
+    """Tell whether there is neither NaN nor anything too large; NaN passes min and max."""
     return not array.size or bool(array.min() >= -LARGEST_VALUE and array.max() <= LARGEST_VALUE)
 
 
 def unit_quats(quats: NDArray) -> NDArray[np.float32]:
-    """[N, 4] of unit length; a quaternion of length zero turns into no rotation."""
+    """Scale quaternions [N, 4] to unit length; one of length zero turns into no rotation."""
     wide = quats.astype(np.float64)
     norms = np.sqrt(np.einsum("nk,nk->n", wide, wide))[:, None]
     units = (wide / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -53,7 +53,7 @@ class Mesh:
 def surface_points(
     vertices: NDArray, faces: NDArray, count: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """[count, 3] points on triangles, uniform over their area.
+    """Sample points [count, 3] on triangles, uniformly over their area.
 
     Args:
         vertices: [P, 3].

@@ -1,6 +1,6 @@
 """Meshes as files: GLB, PLY and OBJ, with vertex colours that need no light.
 
-Colours already hold the light of the pictures. glTF states them in linear light, PLY and OBJ as the
+Colours already hold the light of the images. glTF states them in linear light, PLY and OBJ as the
 sRGB values that their readers expect. GLB and OBJ are y up, as programs take them to be; a PLY is z
 up, like one of splats.
 """
@@ -50,7 +50,7 @@ class Surface(Protocol):
 
 
 def suffix_of(path: str | Path) -> str:
-    """The suffix of a mesh file, or one sentence with those that are written."""
+    """Return the suffix of a mesh file, or raise one sentence with those that are written."""
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
         raise InputError(f"{str(path)!r} is no mesh file; the file name must end in {SUFFIXES}")
@@ -58,7 +58,7 @@ def suffix_of(path: str | Path) -> str:
 
 
 def encode(mesh: Surface, suffix: str) -> bytes:
-    """The bytes of a file with this suffix.
+    """Write the bytes of a file with this suffix.
 
     Raises:
         InputError: There are no triangles.
@@ -109,7 +109,7 @@ def _ply(mesh: Surface) -> bytes:
 
 
 def _obj(mesh: Surface) -> bytes:
-    """Colours follow the position, as MeshLab, Blender and Open3D read them."""
+    """Write colours behind the position, as MeshLab, Blender and Open3D read them."""
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     corners = np.hstack([mesh.vertices @ turn, mesh.colors.clip(0, 1)])
     lines = ["# geolrm, y up"]
@@ -127,6 +127,6 @@ SUFFIXES = ", ".join(WRITERS)
 
 
 def linear(colors: NDArray) -> NDArray[np.float64]:
-    """Linear light of sRGB values in [0, 1], as glTF states vertex colours."""
+    """Turn sRGB values in [0, 1] into linear light, as glTF states vertex colours."""
     srgb = colors.astype(np.float64).clip(0, 1)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

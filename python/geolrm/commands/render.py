@@ -1,4 +1,4 @@
-"""``geolrm render``: draw a splat file."""
+"""``geolrm render``: make images of a splat file."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -36,10 +36,10 @@ def render(
         Path, typer.Option("--output", "-o", help="Folder for PNG frames, or a .mp4 file.")
     ],
     cameras: Annotated[
-        Path | None, typer.Option(help="Draw in the cameras of this capture.")
+        Path | None, typer.Option(help="Render in the cameras of this capture.")
     ] = None,
     orbit: Annotated[
-        int | None, typer.Option(help="Draw this many frames around the object (default: 120).")
+        int | None, typer.Option(help="Render this many frames around the object (default: 120).")
     ] = None,
     size: Annotated[
         int, typer.Option(help="Longer side of the frames in pixels; an orbit's are square.")
@@ -48,13 +48,13 @@ def render(
         bool, typer.Option("--antialiased", help="Compensate the low-pass filter.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
-    backend: Annotated[str, typer.Option(help="cpu, or cuda to draw on a GPU.")] = "cpu",
+    backend: Annotated[str, typer.Option(help="cpu, or cuda to render on a GPU.")] = "cpu",
     device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
     remove_background: RemoveBackground = False,
     fit: Fit = False,
 ) -> None:
-    """Draw splats along an orbit or in a capture's cameras.
+    """Render splats along an orbit or in a capture's cameras.
 
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
@@ -62,7 +62,7 @@ def render(
     from geolrm.engine.formats.splat_files import suffix_of
     from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.rendering.images import Renders
-    from geolrm.engine.rendering.render import render as draw
+    from geolrm.engine.rendering.render import render as render_images
     from geolrm.engine.views.sheets import to_bytes
 
     suffix_of(splats)
@@ -98,7 +98,7 @@ def render(
         for index, frame_size in enumerate(sizes):
             if images.alpha.shape[1:] != frame_size[::-1]:
                 images = Renders.empty(1, frame_size)
-            draw(
+            render_images(
                 gaussians,
                 path[[index]],
                 frame_size,
