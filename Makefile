@@ -1,6 +1,6 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
 # make test   add what the tests need, about 2.5 GB, and run them; GEOLRM_TEST_DATA=FOLDER: on more
-# make lint   style and types
+# make lint   style, types, and who imports whom
 # make docs   guides and the API reference as a site in build/site; warnings are errors
 # make fuzz   100,000 damaged inputs for every reader of splats and captures
 # make sanitize  run the native core under sanitizers
@@ -31,6 +31,7 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	PYTHONPATH=build/typing $(BIN)/lint-imports --no-cache
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
 docs: .venv/docs.stamp

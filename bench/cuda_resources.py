@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from geolrm.commands.console import one_sentence_errors
 from geolrm.engine.backends.cuda import kernels
 from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.compiler import compile_source, compiler_version
 from geolrm.engine.cuda.launch import Source
+from geolrm.engine.system.exit_codes import one_sentence_errors
 
 ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_90", "sm_120")
 # (heads, head_dim, levels, points) of the bundled model, and of the released one's stages.

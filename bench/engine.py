@@ -19,7 +19,7 @@ from typing import Any
 
 from geolrm.bench import machine
 from geolrm.bench.memory import peak_bytes
-from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
 
 

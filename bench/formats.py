@@ -20,9 +20,9 @@ import numpy as np
 
 from geolrm import Gaussians
 from geolrm.bench.machine import clock, describe
-from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.splat_files import FORMATS, encode
+from geolrm.engine.geometry import harmonics
+from geolrm.engine.system.exit_codes import one_sentence_errors
 
 GATES = {".ply": 0.3, ".spz": 1.5}  # seconds for 524,288 splats, written or read
 PLY_NAMES = [*"xyz", "nx", "ny", "nz", *(f"f_dc_{k}" for k in range(3)), "opacity"]

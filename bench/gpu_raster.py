@@ -13,10 +13,12 @@ import numpy as np
 
 from geolrm import _C
 from geolrm.bench import splat_scenes
-from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.rendering.render import render_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.options import RenderOptions
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import installed_version
 
 GSPLAT = "1.5.3"  # the version to compare with
@@ -86,16 +88,14 @@ def _ours(
 ) -> dict[str, Any]:
     rasterizer = SplatRasterizer(device)
     splats = rasterizer.pack(scene)
-    w2c, intrinsics = scene.w2c[None], scene.intrinsics(size, size)[None]
-    parameters = _C.RasterParameters(alpha_max=ALPHA_MAX)
+    cameras = scene.w2c[None], scene.intrinsics(size, size)[None]
+    frame = Frame(*cameras, (size, size), RenderOptions(alpha_max=ALPHA_MAX).parameters)
     out = DeviceRenders.empty(device, 1, (size, size))
-    calls, _ = rasterizer.prepare(splats, w2c, intrinsics, (size, size), parameters, out=out)
+    calls, _ = rasterizer.prepare(splats, frame, out=out)
     queued = _time(lambda: device.launch(calls), device.synchronize, repeats, warm_up)
     replay = device.capture(lambda: device.launch(calls))
     captured = _time(replay, device.synchronize, repeats, warm_up)
-    expected = render_opencv(
-        _C.SplatModel(**scene.splats()), w2c, intrinsics, (size, size), parameters
-    )
+    expected = render_frame(_C.SplatModel(**scene.splats()), frame)
     error = np.mean((out.numpy().rgb.astype(np.float64) - expected.rgb) ** 2)
     psnr = float(-10 * np.log10(max(error, 1e-30)))
     return {"launches": queued, "graph": captured, "psnr_db": psnr}

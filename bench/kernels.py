@@ -13,7 +13,7 @@ import numpy as np
 from geolrm import _C
 from geolrm.bench import machine
 from geolrm.bench.machine import best_seconds
-from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
 
 VIEWS, HEADS, WIDTH, POINTS, CHANNELS = 6, 16, 48, 8, 384

@@ -12,8 +12,8 @@ import numpy as np
 from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.bench.machine import best_seconds, clock, matmul_gflops
-from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.rendering.render import Renders
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
 
 ISAS = ["plain", "avx2", "avx512"]

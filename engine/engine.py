@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
-from geolrm.engine.backends.base import Array, open_backend
+from geolrm.engine.backends.base import Array
+from geolrm.engine.backends.opening import open_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import BundleError
 from geolrm.engine.features import Features, PlacedViews, Proposal

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.rendering.render import Posed, Renders, render
+from geolrm.engine.rendering.frame import Posed
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.render import render
 from geolrm.engine.views.preprocessing import Views
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Scene:
     num_occupied: int  # voxels with a positive logit, before the subset was taken
     views: Views  # what the model saw
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
-    gpu: Device | None = None  # that the engine runs on, and so draws with
+    gpu: Device | None = None  # that the engine runs on, and so renders with
 
     def render(
         self,
@@ -42,12 +44,12 @@ class Scene:
         backend: str = "auto",
         **options: Any,
     ) -> Renders:
-        """Draw the scene; without cameras, as the model's input views see it.
+        """Render the scene; without cameras, as the model's input views see it.
 
         Args:
             cameras: V cameras; None takes the input views.
             size: (width, height); None takes the size of the input views.
-            backend: ``"auto"`` draws where the engine runs, ``"cpu"`` and ``"cuda"`` there.
+            backend: ``"auto"`` renders where the engine runs, ``"cpu"`` and ``"cuda"`` there.
             options: As :func:`geolrm.render`.
         """
         side = self.views.images.shape[-1]

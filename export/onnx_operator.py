@@ -21,6 +21,8 @@ import functools
 import torch
 from torch import Tensor
 
+from geolrm.export.deformable_sampling import sample_and_weigh
+
 DOMAIN = "geolrm"
 OPERATOR = "DeformableCrossAttention"
 DOMAIN_VERSION = 1
@@ -39,8 +41,6 @@ def deformable_cross_attention(
     num_points: int,
 ) -> Tensor:
     """The operator in torch, for tracing; ``level_sides`` is (H, W) of every level, flat."""
-    from geolrm.export.model.cross_attention import sample_and_weigh
-
     shapes = tuple(zip(level_sides[::2], level_sides[1::2], strict=True))
     heads = (num_heads, -1)
     per_view = sample_and_weigh(

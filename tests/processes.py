@@ -21,7 +21,7 @@ def call(*arguments, cwd=None, env=None):
 
 def call_here(program, *arguments, cwd="."):
     """As :func:`call`, but in this process: without the start of Python and its imports."""
-    from geolrm.commands.console import one_sentence_errors
+    from geolrm.engine.system.exit_codes import one_sentence_errors
     from geolrm.engine.system.user_warnings import show_warnings
 
     names = {"geolrm": "main", "geolrm-export": "export", "geolrm-train": "train"}

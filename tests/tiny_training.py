@@ -10,9 +10,9 @@ from geolrm.export.model import CueConfig, GeoLRMConfig
 from geolrm.training.config import OptimizerConfig, Recipe, ViewConfig
 from geolrm.training.data.meshes import render_object
 from geolrm.training.data.shapes import procedural_mesh
-from geolrm.training.data.sources import EpisodeSource
 from geolrm.training.loop import Intervals, train
 from geolrm.training.run_folder import RunFolder
+from geolrm.training.sources import EpisodeSource
 
 torch.set_num_threads(1)  # of models this small, handing work to threads is most of the time
 OFTEN = Intervals(checkpoint_seconds=0, pictures=1000)

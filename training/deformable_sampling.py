@@ -10,7 +10,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from geolrm import _C
-from geolrm.engine.rendering.render import check_threads
+from geolrm.engine.rendering.cpu import check_threads
 
 
 def deformable_sampling(

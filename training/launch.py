@@ -20,7 +20,6 @@ from geolrm.export.checkpoint import load_checkpoint
 from geolrm.training import gsplat_backend
 from geolrm.training.config import Recipe
 from geolrm.training.data.prefetch import Prefetched
-from geolrm.training.data.sources import load_source
 from geolrm.training.loop import Intervals, train
 from geolrm.training.processes import leave, on_interrupt, part, run_processes
 from geolrm.training.progress import Progress
@@ -28,6 +27,7 @@ from geolrm.training.ranks import Process
 from geolrm.training.rendering import RasterizerName
 from geolrm.training.run_folder import WEIGHTS_NAME, RunFolder
 from geolrm.training.sample_images import draw_curves, draw_sample
+from geolrm.training.sources import load_source
 from geolrm.training.version import code_version
 
 WORKERS = {"cpu": 0, "cuda": 4}  # threads that make examples ahead; a CPU is busy enough

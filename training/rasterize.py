@@ -8,7 +8,10 @@ import numpy as np
 import torch
 
 from geolrm import _C
-from geolrm.engine.rendering.render import check_size, check_threads, raster_parameters
+from geolrm.engine.rendering.cpu import backward, check_threads, render_frame
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.options import RenderOptions
 
 
 class Rasterized(NamedTuple):
@@ -31,34 +34,26 @@ def rasterize(
     size: tuple[int, int],  # width, height in px
     sh: torch.Tensor | None = None,  # [N, K, 3] instead of colors
     threads: int | None = None,
-    **parameters: Any,
+    **options: Any,
 ) -> Rasterized:
     """Render, with gradients to the splats from rgb, alpha and depth; none to the cameras.
 
-    `parameters` are those of `RasterParameters`: background, near, eps2d, alpha_max, antialiased.
+    `options` are those of `RenderOptions`: background, near, eps2d, alpha_max, antialiased.
     Gradients are deterministic: the same bits for any number of threads.
     """
     if (colors is None) == (sh is None):
         raise ValueError("either colors or sh must be given, and not both")
-    call = _Call(
-        _array(w2c, np.float64),
-        _array(intrinsics, np.float64),
-        check_size(size),
-        raster_parameters(**parameters),
-        check_threads(threads),
-        sh is not None,
-    )
+    cameras = _array(w2c, np.float64), _array(intrinsics, np.float64)
+    frame = Frame(*cameras, size, RenderOptions(**options).parameters)
+    call = _Call(frame, check_threads(threads), 0 if sh is None else sh.shape[1])
     color = colors if sh is None else sh
     return Rasterized(*_Rasterize.apply(call, means, opacities, scales, quats, color))
 
 
 class _Call(NamedTuple):
-    w2c: np.ndarray
-    intrinsics: np.ndarray
-    size: tuple[int, int]
-    parameters: _C.RasterParameters
+    frame: Frame
     threads: int
-    has_sh: bool
+    coefficients: int  # of harmonics; 0 for plain colours
 
 
 def _array(tensor: torch.Tensor, dtype: type = np.float32) -> np.ndarray:
@@ -74,30 +69,20 @@ class _Rasterize(torch.autograd.Function):
         arrays = [_array(tensor).copy() for tensor in splats]
         geometry, color = arrays[:4], arrays[4]
         model = _C.SplatModel(
-            *geometry, **{"sh" if call.has_sh else "colors": color}, threads=call.threads
+            *geometry, **{"sh" if call.coefficients else "colors": color}, threads=call.threads
         )
-        width, height = call.size
-        shape = (len(call.w2c), height, width)
-        images = [np.empty(s, np.float32) for s in ((*shape, 3), shape, shape)]
-        model.render(
-            call.w2c, call.intrinsics, *call.size, call.parameters, *images, threads=call.threads
-        )
-        ctx.call, ctx.model, ctx.shapes = call, model, [a.shape for a in arrays]
+        images = render_frame(model, call.frame, threads=call.threads)
+        ctx.call, ctx.model = call, model
         ctx.dtypes = [tensor.dtype for tensor in splats]
-        return tuple(torch.from_numpy(image) for image in images)
+        return tuple(torch.from_numpy(a) for a in (images.rgb, images.alpha, images.depth))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         call: _Call = ctx.call
-        out = [np.zeros(shape, np.float32) for shape in ctx.shapes]
-        ctx.model.backward(
-            call.w2c,
-            call.intrinsics,
-            *call.size,
-            call.parameters,
-            *(_array(gradient) for gradient in gradients),
-            *out,
-            threads=call.threads,
+        to_images = Renders(*(_array(gradient) for gradient in gradients))
+        to = backward(
+            ctx.model, call.frame, to_images, coefficients=call.coefficients, threads=call.threads
         )
-        tensors = (torch.from_numpy(a).to(d) for a, d in zip(out, ctx.dtypes, strict=True))
+        arrays = (to.means, to.opacities, to.scales, to.quats, to.color)
+        tensors = (torch.from_numpy(a).to(d) for a, d in zip(arrays, ctx.dtypes, strict=True))
         return (None, *tensors)

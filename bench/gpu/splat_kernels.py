@@ -6,14 +6,14 @@ of a frame are timed as CUDA graphs, and a kernel's time is the difference of tw
 
 from itertools import groupby
 
-from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.bench.gpu.report import Row
 from geolrm.bench.gpu.timing import milliseconds
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
-from geolrm.engine.cuda.splat_plan import BOX_BYTES, PACKED_BYTES, SplatPlan
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.splat_plan import BOX_BYTES, PACKED_BYTES, SplatPlan
 
 COUNT, PX = 524288, 1024
 KEY_BYTES = 4
@@ -29,8 +29,8 @@ def measure(device: Device, rate: float, count: int = COUNT, px: int = PX) -> li
     rasterizer = SplatRasterizer(device)
     splats = rasterizer.pack(scene)
     out = DeviceRenders.empty(device, 1, size)
-    views = scene.w2c[None], scene.intrinsics(px, px)[None]
-    calls, _ = rasterizer.prepare(splats, *views, size, _C.RasterParameters(), out=out)
+    frame = Frame(scene.w2c[None], scene.intrinsics(px, px)[None], size)
+    calls, _ = rasterizer.prepare(splats, frame, out=out)
     plan = SplatPlan.of(count, 1, size)
     device.launch(calls)  # compiles, which no capture may
     setting = f"{count} splats, {px} px"

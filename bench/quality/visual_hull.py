@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from geolrm.bench.quality.shape_metrics import occupied_voxels
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.rendering.render import render_opencv, splat_model, to_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.frame import Frame, to_opencv
+from geolrm.engine.rendering.model import splat_model
 from geolrm.engine.views.silhouettes import Silhouette, carve, reduce_pixels
 
 RESOLUTION = 64
@@ -136,11 +138,9 @@ def _mean_colors(
     totals, weights = np.zeros((len(shape), 3)), np.zeros(len(shape))
     for view in views:
         height, width = view.alpha.shape
-        drawn = render_opencv(
-            splat_model(shape), view.w2c[None], view.intrinsics[None], (width, height),
-            threads=threads,
-        )  # fmt: skip
-        front = (drawn.depth / np.maximum(drawn.alpha, 1e-6)).ravel()
+        frame = Frame(view.w2c[None], view.intrinsics[None], (width, height))
+        rendered = render_frame(splat_model(shape), frame, threads=threads)
+        front = (rendered.depth / np.maximum(rendered.alpha, 1e-6)).ravel()
         pixel, depth = view.project(shape.means)
         seen = (pixel >= 0) & (depth <= front[pixel] + slack)
         totals[seen] += view.colors.reshape(-1, 3)[pixel[seen]]

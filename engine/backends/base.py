@@ -4,21 +4,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from geolrm.engine.backends.selection import Selected, select_backend
-from geolrm.engine.bundle.bundle import Bundle
-from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.features import Array, PlacedViews
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.options import RunSettings
 from geolrm.engine.scene import Scene
-from geolrm.engine.system.cores import usable_cores
 from geolrm.engine.system.output import Output
 from geolrm.engine.views.preprocessing import Views
 
 if TYPE_CHECKING:
-    from geolrm.engine.cuda.device import Device
+    from geolrm.engine.cuda.array import Device
 
-__all__ = ["Array", "Backend", "PlanRunner", "open_backend"]
+__all__ = ["Array", "Backend", "PlanRunner"]
 
 
 class PlanRunner(Protocol):
@@ -91,26 +87,3 @@ class Backend(Protocol):
     def deliver(self, scene: Scene, output: Output) -> Scene:
         """Bring a scene to where it was asked for; called when a stage of the result is done."""
         ...
-
-
-def open_backend(
-    asked: str, bundle: Bundle, threads: int | None, device: int
-) -> tuple[Selected, Backend]:
-    """The backend with all stages loaded, and why it is that one.
-
-    ``auto`` falls back to the CPU also where the GPU's part does not load.
-    """
-    from geolrm.engine.backends.cpu.backend import HostBackend
-
-    threads = threads or usable_cores()
-    selected = select_backend(asked, bundle, device)
-    if selected.target is not None:
-        from geolrm.engine.backends.cuda.backend import DeviceBackend
-
-        try:
-            return selected, DeviceBackend(bundle, selected, threads, device)
-        except GeoLRMError as error:
-            if asked != "auto":
-                raise
-            selected = Selected("onnxruntime", f"not {selected.name}: {error}")
-    return selected, HostBackend(bundle, threads)

@@ -7,9 +7,9 @@ from geolrm.engine.bundle.bundle import BUNDLED_MODELS, Bundle
 from geolrm.engine.bundle.manifest import BACKENDS, GpuPart, GpuSegmentStep
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
 from geolrm.engine.system import extras
-from geolrm.engine.system.present_gpu import PresentGpu, driver_cuda_version, present_gpu
+from geolrm.engine.system.present_gpu import PresentGpu
+from geolrm.engine.system.usable_gpu import check_gpu
 
-OLDEST_CUDA = (13, 0)  # of the driver
 PACKAGES = {"tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "cuda": "onnxruntime-gpu"}
 
 
@@ -80,36 +80,6 @@ def check_part(part: GpuPart, asked: str, device: int = 0) -> Selected:
     return Selected(part.backend, reason, target, gpu)
 
 
-def check_gpu(what: str, device: int, remedy: str) -> PresentGpu:
-    """The GPU with this number, under a driver that is new enough.
-
-    Args:
-        what: That needs it, "the backend cuda".
-        device: Its number.
-        remedy: To append, "or use the backend onnxruntime".
-
-    Raises:
-        InputError: There are others, but not this one.
-        GeoLRMError: The driver or the GPU is missing, or the driver is too old.
-    """
-    try:
-        gpu = present_gpu(device)
-    except GeoLRMError as error:
-        if str(error).startswith("there is no GPU"):
-            raise InputError(f"device is {device}, but {error}") from error
-        raise GeoLRMError(
-            f"{what} needs an NVIDIA GPU, but {error}; install a driver of CUDA "
-            f"{_dotted(OLDEST_CUDA)} or later, {remedy}"
-        ) from error
-    version = driver_cuda_version()
-    if version < OLDEST_CUDA:
-        raise GeoLRMError(
-            f"{what} needs a driver of CUDA {_dotted(OLDEST_CUDA)} or later, and the NVIDIA driver "
-            f"of this machine supports CUDA {_dotted(version)}; update the driver, {remedy}"
-        )
-    return gpu
-
-
 def extras_of(backend: str) -> str:
     """The extras of geolrm that a GPU backend needs: "gpu", or "gpu" and its own."""
     return ",".join(dict.fromkeys(("gpu", extras.EXTRAS[PACKAGES[backend]])))
@@ -137,7 +107,3 @@ def _check_provider() -> None:
             "GPU; run: pip uninstall -y onnxruntime && pip install --force-reinstall --no-deps "
             "onnxruntime-gpu"
         )
-
-
-def _dotted(version: tuple[int, int]) -> str:
-    return ".".join(map(str, version))

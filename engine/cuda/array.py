@@ -1,14 +1,17 @@
-"""A tensor in device memory: an address, a shape and a type.
+"""A tensor in device memory, and the device that holds it: neither is told without the other.
 
 Other libraries read it in place by DLPack or ``__cuda_array_interface__``. Either way the memory
 stays as it is while anything refers to it, whatever the engine runs meanwhile, and is used again
 only behind what others have queued by then.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +20,7 @@ from geolrm import _C
 from geolrm.engine.cuda.pool import Loan
 
 if TYPE_CHECKING:
-    from geolrm.engine.cuda.device import Device
+    from geolrm.engine.cuda.launch import Call
 
 ITEMSIZE = {"float32": 4, "int64": 8, "float16": 2, "bfloat16": 2, "uint8": 1, "int32": 4}
 DLPACK_CODE = {"int": 0, "uint": 1, "float": 2, "bfloat": 4}  # DLDataTypeCode
@@ -26,8 +29,69 @@ LEGACY_STREAM = 1  # what DLPack means by no stream on a GPU
 
 
 def nbytes(shape: Sequence[int], dtype: str) -> int:
-    """Bytes of a contiguous tensor."""
+    """Return the bytes of a contiguous tensor."""
     return math.prod(shape) * ITEMSIZE[dtype]
+
+
+class Device(Protocol):
+    """A GPU, as all of this asks for it; everything is queued on ``stream``, in order."""
+
+    index: int
+    stream: int  # handle
+    dlpack_device: tuple[int, int]  # DLDeviceType and number
+    lock: threading.RLock  # of whoever queues: nothing may come between what a graph captures
+    attached: dict[str, Any]  # what is made for this device once, by others, and lives as long
+
+    def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
+        """Take uninitialised memory, which returns to the pool with its last reference."""
+        ...
+
+    def upload(self, array: NDArray) -> DeviceArray:
+        """Copy a host array, which may be changed at once, to the device."""
+        ...
+
+    def download(self, array: DeviceArray, out: NDArray) -> None:
+        """Queue a copy to the host; ``out`` is filled once :meth:`synchronize` returns."""
+        ...
+
+    def copy(self, source: DeviceArray, target: DeviceArray) -> None:
+        """Queue a copy on the device."""
+        ...
+
+    def clear(self, array: DeviceArray) -> None:
+        """Queue filling with zero bytes."""
+        ...
+
+    def launch(self, calls: Iterable[Call]) -> None:
+        """Queue kernels."""
+        ...
+
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
+        """Record what ``enqueue`` queues, without running it; the result queues it again.
+
+        None where it cannot be captured; a warning says why.
+        """
+        ...
+
+    def synchronize(self) -> None:
+        """Wait for everything queued so far."""
+        ...
+
+    def order_before(self, stream: int) -> None:
+        """Let what another stream is given from now on wait for what is queued here so far."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Return the bytes that could still be allocated."""
+        ...
+
+    def engage(self) -> None:
+        """Keep memory for later runs: one more engine is here."""
+        ...
+
+    def retire(self) -> None:
+        """Keep nothing once the last engine has gone; scenes and their arrays may live on."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +105,7 @@ class DeviceArray:
     address: int
     shape: tuple[int, ...]
     dtype: str
-    device: "Device"
+    device: Device
     owner: Any = None  # keeps the memory
 
     @property
@@ -52,8 +116,8 @@ class DeviceArray:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice) -> "DeviceArray":
-        """Rows of the first axis, without a copy."""
+    def __getitem__(self, rows: slice) -> DeviceArray:
+        """Slice rows of the first axis, without a copy."""
         start, stop, step = rows.indices(self.shape[0])
         if step != 1:
             raise ValueError(f"step is {step}; a device array is sliced in steps of 1")
@@ -61,13 +125,13 @@ class DeviceArray:
         shape = (max(stop - start, 0), *self.shape[1:])
         return DeviceArray(self.address + offset, shape, self.dtype, self.device, self.owner)
 
-    def view(self, shape: tuple[int, ...]) -> "DeviceArray":
-        """The same memory in another shape of the same size."""
+    def view(self, shape: tuple[int, ...]) -> DeviceArray:
+        """View the same memory in another shape of the same size."""
         assert math.prod(shape) == math.prod(self.shape), f"{self!r} has no view {list(shape)}"
         return DeviceArray(self.address, shape, self.dtype, self.device, self.owner)
 
     def numpy(self) -> NDArray:
-        """A copy on the host, bfloat16 widened to float32; waits for the stream."""
+        """Copy to the host, bfloat16 widened to float32; waits for the stream."""
         narrow = self.dtype == "bfloat16"
         out = np.empty(self.shape, np.uint16 if narrow else np.dtype(self.dtype))
         with self.device.lock:
@@ -90,7 +154,7 @@ class DeviceArray:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """A capsule, by the array API standard.
+        """Give a capsule, by the array API standard.
 
         Args:
             stream: Of the consumer, by its handle: its later work waits for ours. None and 1 are
@@ -129,7 +193,7 @@ class DeviceArray:
             copied=bool(copy),
         )
 
-    def _duplicate(self) -> "DeviceArray":
+    def _duplicate(self) -> DeviceArray:
         copied = self.device.empty(self.shape, self.dtype)
         self.device.copy(self, copied)
         return copied

@@ -5,12 +5,12 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.cuda.array import DeviceArray, nbytes
+from geolrm.engine.cuda.array import Device, DeviceArray, nbytes
 from geolrm.engine.cuda.faults import check, first_line, one_sentence
 from geolrm.engine.cuda.launch import Call, Launcher
 from geolrm.engine.cuda.pool import Pool
@@ -18,68 +18,9 @@ from geolrm.engine.cuda.staging import Staging
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system.present_gpu import present_gpu
 
+__all__ = ["CudaDevice", "Device", "open_device"]  # `Device`: declared beside the arrays it holds
+
 DLPACK_CUDA = 2  # DLDeviceType
-
-
-class Device(Protocol):
-    """What the plan runner asks of a device; everything is queued on ``stream``, in order."""
-
-    index: int
-    stream: int  # handle
-    dlpack_device: tuple[int, int]  # DLDeviceType and number
-    lock: threading.RLock  # of whoever queues: nothing may come between what a graph captures
-    attached: dict[str, Any]  # what is made for this device once, by others, and lives as long
-
-    def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
-        """Uninitialised memory, returned to the pool with its last reference."""
-        ...
-
-    def upload(self, array: NDArray) -> DeviceArray:
-        """A copy of a host array, which may be changed at once."""
-        ...
-
-    def download(self, array: DeviceArray, out: NDArray) -> None:
-        """Queue a copy to the host; ``out`` is filled once :meth:`synchronize` returns."""
-        ...
-
-    def copy(self, source: DeviceArray, target: DeviceArray) -> None:
-        """Queue a copy on the device."""
-        ...
-
-    def clear(self, array: DeviceArray) -> None:
-        """Queue filling with zero bytes."""
-        ...
-
-    def launch(self, calls: Iterable[Call]) -> None:
-        """Queue kernels."""
-        ...
-
-    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None] | None:
-        """Record what ``enqueue`` queues, without running it; the result queues it again.
-
-        None where it cannot be captured; a warning says why.
-        """
-        ...
-
-    def synchronize(self) -> None:
-        """Wait for everything queued so far."""
-        ...
-
-    def order_before(self, stream: int) -> None:
-        """Let what another stream is given from now on wait for what is queued here so far."""
-        ...
-
-    def free_bytes(self) -> int:
-        """Memory that could still be allocated."""
-        ...
-
-    def engage(self) -> None:
-        """One more engine is here: keep memory for later runs."""
-        ...
-
-    def retire(self) -> None:
-        """An engine has gone, scenes and their arrays may live; after the last one keep nothing."""
-        ...
 
 
 class CudaDevice:
@@ -218,7 +159,7 @@ class CudaDevice:
             check(driver.cuStreamWaitEvent(stream, event, 0))
 
     def _wait_for_others(self) -> bool:
-        """For the pool. All of the context: a stream that read an array may be destroyed by now.
+        """Wait for all of the context: a stream that read an array may be destroyed by now.
 
         False while a stream is capturing: its work has not run, and may run again at any time.
         """
@@ -234,7 +175,7 @@ class CudaDevice:
         return True
 
     def _one_event(self) -> Any:
-        """The same for all: a wait is for what was recorded last before it."""
+        """Share one event: a wait is for what was recorded last before it."""
         from cuda.bindings import driver  # pyright: ignore
 
         if self._event is None:
@@ -272,7 +213,7 @@ _opening = threading.Lock()
 
 
 def open_device(index: int) -> Device:
-    """The GPU with this number: one object, one stream and one lock for all of the process.
+    """Open the GPU with this number: one object, one stream and one lock for all of the process.
 
     Engines therefore share memory that any of them has freed, and take turns.
 

@@ -23,7 +23,7 @@ def cache_folder() -> Path:
 
 
 def read_code(path: Path) -> bytes | None:
-    """What was written, or None where there is nothing or something else."""
+    """Read what was written, or None where there is nothing or something else."""
     try:
         stored = path.read_bytes()
     except OSError:
@@ -33,7 +33,7 @@ def read_code(path: Path) -> bytes | None:
 
 
 def write_code(path: Path, code: bytes) -> None:
-    """The whole or nothing; a folder that cannot be written to is no error."""
+    """Write the whole or nothing; a folder that cannot be written to is no error."""
     try:
         with atomic_file(path) as file:
             file.write(hashlib.sha256(code).digest() + code)

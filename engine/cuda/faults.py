@@ -8,7 +8,7 @@ from geolrm.engine.errors import GeoLRMError
 
 
 def check(result: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a call of ``cuda.bindings`` returns beside its status.
+    """Return what a call of ``cuda.bindings`` gives beside its status.
 
     Raises:
         GeoLRMError: The status is an error.
@@ -21,7 +21,7 @@ def check(result: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
-    """What CUDA raises as an error of ours."""
+    """Raise what CUDA raises as an error of ours."""
     try:
         yield
     except GeoLRMError:

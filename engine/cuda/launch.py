@@ -48,7 +48,7 @@ class Call:
 
 
 def pointer(array: Any) -> int:
-    """The device address of an array, a buffer or an address; 0 for None."""
+    """Return the device address of an array, a buffer or an address; 0 for None."""
     if array is None:
         return 0
     if isinstance(array, int):
@@ -105,7 +105,7 @@ class Launcher:
             launch(queue, config, self.kernel(call.source, call.entry), *call.arguments)
 
     def kernel(self, source: Source, entry: str) -> Any:
-        """A loaded ``cuda.core.Kernel``."""
+        """Load a ``cuda.core.Kernel``, once."""
         from cuda.core import ObjectCode  # pyright: ignore
 
         key = (source.name, tuple(sorted(source.defines.items())), entry)

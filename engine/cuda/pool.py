@@ -73,7 +73,7 @@ class Pool:
             return Loan(self, address, size, owner)
 
     def give_back(self, address: int, size: int, owner: Any, *, shared: bool = False) -> None:
-        """Called by a loan that ends, in whichever thread that happens."""
+        """Take back the memory of a loan that ends, in whichever thread that happens."""
         with self._lock:
             if shared:
                 self._returned.append((size, address, owner))

@@ -24,7 +24,7 @@ def counts_bytes(count: int, rows: int = 1) -> int:
 def sort_calls(
     at: Mapping[str, Any], count: int, rows: int = 1, shifts: tuple[int, ...] = (0, 8, 16, 24)
 ) -> list[Call]:
-    """The launches, in order; the sort is stable, and keys of all ones are left out.
+    """List the launches in order; the sort is stable, and keys of all ones are left out.
 
     Args:
         at: Addresses of ``keys``, ``ids``, ``other_keys`` and ``other_ids``, uint32 [rows, count],

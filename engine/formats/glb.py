@@ -39,7 +39,7 @@ class Buffer:
         normalized: bool = False,
         target: int = VERTICES,
     ) -> int:
-        """The index of a new accessor.
+        """Append an array and return the index of its accessor.
 
         Args:
             array: [N] or [N, C], float32, uint32 or uint16.
@@ -70,7 +70,7 @@ class Buffer:
         return len(self.accessors) - 1
 
     def file(self, document: dict[str, Any]) -> bytes:
-        """The whole file of a document that lacks only its buffers."""
+        """Write the whole file of a document that lacks only its buffers."""
         document = {
             "asset": {"version": "2.0", "generator": "geolrm"},
             **document,
@@ -102,7 +102,7 @@ def check(head: bytes, size: int, name: str) -> None:
 
 
 def chunks(content: bytes, name: str) -> tuple[bytes, memoryview]:
-    """The JSON and the numbers of a checked file."""
+    """Split a checked file into its JSON and its numbers."""
     check(content[: HEADER.size], len(content), name)
     json_size = HEADER.unpack(content[: HEADER.size])[3]
     start = HEADER.size + json_size

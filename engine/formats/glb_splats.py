@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import glb, harmonics
+from geolrm.engine.formats import glb
 from geolrm.engine.formats.untrusted import assemble, check_count
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
+from geolrm.engine.geometry import harmonics
 
 EXTENSION = "KHR_gaussian_splatting"
 PREFIX = f"{EXTENSION}:"
@@ -84,14 +85,14 @@ check = glb.check
 
 
 def _harmonic_names() -> Iterator[str]:
-    """Attributes of the coefficients in their order, up to degree 3."""
+    """Yield the attributes of the coefficients in their order, up to degree 3."""
     for degree in range(4):
         for place in range(2 * degree + 1):
             yield f"{PREFIX}SH_DEGREE_{degree}_COEF_{place}"
 
 
-def encode(gaussians: Gaussians) -> bytes:
-    """A whole file of splats that are y up."""
+def encode(gaussians: GaussianArrays) -> bytes:
+    """Write a whole file of splats that are y up."""
     if not len(gaussians):
         raise InputError("there are no splats, and glTF has no empty primitives: write a .ply")
     sh = gaussians.sh
@@ -122,7 +123,7 @@ def encode(gaussians: Gaussians) -> bytes:
     })  # fmt: skip
 
 
-def decode(content: bytes, name: str) -> Gaussians:
+def decode(content: bytes, name: str) -> GaussianArrays:
     """Read a whole file, in the file's frame (y up)."""
     text, numbers = glb.chunks(content, name)
     try:
@@ -156,7 +157,7 @@ def decode(content: bytes, name: str) -> Gaussians:
 
 
 def _splats(document: Document, name: str) -> dict[str, int]:
-    """The attributes of the one primitive that holds splats."""
+    """Find the attributes of the one primitive that holds splats."""
     found = [
         (index, primitive)
         for index, mesh in enumerate(document.meshes)
@@ -183,7 +184,7 @@ def _splats(document: Document, name: str) -> dict[str, int]:
 def _array(
     document: Document, numbers: memoryview, index: int, kind: str, name: str
 ) -> NDArray[np.float32]:
-    """[N, C], or [N] for scalars, of an accessor that stays within the numbers."""
+    """Read [N, C], or [N] for scalars, by an accessor that stays within the numbers."""
     if index >= len(document.accessors):
         raise InputError(f"{name} has no accessor {index}; the file is damaged")
     accessor = document.accessors[index]

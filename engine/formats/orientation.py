@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry.similarity import make_similarity
 
 Up = Literal["y", "z"]
@@ -18,17 +18,17 @@ TO_Y_UP = make_similarity(1.0, Z_UP_TO_Y_UP, np.zeros(3))
 
 
 def check_up(up: str, name: str = "up") -> Up:
-    """``"y"`` or ``"z"``; ``name`` is what an error calls the choice."""
+    """Return ``"y"`` or ``"z"``; ``name`` is what an error calls the choice."""
     if up not in get_args(Up):
         raise InputError(f"{name} is {up!r}; it must be 'y' or 'z'")
     return up  # pyright: ignore[reportReturnType]
 
 
-def from_object_frame(gaussians: Gaussians, up: Up) -> Gaussians:
-    """What a file holds whose ``up`` axis is up."""
+def from_object_frame(gaussians: GaussianArrays, up: Up) -> GaussianArrays:
+    """Turn Gaussians to what a file holds whose ``up`` axis is up."""
     return gaussians if up == "z" else gaussians.transformed(TO_Y_UP)
 
 
-def to_object_frame(gaussians: Gaussians, up: Up) -> Gaussians:
-    """The inverse of :func:`from_object_frame`."""
+def to_object_frame(gaussians: GaussianArrays, up: Up) -> GaussianArrays:
+    """Undo :func:`from_object_frame`."""
     return gaussians if up == "z" else gaussians.transformed(TO_Y_UP.T)

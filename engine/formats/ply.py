@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.orientation import Up
 from geolrm.engine.formats.untrusted import (
     HEAD_BYTES,
@@ -24,7 +23,8 @@ from geolrm.engine.formats.untrusted import (
     check_finite,
     within_reach,
 )
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
+from geolrm.engine.geometry import harmonics
 
 SMALLEST_SCALE = 1e-10  # a zero scale has no logarithm
 LEAST_OPACITY = 1e-7  # nor have 0 and 1 a finite logit
@@ -39,8 +39,8 @@ END = b"end_header\n"
 UP_COMMENT = b"\ncomment geolrm up y\n"
 
 
-def encode(gaussians: Gaussians, *, raw: bool, up: Up) -> bytes:
-    """A whole file; a comment says when y is up, and :func:`stated_up` finds it again."""
+def encode(gaussians: GaussianArrays, *, raw: bool, up: Up) -> bytes:
+    """Write a whole file; a comment says when y is up, and :func:`stated_up` finds it again."""
     count = len(gaussians)
     rest = np.empty((count, 0), np.float32)
     dc = gaussians.colors
@@ -92,11 +92,11 @@ def check(head: bytes, size: int, name: str) -> None:
 
 
 def stated_up(head: bytes) -> Up | None:
-    """The axis that a comment of ours names; z goes without saying."""
+    """Find the axis that a comment of ours names; z goes without saying."""
     return "y" if UP_COMMENT in head[: max(head.find(END), 0)] else None
 
 
-def decode(content: bytes, name: str, *, raw: bool | None) -> Gaussians:
+def decode(content: bytes, name: str, *, raw: bool | None) -> GaussianArrays:
     """Read a whole file, in the file's frame.
 
     Args:
@@ -144,7 +144,7 @@ def decode(content: bytes, name: str, *, raw: bool | None) -> Gaussians:
 
 
 def looks_raw(column: dict[str, NDArray]) -> bool:
-    """Whether values under the names of a PLY are activated ones.
+    """Tell whether values under the names of a PLY are activated ones.
 
     They are when there are splats, no normals, no higher harmonics, and every opacity and colour
     lies in [0, 1] and every scale in (0, 1]. As logits and logarithms such values would mean that
@@ -157,7 +157,7 @@ def looks_raw(column: dict[str, NDArray]) -> bool:
 
 
 def _higher_names(names: list[str], name: str) -> list[str]:
-    """The f_rest properties in their order."""
+    """List the f_rest properties in their order."""
     number = sum(key.startswith("f_rest_") for key in names)
     if number not in (0, 9, 24, 45):
         raise InputError(f"{name} has {number} f_rest properties; it must be 9, 24 or 45")
@@ -173,7 +173,7 @@ def _columns(column: dict[str, NDArray], names: tuple[str, ...] | list[str]) -> 
 
 
 def _read_header(head: bytes, name: str) -> tuple[list[str], int, int]:
-    """Property names, number of splats, and where the rows start."""
+    """Read the property names, the number of splats, and where the rows start."""
     end = head.find(END)
     lines = head[: max(end, 0)].decode("ascii", "replace").split("\n")
     if end < 0 or lines[0] != "ply" or "format binary_little_endian 1.0" not in lines:

@@ -10,13 +10,13 @@ import numpy as np
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats.untrusted import assemble, check_count
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 
 ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
 
 
-def encode(gaussians: Gaussians) -> bytes:
-    """A whole file, in the order of the Gaussians."""
+def encode(gaussians: GaussianArrays) -> bytes:
+    """Write a whole file, in the order of the Gaussians."""
     assert gaussians.colors is not None
     table = np.empty(len(gaussians), ROW)
     table["means"] = gaussians.means
@@ -39,7 +39,7 @@ def check(head: bytes, size: int, name: str) -> None:
     check_count(size // ROW.itemsize, name)
 
 
-def decode(content: bytes, name: str) -> Gaussians:
+def decode(content: bytes, name: str) -> GaussianArrays:
     """Read a whole file, in the file's frame."""
     check(content[:4], len(content), name)
     table = np.frombuffer(content, ROW)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import glb_splats, harmonics, ply, splat, spz
+from geolrm.engine.formats import glb_splats, ply, splat, spz
 from geolrm.engine.formats.orientation import (
     Up,
     check_up,
@@ -18,7 +18,8 @@ from geolrm.engine.formats.orientation import (
     to_object_frame,
 )
 from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite, check_ranges, unit_quats
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
+from geolrm.engine.geometry import harmonics
 from geolrm.engine.system.atomic import atomic_file, error_text, existing_path
 from geolrm.engine.system.user_warnings import warn
 
@@ -30,7 +31,7 @@ class Format:
     """What is done with the files of a suffix."""
 
     encode: Callable[..., bytes]
-    decode: Callable[..., Gaussians]
+    decode: Callable[..., GaussianArrays]
     check: Callable[[bytes, int, str], None]
     up: Up  # of its files, unless they or the caller say otherwise
     fixed_up: bool = False  # by the format's definition
@@ -47,7 +48,7 @@ SUFFIXES = ", ".join(FORMATS)
 
 
 def suffix_of(path: str | Path) -> str:
-    """The suffix of a splat file, or one sentence with those that are known."""
+    """Return the suffix of a splat file, or raise one sentence with those that are known."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise InputError(
@@ -57,7 +58,7 @@ def suffix_of(path: str | Path) -> str:
 
 
 def resolve(suffix: str, up: str | None, name: str = "up") -> tuple[Format, Up]:
-    """The format of a suffix, and the axis that is up in its file.
+    """Return the format of a suffix, and the axis that is up in its file.
 
     Args:
         suffix: ".ply", ".spz", ".splat" or ".glb".
@@ -77,8 +78,10 @@ def resolve(suffix: str, up: str | None, name: str = "up") -> tuple[Format, Up]:
     return kind, check_up(up, name)
 
 
-def encode(gaussians: Gaussians, suffix: str, *, up: str | None = None, raw: bool = False) -> bytes:
-    """The bytes of a file.
+def encode(
+    gaussians: GaussianArrays, suffix: str, *, up: str | None = None, raw: bool = False
+) -> bytes:
+    """Write the bytes of a file.
 
     Args:
         gaussians: In the object frame (z up); every value must be finite.
@@ -111,8 +114,8 @@ def decode(
     up: str | None = None,
     raw: bool | None = None,
     name: str = "the data",
-) -> Gaussians:
-    """The Gaussians of a file's bytes, in the object frame (z up).
+) -> GaussianArrays:
+    """Read the Gaussians of a file's bytes, in the object frame (z up).
 
     Args:
         content: The bytes; they are not trusted.
@@ -135,7 +138,7 @@ def decode(
 
 
 def save(
-    gaussians: Gaussians, path: str | Path, *, up: str | None = None, raw: bool = False
+    gaussians: GaussianArrays, path: str | Path, *, up: str | None = None, raw: bool = False
 ) -> None:
     """Write a file whole or not at all; arguments as :func:`encode`."""
     content = encode(gaussians, suffix_of(path), up=up, raw=raw)
@@ -143,7 +146,7 @@ def save(
         file.write(content)
 
 
-def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) -> Gaussians:
+def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) -> GaussianArrays:
     """Read a file; arguments as :func:`decode`.
 
     Its first bytes must agree with its size before the rest is read.
@@ -163,26 +166,20 @@ def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) ->
     return decode(content, suffix, up=up, raw=raw, name=name)
 
 
-def _with_unit_quats(gaussians: Gaussians) -> Gaussians:
-    """The same, or with rotations of unit length where one is not: formats rely on it."""
+def _with_unit_quats(gaussians: GaussianArrays) -> GaussianArrays:
+    """Make rotations of unit length where one is not: formats rely on it."""
     squares = np.einsum("nk,nk->n", gaussians.quats, gaussians.quats)
     if not len(squares) or max(squares.max() - 1, 1 - squares.min()) < QUAT_TOLERANCE:
         return gaussians
     return replace(gaussians, quats=unit_quats(gaussians.quats))
 
 
-def _without_harmonics(gaussians: Gaussians, holder: str) -> Gaussians:
-    """The same with the colours that they have on average over all views."""
+def _without_harmonics(gaussians: GaussianArrays, holder: str) -> GaussianArrays:
+    """Replace harmonics by the colours that they have on average over all views."""
     assert gaussians.sh is not None
     if gaussians.sh.shape[1] > 1:
         warn(
             f"{holder} holds no colours that depend on the view; their mean over all views is "
             "written"
         )
-    return Gaussians(
-        gaussians.means,
-        gaussians.opacities,
-        gaussians.scales,
-        gaussians.quats,
-        colors=harmonics.colors_of_dc(gaussians.sh[:, 0]),
-    )
+    return replace(gaussians, colors=harmonics.colors_of_dc(gaussians.sh[:, 0]), sh=None)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
+from geolrm.engine.geometry import harmonics
 from geolrm.engine.system.user_warnings import warn
 
 HEADER = struct.Struct("<4sIIBBBB")  # magic, version, splats, degree, fraction bits, flags, 0
@@ -39,8 +39,8 @@ QUAT_STEPS = 511.0 / np.sqrt(0.5)  # of the three smaller components, which are 
 SH_STEP_FIRST, SH_STEP_HIGHER = 8, 16  # of a byte: 5 bits for degree 1, 4 for the others
 
 
-def encode(gaussians: Gaussians) -> bytes:
-    """A whole file of splats that are y up."""
+def encode(gaussians: GaussianArrays) -> bytes:
+    """Write a whole file of splats that are y up."""
     count = len(gaussians)
     if gaussians.sh is None:
         dc = harmonics.dc_of_colors(gaussians.colors)  # pyright: ignore[reportArgumentType]
@@ -69,7 +69,7 @@ def _byte(values: NDArray) -> NDArray[np.uint8]:
 
 
 def _fraction_bits(means: NDArray) -> int:
-    """The usual 12, or as many as leave room for the furthest splat."""
+    """Choose the usual 12, or as many as leave room for the furthest splat."""
     reach = float(np.abs(means).max(initial=0))
     bits = FRACTION_BITS
     while bits > 0 and reach * 2**bits > 2**23 - 1:
@@ -94,13 +94,13 @@ def _warn_of_wide(scales: NDArray) -> None:
 
 
 def _fixed_point(means: NDArray, bits: int) -> NDArray[np.uint8]:
-    """[N, 3, 3]: the lower bytes of little-endian integers."""
+    """Round to the lower bytes of little-endian integers, [N, 3, 3]."""
     whole = np.rint(means * np.float32(2**bits)).astype("<i4")
     return np.ascontiguousarray(whole.view(np.uint8).reshape(len(means), 3, 4)[:, :, :3])
 
 
 def _smallest_three(quats: NDArray) -> NDArray[np.uint32]:
-    """[N]: two bits for the place of the largest component of xyzw, ten for each of the others."""
+    """Pack xyzw: two bits for the place of its largest component, ten for each other; [N]."""
     components = quats[:, [1, 2, 3, 0]].T
     magnitudes = np.abs(components)
     largest = magnitudes.argmax(axis=0)
@@ -115,7 +115,7 @@ def _smallest_three(quats: NDArray) -> NDArray[np.uint32]:
 
 
 def _quantised_harmonics(higher: NDArray) -> NDArray[np.uint8]:
-    """[N, K, 3], coefficient by coefficient, each rounded to the step of its degree."""
+    """Round [N, K, 3], coefficient by coefficient, to the step of its degree."""
     steps = np.full((higher.shape[1], 1), SH_STEP_HIGHER, np.float32)
     steps[:3] = SH_STEP_FIRST
     rounded = np.rint(higher * np.float32(128) / steps) * steps + np.float32(128)
@@ -140,7 +140,7 @@ def check(head: bytes, size: int, name: str) -> None:
         )
 
 
-def decode(content: bytes, name: str) -> Gaussians:
+def decode(content: bytes, name: str) -> GaussianArrays:
     """Read a whole file, in the file's frame; memory follows the header's count, once checked."""
     check(content[:HEAD_BYTES], len(content), name)
     unpacker = _unpacker(content, name)
@@ -182,7 +182,7 @@ def decode(content: bytes, name: str) -> Gaussians:
 
 
 def _split(body: bytes, count: int, widths: list[int]) -> list[NDArray[np.uint8]]:
-    """[N, width] of each attribute."""
+    """Split a payload into the bytes of its attributes, [N, width] each."""
     streams, start = [], 0
     for width in widths:
         flat = np.frombuffer(body, np.uint8, count * width, start)
@@ -196,7 +196,7 @@ def _bytes_each(version: int, degree: int) -> int:
 
 
 def _unpacker(content: bytes, name: str):
-    """A started gzip stream that has been asked for nothing yet."""
+    """Start a gzip stream and ask it for nothing yet."""
     if content[:4] == MAGIC:
         raise InputError(
             f"{name} is SPZ of version 4 or later; versions 2 and 3 are read: save it as version 3"
@@ -207,7 +207,7 @@ def _unpacker(content: bytes, name: str):
 
 
 def _read_header(unpacker, content: bytes, name: str) -> tuple[int, int, int, int, int]:
-    """Version, splats, degree, fraction bits and flags."""
+    """Read version, splats, degree, fraction bits and flags."""
     try:
         head = unpacker.decompress(content, HEADER.size)
     except zlib.error as error:
@@ -232,14 +232,14 @@ def _damaged(name: str, error: zlib.error) -> InputError:
 
 
 def _floating_point(positions: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:
-    """[N, 3] of [N, 9] bytes."""
+    """Turn [N, 9] bytes into positions [N, 3]."""
     wide = np.zeros((len(positions), 3, 4), np.uint8)
     wide[:, :, 1:] = positions.reshape(-1, 3, 3)  # in the upper bytes, so that signs come along
     return wide.view("<i4")[:, :, 0] * np.float32(2.0 ** -(bits + 8))
 
 
 def _quats_of_three(rotations: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[N, 4] wxyz of [N, 4] bytes."""
+    """Turn [N, 4] bytes into wxyz [N, 4]."""
     packed = np.ascontiguousarray(rotations).view("<u4")[:, 0]
     largest = packed >> 30
     xyzw = np.zeros((4, len(packed)), np.float32)
@@ -254,7 +254,7 @@ def _quats_of_three(rotations: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _quats_of_xyz(rotations: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[N, 4] wxyz of [N, 3] bytes, as version 2 has them."""
+    """Turn [N, 3] bytes, as version 2 has them, into wxyz [N, 4]."""
     xyz = rotations.astype(np.float32) / np.float32(127.5) - 1
     w = np.sqrt((1 - (xyz**2).sum(axis=1, keepdims=True)).clip(0))
     return np.concatenate([w, xyz], axis=1)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
 
 HEAD_BYTES = 1 << 16  # what `check` functions see of a file
 LARGEST_COUNT = 20_000_000  # splats of one file
@@ -30,8 +30,8 @@ def assemble(
     quats: NDArray,
     colors: NDArray | None = None,
     sh: NDArray | None = None,
-) -> Gaussians:
-    """Gaussians of decoded arrays, or one sentence about the first value that is none.
+) -> GaussianArrays:
+    """Make Gaussians of decoded arrays, or raise one sentence about the first value that is none.
 
     Args:
         name: What the sentence calls the file.
@@ -49,7 +49,7 @@ def assemble(
     check_finite("rotation", quats, name)
     check_finite("colour", colors if sh is None else sh, name)  # pyright: ignore
     check_ranges(opacities, scales, name)
-    return Gaussians(means, opacities, scales, unit_quats(quats), colors=colors, sh=sh)
+    return GaussianArrays(means, opacities, scales, unit_quats(quats), colors=colors, sh=sh)
 
 
 def check_ranges(opacities: NDArray, scales: NDArray, name: str) -> None:
@@ -84,12 +84,12 @@ def check_finite(kind: str, array: NDArray, name: str) -> None:
 
 
 def within_reach(array: NDArray) -> bool:
-    """Whether there is neither NaN nor anything too large; NaN passes through min and max."""
+    """Tell whether there is neither NaN nor anything too large; NaN passes min and max."""
     return not array.size or bool(array.min() >= -LARGEST_VALUE and array.max() <= LARGEST_VALUE)
 
 
 def unit_quats(quats: NDArray) -> NDArray[np.float32]:
-    """[N, 4] of unit length; a quaternion of length zero turns into no rotation."""
+    """Scale quaternions [N, 4] to unit length; one of length zero turns into no rotation."""
     wide = quats.astype(np.float64)
     norms = np.sqrt(np.einsum("nk,nk->n", wide, wide))[:, None]
     units = (wide / np.where(norms > 0, norms, 1)).astype(np.float32)

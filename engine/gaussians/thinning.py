@@ -20,7 +20,7 @@ def check_count(count: int) -> None:
 
 
 def prune(gaussians: Gaussians, opacity: float) -> Gaussians:
-    """The splats of at least this opacity, in their order.
+    """Keep the splats of at least this opacity, in their order.
 
     Args:
         gaussians: Any splats.
@@ -31,7 +31,7 @@ def prune(gaussians: Gaussians, opacity: float) -> Gaussians:
 
 
 def keep_largest(gaussians: Gaussians, count: int) -> Gaussians:
-    """The ``count`` splats of the greatest :func:`importance`, in their order.
+    """Keep the ``count`` splats of the greatest :func:`importance`, in their order.
 
     Of equals, those that come first are kept, so that the choice is the same everywhere.
     """
@@ -43,7 +43,7 @@ def keep_largest(gaussians: Gaussians, count: int) -> Gaussians:
 
 
 def importance(gaussians: Gaussians) -> NDArray[np.float64]:
-    """[N]: opacity times ``s0 s1 + s1 s2 + s2 s0``.
+    """Rate how much splats show, [N]: opacity times ``s0 s1 + s1 s2 + s2 s0``.
 
     The sum is, up to a factor, the area that an ellipsoid of these half axes shows on average over
     all directions, had it the shape of a box; hidden splats count like visible ones.

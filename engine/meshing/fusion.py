@@ -1,7 +1,7 @@
-"""Splats to a mesh: pictures with depth from all around, fused in a truncated distance field.
+"""Splats to a mesh: images with depth from all around, fused in a truncated distance field.
 
 Each voxel near the splats holds the mean, over the cameras that see it, of how far in front of the
-drawn surface it lies, cut off at a few voxels (Curless and Levoy 1996). The surface is where the
+rendered surface it lies, cut off at a few voxels (Curless and Levoy 1996). The surface is where the
 mean is zero. Needs the extra ``[mesh]``.
 """
 
@@ -18,7 +18,8 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.mesh import Mesh
-from geolrm.engine.rendering.render import Renders, render
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.render import render
 from geolrm.engine.system.extras import require
 
 DEFAULT_SIZE, SMALLEST_SIZE, LARGEST_SIZE = 128, 16, 512  # voxels along the longest side
@@ -56,7 +57,7 @@ class Field:
         return (self.corner + self.voxel * places).astype(np.float32)
 
     def dense(self, values: NDArray, empty: float) -> NDArray[np.float32]:
-        """[X, Y, Z, ...] of values [A, ...]."""
+        """Spread values [A, ...] over all voxels, [X, Y, Z, ...]."""
         full = np.full((int(np.prod(self.shape)), *values.shape[1:]), empty, np.float32)
         full[self.near] = values
         return full.reshape(*self.shape, *values.shape[1:])
@@ -70,7 +71,7 @@ def fuse(
     threads: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Mesh:
-    """A triangle mesh of splats, in their frame.
+    """Fuse splats to a triangle mesh, in their frame.
 
     Args:
         gaussians: Any scene whose surface can be seen from outside.
@@ -185,7 +186,7 @@ def cameras_around(gaussians: Gaussians, views: int, voxel: float) -> tuple[Came
 
 
 def integrate(field: Field, images: Renders, camera: Cameras) -> None:
-    """Add one picture, drawn on black, to the sums of a field."""
+    """Add one image, rendered on black, to the sums of a field."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     side = images.alpha.shape[1]
@@ -217,7 +218,7 @@ def integrate(field: Field, images: Renders, camera: Cameras) -> None:
 
 
 def extract(field: Field, views: int) -> Mesh:
-    """The triangles where the mean distance is zero; they close around all that no view sees."""
+    """March the surface where the mean distance is zero; it closes around what no view sees."""
     from skimage.measure import marching_cubes  # pyright: ignore[reportMissingImports]
 
     seen = (field.weight > 0) & (field.known >= LEAST_VIEWS * views)
@@ -279,7 +280,7 @@ def _interpolated(sums: NDArray, weights: NDArray, places: NDArray) -> NDArray[n
 
 
 def largest_pieces(mesh: Mesh) -> Mesh:
-    """The mesh without connected pieces of less than a hundredth of its area."""
+    """Drop connected pieces of less than a hundredth of the mesh's area."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.meshing import mesh_files
 from geolrm.engine.system.atomic import atomic_file
 
 
@@ -44,8 +45,6 @@ class Mesh:
         Raises:
             InputError: The name says no format, or there are no triangles.
         """
-        from geolrm.engine.meshing import mesh_files
-
         content = mesh_files.encode(self, mesh_files.suffix_of(path))
         with atomic_file(path) as file:
             file.write(content)
@@ -54,7 +53,7 @@ class Mesh:
 def surface_points(
     vertices: NDArray, faces: NDArray, count: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """[count, 3] points on triangles, uniform over their area.
+    """Sample points [count, 3] on triangles, uniformly over their area.
 
     Args:
         vertices: [P, 3].

@@ -1,6 +1,6 @@
 """Meshes as files: GLB, PLY and OBJ, with vertex colours that need no light.
 
-Colours already hold the light of the pictures. glTF states them in linear light, PLY and OBJ as the
+Colours already hold the light of the images. glTF states them in linear light, PLY and OBJ as the
 sRGB values that their readers expect. GLB and OBJ are y up, as programs take them to be; a PLY is z
 up, like one of splats.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb
 from geolrm.engine.formats.orientation import Z_UP_TO_Y_UP
-from geolrm.engine.meshing.mesh import Mesh
 
 UNLIT = "KHR_materials_unlit"
 CORNER = np.dtype([("place", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 3)])
@@ -25,16 +25,40 @@ PLY_NAMES = [*(f"float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
              *(f"uchar {name}" for name in ("red", "green", "blue"))]  # fmt: skip
 
 
+class Surface(Protocol):
+    """What is written of a mesh: P vertices and F triangles in the object frame (z up)."""
+
+    @property
+    def vertices(self) -> NDArray[np.float32]:
+        """[P, 3]."""
+        ...
+
+    @property
+    def faces(self) -> NDArray[np.uint32]:
+        """[F, 3] indices."""
+        ...
+
+    @property
+    def colors(self) -> NDArray[np.float32]:
+        """[P, 3], sRGB in [0, 1]."""
+        ...
+
+    @property
+    def normals(self) -> NDArray[np.float32]:
+        """[P, 3], unit length."""
+        ...
+
+
 def suffix_of(path: str | Path) -> str:
-    """The suffix of a mesh file, or one sentence with those that are written."""
+    """Return the suffix of a mesh file, or raise one sentence with those that are written."""
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
         raise InputError(f"{str(path)!r} is no mesh file; the file name must end in {SUFFIXES}")
     return suffix
 
 
-def encode(mesh: Mesh, suffix: str) -> bytes:
-    """The bytes of a file with this suffix.
+def encode(mesh: Surface, suffix: str) -> bytes:
+    """Write the bytes of a file with this suffix.
 
     Raises:
         InputError: There are no triangles.
@@ -44,7 +68,7 @@ def encode(mesh: Mesh, suffix: str) -> bytes:
     return WRITERS[suffix](mesh)
 
 
-def _glb(mesh: Mesh) -> bytes:
+def _glb(mesh: Surface) -> bytes:
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     buffer = glb.Buffer()
     alpha = np.ones((len(mesh.colors), 1))
@@ -72,7 +96,7 @@ def _glb(mesh: Mesh) -> bytes:
     })  # fmt: skip
 
 
-def _ply(mesh: Mesh) -> bytes:
+def _ply(mesh: Surface) -> bytes:
     corners = np.empty(len(mesh.vertices), CORNER)
     corners["place"], corners["normal"] = mesh.vertices, mesh.normals
     corners["color"] = np.rint(mesh.colors.clip(0, 1) * 255)
@@ -84,8 +108,8 @@ def _ply(mesh: Mesh) -> bytes:
     return "\n".join([*header, "end_header", ""]).encode() + corners.tobytes() + triangles.tobytes()
 
 
-def _obj(mesh: Mesh) -> bytes:
-    """Colours follow the position, as MeshLab, Blender and Open3D read them."""
+def _obj(mesh: Surface) -> bytes:
+    """Write colours behind the position, as MeshLab, Blender and Open3D read them."""
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     corners = np.hstack([mesh.vertices @ turn, mesh.colors.clip(0, 1)])
     lines = ["# geolrm, y up"]
@@ -98,11 +122,11 @@ def _obj(mesh: Mesh) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-WRITERS: dict[str, Callable[[Mesh], bytes]] = {".glb": _glb, ".ply": _ply, ".obj": _obj}
+WRITERS: dict[str, Callable[[Surface], bytes]] = {".glb": _glb, ".ply": _ply, ".obj": _obj}
 SUFFIXES = ", ".join(WRITERS)
 
 
 def linear(colors: NDArray) -> NDArray[np.float64]:
-    """Linear light of sRGB values in [0, 1], as glTF states vertex colours."""
+    """Turn sRGB values in [0, 1] into linear light, as glTF states vertex colours."""
     srgb = colors.astype(np.float64).clip(0, 1)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

@@ -1,9 +1,11 @@
-"""Refine a reconstruction on its own input pictures: a few steps of gradient descent.
+"""Refine a reconstruction on its own input images: a few steps of gradient descent.
 
 The network's Gaussians are a start within a few pixels of the truth; the rasterizer's backward pass
 moves them the rest of the way. What no input shows keeps what the network said. The rasterizer sums
 gradients in a fixed order, so the result is the same for any number of threads.
 """
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
@@ -11,14 +13,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm import _C
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.rendering.render import pack, render_opencv, to_opencv
+from geolrm.engine.rendering.cpu import backward, render_frame
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.model import pack
+from geolrm.engine.rendering.options import RenderOptions
 from geolrm.engine.views.preprocessing import Views
 
 Parameters = dict[str, NDArray[np.float32]]  # what is optimised, by name
 
-REFERENCE_SIZE = 256  # px, of the pictures that are compared
+REFERENCE_SIZE = 256  # px, of the images that are compared
 DEFAULT_STEPS = 30
 FEWEST_VIEWS_PER_STEP, MOST_VIEWS_PER_STEP = 2, 3  # a third is worth its time from 12 views on
 # Of each parameter at the first step: object units, logits, logarithms, colours.
@@ -29,7 +34,7 @@ FLOOR = 1e-3  # added to Adam's denominator: a Gaussian of hardly a pixel hardly
 HUBER = 0.02  # errors of a colour above it count linearly
 SQUARE_SHARE = 0.5  # gradient of the squared error beside it
 ALPHA_SHARE = 1.0  # gradient of the squared error of alpha
-LEAST_OPACITY = 1 / 255  # below it nothing is drawn
+LEAST_OPACITY = 1 / 255  # below it nothing is rendered
 SMALLEST_SCALE = 1e-6
 
 
@@ -39,21 +44,26 @@ class _Targets:
 
     premultiplied: NDArray[np.float32]  # [V, S, S, 3]
     alpha: NDArray[np.float32]  # [V, S, S]
-    w2c: NDArray[np.float64]  # [V, 4, 4] OpenCV
-    intrinsics: NDArray[np.float64]  # [V, 3, 3] pixels
+    frame: Frame  # V cameras
+
+    def __getitem__(self, chosen: list[int]) -> _Targets:
+        frame = replace(
+            self.frame, w2c=self.frame.w2c[chosen], intrinsics=self.frame.intrinsics[chosen]
+        )
+        return _Targets(self.premultiplied[chosen], self.alpha[chosen], frame)
 
 
 def refine(
     gaussians: Gaussians, views: Views, *, steps: int, seed: int = 0, threads: int | None = None
 ) -> Gaussians:
-    """Gaussians that explain the input pictures better, in number at most as many.
+    """Return Gaussians that explain the input images better, in number at most as many.
 
-    Each step compares a few views, on a background drawn at random so that opacity is learned too,
+    Each step compares a few views, on a background taken at random so that opacity is learned too,
     and moves positions, scales, orientations, opacities and colours by Adam.
 
     Args:
         gaussians: Of the network.
-        views: The pictures it saw, with alpha; see :attr:`Views.reference`.
+        views: The images it saw, with alpha; see :attr:`Views.reference`.
         steps: Number of steps; 0 changes nothing.
         seed: Of backgrounds and of the order of views.
         threads: Of the rasterizer; they never change the result.
@@ -72,7 +82,7 @@ def refine(
             waiting = generator.permutation(len(views)).tolist()
         chosen, waiting = sorted(waiting[:together]), waiting[together:]
         background = generator.uniform(0, 1, 3).astype(np.float32)
-        gradients = _gradients(current, targets, chosen, background, gaussians, threads)
+        gradients = _gradients(current, targets[chosen], background, gaussians, threads)
         share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for name, gradient in gradients.items():
             _step_adam(current[name], mean[name], square[name], gradient, share * RATES[name], step)
@@ -83,37 +93,28 @@ def refine(
 def _gradients(
     current: Parameters,
     targets: _Targets,
-    chosen: list[int],
     background: NDArray[np.float32],
     origin: Gaussians,
     threads: int | None,
 ) -> Parameters:
-    """Of the loss over the chosen views to each parameter."""
+    """Differentiate the loss over the targets' views to each parameter."""
     candidate = _to_gaussians(current, origin)
     model = pack(candidate)
-    size = targets.alpha.shape[-1]
-    parameters = _C.RasterParameters(background=background.tolist())
-    w2c, intrinsics = targets.w2c[chosen], targets.intrinsics[chosen]
-    drawn = render_opencv(model, w2c, intrinsics, (size, size), parameters, threads=threads)
-    alpha = targets.alpha[chosen]
-    error = drawn.rgb - targets.premultiplied[chosen] - (1 - alpha[..., None]) * background
+    parameters = RenderOptions(background=background.tolist()).parameters
+    frame = replace(targets.frame, parameters=parameters)
+    rendered = render_frame(model, frame, threads=threads)
+    alpha = targets.alpha
+    error = rendered.rgb - targets.premultiplied - (1 - alpha[..., None]) * background
     to_rgb = (0.1 * np.clip(error / HUBER, -1, 1) + SQUARE_SHARE * error).astype(np.float32)
-    to_alpha = ALPHA_SHARE * (drawn.alpha - alpha)
-    color = current["color"]
-    shapes = (candidate.means, candidate.opacities, candidate.scales, candidate.quats, color)
-    to_means, to_opacities, to_scales, to_quats, to_color = out = [
-        np.zeros_like(array) for array in shapes
-    ]
-    model.backward(
-        w2c, intrinsics, size, size, parameters, to_rgb, to_alpha, np.zeros_like(alpha), *out,
-        threads=threads or 0,
-    )  # fmt: skip
+    to_images = Renders(to_rgb, ALPHA_SHARE * (rendered.alpha - alpha), np.zeros_like(alpha))
+    coefficients = 0 if candidate.sh is None else candidate.sh.shape[1]
+    to = backward(model, frame, to_images, coefficients=coefficients, threads=threads)
     return {
-        "means": to_means,
-        "logits": to_opacities * candidate.opacities * (1 - candidate.opacities),
-        "log_scales": to_scales * candidate.scales,
-        "quats": to_quats,
-        "color": to_color,
+        "means": to.means,
+        "logits": to.opacities * candidate.opacities * (1 - candidate.opacities),
+        "log_scales": to.scales * candidate.scales,
+        "quats": to.quats,
+        "color": to.color,
     }
 
 
@@ -125,7 +126,7 @@ def _step_adam(
     rate: float,
     step: int,
 ) -> None:
-    """One step of Adam with bias correction, in place."""
+    """Take one step of Adam with bias correction, in place."""
     first, second = MOMENTS
     mean += (1 - first) * (gradient - mean)
     square += (1 - second) * (gradient * gradient - square)
@@ -136,12 +137,10 @@ def _step_adam(
 def _targets(views: Views) -> _Targets:
     reference = views.reference.transpose(0, 2, 3, 1)
     size = reference.shape[1]
-    w2c, intrinsics = to_opencv(views.c2w, views.intrinsics, (size, size))
     return _Targets(
         np.ascontiguousarray(reference[..., :3]),
         np.ascontiguousarray(reference[..., 3]),
-        w2c,
-        intrinsics,
+        Frame.of(views, (size, size)),
     )
 
 
@@ -159,7 +158,7 @@ def _to_parameters(gaussians: Gaussians) -> Parameters:
 
 
 def _to_gaussians(current: Parameters, origin: Gaussians) -> Gaussians:
-    """Activated; colours or spherical harmonics as the origin has them."""
+    """Activate the parameters; colours or spherical harmonics as the origin has them."""
     quats = current["quats"]
     norms = np.linalg.norm(quats, axis=1, keepdims=True)
     color = current["color"]

@@ -1,4 +1,4 @@
-"""Draw on a GPU what :func:`geolrm.render` is asked for, or leave it to the CPU and say why."""
+"""Frames on a GPU: which one renders what :func:`geolrm.render` is asked for, and how."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
-from geolrm.engine.backends.selection import check_gpu
 from geolrm.engine.cuda import device as devices
-from geolrm.engine.cuda.device import Device
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
-from geolrm.engine.errors import GeoLRMError, InputError
-from geolrm.engine.rendering.render import Posed, Renders, Splats
+from geolrm.engine.cuda.array import Device, DeviceArray
+from geolrm.engine.errors import InputError
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.model import Splats
 from geolrm.engine.system.extras import KERNEL_PACKAGES, require
-from geolrm.engine.system.output import Output
-from geolrm.engine.system.user_warnings import warn
+from geolrm.engine.system.usable_gpu import check_gpu
 
 
 def choose_gpu(gaussians: Splats, backend: str, device: int | Device) -> Device | None:
-    """Where to draw; None is the CPU.
+    """Return the GPU that is to render; None is the CPU.
 
     Args:
-        gaussians: Those in device memory are drawn there.
+        gaussians: Those in device memory are rendered there.
         backend: ``auto``, ``cpu`` or ``cuda``.
         device: Number of the GPU for ``cuda``, or the one that ``auto`` takes.
 
@@ -31,66 +30,55 @@ def choose_gpu(gaussians: Splats, backend: str, device: int | Device) -> Device 
     """
     if backend == "cpu":
         return None
-    if isinstance(gaussians, DeviceGaussians):
-        return gaussians.device
+    means: Any = gaussians.means
+    if isinstance(means, DeviceArray):
+        return means.device
     if not isinstance(device, int):
         return device
     if backend == "auto":
         return None
-    what = "drawing with the backend cuda"
-    check_gpu(what, device, "or draw with the backend cpu")
+    what = "rendering with the backend cuda"
+    check_gpu(what, device, "or render with the backend cpu")
     for package in KERNEL_PACKAGES:
         require(package, what)
     return devices.open_device(device)
 
 
-def draw(
+def render_on_gpu(
+    gpu: Device,
     gaussians: Splats,
-    cameras: Posed,
-    size: tuple[int, int],
+    frame: Frame,
     *,
-    backend: str,
-    device: int | Device,
     out: Renders | DeviceRenders | None,
-    output: Output,
-    **parameters: Any,
-) -> Renders | DeviceRenders | None:
-    """Images by the kernels, on the device or fetched; None: the CPU is to draw.
+    stays: bool,
+) -> Renders | DeviceRenders:
+    """Render by the kernels, one caller at a time.
 
-    Where ``auto`` leaves to the CPU what the GPU cannot draw, a warning says why.
+    Args:
+        gpu: The GPU.
+        gaussians: In host or device memory.
+        frame: V cameras and the options.
+        out: Images to write into; None makes new ones.
+        stays: Whether the images stay on the device, where nothing is waited for.
+
+    Raises:
+        GeoLRMError: The memory does not suffice, or the kernels do not compile or run.
     """
-    gpu = choose_gpu(gaussians, backend, device)
-    if gpu is None:
-        return None
     target = out if isinstance(out, DeviceRenders) else None
-    stays = target is not None or output == "device"
-    try:
-        with gpu.lock:
-            images = rasterizer_of(gpu).render(gaussians, cameras, size, out=target, **parameters)
-            if stays:
-                return images
-            return fetch(gpu, images, out if isinstance(out, Renders) else None)
-    except GeoLRMError as error:
-        if stays or backend != "auto":
-            raise
-        warn(f"drawing on the CPU instead of the GPU: {error}")
-        return None
-
-
-def on_host(gaussians: Splats) -> Splats:
-    """For the CPU's rasterizer."""
-    return gaussians.numpy() if isinstance(gaussians, DeviceGaussians) else gaussians
+    with gpu.lock:
+        images = rasterizer_of(gpu).render_frame(gaussians, frame, out=target)
+        return images if stays else fetch(gpu, images, out if isinstance(out, Renders) else None)
 
 
 def rasterizer_of(device: Device) -> SplatRasterizer:
-    """The device's own, on the stream of everything else there."""
+    """Return the device's own rasterizer, on the stream of everything else there."""
     if "rasterizer" not in device.attached:
         device.attached["rasterizer"] = SplatRasterizer(device)
     return device.attached["rasterizer"]
 
 
 def fetch(device: Device, images: DeviceRenders, out: Renders | None = None) -> Renders:
-    """Copies on the host, all with one wait."""
+    """Copy images to the host, all with one wait."""
     views, height, width = images.alpha.shape
     if out is None:
         out = Renders.empty(views, (width, height))

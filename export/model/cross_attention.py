@@ -5,46 +5,11 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geolrm.export.deformable_sampling import LevelShapes, sample_and_weigh
 from geolrm.export.model.config import TransformerConfig
 from geolrm.export.onnx_operator import deformable_cross_attention
-
-LevelShapes = tuple[tuple[int, int], ...]
-
-
-def sample_and_weigh(
-    value: Tensor, level_shapes: LevelShapes, reference: Tensor, offsets: Tensor, logits: Tensor
-) -> Tensor:
-    """Deformable sampling of each view by grid_sample: the differentiable truth.
-
-    Args:
-        value: [V, L, h, e] projected features.
-        level_shapes: (H, W) of each level.
-        reference: [V, N, 2] projected anchors, (u, v) in [0, 1].
-        offsets: [N, h, levels, P, 2], in pixels of their level.
-        logits: [N, h, levels * P].
-
-    Returns:
-        [V, N, h * e], one per view.
-    """
-    views, _, heads, width = value.shape
-    count, points = offsets.shape[0], offsets.shape[3]
-    weights = logits.softmax(dim=-1).unflatten(2, (len(level_shapes), points))
-    output, start = 0, 0
-    for level, (height, breadth) in enumerate(level_shapes):
-        size = torch.tensor([breadth, height], dtype=value.dtype, device=value.device)
-        location = reference[:, :, None, None] + offsets[None, :, :, level] / size
-        grid = (2 * location - 1).permute(0, 2, 1, 3, 4).flatten(0, 1)  # [V h, N, P, 2]
-        plane = value[:, start : start + height * breadth].permute(0, 2, 3, 1)
-        plane = plane.reshape(views * heads, width, height, breadth)
-        sampled = F.grid_sample(plane, grid, padding_mode="zeros", align_corners=False)
-        sampled = sampled.view(views, heads, width, count, points)
-        output = output + torch.einsum("vhenp,nhp->vnhe", sampled, weights[:, :, level])
-        start += height * breadth
-    return output.flatten(2)
-
 
 Sampler = Callable[[Tensor, LevelShapes, Tensor, Tensor, Tensor], Tensor]
 _sampler: Sampler = sample_and_weigh

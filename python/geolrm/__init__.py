@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.geometry.cameras import Cameras
     from geolrm.engine.live import LiveCapture
-    from geolrm.engine.rendering.render import Renders, render
+    from geolrm.engine.rendering.images import Renders
+    from geolrm.engine.rendering.render import render
     from geolrm.engine.scene import Scene
 
 _MODULES = {
@@ -37,7 +38,7 @@ _MODULES = {
     "VerificationError": "errors",
     "Gaussians": "gaussians.gaussians",
     "LiveCapture": "live",
-    "Renders": "rendering.render",
+    "Renders": "rendering.images",
     "render": "rendering.render",
     "Scene": "scene",
 }  # of geolrm.engine; imported at first use, so that commands start at once

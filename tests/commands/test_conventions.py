@@ -77,7 +77,8 @@ def test_advice_on_memory_names_options_that_the_command_has(name):
 
 
 def test_the_command_that_ran_out_of_memory_advises(monkeypatch, capsys):
-    from geolrm.commands import console, mesh, run
+    from geolrm.commands import mesh, run
+    from geolrm.engine.system import exit_codes
 
     def full(*_, **__):
         raise MemoryError
@@ -89,11 +90,11 @@ def test_the_command_that_ran_out_of_memory_advises(monkeypatch, capsys):
         for name in ("check_output", "check_writable"):
             monkeypatch.setattr(module, name, full, raising=False)
         monkeypatch.setattr("geolrm.engine.formats.splat_files.suffix_of", full)
-        with pytest.raises(SystemExit) as caught, console.one_sentence_errors():
+        with pytest.raises(SystemExit) as caught, exit_codes.one_sentence_errors():
             command()
         assert caught.value.code == 1
         assert capsys.readouterr().err.startswith(f"error: out of memory; {said}")
-    with pytest.raises(SystemExit), console.one_sentence_errors():
+    with pytest.raises(SystemExit), exit_codes.one_sentence_errors():
         full()
     assert "use smaller inputs, or a machine with more" in capsys.readouterr().err
 

@@ -11,11 +11,11 @@ from processes import call
 
 from geolrm import Engine, Gaussians, GeoLRMError
 from geolrm.commands import info, render, run
-from geolrm.commands.console import one_sentence_errors
-from geolrm.engine.backends import selection as backend_selection
 from geolrm.engine.backends.cuda import onnxruntime_segment, segments
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.system import usable_gpu
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.examples import CAPTURES
 
 NAMES = ["weights", "inputs", "features", "activations", "outputs", "scratch", "total"]
@@ -50,7 +50,7 @@ def no_gpu(monkeypatch):
     def missing(index=0):
         raise GeoLRMError("no NVIDIA driver was found")
 
-    monkeypatch.setattr(backend_selection, "present_gpu", missing)
+    monkeypatch.setattr(usable_gpu, "present_gpu", missing)
 
 
 def refuse(capsys, command, *arguments, **options):

@@ -12,7 +12,7 @@ from processes import assert_refused, call
 from typer.testing import CliRunner
 
 from geolrm.commands import train
-from geolrm.commands.console import one_sentence_errors
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.training import launch
 
 BASE = ["smoke", "--data", "procedural:1", "-o", "run"]

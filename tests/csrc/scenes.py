@@ -8,9 +8,11 @@ import numpy as np
 from reference import rasterizer as reference
 
 from geolrm import _C
-from geolrm.engine.cuda.rasterizer import SplatRasterizer
-from geolrm.engine.cuda.splat_plan import BUDGET
-from geolrm.engine.rendering.render import Renders, render_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.splat_plan import BUDGET
 
 
 @dataclass
@@ -69,10 +71,8 @@ def camera(size, *, azimuth=0.4, elevation=0.3, radius=1.6, fov=0.8, aspect=1.0,
 def draw(scene: Scene, cam, size, *, p: reference.Parameters | None = None, **options) -> Renders:
     """The C++ images of one camera, with the parameters of the reference."""
     p = p or reference.Parameters()
-    model = scene.model()
-    return render_opencv(
-        model, cam[0][None], cam[1][None], size, _C.RasterParameters(**vars(p)), **options
-    )
+    frame = Frame(cam[0][None], cam[1][None], size, _C.RasterParameters(**vars(p)))
+    return render_frame(scene.model(), frame, **options)
 
 
 class Arrays:
@@ -88,9 +88,8 @@ def draw_on_device(
     """The CUDA rasterizer's images of cameras [(w2c, intrinsics)]."""
     rasterizer = SplatRasterizer(device, budget=budget)
     w2c, intrinsics = (np.stack([cam[i] for cam in cams]) for i in (0, 1))
-    parameters = _C.RasterParameters(**vars(p or reference.Parameters()))
-    splats = rasterizer.pack(Arrays(scene))
-    return rasterizer.render_opencv(splats, w2c, intrinsics, size, parameters).numpy()
+    frame = Frame(w2c, intrinsics, size, _C.RasterParameters(**vars(p or reference.Parameters())))
+    return rasterizer.render_frame(rasterizer.pack(Arrays(scene)), frame).numpy()
 
 
 def draw_with(
@@ -100,8 +99,8 @@ def draw_with(
     if implementation.device:
         return draw_on_device(implementation.device, scene, cams, size, p=p)
     w2c, intrinsics = (np.stack([cam[i] for cam in cams]) for i in (0, 1))
-    parameters = _C.RasterParameters(**vars(p or reference.Parameters()))
-    return render_opencv(scene.model(), w2c, intrinsics, size, parameters, isa=implementation.name)
+    frame = Frame(w2c, intrinsics, size, _C.RasterParameters(**vars(p or reference.Parameters())))
+    return render_frame(scene.model(), frame, isa=implementation.name)
 
 
 def truth(scene: Scene, cam, size, *, p: reference.Parameters | None = None):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from reference.rasterizer import Parameters, render
 
 from geolrm import _C
-from geolrm.engine.rendering.render import render_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.frame import Frame
 
 
 @needs_full_data
@@ -19,13 +20,9 @@ def test_recorded_references(name):
     scene = np.load(full_data("raster") / f"scene_{name}.npz")
     reference = np.load(full_data("raster") / f"scene_ref_{name}_512.npz")
     model = _C.SplatModel(*(scene[k] for k in ("means", "opacities", "scales", "quats", "colors")))
-    image = render_opencv(
-        model,
-        scene["viewmat_512"][None],
-        scene["K_512"][None],
-        (512, 512),
-        _C.RasterParameters(alpha_max=0.999),
-    )
+    cameras = scene["viewmat_512"][None], scene["K_512"][None]
+    frame = Frame(*cameras, (512, 512), _C.RasterParameters(alpha_max=0.999))
+    image = render_frame(model, frame)
     expected = {
         "rgb": reference["rgb"],
         "alpha": 1 - reference["T"],
@@ -124,13 +121,14 @@ def test_a_batch_equals_its_views():
     cams = [camera(size, azimuth=a) for a in (0.0, 1.0, 2.5)]
     w2c, k = (np.stack([c[i] for c in cams]) for i in (0, 1))
     model = scene.model()
-    batch = render_opencv(model, w2c, k, size)
+    batch = render_frame(model, Frame(w2c, k, size))
     for v in range(3):
-        single = render_opencv(model, w2c[v : v + 1], k[v : v + 1], size)
+        single = render_frame(model, Frame(w2c[v : v + 1], k[v : v + 1], size))
         for name in ("rgb", "alpha", "depth"):
             np.testing.assert_array_equal(getattr(batch, name)[v], getattr(single, name)[0])
 
 
 def test_no_views():
-    image = render_opencv(cloud(5, 0).model(), np.zeros((0, 4, 4)), np.zeros((0, 3, 3)), (8, 8))
+    frame = Frame(np.zeros((0, 4, 4)), np.zeros((0, 3, 3)), (8, 8))
+    image = render_frame(cloud(5, 0).model(), frame)
     assert image.rgb.shape == (0, 8, 8, 3)

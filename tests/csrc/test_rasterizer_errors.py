@@ -10,7 +10,9 @@ import pytest
 from csrc.scenes import camera, cloud
 
 from geolrm import _C
-from geolrm.engine.rendering.render import Renders, render_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
 
 SIZE = (16, 12)
 
@@ -59,7 +61,8 @@ def draw(size=SIZE, w2c=None, k=None, out=None, parameters=None, **options):
     w2c = pose if w2c is None else w2c
     k = intrinsics if k is None else k
     model = cloud(5, 0).model()
-    return render_opencv(model, w2c[None], k[None], size, parameters, out=out, **options)
+    frame = Frame(w2c[None], k[None], size, parameters or _C.RasterParameters())
+    return render_frame(model, frame, out=out, **options)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,6 @@ def test_ctrl_c_stops_a_long_render():
     start = time.monotonic()
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        render_opencv(model, repeat(pose)[:4], repeat(k)[:4], size, out=out)
+        render_frame(model, Frame(repeat(pose)[:4], repeat(k)[:4], size), out=out)
     assert time.monotonic() - start < 3
     timer.cancel()

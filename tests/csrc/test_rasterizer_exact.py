@@ -6,7 +6,9 @@ from csrc.implementations import ISAS
 from csrc.scenes import camera, cloud
 
 from geolrm import _C
-from geolrm.engine.rendering.render import Renders, render_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
 
 SIZE = (203, 131)
 
@@ -32,8 +34,8 @@ def test_bit_identical(name, isa):
     w2c, k = camera(SIZE, elevation=1.5 if name == "flat" else 0.4)
 
     def draw(**options):
-        parameters = _C.RasterParameters(alpha_max=0.999)
-        return bits(render_opencv(model, w2c[None], k[None], SIZE, parameters, isa=isa, **options))
+        frame = Frame(w2c[None], k[None], SIZE, _C.RasterParameters(alpha_max=0.999))
+        return bits(render_frame(model, frame, isa=isa, **options))
 
     expected = draw(threads=1)
     for options in (
@@ -64,7 +66,8 @@ def test_what_the_nearer_part_hides_is_not_listed():
 def test_isas_agree():
     model = scenes()["dense"].model()
     w2c, k = camera(SIZE)
-    first, *others = (render_opencv(model, w2c[None], k[None], SIZE, isa=isa) for isa in ISAS)
+    frame = Frame(w2c[None], k[None], SIZE)
+    first, *others = (render_frame(model, frame, isa=isa) for isa in ISAS)
     for other in others:
         # A few ulp in alpha can move a pixel over the 1/255 edge.
         assert np.mean(np.abs(first.rgb - other.rgb) > 1e-5) < 1e-4
@@ -77,6 +80,7 @@ def test_caller_owned_output():
     out = Renders.empty(1, SIZE)
     for array in (out.rgb, out.alpha, out.depth):
         array.fill(np.nan)
-    image = render_opencv(scene.model(), w2c[None], k[None], SIZE, out=out)
+    frame = Frame(w2c[None], k[None], SIZE)
+    image = render_frame(scene.model(), frame, out=out)
     assert image is out
-    assert bits(out) == bits(render_opencv(scene.model(), w2c[None], k[None], SIZE))
+    assert bits(out) == bits(render_frame(scene.model(), frame))

@@ -15,9 +15,10 @@ from geolrm import _C
 from geolrm.bench import splat_scenes
 from geolrm.engine.cuda.launch import Call, Launch
 from geolrm.engine.cuda.radix_sort import SORT, counts_bytes, sort_calls
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer
-from geolrm.engine.cuda.splat_plan import BUDGET, SplatPlan
-from geolrm.engine.rendering.render import render_opencv
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.splat_plan import BUDGET, SplatPlan
 
 SIZE = (96, 80)
 NAMES = ("rgb", "alpha", "depth")
@@ -57,7 +58,7 @@ def test_hidden_splats_set_no_bits_and_are_not_projected():
     cam = np.eye(4), np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]])
     device = EmulatedDevice()
     rasterizer = SplatRasterizer(device, budget=400_000)
-    rasterizer.render_opencv(rasterizer.pack(Arrays(scene)), cam[0][None], cam[1][None], size)
+    rasterizer.render_frame(rasterizer.pack(Arrays(scene)), Frame(cam[0][None], cam[1][None], size))
     plan = rasterizer._plan
     assert plan.slabs == ((0, 4096), (4096, 8192))
     offset, nbytes = plan.layout["records"]
@@ -101,7 +102,7 @@ def test_a_splat_that_is_no_number_is_not_drawn(device):
         rasterizer = SplatRasterizer(device)
         w2c, intrinsics = camera(SIZE)
         packed = rasterizer.pack(SimpleNamespace(**{n: device.upload(extra[n]) for n in names}))
-        image = rasterizer.render_opencv(packed, w2c[None], intrinsics[None], SIZE).numpy()
+        image = rasterizer.render_frame(packed, Frame(w2c[None], intrinsics[None], SIZE)).numpy()
         assert_close(image, of_view(good))
 
 
@@ -156,8 +157,9 @@ def test_half_a_million_splats(gpu, px):
     scene = splat_scenes.ring_and_ball(524288)
     w2c, intrinsics = scene.w2c[None], scene.intrinsics(px, px)[None]
     rasterizer = SplatRasterizer(gpu)
-    image = rasterizer.render_opencv(scene, w2c, intrinsics, (px, px)).numpy()
-    expected = render_opencv(_C.SplatModel(**scene.splats()), w2c, intrinsics, (px, px))
+    frame = Frame(w2c, intrinsics, (px, px))
+    image = rasterizer.render_frame(scene, frame).numpy()
+    expected = render_frame(_C.SplatModel(**scene.splats()), frame)
     assert_close(image, of_view(expected))
 
 

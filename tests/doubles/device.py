@@ -209,9 +209,9 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
     """Let this machine seem to have a GPU; returns the devices that engines open."""
     import onnxruntime
 
-    from geolrm.engine.backends import selection as backend_selection
-    from geolrm.engine.backends.cuda import segments
+    from geolrm.engine.backends.cuda import segment_loaders
     from geolrm.engine.cuda import device
+    from geolrm.engine.system import usable_gpu
 
     opened = []
 
@@ -221,8 +221,8 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
         return opened[-1]
 
     installed = {"cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", *packages}
-    monkeypatch.setattr(backend_selection, "present_gpu", lambda index=0: gpu)
-    monkeypatch.setattr(backend_selection, "driver_cuda_version", lambda: cuda)
+    monkeypatch.setattr(usable_gpu, "present_gpu", lambda index=0: gpu)
+    monkeypatch.setattr(usable_gpu, "driver_cuda_version", lambda: cuda)
     monkeypatch.setattr(
         extras, "installed_version", lambda name: "1.7.1" if name in installed else None
     )
@@ -231,9 +231,9 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
         onnxruntime, "get_available_providers", lambda: [*names, "CPUExecutionProvider"]
     )
     monkeypatch.setattr(device, "open_device", open_device)
-    loader = segments.loader
+    loader = segment_loaders.loader
     monkeypatch.setattr(
-        segments,
+        segment_loaders,
         "loader",
         lambda name, *cache: FakeLoader() if name == "cuda" else loader(name, *cache),
     )

@@ -9,7 +9,7 @@ from samples import random_gaussians
 from written_captures import write_transforms
 
 from geolrm import Cameras
-from geolrm.commands import console, export, render, train
+from geolrm.commands import export, render, train
 from geolrm.commands.check import check
 from geolrm.commands.evaluate import evaluate, parse_counts, parse_names
 from geolrm.commands.export import parse_range
@@ -17,6 +17,7 @@ from geolrm.commands.info import info
 from geolrm.commands.render import check_output as check_frames
 from geolrm.commands.render import orbit_cameras
 from geolrm.commands.run import parse_views
+from geolrm.engine.system import exit_codes
 from geolrm.engine.system.file_lock import locked
 
 
@@ -75,9 +76,9 @@ def ending(error):
             said.append(message)
             raise SystemExit(code)
 
-        place.patch.setattr(console, "fail", fail)
+        place.patch.setattr(exit_codes, "fail", fail)
         try:
-            with console.one_sentence_errors():
+            with exit_codes.one_sentence_errors():
                 raise error
         except SystemExit:
             raise RuntimeError(*said) from None

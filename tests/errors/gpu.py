@@ -16,7 +16,6 @@ from geolrm import Engine, Gaussians, GeoLRMError, InputError
 from geolrm.bench.gpu import __main__ as gpu_bench
 from geolrm.bench.gpu import parts
 from geolrm.commands.info import info
-from geolrm.engine.backends import selection as backend_selection
 from geolrm.engine.backends.cuda import onnxruntime_segment, tensorrt_segment
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
@@ -27,13 +26,18 @@ from geolrm.engine.backends.selection import check_part, segment_files, select_b
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.bundle.manifest import GpuIdentity, GpuSegmentStep, Range
 from geolrm.engine.cuda import compiler, device, faults, launch
-from geolrm.engine.cuda.rasterizer import DeviceRenders, SplatRasterizer, _check_device_array
-from geolrm.engine.cuda.splat_plan import SplatPlan
 from geolrm.engine.errors import BundleError
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.rendering import cuda as drawing
-from geolrm.engine.rendering.render import Renders
-from geolrm.engine.system import extras, present_gpu
+from geolrm.engine.rendering import cuda as rendering
+from geolrm.engine.rendering.cuda_rasterizer import (
+    DeviceRenders,
+    SplatRasterizer,
+    _check_device_array,
+)
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.splat_plan import SplatPlan
+from geolrm.engine.system import extras, present_gpu, usable_gpu
 from geolrm.engine.system.present_gpu import PresentGpu
 from geolrm.export import backend_choice, engine_builder
 from geolrm.export.backend_choice import Target
@@ -80,7 +84,7 @@ def part_here(part, asked="asked", index=0, missing=None, **machine):
     def trigger(place):
         use_fake_gpu(place.patch, **({"packages": PACKAGES} | machine))
         if missing is not None:
-            place.patch.setattr(backend_selection, "present_gpu", raising(GeoLRMError(missing)))
+            place.patch.setattr(usable_gpu, "present_gpu", raising(GeoLRMError(missing)))
         return check_part(part, asked, index)
 
     return trigger
@@ -298,12 +302,12 @@ def other_images(place):
     rasterizer = SplatRasterizer(gpu)
     place.patch.setattr(rasterizer, "_scene", lambda gaussians: SimpleNamespace(count=0))
     out = DeviceRenders.empty(gpu, 1, (8, 8))
-    return rasterizer.prepare(None, np.eye(4)[None], np.eye(3)[None], (16, 16), out=out)
+    return rasterizer.prepare(None, Frame(np.eye(4)[None], np.eye(3)[None], (16, 16)), out=out)
 
 
-def draw_without_driver(place):
+def render_without_driver(place):
     place.patch.setattr(
-        backend_selection, "present_gpu", raising(GeoLRMError("no NVIDIA driver was found"))
+        usable_gpu, "present_gpu", raising(GeoLRMError("no NVIDIA driver was found"))
     )
     one = np.ones((1, 3), np.float32)
     gaussians = Gaussians(one * 0, one[:, 0] / 2, one, one[:, [0, 0, 0, 0]], one)
@@ -325,7 +329,7 @@ def benchmark(call, *changes):
 
 def other_host_images(place):
     images = DeviceRenders.empty(FakeDevice(), 1, (8, 8))
-    return drawing.fetch(images.alpha.device, images, Renders.empty(1, (4, 4)))
+    return rendering.fetch(images.alpha.device, images, Renders.empty(1, (4, 4)))
 
 
 def report_over_a_file(place):
@@ -383,7 +387,7 @@ CASES = [
     Case("… views with … anchors need … GB of GPU memory beside the weights, and … GB are free; …",
          "The largest setting that fits follows; geolrm info --views V --tokens N shows it all.",
          too_little_memory),
-    Case("out.rgb is float32 …; it must be contiguous float32 …", "Of drawing into arrays.",
+    Case("out.rgb is float32 …; it must be contiguous float32 …", "Of rendering into arrays.",
          other_host_images, InputError),
     Case("4 views with 64 anchors need … GB of GPU memory beside the weights, and …; not even …",
          "Of geolrm info.", planned),
@@ -463,11 +467,11 @@ CASES = [
     Case("limit is 9; it must lie in [1, 8], the grid's voxels", "Of a kernel.",
          lambda place: SelectAnchors(2).calls(*[0] * 6, limit=9)),
     "Splats",
-    Case("drawing with the backend cuda needs an NVIDIA GPU, but …; install a driver of CUDA …",
-         "It was asked for; `auto` draws on the CPU what is not on a GPU already.",
-         draw_without_driver),
+    Case("rendering with the backend cuda needs an NVIDIA GPU, but …; install a driver of CUDA …",
+         "It was asked for; `auto` renders on the CPU what is not on a GPU already.",
+         render_without_driver),
     Case("size is 0x8; sides must lie in [1, …] px. Render larger images in parts",
-         "The CPU draws larger ones, and `auto` lets it, with a warning.",
+         "The CPU renders larger ones, and `auto` lets it, with a warning.",
          lambda place: SplatPlan.of(1, 1, (0, 8))),
     Case("… splats are too many for the GPU; at most … fit its indices. Split the scene",
          "Of SplatRasterizer.", lambda place: SplatPlan.of(1 << 30, 1, (8, 8))),

@@ -15,11 +15,11 @@ from geolrm import GeoLRMError
 from geolrm.training import launch, perceptual, processes
 from geolrm.training.config import ViewConfig
 from geolrm.training.data.augmentation import AugmentationConfig
-from geolrm.training.data.sources import EpisodeSource
 from geolrm.training.loop import start
 from geolrm.training.ranks import Process
 from geolrm.training.recipe_files import assignments, load_recipe
 from geolrm.training.run_folder import RunFolder, read_checkpoint
+from geolrm.training.sources import EpisodeSource
 from geolrm.training.switches import switched
 
 

@@ -16,9 +16,9 @@ from geolrm.training.data.captures import load_posed_capture
 from geolrm.training.data.gobjaverse import load_gobjaverse, read_depth
 from geolrm.training.data.meshes import Mesh, compose, load_glb, normalised, render_mesh
 from geolrm.training.data.posed_object import PosedObject
-from geolrm.training.data.sources import EpisodeSource, find_objects, load_source
 from geolrm.training.data.views import points_of_depth
 from geolrm.training.posed_episodes import posed_episode
+from geolrm.training.sources import EpisodeSource, find_objects, load_source
 
 
 def posed(views=3):

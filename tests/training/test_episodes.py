@@ -16,10 +16,10 @@ from geolrm.training.data.augmentation import AugmentationConfig
 from geolrm.training.data.gobjaverse import DISTINCT_VIEWS
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.prefetch import Prefetched
-from geolrm.training.data.sources import EpisodeSource, StoredObject, load_source
 from geolrm.training.episodes import mesh_episode
 from geolrm.training.posed_episodes import posed_episode, resized, sampled, surface, varied
 from geolrm.training.recipes import NO_AUGMENTATION
+from geolrm.training.sources import EpisodeSource, StoredObject, load_source
 
 
 def recipe(grid=32, **fields):

@@ -23,8 +23,8 @@ from geolrm.training.config import OptimizerConfig, Recipe, ViewConfig  # noqa: 
 from geolrm.training.data.meshes import render_object  # noqa: E402
 from geolrm.training.data.posed_object import PosedObject  # noqa: E402
 from geolrm.training.data.shapes import procedural_mesh  # noqa: E402
-from geolrm.training.data.sources import EpisodeSource, StoredObject  # noqa: E402
 from geolrm.training.recipes import NO_AUGMENTATION  # noqa: E402
+from geolrm.training.sources import EpisodeSource, StoredObject  # noqa: E402
 
 SIZE = 64  # px
 HELD_BACK = [2, 8, 14, 20, 25, 29, 33]  # four of the upper orbit, three of the level one

@@ -19,9 +19,9 @@ from tiny_training import (
 from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.export.checkpoint import load_checkpoint
 from geolrm.training.data.prefetch import Prefetched
-from geolrm.training.data.sources import EpisodeSource
 from geolrm.training.loop import TrainingDiverged
 from geolrm.training.run_folder import RunFolder
+from geolrm.training.sources import EpisodeSource
 
 STEPS = 5
 

@@ -16,8 +16,8 @@ from tiny_training import (
 
 from geolrm.engine.errors import InputError
 from geolrm.export.model import GeoLRM
-from geolrm.training.data.sources import EpisodeSource, StoredObject
 from geolrm.training.recipes import mini, paper_stage1, paper_stage2
+from geolrm.training.sources import EpisodeSource, StoredObject
 from geolrm.training.switches import switched
 
 SWITCHES = {

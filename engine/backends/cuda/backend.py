@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.backends.base import PlanRunner
-from geolrm.engine.backends.cuda import segments as loaders
+from geolrm.engine.backends.cuda import segment_loaders as loaders
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.encoding import BatchRunner, view_batches
 from geolrm.engine.backends.cuda.executor import Block, GpuPlanRunner

@@ -12,7 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.rendering.render import Posed, Renders, Splats, render
+from geolrm.engine.rendering.frame import Posed
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.model import Splats
+from geolrm.engine.rendering.render import render
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -32,13 +35,13 @@ class DeviceGaussians:
 
     @staticmethod
     def upload(gaussians: Gaussians, device: Device) -> DeviceGaussians:
-        """A copy on the device."""
+        """Copy Gaussians to a device."""
         arrays = {field.name: getattr(gaussians, field.name) for field in fields(gaussians)}
         return DeviceGaussians(**{n: device.upload(a) for n, a in arrays.items() if a is not None})
 
     @property
     def device(self) -> Device:
-        """Where they are."""
+        """The GPU that holds them."""
         return self.means.device
 
     def __len__(self) -> int:
@@ -49,7 +52,7 @@ class DeviceGaussians:
         return f"DeviceGaussians({len(self):,}, {color})"
 
     def numpy(self) -> Gaussians:
-        """A copy on the host; waits for the stream, once."""
+        """Copy them to the host; waits for the stream, once."""
         device, copies = self.device, {}
         with device.lock:
             for field in fields(self):
@@ -61,17 +64,17 @@ class DeviceGaussians:
         return Gaussians(**copies)
 
     def render(self, cameras: Posed, size: tuple[int, int], **options: Any) -> Renders:
-        """Draw [V, H, W] images where the Gaussians are; arguments as :func:`geolrm.render`."""
+        """Render [V, H, W] images where the Gaussians are; arguments as :func:`geolrm.render`."""
         return render(cast(Splats, self), cameras, size, **options)
 
     def select(self, index: NDArray) -> Gaussians:
-        """As :meth:`geolrm.Gaussians.select`, on the host."""
+        """Select on the host, as :meth:`geolrm.Gaussians.select` does."""
         return self.numpy().select(index)
 
     def transformed(self, matrix: ArrayLike) -> Gaussians:
-        """As :meth:`geolrm.Gaussians.transformed`, on the host."""
+        """Transform on the host, as :meth:`geolrm.Gaussians.transformed` does."""
         return self.numpy().transformed(matrix)
 
     def save(self, path: str | Path, *, up: str | None = None, raw: bool = False) -> None:
-        """As :meth:`geolrm.Gaussians.save`."""
+        """Save a copy on the host, as :meth:`geolrm.Gaussians.save` does."""
         self.numpy().save(path, up=up, raw=raw)

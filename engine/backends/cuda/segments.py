@@ -1,4 +1,4 @@
-"""What runs a segment of a plan on a device: ONNX Runtime, or an engine of TensorRT."""
+"""What a segment of a plan is asked, and what loads it: ONNX Runtime, or TensorRT, behind these."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,20 +40,9 @@ class Loader(Protocol):
     """Loads the segments of one bundle."""
 
     def load(self, path: Path, device: Device) -> Segment:
-        """The segment in a file."""
+        """Load the segment in a file."""
         ...
 
     def keep(self) -> None:
-        """All are loaded: put on disk what the next process need not do again."""
+        """Put on disk what the next process need not do again; called once all are loaded."""
         ...
-
-
-def loader(backend: str, cache: Path | None = None) -> Loader:
-    """What loads files of this backend; ``cache`` is for what TensorRT for RTX compiles."""
-    if backend == "cuda":
-        from geolrm.engine.backends.cuda.onnxruntime_segment import OnnxRuntimeLoader
-
-        return OnnxRuntimeLoader()
-    from geolrm.engine.backends.cuda.tensorrt_segment import Runtime
-
-    return Runtime(backend, cache)

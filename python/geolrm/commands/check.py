@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import CAPTURE_HELP, FAILED, print_json, steps
+from geolrm.commands.console import CAPTURE_HELP, print_json, steps
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.exit_codes import FAILED
 
 OUT_OF_MEMORY = "use fewer or smaller images"
 

@@ -43,7 +43,8 @@ def convert(
 
     Example: geolrm convert shoe.ply shoe.spz --prune-opacity 0.005
     """
-    from geolrm.engine.formats.splat_files import load, resolve, save, suffix_of
+    from geolrm.engine.formats.splat_files import resolve, suffix_of
+    from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.gaussians.thinning import check_count, check_opacity, keep_largest, prune
 
     resolve(suffix_of(source), from_up, "--from-up")
@@ -56,13 +57,13 @@ def convert(
     check_not_input(output, source)
     with steps(not as_json) as step:
         step("reading")
-        read = load(source, up=from_up, raw=from_raw_ply)
+        read = Gaussians.load(source, up=from_up, raw=from_raw_ply)
         kept = read if prune_opacity is None else prune(read, prune_opacity)
         written = kept if max_splats is None else keep_largest(kept, max_splats)
         step("writing")
         if len(read) and not len(written):
             warn(f"no splat has an opacity of {prune_opacity}: none is left")
-        save(written, output, up=up, raw=raw_ply)
+        written.save(output, up=up, raw=raw_ply)
     size = output.stat().st_size
     summary: dict[str, Any] = {
         "input": str(source),

@@ -7,7 +7,6 @@ import typer
 
 from geolrm.commands.console import (
     Version,
-    one_sentence_errors,
     print_json,
     print_table,
     steps,
@@ -15,6 +14,7 @@ from geolrm.commands.console import (
 from geolrm.engine.bundle.manifest import MANIFEST_NAME, MAX_REFINE_STEPS, Range
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
 from geolrm.engine.system.user_warnings import show_warnings
 from geolrm.export import backend_choice

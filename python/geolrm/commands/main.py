@@ -2,7 +2,8 @@
 
 import typer
 
-from geolrm.commands.console import Version, one_sentence_errors
+from geolrm.commands.console import Version
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.user_warnings import show_warnings
 
 app = typer.Typer(
@@ -22,8 +23,8 @@ def options(version: Version = False) -> None:
 
 def register() -> None:
     """Add every command, none of which imports anything heavy before it runs."""
+    from geolrm.bench import command as bench
     from geolrm.commands import (
-        bench,
         check,
         convert,
         demo,

@@ -26,7 +26,8 @@ def mesh(
 
     Example: geolrm mesh shoe.ply -o shoe.glb --size 192
     """
-    from geolrm.engine.formats.splat_files import load, suffix_of
+    from geolrm.engine.formats.splat_files import suffix_of
+    from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.meshing import mesh_files
     from geolrm.engine.meshing.fusion import check_setting, fuse, require_scikit_image
 
@@ -44,7 +45,7 @@ def mesh(
     require_scikit_image()
     with steps(not as_json) as step:
         step("reading")
-        gaussians = load(splats)
+        gaussians = Gaussians.load(splats)
     if not len(gaussians):
         raise GeoLRMError(f"{str(splats)!r} holds no Gaussians, and so no mesh was written")
     with progress_bar("fusing", views, not as_json) as advance:

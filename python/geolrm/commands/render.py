@@ -1,4 +1,4 @@
-"""``geolrm render``: render a splat file."""
+"""``geolrm render``: make images of a splat file."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -59,9 +59,10 @@ def render(
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
     from geolrm.engine.captures import load_capture
-    from geolrm.engine.formats.splat_files import load, suffix_of
-    from geolrm.engine.rendering.render import Renders
-    from geolrm.engine.rendering.render import render as render_gaussians
+    from geolrm.engine.formats.splat_files import suffix_of
+    from geolrm.engine.gaussians.gaussians import Gaussians
+    from geolrm.engine.rendering.images import Renders
+    from geolrm.engine.rendering.render import render as render_images
     from geolrm.engine.views.sheets import to_bytes
 
     suffix_of(splats)
@@ -78,7 +79,7 @@ def render(
     video = is_video(output)
     with steps(not as_json) as step:
         step("reading")
-        gaussians = load(splats)
+        gaussians = Gaussians.load(splats)
         if path is None:
             assert cameras is not None
             capture = load_capture(cameras, remove_background=remove_background, fit=fit)
@@ -97,7 +98,7 @@ def render(
         for index, frame_size in enumerate(sizes):
             if images.alpha.shape[1:] != frame_size[::-1]:
                 images = Renders.empty(1, frame_size)
-            render_gaussians(
+            render_images(
                 gaussians,
                 path[[index]],
                 frame_size,

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import Version, one_sentence_errors
+from geolrm.commands.console import Version
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
 from geolrm.engine.system.user_warnings import show_warnings
 

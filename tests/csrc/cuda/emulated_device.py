@@ -8,7 +8,7 @@ import numpy as np
 
 from csrc.cuda import emulation
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.splat_plan import ALIGNMENT
+from geolrm.engine.rendering.splat_plan import ALIGNMENT
 
 
 @dataclass(frozen=True, eq=False)

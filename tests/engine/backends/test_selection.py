@@ -2,10 +2,10 @@ import pytest
 from doubles.device import use_fake_gpu
 from gpu_parts import make_part
 
-from geolrm.engine.backends import selection as backend_selection
 from geolrm.engine.backends.selection import check_part, select_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
+from geolrm.engine.system import usable_gpu
 
 ALL = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
 
@@ -24,7 +24,7 @@ def test_no_driver(monkeypatch):
     def missing(index):
         raise GeoLRMError("no NVIDIA driver was found")
 
-    monkeypatch.setattr(backend_selection, "present_gpu", missing)
+    monkeypatch.setattr(usable_gpu, "present_gpu", missing)
     with pytest.raises(GeoLRMError) as caught:
         check_part(make_part(), "asked")
     assert str(caught.value) == (
@@ -37,7 +37,7 @@ def test_no_such_device(monkeypatch):
     def missing(index):
         raise GeoLRMError(f"there is no GPU {index}: the NVIDIA driver has 1 GPU, counted from 0")
 
-    monkeypatch.setattr(backend_selection, "present_gpu", missing)
+    monkeypatch.setattr(usable_gpu, "present_gpu", missing)
     with pytest.raises(InputError, match="device is 3, but there is no GPU 3: the NVIDIA driver"):
         check_part(make_part(), "asked", 3)
 

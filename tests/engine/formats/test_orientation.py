@@ -5,8 +5,8 @@ import pytest
 from processes import assert_refused, call
 
 from geolrm import Gaussians, InputError
-from geolrm.engine.formats import harmonics
 from geolrm.engine.formats.splat_files import decode, encode
+from geolrm.engine.geometry import harmonics
 
 TOP, RIGHT, FRONT = [0, 0, 0.45], [0.3, 0, 0], [0, -0.15, 0]  # object frame: z up, front is -y
 

@@ -7,7 +7,7 @@ from synthetic_captures import protocol_cameras
 from written_captures import quaternion_of
 
 from geolrm import Cameras, InputError
-from geolrm.engine.formats import harmonics
+from geolrm.engine.geometry import harmonics
 from geolrm.engine.geometry.similarity import (
     apply,
     make_similarity,

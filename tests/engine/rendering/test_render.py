@@ -9,8 +9,11 @@ from csrc.scenes import assert_close, camera, cloud, truth
 from reference.rasterizer import Parameters
 
 from geolrm import Cameras, Gaussians
-from geolrm.engine.rendering.render import Renders, render, to_opencv
-from geolrm.engine.rendering.render import render as rendering
+from geolrm.engine.rendering import model as models
+from geolrm.engine.rendering.cpu import check_threads
+from geolrm.engine.rendering.frame import to_opencv
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.render import render
 from geolrm.engine.system import cores
 
 
@@ -37,17 +40,17 @@ def test_conventions(sh_count):
 def test_a_scene_is_packed_once_and_let_go():
     scene, size = Bag(**cloud(50, 2).arrays()), (20, 20)
     cameras = opengl(camera(size), size)
-    held = len(rendering._models)
+    held = len(models._models)
     out = Renders.empty(1, size)
     first = render(scene, cameras, size, out=out)
     assert first is out
-    model = rendering.splat_model(scene)
+    model = models.splat_model(scene)
     render(scene, cameras, size)
-    assert rendering.splat_model(scene) is model
-    assert len(rendering._models) == held + 1
+    assert models.splat_model(scene) is model
+    assert len(models._models) == held + 1
     del scene
     gc.collect()
-    assert len(rendering._models) == held
+    assert len(models._models) == held
 
 
 def test_float64_is_rounded_and_integers_are_refused():
@@ -130,9 +133,9 @@ def test_the_whole_interface_in_words(sh_count):
 
 def test_threads_are_the_cores_that_this_process_may_use(monkeypatch):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert rendering.check_threads(None) == 3 and rendering.check_threads(2) == 2
+    assert check_threads(None) == 3 and check_threads(2) == 2
     monkeypatch.delattr(cores.os, "sched_getaffinity")
     monkeypatch.setattr(cores.os, "cpu_count", lambda: None)
-    assert rendering.check_threads(None) == 1
+    assert check_threads(None) == 1
     with pytest.raises(ValueError, match="threads is 0; it must be a whole number, 1 or more"):
-        rendering.check_threads(0)
+        check_threads(0)

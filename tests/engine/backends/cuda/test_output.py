@@ -1,4 +1,4 @@
-"""Results that stay on the device, and drawing them there."""
+"""Results that stay on the device, and rendering them there."""
 
 import gc
 import pickle
@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError, render
-from geolrm.engine.backends import selection as backend_selection
 from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
-from geolrm.engine.cuda import splat_plan
-from geolrm.engine.cuda.rasterizer import DeviceRenders
-from geolrm.engine.rendering import cuda as drawing
-from geolrm.engine.rendering.render import Renders
-from geolrm.engine.system import extras
+from geolrm.engine.rendering import cuda as rendering
+from geolrm.engine.rendering import splat_plan
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.system import extras, usable_gpu
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
 IMAGES = ("rgb", "alpha", "depth")
@@ -210,7 +209,7 @@ def test_what_the_gpu_cannot_draw_is_drawn_on_the_cpu_with_a_sentence(devices, g
     with pytest.warns(UserWarning) as caught:
         drawn = scene.render(size=SIZE)
     assert [str(warning.message) for warning in caught] == [
-        "drawing on the CPU instead of the GPU: the fake GPU is full"
+        "rendering on the CPU instead of the GPU: the fake GPU is full"
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -228,21 +227,21 @@ def test_a_gpu_that_is_asked_for_and_missing(monkeypatch, engine, views):
     def missing(index):
         raise GeoLRMError("no NVIDIA driver was found")
 
-    monkeypatch.setattr(backend_selection, "present_gpu", missing)
+    monkeypatch.setattr(usable_gpu, "present_gpu", missing)
     with pytest.raises(GeoLRMError) as caught:
         scene.render(backend="cuda")
     assert str(caught.value) == (
-        "drawing with the backend cuda needs an NVIDIA GPU, but no NVIDIA driver was found; "
-        "install a driver of CUDA 13.0 or later, or draw with the backend cpu"
+        "rendering with the backend cuda needs an NVIDIA GPU, but no NVIDIA driver was found; "
+        "install a driver of CUDA 13.0 or later, or render with the backend cpu"
     )
 
 
-def test_packages_that_drawing_needs(monkeypatch, devices, engine, views):
+def test_packages_that_rendering_needs(monkeypatch, devices, engine, views):
     monkeypatch.setattr(extras, "installed_version", lambda name: None)
     with pytest.raises(GeoLRMError) as caught:
         engine.run(*views).render(backend="cuda")
     assert str(caught.value) == (
-        "drawing with the backend cuda needs cuda-core, which is not installed; run: "
+        "rendering with the backend cuda needs cuda-core, which is not installed; run: "
         "pip install 'geolrm[gpu]'"
     )
 
@@ -265,7 +264,7 @@ def test_scenes_outlive_their_engine_and_hold_no_more_than_their_own_memory(
     assert_gates(drawn, copied.render(size=SIZE))
 
 
-def test_drawing_waits_for_its_turn(devices, gpu_bundles, views):
+def test_rendering_waits_for_its_turn(devices, gpu_bundles, views):
     """Nothing may be queued while a run captures its graphs on the same stream."""
     engine = Engine(gpu_bundles())
     scene = engine.run(*views)
@@ -279,4 +278,4 @@ def test_drawing_waits_for_its_turn(devices, gpu_bundles, views):
         assert thread.is_alive() and device.log == []
     thread.join()
     assert len(drawn) == 1 and engine.lock is device.lock
-    assert drawing.rasterizer_of(device) is drawing.rasterizer_of(device)
+    assert rendering.rasterizer_of(device) is rendering.rasterizer_of(device)

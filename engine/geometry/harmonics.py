@@ -11,17 +11,17 @@ SH_C0 = 0.28209479177387814  # the harmonic of degree 0
 
 
 def dc_of_colors(colors: NDArray) -> NDArray[np.float32]:
-    """[N, 3] coefficients of degree 0 of colours in [0, 1]."""
+    """Turn colours in [0, 1] into coefficients of degree 0, [N, 3]."""
     return (colors - np.float32(0.5)) / np.float32(SH_C0)
 
 
 def colors_of_dc(dc: NDArray) -> NDArray[np.float32]:
-    """[N, 3] colours of coefficients of degree 0."""
+    """Turn coefficients of degree 0 into colours, [N, 3]."""
     return dc * np.float32(SH_C0) + np.float32(0.5)
 
 
 def basis(directions: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """[D, K] real harmonics, in the order and with the signs of 3D Gaussian splatting.
+    """Evaluate real harmonics [D, K], in the order and with the signs of 3D Gaussian splatting.
 
     Args:
         directions: [D, 3], of unit length.
@@ -53,7 +53,7 @@ def basis(directions: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 
 
 def turn(sh: NDArray, rotation: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Coefficients [N, K, 3] of splats that were turned by a rotation [3, 3]."""
+    """Turn coefficients [N, K, 3] with their splats, by a rotation [3, 3]."""
     count = sh.shape[1]
     matrix = _turning_matrix(count, rotation.astype(np.float64).tobytes())
     return np.einsum("jk,nkc->njc", matrix, sh).astype(np.float32)
@@ -61,7 +61,7 @@ def turn(sh: NDArray, rotation: NDArray[np.float64]) -> NDArray[np.float32]:
 
 @cache
 def _turning_matrix(count: int, rotation: bytes) -> NDArray[np.float64]:
-    """[K, K]: a turned splat shows along R d what the splat showed along d."""
+    """Solve for [K, K]: a turned splat shows along R d what the splat showed along d."""
     turned = np.frombuffer(rotation).reshape(3, 3)
     rng = np.random.default_rng(0)
     directions = rng.standard_normal((8 * count, 3))

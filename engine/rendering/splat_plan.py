@@ -31,7 +31,7 @@ class SplatPlan:
     views: int  # V
     width: int
     height: int
-    group: int  # cameras drawn together
+    group: int  # cameras rendered together
     slabs: tuple[tuple[int, int], ...]  # ranks [first, stop), front to back
     layout: dict[str, tuple[int, int]]  # offset and bytes of each array of the workspace
 
@@ -120,7 +120,7 @@ class SplatPlan:
     def pack(
         self, means: Any, opacities: Any, scales: Any, quats: Any, colors: Any, packed: Any
     ) -> list[Call]:
-        """The launch that packs a model, once for all its frames.
+        """List the launch that packs a model, once for all its frames.
 
         Args:
             means: float32 [N, 3] on the device, as all that follow.
@@ -134,7 +134,7 @@ class SplatPlan:
         arguments = (*arrays, *integers(self.count), pointer(packed))
         return [Call(PROJECT, "pack_splats", _over(self.count, 1), arguments)]
 
-    def draw(
+    def render(
         self,
         packed: Any,
         views: Any,
@@ -146,7 +146,7 @@ class SplatPlan:
         sh: Any = None,
         coefficients: int = 0,
     ) -> list[Call]:
-        """The launches of a frame, in order; none of them waits for the host.
+        """List the launches of a frame in order; none of them waits for the host.
 
         Args:
             packed: what :meth:`pack` has written.
@@ -162,7 +162,7 @@ class SplatPlan:
         for start in range(0, self.views, self.group):
             pixels = 4 * self.width * self.height * start
             images = (pointer(rgb) + 3 * pixels, pointer(alpha) + pixels, pointer(depth) + pixels)
-            calls += self._draw_group(
+            calls += self._render_group(
                 min(self.group, self.views - start),
                 pointer(packed),
                 pointer(views) + VIEW_BYTES * start,
@@ -172,7 +172,7 @@ class SplatPlan:
             )
         return calls
 
-    def _draw_group(
+    def _render_group(
         self,
         cameras: int,
         packed: int,

@@ -1,4 +1,4 @@
-"""Draw Gaussians on an NVIDIA GPU: the images of the CPU rasterizer, within its own gates."""
+"""Render Gaussians on an NVIDIA GPU: the images of the CPU rasterizer, within its own gates."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ import numpy as np
 from geolrm import _C
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.launch import Call
-from geolrm.engine.cuda.splat_plan import BUDGET, PACKED_BYTES, VIEW_BYTES, SplatPlan
 from geolrm.engine.errors import InputError
-from geolrm.engine.rendering.render import (
-    Posed,
-    Renders,
-    Splats,
-    check_size,
-    pack,
-    raster_parameters,
-    to_opencv,
-)
+from geolrm.engine.rendering.frame import Frame, Posed
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.model import Splats, pack
+from geolrm.engine.rendering.options import RenderOptions, native_errors
+from geolrm.engine.rendering.splat_plan import BUDGET, PACKED_BYTES, VIEW_BYTES, SplatPlan
 
 GEOMETRY = {"means": (3,), "opacities": (), "scales": (3,), "quats": (4,)}
 
@@ -34,11 +29,11 @@ class Array(Protocol):
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Version 3: torch, CuPy and Numba take the tensor without a copy."""
+        """Describe the memory, version 3: torch, CuPy and Numba take it without a copy."""
         ...
 
     def numpy(self) -> np.ndarray:
-        """A copy on the host; waits for the stream."""
+        """Copy to the host; waits for the stream."""
         ...
 
 
@@ -46,11 +41,11 @@ class Device(Protocol):
     """What is asked of a GPU: one stream, on which everything here is queued in order."""
 
     def empty(self, shape: Sequence[int], dtype: str) -> Any:
-        """An `Array` without values, aligned to 256 bytes."""
+        """Allocate an `Array` without values, aligned to 256 bytes."""
         ...
 
     def upload(self, array: np.ndarray) -> Any:
-        """An `Array` with the values of a host array, which may be changed at once."""
+        """Copy a host array, which may be changed at once, into an `Array`."""
         ...
 
     def copy(self, source: Any, target: Any) -> None:
@@ -77,7 +72,7 @@ class DeviceRenders:
         return cls(*(device.empty(s, "float32") for s in ((*shape, 3), shape, shape)))
 
     def numpy(self) -> Renders:
-        """Copies on the host; waits for the stream."""
+        """Copy the images to the host; waits for the stream."""
         return Renders(self.rgb.numpy(), self.alpha.numpy(), self.depth.numpy())
 
 
@@ -92,7 +87,7 @@ class DeviceSplats:
 
 
 class SplatRasterizer:
-    """Draws scenes with one device; buffers are kept from call to call.
+    """Renders scenes with one device; buffers are kept from call to call.
 
     Args:
         device: memory and launches.
@@ -110,12 +105,12 @@ class SplatRasterizer:
         """Upload and pack a scene.
 
         Arrays with ``__cuda_array_interface__`` are read where they are and their values are not
-        checked: a splat with a value that is no number is not drawn. What writes them must have
-        finished, or run on the device's stream.
+        checked: a splat with a value that is no number is not rendered. What writes them must
+        have finished, or run on the device's stream.
 
         Raises:
             InputError: for shapes and types that the kernels do not read.
-            ValueError: NumPy arrays whose values cannot be drawn, as on the CPU.
+            ValueError: NumPy arrays whose values cannot be rendered, as on the CPU.
         """
         sh = getattr(gaussians, "sh", None)
         arrays = {name: getattr(gaussians, name) for name in GEOMETRY}
@@ -145,59 +140,50 @@ class SplatRasterizer:
         cameras: Posed,
         size: tuple[int, int],
         *,
-        background: Sequence[float] = (1.0, 1.0, 1.0),
-        near: float = 0.01,
-        eps2d: float = 0.3,
-        alpha_max: float = 0.99,
-        antialiased: bool = False,
         out: DeviceRenders | None = None,
+        **options: Any,
     ) -> DeviceRenders:
         """Queue every camera of a batch; the arguments of :func:`geolrm.render`.
 
         Nothing is waited for: ``.numpy()`` of the result does, and its arrays give their stream to
         whoever reads them through ``__cuda_array_interface__``.
-        """
-        w2c, intrinsics = to_opencv(cameras.c2w, cameras.intrinsics, size)
-        parameters = raster_parameters(
-            background=background,
-            near=near,
-            eps2d=eps2d,
-            alpha_max=alpha_max,
-            antialiased=antialiased,
-        )
-        return self.render_opencv(gaussians, w2c, intrinsics, size, parameters, out=out)
 
-    def render_opencv(
+        Args:
+            gaussians: The scene, or what :meth:`pack` has made of it.
+            cameras: V cameras.
+            size: Width and height in px.
+            out: Images to write into; None makes new ones.
+            options: Those of :class:`RenderOptions`.
+        """
+        frame = Frame.of(cameras, size, RenderOptions(**options))
+        return self.render_frame(gaussians, frame, out=out)
+
+    def render_frame(
         self,
         gaussians: Splats | DeviceSplats,
-        w2c: np.ndarray,
-        intrinsics: np.ndarray,
-        size: tuple[int, int],
-        parameters: _C.RasterParameters | None = None,
+        frame: Frame,
         *,
         out: DeviceRenders | None = None,
     ) -> DeviceRenders:
-        """Draw with world-to-camera OpenCV poses [V, 4, 4] and intrinsics [V, 3, 3] in pixels."""
-        calls, out = self.prepare(gaussians, w2c, intrinsics, size, parameters, out=out)
+        """Queue the images of a frame; see :meth:`render`."""
+        calls, out = self.prepare(gaussians, frame, out=out)
         self.device.launch(calls)
         return out
 
     def prepare(
         self,
         gaussians: Splats | DeviceSplats,
-        w2c: np.ndarray,
-        intrinsics: np.ndarray,
-        size: tuple[int, int],
-        parameters: _C.RasterParameters | None = None,
+        frame: Frame,
         *,
         out: DeviceRenders | None = None,
     ) -> tuple[list[Call], DeviceRenders]:
-        """Upload cameras and give the launches that draw them, to be run now or captured.
+        """Upload cameras and return the launches that render them, to be run now or captured.
 
         They stay valid until the next call for other sizes, and read the cameras of the last call.
         """
-        size = check_size(size)
-        rows = _C.raster_views(w2c, intrinsics, *size, parameters or _C.RasterParameters())
+        size = frame.size
+        with native_errors():
+            rows = _C.raster_views(frame.w2c, frame.intrinsics, *size, frame.parameters)
         splats = gaussians if isinstance(gaussians, DeviceSplats) else self._scene(gaussians)
         plan = self._planned(splats.count, len(rows), size)
         expected = (len(rows), size[1], size[0])
@@ -211,7 +197,7 @@ class SplatRasterizer:
         if len(rows) == 0:
             return [], out
         self.device.copy(self.device.upload(rows.view(np.uint8)), self._views)
-        calls = plan.draw(
+        calls = plan.render(
             splats.packed,
             self._views,
             self._workspace,

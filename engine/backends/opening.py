@@ -1,0 +1,30 @@
+"""From a bundle to a backend that is ready to run it."""
+
+from geolrm.engine.backends.base import Backend
+from geolrm.engine.backends.cpu.backend import HostBackend
+from geolrm.engine.backends.selection import Selected, select_backend
+from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.system.cores import usable_cores
+
+
+def open_backend(
+    asked: str, bundle: Bundle, threads: int | None, device: int
+) -> tuple[Selected, Backend]:
+    """Load all stages of a bundle on the backend that this machine and the caller choose.
+
+    Returns the choice with its reason, and the backend. ``auto`` falls back to the CPU also where
+    the GPU's part does not load.
+    """
+    threads = threads or usable_cores()
+    selected = select_backend(asked, bundle, device)
+    if selected.target is not None:
+        from geolrm.engine.backends.cuda.backend import DeviceBackend
+
+        try:
+            return selected, DeviceBackend(bundle, selected, threads, device)
+        except GeoLRMError as error:
+            if asked != "auto":
+                raise
+            selected = Selected("onnxruntime", f"not {selected.name}: {error}")
+    return selected, HostBackend(bundle, threads)
