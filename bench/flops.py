@@ -40,7 +40,7 @@ def reconstruction_flops(config: GeoLRMConfig, views: int, tokens: int) -> dict[
     """A whole run by kind of work."""
     pixels = sum(h * w for h, w in config.encoder.level_shapes(config.image_size))
     features, levels = config.encoder.feature_dim, config.encoder.num_levels
-    proposal = config.proposal.tokens_per_axis**3
+    proposal = config.proposal.queries_per_axis**3
     encoders = 1 if config.shared_encoder else 2
     total = {"encoders": encoders * views * encoder_flops(config)}
     for transformer, count in (

@@ -121,7 +121,7 @@ def broken(gaussians: DecodedGaussians, terms: dict[str, Tensor], logits: Tensor
 def fill_bucket(scores: Tensor, limit: int) -> Tensor:
     """Shift scores so that the number above 0 is a multiple of ``BUCKET``, up to ``limit``.
 
-    The next most likely voxels fill a bucket. Every new number of tokens makes the CPU's matrix
+    The next most likely voxels fill a bucket. Every new number of anchors makes the CPU's matrix
     library generate its code anew, which costs a tenth of a step.
     """
     count = int((scores > 0).sum())
