@@ -1,4 +1,4 @@
-"""Everything a training run depends on, as frozen dataclasses that check themselves."""
+"""All that a training run depends on, as frozen dataclasses that check themselves."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -38,7 +38,7 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True)
 class ViewConfig:
-    """Which views a step sees and which it is judged on.
+    """The views that a step sees, and those that it is judged on.
 
     Inputs are ``min_inputs`` to ``max_inputs`` views, evenly spaced on one orbit or, for a share
     ``scattered``, anywhere around. Targets of meshes are drawn from the groups of the evaluation;

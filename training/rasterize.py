@@ -33,10 +33,10 @@ def rasterize(
     threads: int | None = None,
     **parameters: Any,
 ) -> Rasterized:
-    """Render, with gradients to the splats from rgb, alpha and depth; none to the cameras.
+    """Render with gradients to the splats from rgb, alpha and depth; none to the cameras.
 
-    `parameters` are those of `RasterParameters`: background, near, eps2d, alpha_max, antialiased.
-    Gradients are deterministic: the same bits for any number of threads.
+    ``parameters`` are those of ``RasterParameters``: background, near, eps2d, alpha_max,
+    antialiased. Gradients are deterministic: the same bits for any number of threads.
     """
     if (colors is None) == (sh is None):
         raise ValueError("either colors or sh must be given, and not both")

@@ -168,7 +168,7 @@ def engine_arrays(case: Case, model: GeoLRM, variant: str) -> dict[str, NDArray]
                 collected["sel.xyzs"].append(xyz)
             for field in GAUSSIAN_ARRAYS:
                 array = gaussians.sh if gaussians.colors is None else gaussians.colors
-                array = array if field == "colors" else getattr(gaussians, field)
+                array = np.asarray(array if field == "colors" else getattr(gaussians, field))
                 name = recorded_name(case, field, array)
                 collected[f"gen.{variant}.{name}"].append(array)
     return {name: np.stack(arrays) for name, arrays in collected.items()}
