@@ -102,7 +102,7 @@ def _ours(
 
 
 def _gsplat() -> tuple[Callable[..., Callable[[], object]] | None, str]:
-    """What prepares a scene for gsplat and gives its frame, or why there is none."""
+    """Return what prepares a scene for gsplat and gives its frame, or why there is none."""
     try:
         import torch
         from gsplat import rasterization  # pyright: ignore

@@ -18,7 +18,7 @@ class ReleasedDeformableAttention(DeformableAttention):
     def forward(
         self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
     ) -> Tensor:
-        """[N, d] queries to one output per view, [V, N, d]."""
+        """Sample for [N, d] queries in each view: [V, N, d]."""
         config = self.config
         heads, points = config.num_heads, config.samples_per_level
         outputs = []
@@ -34,7 +34,7 @@ class ReleasedDeformableAttention(DeformableAttention):
 def sample_view(
     value: Tensor, level_shapes: LevelShapes, reference: Tensor, offsets: Tensor, weights: Tensor
 ) -> Tensor:
-    """One view: [L, h, e] values to [N, h * e]."""
+    """Sample one view: [L, h, e] values to [N, h * e]."""
     heads, head_dim = value.shape[1:]
     start, sampled = 0, []
     for level, (height, width) in enumerate(level_shapes):
