@@ -90,7 +90,7 @@ def surface(posed: PosedObject, grid_size: int) -> NDArray[np.float32]:
 
 def resized(rgba: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     """Resize [T, S, S, 4] straight RGBA to [T, size, size, 4] premultiplied, in [0, 1]."""
-    colors = rgba.astype(np.float32) / 255
+    colors = rgba.astype(np.float32) / np.float32(255)
     colors[..., :3] *= colors[..., 3:]
     if rgba.shape[1] == size:
         return colors

@@ -112,7 +112,7 @@ class RunFolder:
             stream.write(content)
 
     def checkpoints(self) -> list[Path]:
-        """Checkpoint files, newest first."""
+        """List the checkpoint files, newest first."""
         return sorted((self.path / "checkpoints").glob("step*.safetensors"), reverse=True)
 
     def save(self, state: TrainingState) -> Path:

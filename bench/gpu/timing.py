@@ -100,10 +100,10 @@ def peak_memory(read: Callable[[], int]) -> Iterator[Peak]:
 
 def used_bytes() -> int:
     """Return the bytes of GPU 0 that are taken, by whatever process."""
-    from cuda.bindings import driver  # pyright: ignore
-    from cuda.core import Device  # pyright: ignore
+    from cuda.bindings import driver  # pyright: ignore[reportMissingImports]  # on GPUs
+    from cuda.core import Device as CudaDevice  # pyright: ignore[reportMissingImports]
 
-    Device(0).set_current()  # of this thread
+    CudaDevice(0).set_current()  # of this thread
     free, total = check(driver.cuMemGetInfo())
     return int(total) - int(free)
 

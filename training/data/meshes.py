@@ -160,7 +160,9 @@ def render_mesh(
     shape = (len(cameras), size, size)
     try:
         renderer = _C.TexturedMesh(
-            *(np.ascontiguousarray(a) for a in (mesh.vertices, mesh.faces, mesh.uv)),
+            np.ascontiguousarray(mesh.vertices),
+            np.ascontiguousarray(mesh.faces),
+            np.ascontiguousarray(mesh.uv),
             [np.ascontiguousarray(texture) for texture in mesh.textures],
             np.ascontiguousarray(_face_texture(mesh)),
         )

@@ -106,7 +106,7 @@ def _noise(rng: np.random.Generator, first: int) -> NDArray[np.float32]:
         total += weight * _enlarge(_enlarge(grid).T).T
         norm += weight**2
         weight *= 0.6
-    return total * np.float32(1.5 / norm**0.5)
+    return (total * (1.5 / norm**0.5)).astype(np.float32)
 
 
 def _enlarge(grid: NDArray[np.float32]) -> NDArray[np.float32]:
