@@ -113,10 +113,17 @@ def torch_run(frame: Frame) -> tuple[str, float]:
     from geolrm.bench.torch_compositing import projection_name, render
 
     torch.set_num_threads(2)
-    splats = tuple(torch.from_numpy(a) for a in frame.scene.splats().values())
+    splats = (torch.from_numpy(a) for a in frame.scene.splats().values())
+    means, opacities, scales, quats, colors = splats
     w2c, intrinsics = (torch.from_numpy(a[0].astype(np.float32)) for a in frame.camera[:2])
     size = (frame.size, frame.size)
-    seconds = min(clock(lambda: render(*splats, w2c, intrinsics, size, alpha_max=0.999), 1))
+
+    def run() -> object:
+        return render(
+            means, opacities, scales, quats, colors, w2c, intrinsics, size, alpha_max=0.999
+        )
+
+    seconds = min(clock(run, 1))
     return projection_name(), seconds
 
 

@@ -68,7 +68,7 @@ def paper_stage1() -> Recipe:
 def paper_stage2() -> Recipe:
     """Return the recipe of the released reconstruction.
 
-    Its 100,000 steps were of one object on each process; here a step is 8 objects: 12,500 steps.
+    A step is 8 objects on each process, so 100,000 of them are 12,500 steps.
     The squared error was of images in [-1, 1], four times that of images in [0, 1].
     """
     return Recipe(

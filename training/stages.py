@@ -14,7 +14,7 @@ from geolrm.training.config import Stage
 
 
 def prepare(model: GeoLRM, stage: Stage) -> None:
-    """Set training mode; a network of the other stage keeps weights and statistics, undropped."""
+    """Set training mode; freeze the other stage's network, with its statistics, without dropout."""
     model.train()
     idle: nn.Module | None = None
     if stage == "proposal":

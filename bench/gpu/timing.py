@@ -100,8 +100,8 @@ def peak_memory(read: Callable[[], int]) -> Iterator[Peak]:
 
 def used_bytes() -> int:
     """Return the bytes of GPU 0 that are taken, by whatever process."""
-    from cuda.bindings import driver  # pyright: ignore[reportMissingImports]  # on GPUs
-    from cuda.core import Device as CudaDevice  # pyright: ignore[reportMissingImports]
+    from cuda.bindings import driver  # pyright: ignore[reportAttributeAccessIssue]  # compiled, without stubs
+    from cuda.core import Device as CudaDevice  # pyright: ignore[reportAttributeAccessIssue]
 
     CudaDevice(0).set_current()  # of this thread
     free, total = check(driver.cuMemGetInfo())

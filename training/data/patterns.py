@@ -114,7 +114,7 @@ def _enlarge(grid: NDArray[np.float32]) -> NDArray[np.float32]:
     places = (np.arange(SIZE) + 0.5) * len(grid) / SIZE
     index = places.astype(int)
     share = (places - index).astype(np.float32)[:, None]
-    return grid[index] * (1 - share) + grid[(index + 1) % len(grid)] * share
+    return grid[index] * (np.float32(1) - share) + grid[(index + 1) % len(grid)] * share
 
 
 PATTERNS: tuple[Callable[[np.random.Generator], Image], ...] = (
