@@ -106,7 +106,7 @@ def _noise(rng: np.random.Generator, first: int) -> NDArray[np.float32]:
         total += weight * _enlarge(_enlarge(grid).T).T
         norm += weight**2
         weight *= 0.6
-    return (total * (1.5 / norm**0.5)).astype(np.float32)
+    return np.asarray(total * (1.5 / norm**0.5), np.float32)
 
 
 def _enlarge(grid: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -114,7 +114,8 @@ def _enlarge(grid: NDArray[np.float32]) -> NDArray[np.float32]:
     places = (np.arange(SIZE) + 0.5) * len(grid) / SIZE
     index = places.astype(int)
     share = (places - index).astype(np.float32)[:, None]
-    return grid[index] * (np.float32(1) - share) + grid[(index + 1) % len(grid)] * share
+    rows = grid[index] * (1 - share) + grid[(index + 1) % len(grid)] * share
+    return np.asarray(rows, np.float32)
 
 
 PATTERNS: tuple[Callable[[np.random.Generator], Image], ...] = (
