@@ -32,7 +32,7 @@ NUMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one kernel takes of a GPU; shared memory is the static part."""
+    """What one kernel takes of a GPU; of shared memory, what is static."""
 
     entry: str
     variant: str
@@ -50,7 +50,7 @@ class Resources:
 
 
 def variants() -> Iterator[tuple[str, Source]]:
-    """Every source in every storage that the engines use, by a name for the table."""
+    """Yield every source in every storage that the engine uses, by a name for the table."""
     seen = []
     for geometry in ATTENTIONS:
         for value in kernels.STORAGE:
@@ -65,7 +65,7 @@ def variants() -> Iterator[tuple[str, Source]]:
 
 
 def _storages(name: str) -> Iterator[tuple[str, Source]]:
-    """A source in each storage of its first storage macro; the others keep their defaults.
+    """Yield a source in each storage of its first storage macro; others keep their defaults.
 
     Defaults hold only where none of a source's macros is given, so all of them are.
     """
@@ -81,10 +81,10 @@ def _storages(name: str) -> Iterator[tuple[str, Source]]:
 def measure(variant: str, source: Source, architecture: str) -> list[Resources]:
     """Compile one source, and read what ptxas says of each of its kernels."""
     log = compile_source(source.name, architecture, source.defines, cache=False).log
-    parts = ENTRY.split(log)[1:]
+    pieces = ENTRY.split(log)[1:]
     return [
         Resources(entry, variant, arch, **{key: _number(text, p) for key, p in NUMBERS.items()})
-        for entry, arch, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+        for entry, arch, text in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
     ]
 
 
@@ -94,13 +94,13 @@ def _number(text: str, pattern: re.Pattern[str]) -> int:
 
 
 def measure_all(architectures: Iterable[str] = ARCHITECTURES) -> list[Resources]:
-    """All kernels, variants and architectures."""
+    """Measure all kernels, in all variants and on all architectures."""
     made = itertools.product(variants(), architectures)
     return [row for (name, source), arch in made for row in measure(name, source, arch)]
 
 
 def table(rows: list[Resources]) -> str:
-    """Markdown: one row a kernel and variant, registers by architecture."""
+    """Write Markdown: a row for each kernel and variant, registers by architecture."""
     architectures = list(dict.fromkeys(row.architecture for row in rows))
     lines = [
         f"| kernel | storage | {' | '.join(architectures)} | static shared memory | spills |",

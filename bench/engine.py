@@ -24,18 +24,24 @@ from geolrm.engine.system.extras import require
 
 
 def make_model(name: str, variant: str) -> Any:
-    """The model with seeded random weights."""
+    """Make the model with seeded random weights."""
     import torch
 
-    from geolrm.export.model import GeoLRM, mini, released
+    from geolrm.export.model import GeoLRM
 
     torch.manual_seed(0)
-    config = released(variant) if name == "released" else mini()  # pyright: ignore
-    return GeoLRM(config).eval().requires_grad_(False)
+    return GeoLRM(make_config(name, variant)).eval().requires_grad_(False)
+
+
+def make_config(name: str, variant: str) -> Any:
+    """Make the configuration of ``released``, with the variant of self-attention, or ``mini``."""
+    from geolrm.export.model import mini, released
+
+    return released().with_self_attention(variant) if name == "released" else mini()
 
 
 def make_views(size: int, count: int) -> Any:
-    """Real images, prepared for the model."""
+    """Load real images, and prepare them for the model."""
     from geolrm.engine.captures import load_capture
     from geolrm.engine.views.preprocessing import prepare_views
     from geolrm.examples import capture_path
@@ -46,25 +52,25 @@ def make_views(size: int, count: int) -> Any:
 
 
 def write(options: argparse.Namespace) -> dict[str, Any]:
-    """Export the model; reports the time of the whole export without verification."""
+    """Export the model; return the time of the whole export without verification."""
     from geolrm.engine.bundle.manifest import Range, Source
     from geolrm.export.bundle_writer import ExportOptions, write_bundle
 
     model = make_model(options.model, options.variant)
-    tokens = Range(1, options.tokens, max(options.tokens, 16384))
+    anchors = Range(1, options.tokens, max(options.tokens, 16384))
     start = time.perf_counter()
     write_bundle(
         model,
         options.bundle,
         name=options.model,
         source=Source("random", "", trained=False),
-        options=ExportOptions("fp32", Range(1, 6, 21), tokens),
+        options=ExportOptions("fp32", Range(1, 6, 21), anchors),
     )
     return {"export_seconds": time.perf_counter() - start}
 
 
 def run_engine(options: argparse.Namespace) -> dict[str, Any]:
-    """Timings of repeated warm runs, and of live updates."""
+    """Time repeated warm runs, and live updates."""
     from geolrm import Engine
 
     engine = Engine(options.bundle, threads=options.threads)
@@ -92,7 +98,7 @@ def run_engine(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def live_update(engine: Any, chosen: Any, options: argparse.Namespace) -> float:
-    """Median time of adding the last view and reconstructing."""
+    """Return the median seconds of adding the last view and reconstructing."""
     times = []
     for _ in range(options.repeats):
         live = engine.live()
@@ -106,7 +112,7 @@ def live_update(engine: Any, chosen: Any, options: argparse.Namespace) -> float:
 
 
 def run_torch(options: argparse.Namespace) -> dict[str, Any]:
-    """The released formulation, same weights, same views, same number of tokens."""
+    """Time the released formulation on the same weights, views and number of anchors."""
     import torch
 
     from geolrm.bench.released_formulation import use_released_formulation
@@ -140,7 +146,7 @@ def run_torch(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def gigabytes(peak: int | None) -> str:
-    """Peak memory as it is printed."""
+    """Format peak memory as it is printed."""
     return "unknown" if peak is None else f"{peak / 1e9:5.2f} GB"
 
 
@@ -148,7 +154,7 @@ SIDES = {"export": write, "engine": run_engine, "torch": run_torch}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Both sides, each in its own process.
+    """Measure both sides, each in its own process.
 
     Raises:
         GeoLRMError: torch, ONNX or its script are missing, which make the model that is measured.
@@ -164,7 +170,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             result[side] = call(side, bundle, options)
     from geolrm.bench.flops import reconstruction_flops
 
-    config = make_model_config(options)
+    config = make_config(options.model, options.variant)
     flops = reconstruction_flops(config, options.views, result["engine"]["anchors"])
     result["tflop"] = {name: value / 1e12 for name, value in flops.items()}
     rate = result["machine"]["numpy_sgemm_gflops"] * 1e9
@@ -175,15 +181,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def make_model_config(options: argparse.Namespace) -> Any:
-    """The configuration that is measured."""
-    from geolrm.export.model import mini, released
-
-    return released(options.variant) if options.model == "released" else mini()
-
-
 def settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The options that define a measurement."""
+    """Return the options that define a measurement."""
     names = ("model", "variant", "views", "tokens", "threads", "repeats", "torch_repeats")
     return {name: getattr(options, name) for name in names}
 

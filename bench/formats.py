@@ -30,27 +30,27 @@ PLY_NAMES += [*(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4))
 
 
 def shell(count: int, seed: int = 0) -> Gaussians:
-    """Splats on a ball, of the sizes and opacities that reconstructions have."""
+    """Make splats on a ball, of the sizes and opacities that reconstructions have."""
     rng = np.random.default_rng(seed)
     points = rng.standard_normal((count, 3))
     quats = rng.standard_normal((count, 4))
     return Gaussians(
         means=0.4 * points / np.linalg.norm(points, axis=1, keepdims=True),
-        opacities=rng.uniform(0.01, 0.99, count),
+        opacities=rng.uniform(0.01, 0.99, count).astype(np.float32),
         scales=np.exp(rng.normal(-5.5, 0.6, (count, 3))),
         quats=quats / np.linalg.norm(quats, axis=1, keepdims=True),
-        colors=rng.random((count, 3)),
+        colors=rng.random((count, 3)).astype(np.float32),
     )
 
 
 def seconds(call: Callable[[], object], repeats: int) -> list[float]:
-    """Of each call, after one to warm up."""
+    """Time each call, after one to warm up."""
     call()
     return clock(call, repeats)
 
 
 def write_row_tuples(splats: Gaussians, path: Path) -> None:
-    """The peer: a structured array filled from a list of tuples."""
+    """Write a .ply as the peer does: by a structured array, filled from a list of tuples."""
     count = len(splats)
     opacities = splats.opacities.astype(np.float64)
     columns = np.concatenate(
@@ -83,7 +83,7 @@ class Row:
 
     @classmethod
     def of(cls, what: str, times: list[float], **facts) -> Row:
-        """Of the seconds of each call."""
+        """Make a row of the seconds of each call."""
         return cls(what, min(times), float(np.median(times)), **facts)
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class Row:
 
 
 def measure(count: int, repeats: int, parent: Path | None) -> Iterator[Row]:
-    """Every format, its peer and its floor, as they are measured."""
+    """Measure every format, its peer and its floor, and yield a row for each."""
     splats = shell(count)
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder = Path(name)
@@ -122,7 +122,8 @@ def measure(count: int, repeats: int, parent: Path | None) -> Iterator[Row]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, and print lines or JSON."""
-    parser = argparse.ArgumentParser("geolrm bench formats", description=__doc__.splitlines()[0])
+    summary = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser("geolrm bench formats", description=summary)
     parser.add_argument("--splats", type=int, default=1 << 19)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where files are written; default: temporary")

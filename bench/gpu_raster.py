@@ -53,7 +53,7 @@ def measure(
         CPU rasterizer.
     """
     try:
-        from geolrm.engine.cuda.device import open_device  # pyright: ignore
+        from geolrm.engine.cuda.device import open_device
 
         device = open_device(0)
     except (ImportError, GeoLRMError) as error:
@@ -102,10 +102,10 @@ def _ours(
 
 
 def _gsplat() -> tuple[Callable[..., Callable[[], object]] | None, str]:
-    """What prepares a scene for gsplat and gives its frame, or why there is none."""
+    """Return what prepares a scene for gsplat and gives its frame, or why there is none."""
     try:
         import torch
-        from gsplat import rasterization  # pyright: ignore
+        from gsplat import rasterization  # pyright: ignore[reportMissingImports]  # not in an extra
     except ImportError as error:
         return None, f"not run: gsplat {GSPLAT} and torch are needed ({error})"
     except Exception as error:  # of its extension

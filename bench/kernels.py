@@ -16,8 +16,8 @@ from geolrm.bench.machine import best_seconds
 from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
 
-VIEWS, HEADS, WIDTH, POINTS, CHANNELS = 6, 16, 48, 8, 384
-D = HEADS * WIDTH
+VIEWS, HEADS, HEAD_DIM, POINTS, CHANNELS = 6, 16, 48, 8, 384
+D = HEADS * HEAD_DIM
 LEVEL_SHAPES = np.array([[112, 112], [64, 64]], np.int64)
 PIXELS = int(LEVEL_SHAPES.prod(1).sum())
 
@@ -33,7 +33,7 @@ class Row:
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
-    """A copy that starts on a cache line, as the engine's buffers do."""
+    """Copy an array to the start of a cache line, as the engine's buffers do."""
     raw = np.empty(array.nbytes + 64, np.uint8)
     start = -raw.ctypes.data % 64
     copy = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
@@ -41,9 +41,9 @@ def aligned(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def project_surface(rng: np.random.Generator, tokens: int) -> np.ndarray:
-    """Where points of an ellipsoid fall in views around it: [V, N, 2]."""
-    points = rng.standard_normal((tokens, 3))
+def project_surface(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Project points of an ellipsoid into views around it: [V, N, 2]."""
+    points = rng.standard_normal((count, 3))
     points *= np.array([0.45, 0.3, 0.4]) / np.linalg.norm(points, axis=1, keepdims=True)
     references = []
     for azimuth in np.arange(VIEWS) * 2 * np.pi / VIEWS:
@@ -53,15 +53,15 @@ def project_surface(rng: np.random.Generator, tokens: int) -> np.ndarray:
     return np.stack(references).astype(np.float32)
 
 
-def bench_sampling(threads: int, tokens: int, repeats: int) -> list[Row]:
-    """Deformable cross-attention and mark_touched against one grid_sample a view and level."""
+def bench_sampling(threads: int, queries: int, repeats: int) -> list[Row]:
+    """Time deformable cross-attention against one grid_sample a view and level; mark_touched."""
     import torch
     import torch.nn.functional as F
 
     rng = np.random.default_rng(0)
-    values = aligned(rng.standard_normal((VIEWS, HEADS, PIXELS, WIDTH), dtype=np.float32))
-    references = project_surface(rng, tokens)
-    latent = torch.from_numpy(rng.standard_normal((tokens, D), dtype=np.float32))
+    values = aligned(rng.standard_normal((VIEWS, HEADS, PIXELS, HEAD_DIM), dtype=np.float32))
+    references = project_surface(rng, queries)
+    latent = torch.from_numpy(rng.standard_normal((queries, D), dtype=np.float32))
     angle = 2 * np.pi * np.arange(HEADS) / HEADS
     ring = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None, None, :]
     ring = ring * np.arange(1, POINTS + 1)[:, None] * np.ones((1, 2, 1, 1))  # [h, levels, P, 2]
@@ -73,7 +73,7 @@ def bench_sampling(threads: int, tokens: int, repeats: int) -> list[Row]:
     planes, start = [], 0
     for rows, columns in LEVEL_SHAPES.tolist():
         level = values[:, :, start : start + rows * columns].swapaxes(2, 3)
-        level = np.ascontiguousarray(level).reshape(VIEWS, HEADS, WIDTH, rows, columns)
+        level = np.ascontiguousarray(level).reshape(VIEWS, HEADS, HEAD_DIM, rows, columns)
         planes.append(torch.from_numpy(level))
         start += rows * columns
     size = [torch.tensor([columns, rows]) for rows, columns in LEVEL_SHAPES.tolist()]
@@ -85,22 +85,22 @@ def bench_sampling(threads: int, tokens: int, repeats: int) -> list[Row]:
         outs = []
         for view in range(VIEWS):  # the released code evaluates both Linears for every view
             offsets = F.linear(latent, offset_weight, offset_bias)
-            offsets = offsets.view(tokens, HEADS, 2, POINTS, 2)
-            attention = F.linear(latent, logit_weight).view(tokens, HEADS, -1).softmax(-1)
+            offsets = offsets.view(queries, HEADS, 2, POINTS, 2)
+            attention = F.linear(latent, logit_weight).view(queries, HEADS, -1).softmax(-1)
             sampled = []
             for level in range(2):
                 location = reference[view][:, None, None] + offsets[:, :, level] / size[level]
                 grid = (2 * location - 1).transpose(0, 1)
                 sampled.append(F.grid_sample(planes[level][view], grid, align_corners=False))
             o = (torch.cat(sampled, -1) * attention.permute(1, 0, 2)[:, None]).sum(-1)
-            outs.append(o.permute(2, 0, 1).reshape(tokens, D))
+            outs.append(o.permute(2, 0, 1).reshape(queries, D))
         stack = torch.stack(outs)
         return ((stack @ fusion_weight).softmax(0)[..., None] * stack).sum(0)
 
     with torch.inference_mode():
         offsets = F.linear(latent, offset_weight, offset_bias).numpy()
         logits = F.linear(latent, logit_weight).numpy()
-    out = np.empty((tokens, D), np.float32)
+    out = np.empty((queries, D), np.float32)
     rows = []
     expected = released().numpy()
     slow = best_seconds(released, max(1, repeats // 4))
@@ -114,7 +114,7 @@ def bench_sampling(threads: int, tokens: int, repeats: int) -> list[Row]:
 
         fast = best_seconds(attend, repeats)
         np.testing.assert_allclose(out, expected, atol=2e-2 if name == "float16" else 1e-3)
-        task = f"deformable attention N={tokens} {name} values"
+        task = f"deformable attention N={queries} {name} values"
         rows.append(Row(task, f"{fast * 1e3:.1f} ms", f"torch {slow * 1e3:.0f} ms", slow / fast))
     touched = np.empty((VIEWS, PIXELS), np.uint8)
     marking = best_seconds(
@@ -122,12 +122,12 @@ def bench_sampling(threads: int, tokens: int, repeats: int) -> list[Row]:
         repeats,
     )
     share = f"{touched.mean():.0%} of rows"
-    rows.append(Row(f"mark_touched N={tokens}", f"{marking * 1e3:.1f} ms", share, None))
+    rows.append(Row(f"mark_touched N={queries}", f"{marking * 1e3:.1f} ms", share, None))
     return rows
 
 
 def bench_projection(threads: int, repeats: int) -> list[Row]:
-    """The value projection of two views against NumPy's sgemm and torch's Linear."""
+    """Time the value projection of two views against NumPy's sgemm and torch's Linear."""
     import torch
     import torch.nn.functional as F
 
@@ -136,7 +136,7 @@ def bench_projection(threads: int, repeats: int) -> list[Row]:
     weight = rng.normal(0, CHANNELS**-0.5, (D, CHANNELS)).astype(np.float32)
     bias = rng.standard_normal(D, dtype=np.float32)
     touched = (rng.random((2, PIXELS)) < 0.6).astype(np.uint8)
-    out = aligned(np.zeros((2, HEADS, PIXELS, WIDTH), np.float32))
+    out = aligned(np.zeros((2, HEADS, PIXELS, HEAD_DIM), np.float32))
     project = _C.ValueProjection(weight, bias, HEADS)
     gflop = 2e-9 * 2 * PIXELS * CHANNELS * D
     square, product = rng.standard_normal((2, 2048, 2048), dtype=np.float32)
@@ -156,7 +156,7 @@ def bench_projection(threads: int, repeats: int) -> list[Row]:
 
 
 def onnx_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, threads: int):
-    """A call of ONNX Runtime's com.microsoft::MultiHeadAttention on these inputs."""
+    """Make a call of ONNX Runtime's com.microsoft::MultiHeadAttention on these inputs."""
     import onnxruntime as ort
     from onnx import TensorProto, helper
 
@@ -175,26 +175,28 @@ def onnx_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, threads: int):
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     feed = {"q": q[None], "k": k[None], "v": v[None]}
-    return lambda: session.run(None, feed)[0][0]
+    return lambda: np.asarray(session.run(None, feed)[0])[0]
 
 
-def bench_self_attention(threads: int, tokens: int, repeats: int) -> list[Row]:
-    """Self-attention against torch's SDPA and ONNX Runtime's fused operator."""
+def bench_self_attention(threads: int, queries: int, repeats: int) -> list[Row]:
+    """Time self-attention against torch's SDPA and ONNX Runtime's fused operator."""
     import torch
     import torch.nn.functional as F
 
     rng = np.random.default_rng(2)
-    q, k, v = (aligned(rng.standard_normal((tokens, D), dtype=np.float32)) for _ in range(3))
+    q, k, v = (aligned(rng.standard_normal((queries, D), dtype=np.float32)) for _ in range(3))
     out = aligned(np.empty_like(q))
-    gflop = 4e-9 * tokens**2 * D
-    heads = [torch.from_numpy(x).view(1, tokens, HEADS, WIDTH).transpose(1, 2) for x in (q, k, v)]
+    gflop = 4e-9 * queries**2 * D
+    shape = (1, queries, HEADS, HEAD_DIM)
+    by_head = (torch.from_numpy(x).view(shape).transpose(1, 2) for x in (q, k, v))
+    qs, ks, vs = by_head
     ours = gflop / best_seconds(lambda: _C.self_attention(q, k, v, HEADS, out, threads), repeats)
     with torch.inference_mode():
-        sdpa = gflop / best_seconds(lambda: F.scaled_dot_product_attention(*heads), repeats)
+        sdpa = gflop / best_seconds(lambda: F.scaled_dot_product_attention(qs, ks, vs), repeats)
     run_onnx = onnx_attention(q, k, v, threads)
     np.testing.assert_allclose(out, run_onnx(), atol=1e-4)
     fused = gflop / best_seconds(run_onnx, repeats)
-    task, speed = f"self-attention N={tokens}", f"{ours:.0f} GFLOP/s"
+    task, speed = f"self-attention N={queries}", f"{ours:.0f} GFLOP/s"
     return [
         Row(task, speed, f"torch SDPA {sdpa:.0f}", ours / sdpa),
         Row(task, speed, f"ONNX Runtime MHA {fused:.0f}", ours / fused),
@@ -202,7 +204,7 @@ def bench_self_attention(threads: int, tokens: int, repeats: int) -> list[Row]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the benchmarks and prints a table, or JSON."""
+    """Run the benchmarks and print a table, or JSON."""
     parser = argparse.ArgumentParser(prog="geolrm bench kernels", description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=8)
@@ -221,8 +223,8 @@ def main(arguments: list[str] | None = None) -> None:
         **machine.versions(),
     }
     rows = []
-    for tokens in options.tokens:
-        rows += bench_sampling(options.threads, tokens, options.repeats)
+    for queries in options.tokens:
+        rows += bench_sampling(options.threads, queries, options.repeats)
     rows += bench_projection(options.threads, options.repeats)
     rows += bench_self_attention(
         options.threads, options.attention_tokens, max(2, options.repeats // 3)

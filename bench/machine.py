@@ -14,7 +14,7 @@ PACKAGES = ("geolrm", "numpy", "onnxruntime", "torch")
 
 
 def cpu_name() -> str:
-    """Model name of the processor."""
+    """Return the model name of the processor."""
     info = Path("/proc/cpuinfo")  # Linux only; elsewhere Python's own, coarser name
     if info.is_file():
         for line in info.read_text().splitlines():
@@ -24,13 +24,13 @@ def cpu_name() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that take part, where installed."""
+    """Return the versions of the packages that take part, where installed."""
     found = {package: installed_version(package) for package in PACKAGES}
     return {package: version for package, version in found.items() if version is not None}
 
 
 def clock(call: Callable[[], object], repeats: int) -> list[float]:
-    """Seconds of each call."""
+    """Time each of several calls, in seconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -40,13 +40,13 @@ def clock(call: Callable[[], object], repeats: int) -> list[float]:
 
 
 def best_seconds(call: Callable[[], object], repeats: int = 5) -> float:
-    """Fastest of several calls, after one to warm up."""
+    """Return the seconds of the fastest of several calls, after one to warm up."""
     call()
     return min(clock(call, repeats))
 
 
 def matmul_gflops(size: int = 2048) -> float:
-    """NumPy's float32 matrix product, best of several: how quiet the machine is."""
+    """Measure NumPy's float32 matrix product, best of several: how quiet the machine is."""
     a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
     return 2 * size**3 / best_seconds(lambda: a @ a) / 1e9
 

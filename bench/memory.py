@@ -7,7 +7,7 @@ STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def forget_peak() -> int | None:
-    """Start the peak anew, where the system can; returns the bytes that it starts from."""
+    """Start the peak anew, where the system can; return the bytes that it starts from."""
     try:
         CLEAR_REFS.write_text("5")
         return _status("VmRSS")
@@ -16,7 +16,7 @@ def forget_peak() -> int | None:
 
 
 def peak_bytes() -> int | None:
-    """Largest resident memory so far; None where the system does not tell."""
+    """Return the largest resident memory so far; None where the system does not tell."""
     # On Linux ru_maxrss is no use: a child begins with the peak of the process that started it.
     if STATUS.is_file():
         return _status("VmHWM")
@@ -29,6 +29,6 @@ def peak_bytes() -> int | None:
 
 
 def _status(field: str) -> int:
-    """A field of /proc/self/status, in bytes."""
+    """Read a field of /proc/self/status, in bytes."""
     lines = STATUS.read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field + ":")).split()[1]) * 1024

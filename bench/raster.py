@@ -36,13 +36,13 @@ class Frame:
         self.camera = (scene.w2c[None], scene.intrinsics(size, size)[None], size, size)
         self.out = Renders.empty(1, (size, size))
 
-    def draw(self, **options) -> dict:
+    def render(self, **options) -> dict:
         """Render into the frame's own images."""
         images = (self.out.rgb, self.out.alpha, self.out.depth)
         return self.model.render(*self.camera, self.parameters, *images, **options)
 
     def backward(self, **options) -> None:
-        """Gradients with the images as dL/d(image)."""
+        """Compute gradients, with the images as dL/d(image)."""
         images = (self.out.rgb, self.out.alpha, self.out.depth)
         out = [np.zeros_like(a) for a in self.scene.splats().values()]
         self.model.backward(*self.camera, self.parameters, *images, *out, **options)
@@ -58,9 +58,9 @@ def table(scenes: list[splat_scenes.Scene], args: argparse.Namespace) -> None:
         for size in args.sizes:
             frame = Frame(scene, size)
             for threads in (1, 2):
-                frame.draw(threads=threads)
+                frame.render(threads=threads)
                 rate = matmul_gflops()
-                times = clock(lambda f=frame, t=threads: f.draw(threads=t), args.repeats)
+                times = clock(lambda f=frame, t=threads: f.render(threads=t), args.repeats)
                 target = TARGETS.get((len(scene.means), size)) if threads == 2 else None
                 scaled = [QUIET_RATE / rate * t for t in target] if target else []
                 goal = " / ".join(f"{t:.1f}" for t in scaled)
@@ -70,8 +70,8 @@ def table(scenes: list[splat_scenes.Scene], args: argparse.Namespace) -> None:
 
 
 def details(frame: Frame, args: argparse.Namespace) -> None:
-    best = min(clock(lambda: frame.draw(threads=2), 5))
-    stats = frame.draw(threads=1, timed=True)
+    best = min(clock(lambda: frame.render(threads=2), 5))
+    stats = frame.render(threads=1, timed=True)
     stages = {
         "project": stats["project"] + stats["tile_project"],
         "sort": stats["sort"] + stats["tile_sort"],
@@ -98,25 +98,32 @@ def details(frame: Frame, args: argparse.Namespace) -> None:
 
 
 def paired_ratio(frame: Frame, options: dict, repeats: int = 5) -> float:
-    """Median over pairs of frames, drawn in turn: other work on the machine disturbs both."""
+    """Return the median ratio of frames rendered in turn: other work disturbs both alike."""
     ratios = []
     for _ in range(repeats):
-        plain, ours = (clock(lambda o=o: frame.draw(threads=2, **o), 1)[0] for o in (options, {}))
+        plain, ours = (clock(lambda o=o: frame.render(threads=2, **o), 1)[0] for o in (options, {}))
         ratios.append(plain / ours)
     return float(np.median(ratios))
 
 
 def torch_run(frame: Frame) -> tuple[str, float]:
-    """Whose projection it was, and the seconds of one frame."""
+    """Time one frame in torch; return whose projection it was, and the seconds."""
     import torch
 
     from geolrm.bench.torch_compositing import projection_name, render
 
     torch.set_num_threads(2)
-    splats = [torch.from_numpy(a) for a in frame.scene.splats().values()]
-    camera = [torch.from_numpy(a[0].astype(np.float32)) for a in frame.camera[:2]]
+    splats = (torch.from_numpy(a) for a in frame.scene.splats().values())
+    means, opacities, scales, quats, colors = splats
+    w2c, intrinsics = (torch.from_numpy(a[0].astype(np.float32)) for a in frame.camera[:2])
     size = (frame.size, frame.size)
-    seconds = min(clock(lambda: render(*splats, *camera, size, alpha_max=0.999), 1))
+
+    def run() -> object:
+        return render(
+            means, opacities, scales, quats, colors, w2c, intrinsics, size, alpha_max=0.999
+        )
+
+    seconds = min(clock(run, 1))
     return projection_name(), seconds
 
 
@@ -127,19 +134,19 @@ from geolrm.bench.memory import forget_peak, peak_bytes
 scene = splat_scenes.named(sys.argv[1])
 start = forget_peak()  # that of making the scene
 frame = raster.Frame(scene, int(sys.argv[2]))
-frame.draw(threads=2)
+frame.render(threads=2)
 print(peak_bytes() - start)
 """
 
 
 def peak_memory(scene: str, size: int) -> float:
-    """MB that packing and drawing need above the scene, images included (Linux)."""
+    """Return the MB that packing and rendering need above the scene, with images (Linux)."""
     command = [sys.executable, "-c", PEAK, scene, str(size)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 2**20
 
 
 def curves(args: argparse.Namespace) -> None:
-    """How time grows with splats and with pixels; --plot draws it."""
+    """Print how time grows with splats and with pixels; --plot plots it."""
     counts = [65536 * 4**i for i in range(4)]
     sides = [256, 512, 1024, 2048, 4096]
     by_count = [1e3 * best_of(Frame(splat_scenes.ring_and_ball(n), 512)) for n in counts]
@@ -169,7 +176,7 @@ def plot(
 
 
 def best_of(frame: Frame, repeats: int = 7) -> float:
-    return best_seconds(lambda: frame.draw(threads=2), repeats)
+    return best_seconds(lambda: frame.render(threads=2), repeats)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -179,7 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--torch", action="store_true", help="compare with torch (takes minutes)")
     parser.add_argument("--curves", action="store_true", help="times over splats and pixels")
-    parser.add_argument("--plot", type=Path, help="draw the curves into this file (matplotlib)")
+    parser.add_argument("--plot", type=Path, help="plot the curves into this file (matplotlib)")
     args = parser.parse_args(arguments)
     if args.torch:
         require("torch", "--torch")

@@ -18,7 +18,7 @@ class ReleasedDeformableAttention(DeformableAttention):
     def forward(
         self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
     ) -> Tensor:
-        """[N, d] queries to one output per view, [V, N, d]."""
+        """Sample for [N, d] queries in each view: [V, N, d]."""
         config = self.config
         heads, points = config.num_heads, config.samples_per_level
         outputs = []
@@ -34,17 +34,17 @@ class ReleasedDeformableAttention(DeformableAttention):
 def sample_view(
     value: Tensor, level_shapes: LevelShapes, reference: Tensor, offsets: Tensor, weights: Tensor
 ) -> Tensor:
-    """One view: [L, h, e] values to [N, h * e]."""
-    heads, width = value.shape[1:]
+    """Sample one view: [L, h, e] values to [N, h * e]."""
+    heads, head_dim = value.shape[1:]
     start, sampled = 0, []
-    for level, (height, breadth) in enumerate(level_shapes):
-        plane = value[start : start + height * breadth].permute(1, 2, 0)
-        plane = plane.reshape(heads, width, height, breadth)
-        size = torch.tensor([breadth, height], dtype=value.dtype)
+    for level, (height, width) in enumerate(level_shapes):
+        plane = value[start : start + height * width].permute(1, 2, 0)
+        plane = plane.reshape(heads, head_dim, height, width)
+        size = torch.tensor([width, height], dtype=value.dtype)
         location = reference[:, None, None] + offsets[:, :, level] / size
         grid = (2 * location - 1).transpose(0, 1)  # [h, N, P, 2]
         sampled.append(F.grid_sample(plane, grid, padding_mode="zeros", align_corners=False))
-        start += height * breadth
+        start += height * width
     stacked = torch.stack(sampled, dim=-2)  # [h, e, N, levels, P]
     return (
         (stacked * weights.transpose(0, 1)[:, None]).sum(dim=(-2, -1)).permute(2, 0, 1).flatten(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +24,13 @@ class Scene:
     tan_half: float  # of the field of view
     sh: np.ndarray | None = None  # [N, K, 3] instead of colors
 
-    def splats(self) -> dict[str, np.ndarray]:
-        """The arrays that a SplatModel takes."""
+    def splats(self) -> dict[str, Any]:
+        """Return the arrays that a SplatModel takes, by its names."""
         names = ("means", "opacities", "scales", "quats", "sh" if self.colors is None else "colors")
         return {name: getattr(self, name) for name in names}
 
     def intrinsics(self, width: int, height: int) -> np.ndarray:
-        """[3, 3] in pixels."""
+        """Return the intrinsics [3, 3] in pixels."""
         focal = 0.5 * max(width, height) / self.tan_half
         return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
 
@@ -46,7 +47,10 @@ TAN_HALF = 256 / 711.0674
 
 
 def ring_and_ball(count: int, seed: int = 0) -> Scene:
-    """A thick ring around a ball: scales of 0.002 to 0.02, evenly in the logarithm; any opacity."""
+    """Make a thick ring around a ball.
+
+    Scales are 0.002 to 0.02, evenly in the logarithm; opacities 0 to 1.
+    """
     rng = np.random.default_rng(seed)
     on_ball = rng.uniform(size=count) < 0.25
     around, about = rng.uniform(0, 2 * np.pi, (2, count))
@@ -64,16 +68,16 @@ def ring_and_ball(count: int, seed: int = 0) -> Scene:
         rng.normal(size=(count, 4)),
         colors,
     )
-    return Scene(*(np.ascontiguousarray(a, np.float32) for a in arrays), W2C, TAN_HALF)
+    return _seen(*arrays)
 
 
 def named(name: str) -> Scene:
-    """The seeded scene of a number of splats, or the scene of a file."""
+    """Make the seeded scene of a number of splats, or read the scene of a file."""
     return ring_and_ball(int(name)) if name.isdigit() else read(Path(name))
 
 
 def reconstructed(capture: str = "shoe", views: int = 12, seed: int = 0) -> Scene:
-    """What the bundled model makes of a bundled capture on the CPU, not refined."""
+    """Reconstruct a bundled capture by the bundled model on the CPU, not refined."""
     from geolrm import Engine
     from geolrm.engine.captures import load_capture
     from geolrm.examples import capture_path
@@ -83,25 +87,30 @@ def reconstructed(capture: str = "shoe", views: int = 12, seed: int = 0) -> Scen
     engine = Engine("mini", backend="onnxruntime")
     scene = engine.run(chosen.images, chosen.cameras, seed=seed, refine_steps=0)
     splats = scene.gaussians
-    arrays = (splats.means, splats.opacities, splats.scales, splats.quats, splats.colors)
-    return Scene(*(np.ascontiguousarray(a, np.float32) for a in arrays), W2C, TAN_HALF)
+    return _seen(splats.means, splats.opacities, splats.scales, splats.quats, splats.colors)
 
 
 def read(path: Path) -> Scene:
-    """A scene from a file.
+    """Read a scene from a file.
 
     ``.npz``: means, scales, quats, opacities, colors, and perhaps a camera. Otherwise a splat file,
     such as the ``.ply`` that a model made, seen from the camera of :func:`ring_and_ball`.
     """
     if path.suffix != ".npz":
         splats = Gaussians.load(path)
-        arrays = [splats.means, splats.opacities, splats.scales, splats.quats, splats.colors]
-        return Scene(*arrays, W2C, TAN_HALF, splats.sh)
+        means, opacities, scales, quats = (
+            splats.means, splats.opacities, splats.scales, splats.quats
+        )  # fmt: skip
+        return Scene(means, opacities, scales, quats, splats.colors, W2C, TAN_HALF, splats.sh)
     with np.load(path, allow_pickle=False) as file:
-        arrays = [
-            np.ascontiguousarray(file[name], np.float32)
-            for name in ("means", "opacities", "scales", "quats", "colors")
-        ]
+        names = ("means", "opacities", "scales", "quats", "colors")
+        arrays = [file[name] for name in names]
         w2c = file["viewmat_512"].astype(np.float64) if "viewmat_512" in file else W2C
         tan_half = 256 / float(file["K_512"][0, 0]) if "K_512" in file else TAN_HALF
-    return Scene(*arrays, w2c, tan_half)
+    return _seen(*arrays, w2c=w2c, tan_half=tan_half)
+
+
+def _seen(*splats: Any, w2c: np.ndarray = W2C, tan_half: float = TAN_HALF) -> Scene:
+    """Make a scene of means, opacities, scales, quats and colors, contiguous in float32."""
+    means, opacities, scales, quats, colors = (np.ascontiguousarray(a, np.float32) for a in splats)
+    return Scene(means, opacities, scales, quats, colors, w2c, tan_half)

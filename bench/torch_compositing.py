@@ -1,4 +1,4 @@
-"""What one would write in torch alone: project all splats, then composite tile by tile."""
+"""A rasterizer as one would write it in torch: project all splats, composite tile by tile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from geolrm.engine.system.extras import installed_version
 
 
 def projection_name() -> str:
-    """Whose projection is timed: gsplat's where it is installed."""
+    """Name the projection that is timed: gsplat's where it is installed."""
     version = installed_version("gsplat")
     return "own" if version is None else f"gsplat {version}"
 
@@ -42,15 +42,15 @@ def render(means, opacities, scales, quats, colors, w2c, k, size, *, tile=16, al
             xs = torch.arange(x0, min(x0 + tile, width)) + 0.5
             grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).view(-1, 1, 2)
             t, rgb = torch.ones(len(grid), 1), torch.zeros(len(grid), 3)
-            for part in ids.split(512):
-                d = grid - mean[part]
-                a, b, c = conic[part].unbind(-1)
+            for chunk in ids.split(512):
+                d = grid - mean[chunk]
+                a, b, c = conic[chunk].unbind(-1)
                 sigma = 0.5 * (a * d[..., 0] ** 2 + c * d[..., 1] ** 2) + b * d[..., 0] * d[..., 1]
-                alpha = (opacities[part] * torch.exp(-sigma)).clamp_max(alpha_max)
+                alpha = (opacities[chunk] * torch.exp(-sigma)).clamp_max(alpha_max)
                 alpha = torch.where((alpha >= 1 / 255) & (sigma >= 0), alpha, 0)
                 after = t * torch.cumprod(1 - alpha, 1)
                 before = torch.cat([t, after[:, :-1]], 1)
-                rgb += torch.where(after > 1e-4, alpha * before, 0) @ colors[part]
+                rgb += torch.where(after > 1e-4, alpha * before, 0) @ colors[chunk]
                 t = after[:, -1:]
                 if bool((t <= 1e-4).all()):
                     break
@@ -60,7 +60,11 @@ def render(means, opacities, scales, quats, colors, w2c, k, size, *, tile=16, al
 
 
 def project_with_gsplat(means, scales, quats, w2c, k, size):
-    """Means [N, 2], conics [N, 3] and depths [N] by gsplat's own torch functions: no CUDA."""
+    """Project by gsplat's own torch functions, without CUDA.
+
+    Returns:
+        Means [N, 2], conics [N, 3] and depths [N].
+    """
     from gsplat.cuda import _torch_impl as gsplat  # type: ignore[import-not-found]
 
     covariances, _ = gsplat._quat_scale_to_covar_preci(quats, scales, True, False)
@@ -70,7 +74,7 @@ def project_with_gsplat(means, scales, quats, w2c, k, size):
 
 
 def project_alone(means, scales, quats, w2c, k, size):
-    """The same without gsplat, and without its limits of x/z and y/z."""
+    """Project as gsplat does, but without its limits of x/z and y/z."""
     p = means @ w2c[:3, :3].T + w2c[:3, 3]
     w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
     rotation = torch.stack(

@@ -1,9 +1,9 @@
-"""Which backend an export is made for, in which precision, and for which GPUs."""
+"""Choose the backend that an export is made for, its precision, and its GPUs."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from geolrm.engine.bundle.manifest import ANY_GPU, BACKENDS, GpuIdentity
 from geolrm.engine.errors import GeoLRMError, InputError
@@ -19,7 +19,7 @@ OLDEST_TENSORRT = (11, 4)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A GPU that engines are built for: ``sm_89``, or ``any`` for graphs."""
+    """A GPU that TensorRT engines are built for: ``sm_89``, or ``any`` for graphs."""
 
     name: str
     gpu: GpuIdentity | None = None
@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to export, and why."""
+    """The choice of what to export, and its reason."""
 
     backend: Backend
     precision: Precision
@@ -68,7 +68,8 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
                 "onnxruntime": "runs on the CPU",
             }[asked]
         )
-    chosen: Precision = precision or ("fp32" if asked == "onnxruntime" else "fp16")  # pyright: ignore
+    own = "fp32" if asked == "onnxruntime" else "fp16"
+    chosen = cast(Precision, precision or own)
     if asked == "onnxruntime" and chosen == "bf16":
         why = f" ({reason})" if backend == "auto" else ""
         raise InputError(f"--bf16 is for GPUs, and the backend is onnxruntime{why}; use --fp16")
@@ -77,7 +78,7 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
             f"--fp32 does not go with --backend {asked}, whose attention runs in half precision "
             "alone; use --fp16 or --bf16, or --backend cuda"
         )
-    return Choice(asked, chosen, _targets(asked, sm), reason)  # pyright: ignore
+    return Choice(cast(Backend, asked), chosen, _targets(asked, sm), reason)
 
 
 def require_builder(backend: str) -> None:
@@ -102,7 +103,7 @@ def require_builder(backend: str) -> None:
 
 
 def _best(precision: str | None, sm: str | None) -> tuple[str, str]:
-    """The best backend of this machine, and why."""
+    """Choose the best backend of this machine; return the reason, too."""
     if sm is not None:
         return "tensorrt-rtx", "--sm was given"
     try:
@@ -167,7 +168,7 @@ def _targets(backend: str, sm: str | None) -> tuple[Target, ...]:
 
 
 def _parse_sms(text: str) -> Sequence[str]:
-    numbers = [part.strip() for part in text.split(",")]
+    numbers = [number.strip() for number in text.split(",")]
     wrong = [number for number in numbers if number not in RTX_SMS]
     if wrong or len(set(numbers)) < len(numbers):
         raise InputError(
@@ -177,4 +178,4 @@ def _parse_sms(text: str) -> Sequence[str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])

@@ -73,6 +73,9 @@ def load_state(model: GeoLRM, state: dict[str, Tensor], name: str) -> None:
 
     Keys that do not start with ``serializer.`` or ``lrm_generator.`` (``lpips.*``, constants of a
     bundle) are ignored.
+
+    Raises:
+        CheckpointError: Tensors are missing, unexpected, misshapen or not finite.
     """
     given = {rename(key): tensor for key, tensor in state.items() if key.startswith(PREFIXES)}
     expected = model.state_dict()
@@ -106,7 +109,7 @@ def load_state(model: GeoLRM, state: dict[str, Tensor], name: str) -> None:
 
 
 def rename(key: str) -> str:
-    """A DINOv2 key of either naming generation to the released one."""
+    """Return the released name of a DINOv2 key, of either naming generation."""
     for pattern, replacement in NEW_DINO_NAMES.items():
         key = re.sub(pattern, replacement, key)
     return key
@@ -117,7 +120,7 @@ def _some(names: list[str]) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], GeoLRMConfig | None]:
-    """The state dict, and the configuration when the file holds one."""
+    """Read the state dict, and the configuration when the file holds one."""
     try:
         state = read_state_dict(path, "GeoLRM")
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What ``geolrm-export`` does, step by step, as one function."""
+"""The work of ``geolrm-export``, step by step, as one function."""
 
 import shlex
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def export_checkpoint(
     occupancy_bias: float | None = None,
     refine_steps: int | None = None,
 ) -> dict[str, Any]:
-    """Load, choose the variant, export, verify; returns a summary for printing.
+    """Load, choose the variant, export and verify; return a summary for printing.
 
     Args:
         checkpoint: A file, or ``"mini"``.
@@ -55,7 +55,7 @@ def export_checkpoint(
             GPU where it can run here.
         progress: Called with a line for each step.
         occupancy_bias: Added to the occupancy logits; None keeps the model's.
-        refine_steps: That the engine refines with by default; None: 30 for models with cues.
+        refine_steps: Of the engine by default; None takes 30 for models with cues, else 0.
     """
     progress("loading the checkpoint")
     model, source, states_variant = load_checkpoint(checkpoint)
@@ -71,15 +71,15 @@ def export_checkpoint(
         compared = choose_variant(_with_config(model, config), capture)
         config, comparison = compared.config, compared.scores
     elif self_attention is not None:
-        config = config.with_self_attention(self_attention)  # pyright: ignore
+        config = config.with_self_attention(self_attention)
     model = _with_config(model, config)
-    if refine_steps is None:  # models that read masks were made for pictures with masks
+    if refine_steps is None:  # a model that reads masks is given images with masks
         refine_steps = DEFAULT_STEPS if config.cues is not None else 0
     on_gpu = choice.backend != "onnxruntime"
     options = ExportOptions(
         "fp16" if choice.stored_half else "fp32",
         views,
-        tokens or default_tokens(config),
+        tokens or default_anchors(config),
         refine_steps,
         choice if on_gpu else None,
         f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}",
@@ -128,7 +128,11 @@ def export_checkpoint(
 
 
 def resize(config: GeoLRMConfig, image_size: int | None) -> GeoLRMConfig:
-    """The configuration at another input size."""
+    """Return the configuration at another input size; None keeps it.
+
+    Raises:
+        InputError: It is no multiple of the patch size.
+    """
     if image_size is None:
         return config
     patch = config.encoder.patch_size
@@ -141,23 +145,23 @@ def resize(config: GeoLRMConfig, image_size: int | None) -> GeoLRMConfig:
     return replace(config, image_size=image_size)
 
 
-def default_tokens(config: GeoLRMConfig) -> Range:
-    """One to twice the model's number of anchors, which is preferred."""
+def default_anchors(config: GeoLRMConfig) -> Range:
+    """Return the range from one to twice the model's number of anchors, which is preferred."""
     preferred = config.proposal.max_seq_len
     return Range(1, preferred, 2 * preferred)
 
 
-def check_padding(config: GeoLRMConfig, tokens: Range) -> None:
-    """The ``head`` variant pads anchors to a fixed number, which must lie in the range."""
-    if config.padded_tokens is not None and tokens.max < config.padded_tokens:
+def check_padding(config: GeoLRMConfig, anchors: Range) -> None:
+    """Check that the range holds the number that the ``head`` variant pads anchors to."""
+    if config.padded_tokens is not None and anchors.max < config.padded_tokens:
         raise InputError(
-            f"--tokens allows at most {tokens.max} anchors, but the head variant of this model "
+            f"--tokens allows at most {anchors.max} anchors, but the head variant of this model "
             f"pads them to {config.padded_tokens}; raise MAX to at least that"
         )
 
 
 def _with_config(model: GeoLRM, config: GeoLRMConfig) -> GeoLRM:
-    """The same weights under another configuration that does not change their shapes."""
+    """Return the weights under another configuration, which must not change their shapes."""
     if config == model.config:
         return model
     other = GeoLRM(config)

@@ -117,9 +117,7 @@ class EngineBuilder:
                 f"{self.version} cannot read {step.name}: {' '.join(reasons.split())}"
             )
         config = builder.create_builder_config()
-        config.clear_flag(
-            trt.BuilderFlag.TF32
-        )  # float32 means float32: positions are computed in it
+        config.clear_flag(trt.BuilderFlag.TF32)  # positions are computed in float32 proper
         self._add_profile(builder, config, step)
         cache = self._prepare(config)
         monitor = _monitor(trt, title, self.progress)
@@ -182,7 +180,7 @@ def load_tensorrt(package: str) -> ModuleType:
 
 
 def _monitor(trt: ModuleType, title: str, progress: Progress) -> Any:
-    """Reports the outermost phase of a build, at most once a second; a Ctrl-C ends the build."""
+    """Report the outermost phase of a build, at most once a second; a Ctrl-C ends the build."""
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:

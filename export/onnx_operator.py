@@ -40,7 +40,7 @@ def deformable_cross_attention(
     num_heads: int,
     num_points: int,
 ) -> Tensor:
-    """The operator in torch, for tracing; ``level_sides`` is (H, W) of every level, flat."""
+    """Run the operator in torch, for tracing; ``level_sides`` is (H, W) of every level, flat."""
     shapes = tuple(zip(level_sides[::2], level_sides[1::2], strict=True))
     heads = (num_heads, -1)
     per_view = sample_and_weigh(
@@ -62,7 +62,7 @@ def _(value, reference_points, sampling_offsets, attention_logits, view_weight, 
 
 @functools.cache
 def register_schema() -> None:
-    """Tell onnx about the operator; needed once before an export."""
+    """Tell onnx about the operator, which an export needs once."""
     from onnx import defs
 
     tensor, shapes = ["tensor(float)", "tensor(float16)"], ["tensor(int64)"]
@@ -96,7 +96,7 @@ def register_schema() -> None:
 
 
 def translation_table() -> dict:
-    """Translation of the torch operator for ``torch.onnx.export(custom_translation_table=...)``."""
+    """Return the ``custom_translation_table`` of ``torch.onnx.export`` for the operator."""
     from onnxscript import opset23, values
 
     register_schema()
@@ -121,7 +121,7 @@ def _int64_tensor(rows: list[list[int]]):
 
 
 def _level(level: int) -> str:
-    """Body text that samples one level of one view: adds to the accumulated output."""
+    """Write the lines that sample one level of one view and add to what is accumulated."""
     p, previous = f"l{level}", f"l{level - 1}_sum" if level else None
     total = f"{p}_sum = Add({previous}, {p}_out)" if previous else f"{p}_sum = Identity({p}_out)"
     return f"""
@@ -156,7 +156,7 @@ def _level(level: int) -> str:
 
 @functools.cache
 def fallback_function(num_levels: int):
-    """Model-local function with the operator's meaning in standard ONNX (opset 20 and later).
+    """Return the operator as a model-local function of standard ONNX (opset 20 and later).
 
     Views are visited one at a time with a running softmax, so that memory does not grow with them.
 
@@ -195,8 +195,8 @@ def fallback_function(num_levels: int):
       softmaxed = Softmax <axis = -1> (logits)
       weight_shape = Concat <axis = 0> (count, heads, level_count, points)
       weights = Reshape (softmaxed, weight_shape)
-      width = Shape <start = 2, end = 3> (value)
-      out_shape = Concat <axis = 0> (count, width)
+      channels = Shape <start = 2, end = 3> (value)
+      out_shape = Concat <axis = 0> (count, channels)
       column_shape = Concat <axis = 0> (count, one)
       zero_f = CastLike (zero, value)
       first_max_32 = Expand (lowest_32, column_shape)
@@ -216,8 +216,8 @@ def fallback_function(num_levels: int):
       reference_axes = Constant <value_ints = [1, 2]> ()
       reference = Unsqueeze (view_reference, reference_axes)
       {levels}
-      tokens_first = Transpose <perm = [2, 0, 1]> (l{num_levels - 1}_sum)
-      sampled = Reshape (tokens_first, out_shape)
+      queries_first = Transpose <perm = [2, 0, 1]> (l{num_levels - 1}_sum)
+      sampled = Reshape (queries_first, out_shape)
       weighed = Mul (sampled, view_weight)
       view_dot = ReduceSum <keepdims = 1> (weighed, one)
       view_logit = Add (view_dot, view_bias)

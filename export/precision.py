@@ -20,7 +20,11 @@ from geolrm.export.weights import is_stored_half
 
 FLOAT = TensorProto.FLOAT
 HALVES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
-SUFFIXES = {FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+SUFFIXES: dict[int, str] = {
+    FLOAT: "fp32",
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.BFLOAT16: "bf16",
+}
 
 # Layers whose weights are multiplied in float32: decoder heads, and what places samples.
 EXACT_LAYERS = (
@@ -43,7 +47,7 @@ SHARED_INPUTS = ("features",)  # of a stage, in half precision between the stage
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What runs in half precision, and what never does because a backend has no kernel for it."""
+    """The half precision of a graph, and the operators that a backend cannot run in it."""
 
     half: int  # an element type of TensorProto
     float32_only: frozenset[str] = frozenset()  # operators
@@ -58,7 +62,7 @@ NO_BFLOAT16 = {
 
 
 def policy_of(precision: Precision, backend: str) -> Policy | None:
-    """The policy of a precision; None where everything stays float32."""
+    """Return the policy of a precision; None where everything stays float32."""
     if precision == "fp32":
         return None
     missing = NO_BFLOAT16.get(backend, frozenset()) if precision == "bf16" else frozenset()
@@ -66,7 +70,7 @@ def policy_of(precision: Precision, backend: str) -> Policy | None:
 
 
 def stored_half(graph: Graph, parameters: set[str]) -> set[str]:
-    """Initializers that a bundle of half precision stores as float16."""
+    """Name the initializers that a bundle of half precision stores as float16."""
     return {
         tensor.name
         for tensor in graph.model.graph.initializer
@@ -79,7 +83,7 @@ def stored_half(graph: Graph, parameters: set[str]) -> set[str]:
 def set_precision(
     graph: Graph, policy: Policy | None, parameters: set[str], stored_half: set[str]
 ) -> Graph:
-    """A copy in the given precision, without the portable function.
+    """Copy a graph into the given precision, without the portable function.
 
     Args:
         graph: As traced, in float32 throughout.
@@ -115,8 +119,8 @@ class _Typing:
                 tensor.CopyFrom(numpy_helper.from_array(half, tensor.name))
         for value in proto.input:
             if self.elem_type(value.name) == FLOAT:
-                shared = self.policy and value.name in SHARED_INPUTS
-                self.set_kind(value.name, self.policy.half if shared else FLOAT)  # pyright: ignore
+                shared = self.policy is not None and value.name in SHARED_INPUTS
+                self.set_kind(value.name, self.policy.half if self.policy and shared else FLOAT)
         outputs = {value.name for value in proto.output}
         for node in list(proto.node):
             self.retype(node, outputs)
@@ -155,7 +159,7 @@ class _Typing:
                 self.set_kind(name, made)
 
     def compute_type(self, node: onnx.NodeProto) -> int:
-        """The float type a node computes in."""
+        """Choose the float type that a node computes in."""
         if self.policy is None or node.op_type == OPERATOR:
             return FLOAT
         half = self.policy.half
@@ -167,14 +171,14 @@ class _Typing:
             return FLOAT
         layers = [name for name in node.input if name in self.parameters]
         if node.op_type in WEIGHTED and layers:
-            exact = any(part in f".{layer}" for layer in layers for part in EXACT_LAYERS)
+            exact = any(name in f".{layer}" for layer in layers for name in EXACT_LAYERS)
             return FLOAT if exact else half
         variable = [self.kinds[name] for name in node.input if name in self.kinds]
         follows = node.op_type in FOLLOWERS and variable and all(k == half for k in variable)
         return half if follows else FLOAT
 
     def cast(self, name: str, wanted: int) -> str:
-        """The name under which a tensor is at hand in a type."""
+        """Return the name of a tensor in a type; add the cast to it where there is none."""
         if name in self.kinds:
             kind = self.kinds[name]
         else:

@@ -22,7 +22,7 @@ VIEWS = frozenset(["Identity", "Reshape", "Squeeze", "Unsqueeze"])
 
 
 def derive_shapes_from_inputs(graph: Graph) -> Graph:
-    """A copy whose Shape nodes read graph inputs alone."""
+    """Copy a graph so that its Shape nodes read graph inputs alone."""
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     proto = model.graph
@@ -39,29 +39,29 @@ def derive_shapes_from_inputs(graph: Graph) -> Graph:
             continue
         attribute = attributes(node)
         dims = shapes[node.input[0]][attribute.get("start", 0) : attribute.get("end", None)]
-        parts = []
+        sides = []
         for index, dim in enumerate(dims):
-            part = f"{node.output[0]}.dim{index}"
-            parts.append(part)
+            side = f"{node.output[0]}.dim{index}"
+            sides.append(side)
             if isinstance(dim, int):
-                _constant(proto, part, dim)
+                _constant(proto, side, dim)
                 continue
             factor, symbol = split_dim(dim)
             source, axis = sources[symbol]
-            name = part if factor == 1 else f"{part}.{symbol}"
+            name = side if factor == 1 else f"{side}.{symbol}"
             read = helper.make_node("Shape", [source], [name], start=axis, end=axis + 1)
             nodes.append(read)
             if factor != 1:
-                _constant(proto, f"{part}.factor", factor)
-                nodes.append(helper.make_node("Mul", [name, f"{part}.factor"], [part]))
-        nodes.append(helper.make_node("Concat", parts, [node.output[0]], axis=0))
+                _constant(proto, f"{side}.factor", factor)
+                nodes.append(helper.make_node("Mul", [name, f"{side}.factor"], [side]))
+        nodes.append(helper.make_node("Concat", sides, [node.output[0]], axis=0))
     del proto.node[:]
     proto.node.extend(nodes)
     return Graph(graph.name, model)
 
 
 def free_nodes(graph: Graph) -> list[onnx.NodeProto]:
-    """Nodes that cost a segment nothing to repeat.
+    """List the nodes that cost a segment nothing to repeat.
 
     They depend on constants and on the sizes of inputs, never on their content; or they only view
     an input in another shape.

@@ -11,11 +11,11 @@ from geolrm.engine.errors import InputError
 
 
 def read_state_dict(path: Path, what: str) -> dict[str, Tensor]:
-    """Named tensors of ``.safetensors``, or of what torch loads without unpickling objects.
+    """Read the named tensors of ``.safetensors``, or of what torch loads without unpickling.
 
     Args:
         path: An existing file.
-        what: It should hold, for the message, such as "LPIPS with VGG-16".
+        what: Model that it should hold, for the message, such as "LPIPS with VGG-16".
 
     Raises:
         InputError: The file is damaged or holds no named tensors.

@@ -4,6 +4,7 @@ import copy
 import logging
 import warnings
 from dataclasses import dataclass
+from typing import cast
 
 import onnx
 import torch
@@ -13,13 +14,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from geolrm.export import onnx_operator
 from geolrm.export.model import GeoLRM
+from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.reconstruction import DecodedGaussians
 
 OPSET = 23
 
 
 class EncoderStage(nn.Module):
-    """One image encoder; the owner's name is kept so that weights keep the checkpoint's names."""
+    """One image encoder, under its owner's name: so weights keep the checkpoint's names."""
 
     def __init__(self, owner: str, network: nn.Module):
         super().__init__()
@@ -76,7 +78,7 @@ class Graph:
 
 
 def prepare(model: GeoLRM) -> GeoLRM:
-    """A copy for tracing: evaluation mode, batch norm folded, position embeddings baked."""
+    """Copy a model for tracing: evaluation mode, batch norm folded, embeddings baked."""
     model = copy.deepcopy(model).eval().requires_grad_(False)
     grid = model.config.image_size // model.config.encoder.patch_size
     for encoder in (model.serializer.encoder, model.lrm_generator.encoder):
@@ -96,7 +98,7 @@ def prepare(model: GeoLRM) -> GeoLRM:
 
 
 def trace(model: GeoLRM) -> list[Graph]:
-    """All graphs of a model, with dynamic numbers of views and tokens.
+    """Trace all graphs of a model, with dynamic numbers of views and tokens.
 
     The graphs are ``encoder`` (or ``encoder_proposal`` and ``encoder_reconstruction``),
     ``proposal`` and ``reconstruction``.
@@ -139,7 +141,7 @@ def trace(model: GeoLRM) -> list[Graph]:
 
 
 def _export(name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]) -> Graph:
-    """One stage through torch.onnx, with the fallback function of the operator appended."""
+    """Export one stage by torch.onnx, with the fallback function of the operator appended."""
     for logger in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
@@ -155,9 +157,10 @@ def _export(name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: l
             dynamo=True,
             verbose=False,
         )
+    assert program is not None, "torch.onnx.export returns a program without a file"
     model = program.model_proto
     if any(node.op_type == onnx_operator.OPERATOR for node in model.graph.node):
-        levels = len(stage.level_shapes)
+        levels = len(cast(LevelShapes, stage.level_shapes))
         function = model.functions.add()
         function.CopyFrom(onnx_operator.fallback_function(levels))
         for entry in function.opset_import:  # ONNX Runtime inlines only functions of one opset

@@ -1,8 +1,8 @@
-"""Which self-attention a checkpoint was made for, decided by what it reconstructs.
+"""Choose the self-attention that a checkpoint was made for, by what it reconstructs.
 
-The released weights do not say whether they expect attention over tokens or over the heads of one
-token. The wrong program yields noise, so both are run on a real capture and compared with its
-images.
+The released weights do not say whether they expect attention over all queries (``token``) or over
+the heads of one (``head``). The wrong program yields noise, so both are run on a real capture and
+compared with its images.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def choose_variant(model: GeoLRM, capture: Capture) -> Comparison:
     chosen = capture.subset(capture.cameras.spread(min(NUM_VIEWS, len(capture))))
     views = prepare_views(chosen.images, chosen.cameras, model.config.image_size)
     for variant in ("token", "head"):
-        configs[variant] = model.config.with_self_attention(variant)  # pyright: ignore
+        configs[variant] = model.config.with_self_attention(variant)
         candidate = GeoLRM(configs[variant])
         candidate.load_state_dict(model.state_dict())
         scores[variant] = score(candidate.eval(), views)
@@ -42,7 +42,7 @@ def choose_variant(model: GeoLRM, capture: Capture) -> Comparison:
 
 
 def score(model: GeoLRM, views: Views) -> float:
-    """PSNR in dB between renders on white and the input images."""
+    """Return the PSNR in dB between renders on white and the input images."""
     with torch.inference_mode():
         arrays = (views.images, views.c2w, views.intrinsics, views.foreground)
         images, c2w, intrinsics, foreground = map(torch.from_numpy, arrays)
@@ -51,6 +51,6 @@ def score(model: GeoLRM, views: Views) -> float:
     if model.config.reconstruction.use_sh:
         fields["sh"] = fields.pop("colors")
     side = views.images.shape[-1]
-    drawn = render(Gaussians(**fields), views, (side, side)).rgb
-    error = float(np.mean((drawn - views.images.transpose(0, 2, 3, 1)) ** 2, dtype=np.float64))
+    rendered = render(Gaussians(**fields), views, (side, side)).rgb
+    error = float(np.mean((rendered - views.images.transpose(0, 2, 3, 1)) ** 2, dtype=np.float64))
     return -10 * np.log10(max(error, 1e-10))

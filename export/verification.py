@@ -113,7 +113,7 @@ def verify(
 
 
 def verify_on_gpu(folder: Path, model: GeoLRM, capture: Capture, choice: Choice) -> dict:
-    """Compare the GPU part with torch where this machine can run it; content for the report.
+    """Compare the GPU artifact with torch where this machine can run it, for the report.
 
     Raises:
         VerificationError: A gate is missed.
@@ -135,7 +135,7 @@ def verify_on_gpu(folder: Path, model: GeoLRM, capture: Capture, choice: Choice)
 
 
 def report(results: list[StageResult]) -> dict:
-    """Content of ``verify.json``."""
+    """Return the content of ``verify.json``."""
     return {"status": "passed", "stages": [asdict(result) for result in results]}
 
 

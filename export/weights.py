@@ -33,7 +33,7 @@ def qualify_constants(graph: Graph, parameters: set[str]) -> None:
 
 
 def parameter_arrays(model: nn.Module, half: bool) -> dict[str, NDArray]:
-    """Float parameters and buffers under the checkpoint's names, as a bundle stores them."""
+    """Return parameters and buffers under the checkpoint's names, as a bundle stores them."""
     return {
         name: _stored(tensor.detach().cpu().numpy(), half)
         for name, tensor in model.state_dict().items()
@@ -102,14 +102,14 @@ def write_weights(
 
 
 def read_header(path: Path) -> tuple[dict, int]:
-    """Header of a safetensors file, and where its data starts."""
+    """Read the header of a safetensors file, and the byte at which its data starts."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         return json.loads(file.read(length)), 8 + length
 
 
 def is_stored_half(shape: tuple[int, ...]) -> bool:
-    """Whether float16 storage holds an array of this shape as float16: matrices and filters."""
+    """Tell whether float16 storage holds an array of this shape as float16: matrices, filters."""
     return sum(side > 1 for side in shape) >= 2
 
 

@@ -1,5 +1,9 @@
 """``geolrm::DeformableCrossAttention`` for TensorRT; `export/onnx_operator.py` says what it is."""
 
+# pyright: reportInvalidTypeForm=false
+# TensorRT reads the annotations, whose types exist only where it is imported.
+
+from collections.abc import Callable
 from types import ModuleType
 
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention
@@ -8,18 +12,11 @@ from geolrm.plugins.kernel_description import constant, describe, integer, stora
 NAME = "DeformableCrossAttention"
 
 
-def define(plugin: ModuleType, plugin_id: str, arch: str, *, lazy: bool = False) -> None:
-    """Register the plugin.
-
-    Args:
-        plugin: The module ``tensorrt.plugin``.
-        plugin_id: Namespace and name.
-        arch: ``compute_NN`` of the GPU that engines are built for.
-        lazy: Leave TensorRT's own registry alone until the plugin is used.
-    """
+def callbacks(plugin: ModuleType, arch: str) -> tuple[Callable, Callable]:
+    """Make what TensorRT asks for the output's shape, and for the kernel, on ``arch``."""
     Desc = plugin.TensorDesc
 
-    # TensorRT reads the annotations, and hands attributes over in this order.
+    # The attributes stand in the order in which TensorRT hands them over.
     def shapes(
         value: Desc,
         level_shapes: Desc,
@@ -65,5 +62,4 @@ def define(plugin: ModuleType, plugin_id: str, arch: str, *, lazy: bool = False)
         integers = made.sizes(views, queries, constant(pixels))
         return describe(plugin, arch, made.source, made.entry, launch, integers)
 
-    plugin.register(plugin_id, lazy_register=lazy)(shapes)
-    plugin.aot_impl(plugin_id)(kernel)
+    return shapes, kernel

@@ -3,6 +3,10 @@
 TensorRT 10.14 and later is reported to miscompile its own.
 """
 
+# pyright: reportInvalidTypeForm=false
+# TensorRT reads the annotations, whose types exist only where it is imported.
+
+from collections.abc import Callable
 from types import ModuleType
 
 from geolrm.engine.backends.cuda.kernels import GridSample
@@ -11,18 +15,11 @@ from geolrm.plugins.kernel_description import constant, describe, storage
 NAME = "GridSample"
 
 
-def define(plugin: ModuleType, plugin_id: str, arch: str, *, lazy: bool = False) -> None:
-    """Register the plugin.
-
-    Args:
-        plugin: The module ``tensorrt.plugin``.
-        plugin_id: Namespace and name.
-        arch: ``compute_NN`` of the GPU that engines are built for.
-        lazy: Leave TensorRT's own registry alone until the plugin is used.
-    """
+def callbacks(plugin: ModuleType, arch: str) -> tuple[Callable, Callable]:
+    """Make what TensorRT asks for the output's shape, and for the kernel, on ``arch``."""
     Desc = plugin.TensorDesc
 
-    # TensorRT reads the annotations, and hands attributes over in this order.
+    # The attributes stand in the order in which TensorRT hands them over.
     def shapes(input: Desc, grid: Desc, align_corners: int, border: int) -> Desc:
         batch, channels = input.shape_expr[0], input.shape_expr[1]
         inner = list(grid.shape_expr)[1:-1]
@@ -41,5 +38,4 @@ def define(plugin: ModuleType, plugin_id: str, arch: str, *, lazy: bool = False)
         launch = made.launch(batch, shape[0], points, plugin.cdiv)
         return describe(plugin, arch, made.source, made.entry, launch, made.sizes(shape, points))
 
-    plugin.register(plugin_id, lazy_register=lazy)(shapes)
-    plugin.aot_impl(plugin_id)(kernel)
+    return shapes, kernel

@@ -1,4 +1,4 @@
-"""What TensorRT asks of an ahead-of-time plugin, made from a kernel's own launch."""
+"""Describe a kernel as TensorRT asks it of an ahead-of-time plugin, by its own launch."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -14,17 +14,17 @@ INTEGERS = {"INT32": "int32", "INT64": "int64"}
 
 
 def storage(tensor: Any) -> str:
-    """The storage type of a tensor of floats."""
+    """Return the storage type of a tensor of floats."""
     return _known(tensor, STORAGE)
 
 
 def integer(tensor: Any) -> str:
-    """The type of a tensor of integers."""
+    """Return the type of a tensor of integers."""
     return _known(tensor, INTEGERS)
 
 
 def constant(size: Any) -> int:
-    """A side that the kernel's geometry is built on, which must not be dynamic."""
+    """Return a side that the kernel is built for, which must not be dynamic."""
     if not size.is_constant:
         raise GeoLRMError("a side that a plugin's kernel is built for is dynamic; export it again")
     return size.constant_value()
@@ -38,11 +38,11 @@ def describe(
     launch: Launch,
     integers: Sequence[Any],
 ) -> tuple[str, bytes, Any, Any]:
-    """Name, PTX, geometry and integer arguments, as ``aot_impl`` returns them.
+    """Return name, PTX, geometry and integer arguments, in the form of ``aot_impl``.
 
     Args:
         plugin: The module ``tensorrt.plugin``.
-        arch: ``compute_NN`` of the GPU that the engine is built for.
+        arch: ``compute_NN`` of the GPU that the TensorRT engine is built for.
         source: Of the kernel.
         entry: Its name in the source.
         launch: Geometry whose grid may hold expressions of the shapes.

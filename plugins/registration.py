@@ -24,19 +24,21 @@ def register(plugin: ModuleType, sm: str, *, lazy: bool = False) -> str:
         lazy: Leave TensorRT's own registry alone until a plugin is used.
 
     Returns:
-        The version of what the engines will hold.
+        The version of what the TensorRT engines will hold.
     """
     defined = getattr(plugin.op, NAMESPACE, None)
     for each in PLUGINS:
         if not hasattr(defined, each.NAME):
-            arch = sm.replace("sm_", "compute_")
-            each.define(plugin, f"{NAMESPACE}::{each.NAME}", arch, lazy=lazy)
+            name = f"{NAMESPACE}::{each.NAME}"
+            shapes, kernel = each.callbacks(plugin, sm.replace("sm_", "compute_"))
+            plugin.register(name, lazy_register=lazy)(shapes)
+            plugin.aot_impl(name)(kernel)
     return version()
 
 
 @functools.cache
 def version() -> str:
-    """A hash of the kernels, of their geometry and of the plugins, and the compiler's version."""
+    """Hash the kernels, their geometry and the plugins; return that, and the compiler's version."""
     digest = hashlib.sha256()
     for name in KERNELS:
         digest.update(sources.fingerprint(name).encode())

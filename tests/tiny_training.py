@@ -15,7 +15,7 @@ from geolrm.training.run_folder import RunFolder
 from geolrm.training.sources import EpisodeSource
 
 torch.set_num_threads(1)  # of models this small, handing work to threads is most of the time
-OFTEN = Intervals(checkpoint_seconds=0, pictures=1000)
+OFTEN = Intervals(checkpoint_seconds=0, sample_steps=1000)
 
 
 def meshes(count=2):

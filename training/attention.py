@@ -14,7 +14,7 @@ ROWS = 512  # queries at a time: their scores stay in the cache
 
 
 def multi_head_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
-    """A drop-in for the model's own: [B, T, h e] tokens, heads in contiguous channel blocks."""
+    """Attend in bf16: [B, N, h e], heads in contiguous channel blocks; for ``use_attention``."""
     batch = q.shape[0]
     heads = (t.unflatten(2, (num_heads, -1)).transpose(1, 2).flatten(0, 1) for t in (q, k, v))
     out = _Attention.apply(*heads)
@@ -23,7 +23,7 @@ def multi_head_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Ten
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # [h, T, e] each
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # [h, N, e] each
         scale = q.shape[-1] ** -0.5
         dtype, (q, k, v) = q.dtype, ((q * scale).bfloat16(), k.bfloat16(), v.bfloat16())
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
@@ -59,7 +59,7 @@ class _Attention(torch.autograd.Function):
         return to_q.to(ctx.dtype), to_k.to(ctx.dtype), to_v.to(ctx.dtype)
 
 
-def blocks(heads: int, tokens: int) -> list[tuple[int, slice]]:
-    """Heads and rows to compute at a time."""
-    starts = range(0, tokens, ROWS)
-    return [(head, slice(row, min(row + ROWS, tokens))) for head in range(heads) for row in starts]
+def blocks(heads: int, queries: int) -> list[tuple[int, slice]]:
+    """List the blocks, a head and rows of queries, that are computed one after another."""
+    starts = range(0, queries, ROWS)
+    return [(head, slice(row, min(row + ROWS, queries))) for head in range(heads) for row in starts]

@@ -1,32 +1,15 @@
-"""Everything a training run depends on, as frozen dataclasses that check themselves."""
+"""All that a training run depends on, as frozen dataclasses that check themselves."""
 
-import math
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-from geolrm.engine.errors import InputError
 from geolrm.export.model import GeoLRMConfig
+from geolrm.export.model.checks import require, require_numbers
 from geolrm.training.data.augmentation import AugmentationConfig
 
 Stage = Literal["both", "proposal", "reconstruction"]
 LEAST_TARGET = 11  # px, the window of SSIM
 SEED_LIMIT = 1 << 32  # a million examples apart, seeds still fit into 64 bits
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(message)
-
-
-def _require_finite(record: Any) -> None:
-    """Every float of a dataclass is a number, 0 or more."""
-    for entry in fields(record):
-        value = getattr(record, entry.name)
-        if isinstance(value, float | int):
-            _require(
-                math.isfinite(value) and value >= 0,
-                f"{entry.name} is {value!r}; it must be a finite number, 0 or more",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +33,12 @@ class LossConfig:
     lpips_weights: str | None = None
 
     def __post_init__(self) -> None:
-        _require_finite(self)
+        require_numbers(self, zero=self.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
 class ViewConfig:
-    """Which views a step sees and which it is judged on.
+    """The views that a step sees, and those that it is judged on.
 
     Inputs are ``min_inputs`` to ``max_inputs`` views, evenly spaced on one orbit or, for a share
     ``scattered``, anywhere around. Targets of meshes are drawn from the groups of the evaluation;
@@ -71,22 +54,22 @@ class ViewConfig:
     target_groups: tuple[float, float, float, float] = (0.3, 0.46, 0.12, 0.12)  # up, level, ends
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             1 <= self.min_inputs <= self.max_inputs,
             f"min_inputs is {self.min_inputs} and max_inputs {self.max_inputs}; they must satisfy "
             "1 <= min_inputs <= max_inputs",
         )
-        _require(self.targets >= 1, f"targets is {self.targets}; it must be 1 or more")
-        _require(
+        require(self.targets >= 1, f"targets is {self.targets}; it must be 1 or more")
+        require(
             self.target_size >= LEAST_TARGET,
             f"target_size is {self.target_size}; it must be {LEAST_TARGET} px or more",
         )
-        _require(self.supersample >= 1, f"supersample is {self.supersample}; it must be 1 or more")
-        _require(
+        require(self.supersample >= 1, f"supersample is {self.supersample}; it must be 1 or more")
+        require(
             0 <= self.scattered <= 1,
             f"scattered is {self.scattered!r}; it must be a share, 0 to 1",
         )
-        _require(
+        require(
             min(self.target_groups) >= 0 and abs(sum(self.target_groups) - 1) < 1e-6,
             f"target_groups are {list(self.target_groups)}; they must be shares that add up to 1",
         )
@@ -110,9 +93,9 @@ class OptimizerConfig:
     clip_scope: Literal["module", "model"] = "module"
 
     def __post_init__(self) -> None:
-        _require_finite(self)
-        _require(self.clip > 0, f"clip is {self.clip!r}; it must be above 0")
-        _require(
+        require_numbers(self, zero=self.__slots__)
+        require(self.clip > 0, f"clip is {self.clip!r}; it must be above 0")
+        require(
             self.final_share <= 1,
             f"final_share is {self.final_share!r}; it must be a share, 0 to 1",
         )
@@ -120,7 +103,7 @@ class OptimizerConfig:
             *(("betas", beta) for beta in self.betas),
             ("average", self.average),
         ):
-            _require(0 <= value < 1, f"{name} is {value!r}; it must be 0 or more and below 1")
+            require(0 <= value < 1, f"{name} is {value!r}; it must be 0 or more and below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +135,16 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "objects_per_step", "max_anchors"):
             value = getattr(self, name)
-            _require(value >= 1, f"{name} is {value}; it must be 1 or more")
-        _require(
+            require(value >= 1, f"{name} is {value}; it must be 1 or more")
+        require(
             self.true_anchor_steps >= 0,
             f"true_anchor_steps is {self.true_anchor_steps}; it must be 0 or more",
         )
-        _require(
+        require(
             0 <= self.seed < SEED_LIMIT,
             f"seed is {self.seed}; it must be a whole number from 0 to {SEED_LIMIT - 1}",
         )
-        _require(
+        require(
             self.stage == "both" or not self.model.shared_encoder,
             f"stage is {self.stage!r}, but both stages of this model share one image encoder; set "
             "stage to 'both' or model.shared_encoder to false",

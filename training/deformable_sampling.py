@@ -21,19 +21,19 @@ def deformable_sampling(
     weights: torch.Tensor,  # [N, h, levels * P], after the softmax
     threads: int | None = None,
 ) -> torch.Tensor:
-    """Bilinear samples of each view, weighed and summed: [V, N, h * e], zeros outside an image.
+    """Sample each view bilinearly, weigh and sum: [V, N, h * e]; zero is read outside an image.
 
     Gradients reach value, offsets and weights; none reaches reference, which is geometry. Samples
     of a NaN or infinite location count as zero and have no gradient. It computes in float32.
-    `threads` defaults to torch's own number; the result is the same, bit for bit, for any.
+    ``threads`` defaults to torch's own number; the result is the same, bit for bit, for any.
     """
-    views, pixels, heads, width = value.shape
+    views, pixels, heads, head_dim = value.shape
     count = torch.get_num_threads() if threads is None else check_threads(threads)
     return _DeformableSampling.apply(
         np.array(level_shapes, np.int64).reshape(len(level_shapes), -1),
         heads,
         count,
-        value.reshape(views, pixels, heads * width),
+        value.reshape(views, pixels, heads * head_dim),
         reference,
         offsets.flatten(1),
         weights.flatten(1),
@@ -47,7 +47,7 @@ def sample_and_weigh(
     offsets: torch.Tensor,
     logits: torch.Tensor,
 ) -> torch.Tensor:
-    """A drop-in for the model's own, to train with: `with use_sampler(sample_and_weigh): ...`."""
+    """Sample by :func:`deformable_sampling`, with logits for weights; for ``use_sampler``."""
     return deformable_sampling(value, level_shapes, reference, offsets, logits.softmax(dim=-1))
 
 
@@ -75,9 +75,9 @@ class _DeformableSampling(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         level_shapes, heads, threads = ctx.call
-        like = ctx.saved_tensors  # once: recomputed activations can be had a single time
+        like = ctx.saved_tensors  # read once: recomputed activations can be had only once
         value, reference, offsets, weights = (_array(tensor) for tensor in like)
-        to = [torch.zeros(a.shape) for a in (value, offsets, weights)]
+        to_value, to_offsets, to_weights = (torch.zeros(a.shape) for a in (value, offsets, weights))
         _C.deformable_sampling_backward(
             value,
             level_shapes,
@@ -86,10 +86,13 @@ class _DeformableSampling(torch.autograd.Function):
             weights,
             heads,
             _array(gradient),
-            *(tensor.numpy() for tensor in to),
+            to_value.numpy(),
+            to_offsets.numpy(),
+            to_weights.numpy(),
             threads,
         )
-        g_value, g_offsets, g_weights = (
-            tensor.to(like[i].dtype) for tensor, i in zip(to, (0, 2, 3), strict=True)
+        to_value, to_offsets, to_weights = (
+            tensor.to(like[i].dtype)
+            for tensor, i in zip((to_value, to_offsets, to_weights), (0, 2, 3), strict=True)
         )
-        return None, None, None, g_value, None, g_offsets, g_weights
+        return None, None, None, to_value, None, to_offsets, to_weights

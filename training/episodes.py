@@ -1,6 +1,6 @@
 """One training example: an object seen by input views and judged on target views."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,20 +35,17 @@ class Episode:
 
     @property
     def images(self) -> Tensor:
-        """[V, 3, S, S] on white."""
+        """The inputs on white, [V, 3, S, S]."""
         return self.foreground[:, :3] + (1 - self.foreground[:, 3:])
 
     def to(self, device: torch.device) -> "Episode":
-        """The same on another device."""
-        moved = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in ((n, getattr(self, n)) for n in self.__slots__)
-        }
-        return Episode(**moved)
+        """Copy the tensors to another device."""
+        moved = {name: getattr(self, name).to(device) for name in self.__slots__ if name != "name"}
+        return replace(self, **moved)
 
 
 def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe) -> Episode:
-    """Draw cameras around a mesh and render it."""
+    """Make an example of a mesh: choose cameras around it at random, and render it."""
     views, model = recipe.views, recipe.model
     distance = rng.uniform(*DISTANCES)
     inputs = input_cameras(views, distance, rng)
@@ -71,7 +68,7 @@ def assemble(
     target_rgba: NDArray[np.float32],
     target_depth: NDArray[np.float32],
 ) -> Episode:
-    """Arrays of the fields of :class:`Episode` to tensors."""
+    """Turn the arrays of an example into tensors, in the conventions of :class:`Episode`."""
     pixels = targets.intrinsics.copy()
     pixels[:, :2] *= target_rgba.shape[1]
     return Episode(
@@ -91,13 +88,13 @@ def assemble(
 def render_premultiplied(
     mesh: Mesh, cameras: Cameras, size: int, supersample: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """[V, S, S, 4] premultiplied RGBA and [V, S, S] depth."""
+    """Render a mesh to premultiplied RGBA [V, S, S, 4] and z-depth [V, S, S]."""
     rgb, alpha, depth = render_mesh(mesh, cameras, size, supersample=supersample, threads=1)
     return np.concatenate([rgb * alpha[..., None], alpha[..., None]], axis=-1), depth
 
 
 def input_cameras(config: ViewConfig, distance: float, rng: np.random.Generator) -> Cameras:
-    """Cameras of the input views."""
+    """Choose the cameras of the input views at random, ``distance`` cube sides away."""
     count = int(rng.integers(config.min_inputs, config.max_inputs + 1))
     if rng.random() < config.scattered:
         azimuths = rng.uniform(0, 360, count)
@@ -110,7 +107,7 @@ def input_cameras(config: ViewConfig, distance: float, rng: np.random.Generator)
 
 
 def target_cameras(config: ViewConfig, distance: float, rng: np.random.Generator) -> Cameras:
-    """Cameras of the target views: upper orbit, level orbit, top and bottom by their shares."""
+    """Choose target cameras at random: upper and level orbit, top, bottom by their shares."""
     group = rng.choice(4, config.targets, p=np.array(config.target_groups))
     azimuths = rng.uniform(0, 360, config.targets)
     up, level = rng.uniform(5, 30), rng.uniform(-5, 5)

@@ -12,7 +12,11 @@ NEAR, EPS2D = 0.01, 0.3  # as on the CPU
 
 
 def import_gsplat() -> ModuleType:
-    """The package, or one sentence."""
+    """Import the package.
+
+    Raises:
+        GeoLRMError: It cannot be imported; one sentence says what to do.
+    """
     try:
         return importlib.import_module("gsplat")
     except ImportError as error:

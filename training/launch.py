@@ -20,13 +20,15 @@ from geolrm.export.checkpoint import load_checkpoint
 from geolrm.training import gsplat_backend
 from geolrm.training.config import Recipe
 from geolrm.training.data.prefetch import Prefetched
+from geolrm.training.episodes import Episode
 from geolrm.training.loop import Intervals, train
-from geolrm.training.processes import leave, on_interrupt, part, run_processes
+from geolrm.training.objective import Outcome
+from geolrm.training.processes import end_process, leave_group, on_interrupt, run_processes
 from geolrm.training.progress import Progress
 from geolrm.training.ranks import Process
 from geolrm.training.rendering import RasterizerName
 from geolrm.training.run_folder import WEIGHTS_NAME, RunFolder
-from geolrm.training.sample_images import draw_curves, draw_sample
+from geolrm.training.sample_images import save_curves, save_sample
 from geolrm.training.sources import load_source
 from geolrm.training.version import code_version
 
@@ -37,7 +39,7 @@ LOCK_PATIENCE = 60.0  # seconds; processes that lost their parent save and leave
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What the command line asks for."""
+    """The options of a run, as the command line gives them."""
 
     recipe: Recipe
     data: tuple[str, ...]
@@ -71,14 +73,14 @@ def launch(options: Launch) -> None:
         if process.rank > 0:
             warnings.simplefilter("ignore")  # rank 0 has the same ones
         work(options, process)
-        part()
-        leave(0)
+        leave_group()
+        end_process(0)
     else:
         run_processes(join, options, options.processes)
 
 
 def join(rank: int, port: int, options: Launch) -> None:
-    """Body of a process of this machine."""
+    """Work as one of the processes of this machine; their group meets at the port."""
     kind, count = device_kind(options), options.processes
     process = Process(rank, count, threads(options, count), device(kind, rank))
     if count == 1:
@@ -87,11 +89,11 @@ def join(rank: int, port: int, options: Launch) -> None:
     backend = "nccl" if kind == "cuda" else "gloo"
     dist.init_process_group(backend, f"tcp://127.0.0.1:{port}", rank=rank, world_size=count)
     work(options, process)
-    part()
+    leave_group()
 
 
 def work(options: Launch, process: Process) -> None:
-    """One process's share of the run."""
+    """Do one process's share of the run."""
     started = time.monotonic()
     interrupted: list[bool] = []
     torch.set_num_threads(process.threads)
@@ -102,9 +104,9 @@ def work(options: Launch, process: Process) -> None:
         late = options.seconds is not None and time.monotonic() - started > options.seconds
         return late or bool(interrupted)
 
-    def picture(step: int, episode: Any, outcome: Any) -> None:
-        draw_sample(options.folder / "samples" / f"step{step:07d}.png", episode, outcome)
-        draw_curves(options.folder / "curves.png", folder.records())
+    def show(step: int, episode: Episode, outcome: Outcome) -> None:
+        save_sample(options.folder / "samples" / f"step{step:07d}.png", episode, outcome)
+        save_curves(options.folder / "curves.png", folder.records())
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_interrupt(lambda: interrupted.append(True)))
@@ -126,20 +128,20 @@ def work(options: Launch, process: Process) -> None:
             source = Prefetched(source, workers, process.count)
         state = train(
             recipe, source, folder, process=process, intervals=options.intervals, report=report,
-            picture=picture, stop=stop, initial=initial, rasterizer=options.rasterizer,
+            show=show, stop=stop, initial=initial, rasterizer=options.rasterizer,
         )  # fmt: skip
         if workers:
             source.close()
     if process.rank == 0 and not options.quiet:
         done = state.step == recipe.steps
         if options.as_json:
-            return print(json.dumps(outcome(options, state.step, done), indent=1))
+            return print(json.dumps(summary(options, state.step, done), indent=1))
         end = "done" if done else "stopped; the same command goes on from here"
         print(f"step {state.step}/{recipe.steps}, {end}: {options.folder / WEIGHTS_NAME}")
 
 
-def outcome(options: Launch, step: int, done: bool) -> dict[str, Any]:
-    """What a run came to."""
+def summary(options: Launch, step: int, done: bool) -> dict[str, Any]:
+    """Sum up what a run came to, for ``--json``."""
     records = RunFolder(options.folder).records()
     return {
         "folder": str(options.folder),
@@ -152,7 +154,7 @@ def outcome(options: Launch, step: int, done: bool) -> dict[str, Any]:
 
 
 def device_kind(options: Launch) -> str:
-    """``cpu`` or ``cuda``, checked.
+    """Choose ``cpu`` or ``cuda``, and check that it is there.
 
     Raises:
         GeoLRMError: CUDA is asked for and not there, or gsplat is not.
@@ -163,8 +165,8 @@ def device_kind(options: Launch) -> str:
         kind = "cuda" if available else "cpu"
     if kind == "cpu" and options.rasterizer == "gsplat":
         raise InputError(
-            "--rasterizer is 'gsplat', which draws on CUDA alone, but the run is on the CPU; leave "
-            "it out, or give --device cuda"
+            "--rasterizer is 'gsplat', which renders on CUDA alone, but the run is on the CPU; "
+            "leave it out, or give --device cuda"
         )
     if kind == "cpu":
         return kind
@@ -184,7 +186,7 @@ def device_kind(options: Launch) -> str:
 
 
 def device(kind: str, local_rank: int) -> torch.device:
-    """This process's device."""
+    """Choose this process's device."""
     if kind == "cpu":
         return torch.device("cpu")
     torch.cuda.set_device(local_rank)
@@ -192,7 +194,7 @@ def device(kind: str, local_rank: int) -> torch.device:
 
 
 def threads(options: Launch, processes: int) -> int:
-    """Threads of each of the processes on this machine."""
+    """Return the threads of each of the processes on this machine."""
     if options.threads is not None:
         return options.threads
     return max(1, usable_cores() // processes)

@@ -38,15 +38,15 @@ class TrainingDiverged(GeoLRMError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """How often things are written, in steps (checkpoints: seconds; 0 after every step)."""
+    """Intervals at which checkpoints (0: after every step) and sample images are written."""
 
     checkpoint_seconds: float = 120.0
-    pictures: int = 200
+    sample_steps: int = 200
 
 
 Source = Any  # number -> Episode
 Report = Callable[[dict[str, Any]], None]
-Picture = Callable[[int, Episode, Outcome], None]
+Show = Callable[[int, Episode, Outcome], None]
 
 
 def train(
@@ -57,7 +57,7 @@ def train(
     process: Process = Process(),
     intervals: Intervals = Intervals(),
     report: Report = lambda record: None,
-    picture: Picture = lambda step, episode, outcome: None,
+    show: Show = lambda step, episode, outcome: None,
     stop: Callable[[], bool] = lambda: False,
     initial: dict[str, torch.Tensor] | None = None,
     rasterizer: RasterizerName = "auto",
@@ -69,19 +69,20 @@ def train(
         source: Maps an example's number to the example.
         folder: Where rank 0 reads and writes.
         process: This process.
-        intervals: Of checkpoints and pictures.
+        intervals: Of checkpoints and sample images.
         report: Called by rank 0 with the record of each step.
-        picture: Called by rank 0 after the first step, now and then, and at the end.
+        show: Called by rank 0 with the last example after the first step, then every
+            ``sample_steps``, and at the end.
         stop: Asked after each step; True ends the run early, with a checkpoint.
         initial: Weights to start from instead of random ones; rank 0's count.
-        rasterizer: What draws the targets.
+        rasterizer: What renders the targets.
 
     Raises:
         TrainingDiverged: A loss is no number; names the step, the objects and the last checkpoint.
     """
     state = start(recipe, folder, process, initial)
-    draw = choose_rasterizer(rasterizer, process.device, process.threads)
-    objective = Objective(state.model, recipe, draw, process.device).to(process.device)
+    rasterize = choose_rasterizer(rasterizer, process.device, process.threads)
+    objective = Objective(state.model, recipe, rasterize, process.device).to(process.device)
     parallel = ranks.parallel(objective, process)
     saved = time.monotonic()
     while state.step < recipe.steps:
@@ -102,8 +103,8 @@ def train(
                 folder.save(state)
                 folder.save_weights(state, recipe.model)
                 saved = time.monotonic()
-            if state.step % intervals.pictures == 0 or state.step == 1 or ending:
-                picture(state.step, episode, outcome)
+            if state.step % intervals.sample_steps == 0 or state.step == 1 or ending:
+                show(state.step, episode, outcome)
         if ending:
             break
     return state
@@ -115,7 +116,11 @@ def start(
     process: Process,
     initial: dict[str, torch.Tensor] | None,
 ) -> TrainingState:
-    """The state of the folder's last checkpoint, or of a new run; the same on every process."""
+    """Restore the folder's last checkpoint, or start anew; the same on every process.
+
+    Raises:
+        InputError: The run is longer already, or a stage lacks the checkpoint it starts from.
+    """
     torch.manual_seed(recipe.seed)
     model = GeoLRM(recipe.model)
     if initial is not None:
@@ -146,7 +151,7 @@ def start(
 
 @contextlib.contextmanager
 def fast_operators(recipe: Recipe, process: Process) -> Iterator[None]:
-    """On the CPU: our own sampling, and in bf16 our own attention."""
+    """Use our own sampling on the CPU, and in bf16 our own attention, inside the block."""
     with contextlib.ExitStack() as stack:
         if process.device.type == "cpu":
             stack.enter_context(use_sampler(sample_and_weigh))
@@ -158,7 +163,11 @@ def fast_operators(recipe: Recipe, process: Process) -> Iterator[None]:
 def run_step(
     recipe: Recipe, objective: Any, state: TrainingState, source: Source, process: Process
 ) -> tuple[Outcome, dict[str, Any], Episode]:
-    """One optimizer step over this process's examples; returns the last one's outcome."""
+    """Take one optimizer step over this process's examples.
+
+    Returns:
+        The outcome of the last example, the record of the step, and the last example.
+    """
     rate = learning_rate(state.step, recipe.steps, recipe.optimizer)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
@@ -187,7 +196,7 @@ def run_step(
 
 
 def divergence(record: dict[str, Any], folder: RunFolder, process: Process) -> TrainingDiverged:
-    """The error that names step, objects of all processes, terms and last checkpoint."""
+    """Make the error that names step, objects of all processes, terms and last checkpoint."""
     terms = {k: v for k, v in record.items() if isinstance(v, float) and not math.isfinite(v)}
     found = ranks.gathered((record["objects"], sorted(terms)), process)
     guilty = [entry for entry in found if set(entry[1]) - {"gradient"}] or found

@@ -10,14 +10,14 @@ SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
 
 def scene_class_affinity(logits: Tensor, target: Tensor) -> Tensor:
-    """Geometric scene-class affinity: precision, recall and specificity of soft occupancy.
+    """Return the geometric scene-class affinity of soft occupancy.
 
     Args:
         logits: [...] occupancy logits.
         target: [...] 0 or 1, the same shape.
 
     Returns:
-        -ln precision - ln recall - ln specificity, each logarithm clamped at -100.
+        -ln precision - ln recall - ln specificity, a scalar; each logarithm is clamped at -100.
     """
     p = logits.sigmoid()
     hit = (p * target).sum()
@@ -31,7 +31,7 @@ def scene_class_affinity(logits: Tensor, target: Tensor) -> Tensor:
 def occupancy_loss(
     logits: Tensor, target: Tensor, affinity: float = 1.0, positive_weight: float = 1.0
 ) -> Tensor:
-    """Stage 1: mean binary cross-entropy plus weighted scene-class affinity.
+    """Return the loss of stage 1: mean binary cross-entropy plus weighted scene-class affinity.
 
     Args:
         logits: [G, G, G].
@@ -45,7 +45,7 @@ def occupancy_loss(
 
 
 def edge_log_depth(predicted: Tensor, depth: Tensor, rgb: Tensor, mask: Tensor) -> Tensor:
-    """Gradient-weighted log-depth loss: small where the image has edges.
+    """Return the log-depth loss, weighted down where the image has edges.
 
     Args:
         predicted: [..., 1, H, W] rendered depth.
@@ -62,19 +62,19 @@ def edge_log_depth(predicted: Tensor, depth: Tensor, rgb: Tensor, mask: Tensor) 
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values where the mask is set; 0 where it is set nowhere."""
+    """Return the mean of the values where the mask is set; 0 where it is set nowhere."""
     return values[mask].sum() / mask.sum().clamp_min(1)
 
 
 def total_variation(depth: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours in [..., H, W], along both axes."""
+    """Return the mean absolute difference of neighbours in [..., H, W], along both axes."""
     x = (depth[..., :, 1:] - depth[..., :, :-1]).abs().mean()
     y = (depth[..., 1:, :] - depth[..., :-1, :]).abs().mean()
     return x + y
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Mean structural similarity of [T, C, H, W] images in [0, 1], Gaussian window of 11 px."""
+    """Return the mean SSIM of [T, C, H, W] images in [0, 1], with a Gaussian window of 11 px."""
     taps = torch.arange(SSIM_TAPS, dtype=a.dtype, device=a.device) - SSIM_TAPS // 2
     kernel = (-taps.square() / (2 * SSIM_SIGMA**2)).exp()
     kernel = kernel / kernel.sum()

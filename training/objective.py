@@ -15,7 +15,7 @@ from geolrm.training.config import LossConfig, Recipe
 from geolrm.training.episodes import Episode
 from geolrm.training.perceptual import Dissimilarity, load_lpips
 from geolrm.training.rasterize import Rasterized
-from geolrm.training.rendering import Rasterizer, draw_targets
+from geolrm.training.rendering import Rasterizer, render_targets
 
 BUCKET = 128  # numbers of anchors are multiples of this
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     total: Tensor
     terms: dict[str, Tensor]
     logits: Tensor  # [G, G, G]
-    drawn: Rasterized | None = None  # none in the proposal's stage
+    rendered: Rasterized | None = None  # none in the proposal's stage
 
 
 class Objective(nn.Module):
@@ -44,12 +44,12 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.recipe = model, recipe
         self.rasterizer = rasterizer
-        self.dissimilarity: Dissimilarity = lambda drawn, truth: 1 - losses.ssim(drawn, truth)
+        self.dissimilarity: Dissimilarity = lambda rendered, truth: 1 - losses.ssim(rendered, truth)
         if recipe.losses.lpips_weights is not None and recipe.losses.dissimilarity:
             self.dissimilarity = load_lpips(recipe.losses.lpips_weights, device)
 
     def forward(self, episode: Episode, step: int, number: int) -> Outcome:
-        """Losses of one example.
+        """Compute the losses of one example.
 
         Args:
             episode: The example.
@@ -62,7 +62,7 @@ class Objective(nn.Module):
             features = self.model.serializer.encoder(*camera_views(episode))
             proposal = self.model.propose(features, episode.projection, episode.foreground)
         terms = occupancy_terms(proposal, episode.occupancy, weights)
-        drawn = None
+        rendered = None
         if stage != "proposal":
             anchors = self.choose_anchors(proposal.logits, episode, step, number, generator)
             if self.model.lrm_generator.encoder is not None:
@@ -73,16 +73,16 @@ class Objective(nn.Module):
             if not all(bool(torch.isfinite(tensor).all()) for tensor in gaussians):
                 return broken(gaussians, terms, proposal.logits)
             background = torch.rand(3, generator=generator)
-            drawn = draw_targets(gaussians, episode, background.tolist(), self.rasterizer)
-            shade = background.to(drawn.rgb.device)
-            terms |= image_terms(drawn, episode, shade, weights, self.dissimilarity)
+            rendered = render_targets(gaussians, episode, background.tolist(), self.rasterizer)
+            shade = background.to(rendered.rgb.device)
+            terms |= image_terms(rendered, episode, shade, weights, self.dissimilarity)
             terms["anchors"] = torch.tensor(float(len(anchors)))
         total = sum(
             (weight_of(name, weights) * term for name, term in terms.items() if term.requires_grad),
             start=torch.zeros((), device=proposal.logits.device),
         )
         terms["iou"] = intersection_over_union(proposal.logits, episode.occupancy)
-        return Outcome(total, terms, proposal.logits, drawn)
+        return Outcome(total, terms, proposal.logits, rendered)
 
     def choose_anchors(
         self,
@@ -92,7 +92,7 @@ class Objective(nn.Module):
         number: int,
         generator: torch.Generator,
     ) -> Tensor:
-        """[N, 3] anchors: the proposal's, or early in the run the true ones."""
+        """Choose anchors [N, 3]: the proposal's, or early in the run the true ones."""
         recipe = self.recipe
         share = 1 - step / max(recipe.true_anchor_steps, 1)
         if recipe.true_anchor_steps == 0:
@@ -108,12 +108,15 @@ class Objective(nn.Module):
 
 
 def camera_views(episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
-    """What an image encoder reads."""
+    """Return what an image encoder reads: images, c2w and intrinsics."""
     return episode.images, episode.c2w, episode.intrinsics
 
 
 def broken(gaussians: DecodedGaussians, terms: dict[str, Tensor], logits: Tensor) -> Outcome:
-    """Gaussians that are no numbers cannot be drawn: a loss that says so, and reaches them all."""
+    """Make an outcome whose loss is no number, of Gaussians that cannot be rendered.
+
+    The loss depends on all of them, so that every parameter has a gradient on every process.
+    """
     total = sum((tensor.sum() for tensor in gaussians), start=logits.sum()) * float("nan")
     return Outcome(total, {**terms, "mse": total, "iou": total}, logits)
 
@@ -121,7 +124,7 @@ def broken(gaussians: DecodedGaussians, terms: dict[str, Tensor], logits: Tensor
 def fill_bucket(scores: Tensor, limit: int) -> Tensor:
     """Shift scores so that the number above 0 is a multiple of ``BUCKET``, up to ``limit``.
 
-    The next most likely voxels fill a bucket. Every new number of tokens makes the CPU's matrix
+    The next most likely voxels fill a bucket. Every new number of anchors makes the CPU's matrix
     library generate its code anew, which costs a tenth of a step.
     """
     count = int((scores > 0).sum())
@@ -132,7 +135,7 @@ def fill_bucket(scores: Tensor, limit: int) -> Tensor:
 
 
 def occupancy_terms(proposal: Proposal, target: Tensor, weights: LossConfig) -> dict[str, Tensor]:
-    """Stage 1 loss with the recipe's weights; that of the first pass, too, where there are two."""
+    """Compute the loss of stage 1; also of the first pass, ``coarse``, where there are two."""
     logits = {"occupancy": proposal.logits}
     if proposal.coarse_logits is not None:
         logits["coarse"] = proposal.coarse_logits
@@ -144,46 +147,46 @@ def occupancy_terms(proposal: Proposal, target: Tensor, weights: LossConfig) -> 
 
 @torch.no_grad()
 def intersection_over_union(logits: Tensor, target: Tensor) -> Tensor:
-    """Of proposed and true voxels."""
+    """Return the share of proposed and true voxels that are both; 0 where there are none."""
     proposed, true = logits > 0, target > 0
     return (proposed & true).sum() / (proposed | true).sum().clamp_min(1)
 
 
 def image_terms(
-    drawn: Rasterized,
+    rendered: Rasterized,
     episode: Episode,
     background: Tensor,
     weights: LossConfig,
     dissimilarity: Dissimilarity,
 ) -> dict[str, Tensor]:
-    """Loss terms of the rendered targets, those with a weight."""
+    """Compute the loss terms of the rendered targets, those with a weight."""
     alpha = episode.target_rgba[..., 3]
     truth = episode.target_rgba[..., :3] + (1 - alpha[..., None]) * background
-    error = drawn.rgb - truth
-    terms = {"mse": error.square().mean(), "alpha": (drawn.alpha - alpha).square().mean()}
+    error = rendered.rgb - truth
+    terms = {"mse": error.square().mean(), "alpha": (rendered.alpha - alpha).square().mean()}
     if weights.l1:
         terms["l1"] = error.abs().mean()
     if weights.dissimilarity:
         terms["dissimilarity"] = dissimilarity(
-            drawn.rgb.permute(0, 3, 1, 2), truth.permute(0, 3, 1, 2)
+            rendered.rgb.permute(0, 3, 1, 2), truth.permute(0, 3, 1, 2)
         )
     # Rendered depth is a sum over alpha, so it is held against alpha times the true depth; a
     # normalised depth would let opacity collapse at no cost.
     depth, known = episode.target_depth, (episode.target_depth > 0) | (alpha == 0)
     if weights.depth_l1:
-        terms["depth_l1"] = ((drawn.depth - depth).abs() * known).mean()
+        terms["depth_l1"] = ((rendered.depth - depth).abs() * known).mean()
     if weights.edge_log_depth:
         mask = (alpha > 0)[:, None]
         terms["edge_log_depth"] = losses.edge_log_depth(
-            drawn.depth[:, None], depth[:, None], truth.permute(0, 3, 1, 2), mask
+            rendered.depth[:, None], depth[:, None], truth.permute(0, 3, 1, 2), mask
         )
     if weights.depth_variation:
-        terms["depth_variation"] = losses.total_variation(drawn.depth)
+        terms["depth_variation"] = losses.total_variation(rendered.depth)
     return terms
 
 
 def weight_of(name: str, weights: LossConfig) -> float:
-    """Weight of a loss term; the coarse occupancy counts half."""
+    """Return the weight of a loss term; the coarse occupancy counts half."""
     if name == "coarse":
         return 0.5 * weights.occupancy
     return getattr(weights, name)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 def occupancy_from_points(
     points: NDArray, grid_size: int, convention: str = "centres"
 ) -> NDArray[np.float32]:
-    """Voxels that hold a surface point.
+    """Mark the voxels that hold a surface point.
 
     Args:
         points: [P, 3] in the object frame.

@@ -10,7 +10,7 @@ from geolrm.training.config import OptimizerConfig
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Cosine warm-up, then one cosine to ``final_share`` (the paper's shape).
+    """Return the rate of a step: a cosine warm-up, then one cosine to ``final_share``.
 
     Args:
         step: From 0.
@@ -27,7 +27,7 @@ def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
 
 
 def make_optimizer(model: GeoLRM, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW; only matrices decay, norms and biases do not."""
+    """Make AdamW of which only matrices decay; norms and biases do not."""
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -37,17 +37,17 @@ def make_optimizer(model: GeoLRM, config: OptimizerConfig) -> torch.optim.AdamW:
 
 
 def clipped_modules(model: GeoLRM) -> dict[str, nn.Module]:
-    """Modules whose gradients are clipped apart: one loud part must not silence the others."""
-    parts = {}
+    """Name the modules whose gradients are clipped apart: a loud one must not silence others."""
+    modules = {}
     for stage, network in (("proposal", model.serializer), ("reconstruction", model.lrm_generator)):
         for name, child in network.named_children():
             if any(p.requires_grad for p in child.parameters()):
-                parts[f"{stage}.{name}"] = child
-    return parts
+                modules[f"{stage}.{name}"] = child
+    return modules
 
 
 def clip_gradients(model: GeoLRM, config: OptimizerConfig) -> float:
-    """Scale gradients to the configured norm; returns the largest norm before."""
+    """Scale gradients to the configured norm; return the largest norm before."""
     if config.clip_scope == "model":
         trained = [p for p in model.parameters() if p.requires_grad]
         return float(nn.utils.clip_grad_norm_(trained, config.clip))
@@ -67,7 +67,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Blend the parameters after ``step`` in."""
+        """Blend in the parameters after ``step``; other tensors are copied."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in model.state_dict().items():
             average: Tensor = self.weights[name]

@@ -17,7 +17,7 @@ LEAST_SIDE = 16  # px, four poolings
 
 
 def load_lpips(path: str | Path, device: torch.device) -> Dissimilarity:
-    """Mean LPIPS of [T, 3, H, W] images in [0, 1] against others.
+    """Load the mean LPIPS of [T, 3, H, W] images in [0, 1] against others.
 
     Args:
         path: A state dict, ``.safetensors`` or what torch loads without unpickling objects, that
@@ -50,21 +50,24 @@ def load_lpips(path: str | Path, device: torch.device) -> Dissimilarity:
     network.load_state_dict({key: found[key].float() for key in wanted})
     network = network.to(device).eval().requires_grad_(False)
 
-    def dissimilarity(drawn: Tensor, truth: Tensor) -> Tensor:
-        if min(drawn.shape[-2:]) < LEAST_SIDE:
+    def dissimilarity(rendered: Tensor, truth: Tensor) -> Tensor:
+        if min(rendered.shape[-2:]) < LEAST_SIDE:
             raise InputError(
-                f"targets have {drawn.shape[-1]} px; LPIPS needs {LEAST_SIDE} or more: raise "
+                f"targets have {rendered.shape[-1]} px; LPIPS needs {LEAST_SIDE} or more: raise "
                 "views.target_size"
             )
-        return network(drawn, truth, normalize=True).mean()
+        return network(rendered, truth, normalize=True).mean()
 
     return dissimilarity
 
 
 def _network() -> torch.nn.Module:
     try:
-        import torchvision  # noqa: F401
-        from torchmetrics.functional.image.lpips import _LPIPS
+        # Neither belongs to the extra [training].
+        import torchvision  # noqa: F401  # pyright: ignore[reportMissingImports]
+        from torchmetrics.functional.image.lpips import (  # pyright: ignore[reportMissingImports]
+            _LPIPS,
+        )
     except Exception as error:  # a torchvision that was built for another torch raises its own
         raise GeoLRMError(
             f"losses.lpips_weights needs torchmetrics and torchvision ({error}); run: pip install "

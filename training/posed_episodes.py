@@ -21,7 +21,7 @@ from geolrm.training.occupancy import occupancy_from_points
 def posed_episode(
     posed: PosedObject, name: str, rng: np.random.Generator, recipe: Recipe
 ) -> Episode:
-    """Draw views and vary them.
+    """Make an example of a posed object: choose views at random, and vary them.
 
     Raises:
         InputError: The object has too few views.
@@ -54,7 +54,7 @@ def posed_episode(
 
 
 def varied(posed: PosedObject, rng: np.random.Generator, config: AugmentationConfig) -> PosedObject:
-    """Other colours, and quarter turns about z, which keep the object in its cube."""
+    """Vary colours, and turn by quarters about z, which keeps the object in its cube."""
     matrix, offset = draw_recoloring(rng, config)
     rgba = posed.rgba
     if not np.array_equal(matrix, np.eye(3)):
@@ -73,7 +73,7 @@ def varied(posed: PosedObject, rng: np.random.Generator, config: AugmentationCon
 def choose_inputs(
     cameras: Cameras, count: int, scattered: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Indices of the input views: any, or spread evenly over directions from a random first."""
+    """Choose input views: any, or spread evenly over directions from a random first."""
     if rng.random() < scattered:
         return rng.choice(len(cameras), count, replace=False)
     order = np.roll(np.arange(len(cameras)), -int(rng.integers(len(cameras))))
@@ -81,7 +81,7 @@ def choose_inputs(
 
 
 def surface(posed: PosedObject, grid_size: int) -> NDArray[np.float32]:
-    """[P, 3] its points, and those of its depth, about two to the width of a voxel."""
+    """Return its points and those of its depth, about two to the width of a voxel: [P, 3]."""
     stride = max(1, posed.size // (2 * grid_size))
     sparse = np.zeros_like(posed.depth)
     sparse[:, ::stride, ::stride] = posed.depth[:, ::stride, ::stride]
@@ -89,8 +89,8 @@ def surface(posed: PosedObject, grid_size: int) -> NDArray[np.float32]:
 
 
 def resized(rgba: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """[T, S, S, 4] straight to [T, size, size, 4] premultiplied, in [0, 1]."""
-    colors = rgba.astype(np.float32) / 255
+    """Resize [T, S, S, 4] straight RGBA to [T, size, size, 4] premultiplied, in [0, 1]."""
+    colors = rgba.astype(np.float32) / np.float32(255)
     colors[..., :3] *= colors[..., 3:]
     if rgba.shape[1] == size:
         return colors
@@ -102,6 +102,6 @@ def resized(rgba: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
 
 
 def sampled(depth: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """[T, S, S] to [T, size, size]: the value under each new pixel's centre."""
+    """Sample depth [T, S, S] under the centre of each new pixel: [T, size, size]."""
     index = ((np.arange(size) + 0.5) * (depth.shape[1] / size)).astype(np.int64)
     return np.ascontiguousarray(depth[:, index[:, None], index])

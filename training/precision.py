@@ -16,7 +16,7 @@ from geolrm.export.model.volume import ConvBlock
 
 
 def reduces(precision: str, device: torch.device) -> bool:
-    """Whether matrix products run in bf16.
+    """Tell whether matrix products run in bf16.
 
     ``auto`` asks the hardware: a CPU without instructions for bf16 emulates it, ten times slower.
     """
@@ -37,9 +37,9 @@ def reduce_precision(model: GeoLRM, dtype: torch.dtype = torch.bfloat16) -> None
             compute_in(encoder.model.encoder, dtype)
             compute_in(encoder.deconv, dtype)
     for network in (model.serializer, model.lrm_generator):
-        for layer in network.transformer.layers:
-            compute_in(layer.cross_attention.deformable_attention.value_proj, dtype)
-            compute_in(layer.cross_attention.output_proj, dtype)
+        for block in network.transformer.blocks:
+            compute_in(block.cross_attention.deformable_attention.value_proj, dtype)
+            compute_in(block.cross_attention.output_proj, dtype)
     compute_in(model.lrm_generator.renderer.latent_decoder[0], dtype)
 
 

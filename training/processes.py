@@ -1,4 +1,4 @@
-"""The processes of a run on this machine: started, interrupted and mourned by their parent."""
+"""The processes of a run on this machine: their parent starts, interrupts and outlives them."""
 
 import contextlib
 import multiprocessing
@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import torch.distributed as dist
-import torch.multiprocessing
-from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException
+from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, spawn
 
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system.user_warnings import show_warnings
@@ -41,8 +40,9 @@ def run_processes(body: Body, options: Any, count: int) -> None:
         os.environ.setdefault(name, value)
     errors = multiprocessing.get_context("spawn").SimpleQueue()
     arguments = (body, options, free_port(), errors)
-    with _interrupts_ignored():  # children inherit this, and listen once they are ready to stop
-        context = torch.multiprocessing.spawn(_enter, arguments, count, join=False)
+    with _handled_by(signal.SIG_IGN):  # children inherit this until they are ready to stop
+        context = spawn(_enter, arguments, count, join=False)
+    assert context is not None, "spawn waits for the processes only if it is told to"
     interrupted = threading.Event()
     with on_interrupt(interrupted.set):
         try:
@@ -58,23 +58,23 @@ def run_processes(body: Body, options: Any, count: int) -> None:
 
 
 def _enter(rank: int, body: Body, options: Any, port: int, errors: Any) -> None:
-    """A child's only call: errors that are meant for the user travel to the parent whole."""
+    """Run a child; errors that are meant for the user travel to the parent whole."""
     with _plain_warnings(rank):
         try:
             body(rank, port, options)
         except GeoLRMError as error:
             errors.put(error)
-            leave(1)
-    leave(0)
+            end_process(1)
+    end_process(0)
 
 
-def part() -> None:
+def leave_group() -> None:
     """Leave the process group once every process has come this far."""
     dist.barrier()  # whoever leaves first would break what the others still say to each other
     dist.destroy_process_group()
 
 
-def leave(code: int) -> NoReturn:
+def end_process(code: int) -> NoReturn:
     """End a process whose work is on disk.
 
     The interpreter's own end would run destructors of libraries whose threads still live: gloo's
@@ -94,28 +94,25 @@ def on_interrupt(call: Callable[[], Any]) -> Iterator[None]:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handled_by(handle):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def _handled_by(handler: Callable[[int, Any], None] | signal.Handlers) -> Iterator[None]:
+    """Let the handler have SIGINT and SIGTERM inside the block."""
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextlib.contextmanager
 def _plain_warnings(rank: int) -> Iterator[None]:
-    """Rank 0 shows warnings as plain lines; the others, which have the same ones, do not."""
+    """Show warnings of rank 0 as plain lines; the others have the same ones, and show none."""
     with show_warnings():
         if rank > 0:
             warnings.simplefilter("ignore")
@@ -140,7 +137,7 @@ def _death(error: ProcessExitedException) -> str:
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on."""
+    """Find a TCP port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -28,7 +28,7 @@ class Progress:
 
 
 def line(record: dict[str, Any], steps: int, seconds: float) -> str:
-    """One line of a step's record."""
+    """Format a step's record as one line; ``seconds`` are those of a step, on average."""
     left = int((steps - record["step"] - 1) * seconds)
     terms = "  ".join(f"{name} {record[name]:.4f}" for name in SHOWN if name in record)
     return (

@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other; with one process, nothing."""
+"""The exchange between the processes of one run; with one process, there is none."""
 
 import contextlib
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Process:
 
 
 def parallel(module: nn.Module, process: Process) -> nn.Module:
-    """The module with gradients averaged over processes."""
+    """Wrap the module so that its gradients are averaged over processes."""
     if process.count == 1:
         return module
     devices = [process.device.index] if process.device.type == "cuda" else None
@@ -33,14 +33,14 @@ def parallel(module: nn.Module, process: Process) -> nn.Module:
 
 
 def apart(module: nn.Module) -> contextlib.AbstractContextManager:
-    """A pass whose gradients are only added up here."""
+    """Add up the gradients of the passes in the block here alone, without the others."""
     if isinstance(module, DistributedDataParallel):
         return module.no_sync()
     return contextlib.nullcontext()
 
 
 def agreed(process: Process, *wishes: bool) -> list[bool]:
-    """Each is True on every process as soon as it is on one."""
+    """Agree on wishes: each is True on every process as soon as it is on one."""
     if process.count == 1:
         return list(wishes)
     flags = torch.tensor([float(wish) for wish in wishes], device=process.device)
@@ -49,7 +49,7 @@ def agreed(process: Process, *wishes: bool) -> list[bool]:
 
 
 def gathered(value: Any, process: Process) -> list[Any]:
-    """The value of every process, by rank."""
+    """Gather the value of every process, by rank."""
     if process.count == 1:
         return [value]
     values: list[Any] = [None] * process.count
@@ -58,7 +58,7 @@ def gathered(value: Any, process: Process) -> list[Any]:
 
 
 def share(state: TrainingState, process: Process) -> None:
-    """Every process takes rank 0's step, weights, averages and moments."""
+    """Give every process rank 0's step, weights, averages and moments."""
     if process.count == 1:
         return
     flat = state.tensors() if process.rank == 0 else {}

@@ -36,9 +36,9 @@ def rasterize(
     threads: int | None = None,
     **options: Any,
 ) -> Rasterized:
-    """Render, with gradients to the splats from rgb, alpha and depth; none to the cameras.
+    """Render with gradients to the splats from rgb, alpha and depth; none to the cameras.
 
-    `options` are those of `RenderOptions`: background, near, eps2d, alpha_max, antialiased.
+    ``options`` are those of ``RenderOptions``: background, near, eps2d, alpha_max, antialiased.
     Gradients are deterministic: the same bits for any number of threads.
     """
     if (colors is None) == (sh is None):

@@ -19,7 +19,7 @@ from geolrm.training.recipes import RECIPES
 
 
 def load_recipe(name: str) -> Recipe:
-    """A recipe by name, or from a .toml or .json file.
+    """Load a recipe by name, or from a .toml or .json file.
 
     A file holds fields of :class:`Recipe`, nested as tables, over those of the recipe that its
     ``base`` names (mini).
@@ -54,7 +54,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def changed(recipe: Recipe, changes: dict[str, Any], where: str) -> Recipe:
-    """The recipe with some fields replaced; ``changes`` nests like the dataclasses.
+    """Return the recipe with some fields replaced; ``changes`` nests like the dataclasses.
 
     Raises:
         InputError: A field is unknown, of the wrong type, or out of its range.
@@ -64,7 +64,11 @@ def changed(recipe: Recipe, changes: dict[str, Any], where: str) -> Recipe:
 
 
 def decode_recipe(content: Any, where: str) -> Recipe:
-    """A recipe from its fields; those left out have their defaults."""
+    """Make a recipe of its fields; those left out have their defaults.
+
+    Raises:
+        InputError: A field is of the wrong type or out of its range; ``where`` is named.
+    """
     try:
         return msgspec.convert(content, Recipe)
     except (msgspec.ValidationError, ArithmeticError, TypeError, RecursionError) as error:
@@ -73,7 +77,13 @@ def decode_recipe(content: Any, where: str) -> Recipe:
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """``["losses.mse=4", "precision=fp32"]`` as nested changes; values are JSON or plain words."""
+    """Parse ``["losses.mse=4", "precision=fp32"]`` to nested changes.
+
+    Values are JSON or plain words.
+
+    Raises:
+        InputError: A text is no assignment, or contradicts another.
+    """
     changes: dict[str, Any] = {}
     for text in texts:
         path, equals, value = text.partition("=")
@@ -95,7 +105,7 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_names(changes: dict[str, Any], kind: Any, path: str, where: str) -> None:
-    """Every key names a field; msgspec itself lets unknown ones of dataclasses pass."""
+    """Check that every key names a field; msgspec lets unknown ones of dataclasses pass."""
     hints = typing.get_type_hints(kind)
     for name, value in changes.items():
         if name not in hints:
@@ -109,7 +119,7 @@ def _check_names(changes: dict[str, Any], kind: Any, path: str, where: str) -> N
 
 
 def _dataclass_of(hint: Any) -> Any:
-    """The dataclass of a type hint, also where it may be None."""
+    """Find the dataclass of a type hint, also where it may be None."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return next((option for option in options if dataclasses.is_dataclass(option)), None)
 

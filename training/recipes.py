@@ -15,18 +15,18 @@ NO_AUGMENTATION = AugmentationConfig(
 
 
 def mini(steps: int = 4000) -> Recipe:
-    """The recipe of the shipped default."""
+    """Return the recipe of the shipped default."""
     return Recipe(mini_model(), steps)
 
 
 def smoke() -> Recipe:
-    """A recipe of two minutes for tests: mini, few views, small targets."""
+    """Return a recipe of two minutes for tests: mini, few views, small targets."""
     recipe = mini(steps=20)
     return replace(recipe, views=replace(recipe.views, max_inputs=3, target_size=64))
 
 
 def paper_model() -> GeoLRMConfig:
-    """The published configuration as it was trained: dropout in the proposal, 4096 anchors."""
+    """Return the published configuration as it was trained: with dropout, and 4096 anchors."""
     model = released("token")
     transformer = replace(model.proposal.transformer, dropout=0.1)
     return replace(
@@ -37,7 +37,7 @@ def paper_model() -> GeoLRMConfig:
 
 
 def paper_optimizer(learning_rate: float, warmup: int, clip: float) -> OptimizerConfig:
-    """What both stages of the released training share."""
+    """Return the optimizer that both stages of the released training share."""
     return OptimizerConfig(
         learning_rate,
         final_share=0.001,
@@ -50,7 +50,7 @@ def paper_optimizer(learning_rate: float, warmup: int, clip: float) -> Optimizer
 
 
 def paper_stage1() -> Recipe:
-    """The proposal, as released: 50,000 steps, batch 2 for each of 8 processes."""
+    """Return the recipe of the released proposal: 50,000 steps, batch 2 on each of 8 processes."""
     return Recipe(
         paper_model(),
         steps=50_000,
@@ -66,8 +66,9 @@ def paper_stage1() -> Recipe:
 
 
 def paper_stage2() -> Recipe:
-    """The reconstruction, as released: a step is 8 objects, so 100,000 of those are 12,500 steps.
+    """Return the recipe of the released reconstruction.
 
+    A step is 8 objects on each process, so 100,000 of them are 12,500 steps.
     The squared error was of images in [-1, 1], four times that of images in [0, 1].
     """
     return Recipe(

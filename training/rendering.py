@@ -1,4 +1,4 @@
-"""Which rasterizer draws the targets, and drawing them."""
+"""Choose the rasterizer of the targets, and render them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,9 @@ Rasterizer = Callable[..., Rasterized]
 
 
 def choose_rasterizer(name: RasterizerName, device: torch.device, threads: int) -> Rasterizer:
-    """``auto``: gsplat on CUDA, ours elsewhere; ours also serves CUDA tensors, by way of the CPU.
+    """Choose a rasterizer; ``auto`` takes gsplat on CUDA and ours elsewhere.
+
+    Ours also serves CUDA tensors, by way of the CPU.
 
     Raises:
         GeoLRMError: gsplat is wanted and not installed.
@@ -29,11 +31,11 @@ def choose_rasterizer(name: RasterizerName, device: torch.device, threads: int) 
 
 def _on_cpu(*splats: torch.Tensor, device: torch.device, **options: Any) -> Rasterized:
     moved = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
-    drawn = rasterize(*(tensor.cpu() for tensor in splats), **moved)
-    return Rasterized(*(image.to(device) for image in drawn))
+    renders = rasterize(*(tensor.cpu() for tensor in splats), **moved)
+    return Rasterized(*(image.to(device) for image in renders))
 
 
-def draw_targets(
+def render_targets(
     gaussians: DecodedGaussians, episode: Episode, background: list[float], rasterizer: Rasterizer
 ) -> Rasterized:
     """Render the targets of an example; gradients reach the Gaussians."""

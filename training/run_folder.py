@@ -1,4 +1,4 @@
-"""A run's folder: recipe, checkpoints that resume to the step, metrics and pictures.
+"""A run's folder: recipe, checkpoints that resume to the step, metrics and images.
 
 Nothing is unpickled: tensors are safetensors files, the rest is JSON, and a checkpoint carries the
 hash of its file, so that a damaged one is named and passed over.
@@ -33,7 +33,7 @@ DAMAGED = ".damaged"  # is added to the name of a checkpoint that was passed ove
 
 
 class CheckpointNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands beside the tensors of a checkpoint."""
+    """The note beside the tensors of a checkpoint."""
 
     step: int
     sha256: str
@@ -47,7 +47,7 @@ class RunFolder:
         self.path = existing_path(path)
 
     def check(self, recipe: Recipe) -> None:
-        """Whether the folder may serve this recipe; a run in it may have had another length.
+        """Check that the folder may serve this recipe; a run in it may have had another length.
 
         Raises:
             InputError: It holds a run of another recipe, or cannot be written.
@@ -79,7 +79,11 @@ class RunFolder:
             stream.write(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
     def described(self) -> tuple[Recipe, list[dict[str, Any]]]:
-        """The recipe of the run, and the versions of the code that worked on it."""
+        """Read the recipe of the run, and the versions of the code that worked on it.
+
+        Raises:
+            InputError: The file is damaged.
+        """
         file = self.path / RUN_NAME
         try:
             content = json.loads(file.read_bytes())
@@ -108,7 +112,7 @@ class RunFolder:
             stream.write(content)
 
     def checkpoints(self) -> list[Path]:
-        """Checkpoint files, newest first."""
+        """List the checkpoint files, newest first."""
         return sorted((self.path / "checkpoints").glob("step*.safetensors"), reverse=True)
 
     def save(self, state: TrainingState) -> Path:
@@ -126,7 +130,7 @@ class RunFolder:
         return file
 
     def save_weights(self, state: TrainingState, config: GeoLRMConfig) -> Path:
-        """The moving average with its configuration: a checkpoint for geolrm-export."""
+        """Write the moving average with its configuration: a checkpoint for geolrm-export."""
         file = self.path / WEIGHTS_NAME
         metadata = {CONFIG_KEY: json.dumps(asdict(config)), "format": "pt"}
         weights = {k: v.detach().cpu().contiguous() for k, v in state.average.weights.items()}
@@ -169,7 +173,7 @@ class RunFolder:
             stream.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """All whole lines of the metrics; of a step that was repeated, the last."""
+        """Read all whole lines of the metrics; of a step that was repeated, the last."""
         file = self.path / METRICS_NAME
         found: dict[int, dict[str, Any]] = {}
         for line in file.read_text().splitlines() if file.is_file() else []:
@@ -191,7 +195,7 @@ class RunFolder:
 
 
 def differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
-    """Dotted names of the fields in which two nested descriptions differ."""
+    """List the dotted names of the fields in which two nested descriptions differ."""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         names = list(dict.fromkeys([*stored, *wanted]))
         return [
@@ -205,7 +209,7 @@ def differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
 
 
 def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], int]:
-    """Tensors and step of a checkpoint.
+    """Read the tensors and the step of a checkpoint.
 
     Raises:
         CheckpointError: The file is not what its note says.

@@ -1,4 +1,4 @@
-"""What a run looks like while it goes on: loss curves and renders beside the truth."""
+"""Images of a run while it goes on: loss curves, and renders beside the truth."""
 
 from pathlib import Path
 from typing import Any
@@ -16,31 +16,34 @@ TERMS = ("total", "mse", "alpha", "occupancy", "iou", "dissimilarity")
 LEAST_SIDE = 96  # px of a projected grid
 
 
-def draw_sample(file: Path, episode: Episode, outcome: Outcome) -> None:
-    """Truth above, result below: targets, or projected occupancy where nothing is drawn."""
-    if outcome.drawn is None:
+def save_sample(file: Path, episode: Episode, outcome: Outcome) -> None:
+    """Save the truth above the result: targets, or projected occupancy if none are rendered."""
+    if outcome.rendered is None:
         truth = projections(episode.occupancy.cpu().numpy())
         result = projections(outcome.logits.detach().float().sigmoid().cpu().numpy())
     else:
         rgba = episode.target_rgba.cpu().numpy()
         truth = rgba[..., :3] + (1 - rgba[..., 3:])
-        result = outcome.drawn.rgb.detach().cpu().numpy()
+        result = outcome.rendered.rgb.detach().cpu().numpy()
     rows = [np.concatenate(list(images), axis=1) for images in (truth, result)]
-    picture = (np.concatenate(rows).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    pixels = (np.concatenate(rows).clip(0, 1) * 255 + 0.5).astype(np.uint8)
     with atomic_file(file) as stream:
-        Image.fromarray(picture).save(stream, "PNG")
+        Image.fromarray(pixels).save(stream, "PNG")
 
 
 def projections(grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[3, S, S, 3] largest occupancy along each axis of [G, G, G], z up in the first two."""
+    """Project [G, G, G] to [3, S, S, 3]: the largest occupancy along each axis.
+
+    z is up in the first two.
+    """
     times = -(-LEAST_SIDE // len(grid))
     planes = [grid.max(0).T[::-1], grid.max(1).T[::-1], grid.max(2).T[::-1]]
     large = [np.kron(plane, np.ones((times, times), np.float32)) for plane in planes]
     return np.repeat(np.stack(large)[..., None], 3, axis=-1)
 
 
-def draw_curves(file: Path, records: list[dict[str, Any]]) -> None:
-    """Loss terms over steps, those that the stage has."""
+def save_curves(file: Path, records: list[dict[str, Any]]) -> None:
+    """Plot the loss terms that the stage has, over steps."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

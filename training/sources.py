@@ -67,7 +67,7 @@ class EpisodeSource:
         raise InputError(f"none of the {count} objects can be trained on; see the warnings above")
 
     def make(self, index: int, rng: np.random.Generator) -> Episode:
-        """An example of one object."""
+        """Make an example of the object ``index``."""
         entry, name = self.objects[index], self.names[index]
         if isinstance(entry, StoredObject):
             return posed_episode(self._posed(index, entry), name, rng, self.recipe)
@@ -100,7 +100,7 @@ def _size(posed: PosedObject) -> int:
 def load_source(
     paths: Sequence[str | Path], recipe: Recipe, cache: str | Path | None = None
 ) -> EpisodeSource:
-    """Examples from folders of GLB meshes, folders of captures with depth, or GObjaverse.
+    """Load examples from folders of GLB meshes, of captures with depth, or GObjaverse.
 
     Args:
         paths: Of any of these kinds; ``procedural`` or ``procedural:COUNT`` are made-up shapes.
@@ -132,7 +132,11 @@ def load_source(
 
 
 def find_objects(path: str | Path, seed: int = 0) -> list[tuple[str, Path | Mesh | StoredObject]]:
-    """Names, and mesh files to read, meshes, or objects to read later; sorted."""
+    """Find the objects of a path by name, sorted: files of meshes, meshes, or objects to read.
+
+    Raises:
+        InputError: The path is missing, or holds nothing to train on.
+    """
     checked = existing_path(path)
     if not checked.exists():
         return _procedural(str(path), seed)

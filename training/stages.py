@@ -1,4 +1,4 @@
-"""What a stage trains, and what it leaves alone."""
+"""Prepare a model for a stage, which trains one network or both."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from geolrm.training.config import Stage
 
 
 def prepare(model: GeoLRM, stage: Stage) -> None:
-    """Training mode; the other stage's network keeps its weights, statistics and no dropout."""
+    """Set training mode; freeze the other stage's network, with its statistics, without dropout."""
     model.train()
     idle: nn.Module | None = None
     if stage == "proposal":

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from geolrm.engine.errors import CheckpointError
+from geolrm.export.model import GeoLRM
 from geolrm.training.optimizer import MovingAverage
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
@@ -16,13 +17,13 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
 class TrainingState:
     """Weights, moments, averages, and how many steps made them."""
 
-    model: nn.Module
+    model: GeoLRM
     optimizer: torch.optim.Optimizer
     average: MovingAverage
     step: int = 0
 
     def tensors(self) -> dict[str, Tensor]:
-        """Flat, named tensors on the CPU."""
+        """Name all tensors, flat and copied to the CPU."""
         flat = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         flat |= {f"average.{k}": v for k, v in self.average.weights.items()}
         for name, parameter in self.model.named_parameters():
@@ -47,11 +48,8 @@ class TrainingState:
                 f"it does not fit this model: {len(names)} tensors are missing, unknown or "
                 f"misshapen ({names[0][0]})"
             )
-        part = lambda prefix: {  # noqa: E731
-            k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)
-        }
-        self.model.load_state_dict(part("model."))
-        for name, value in part("average.").items():
+        self.model.load_state_dict(_under("model.", flat))
+        for name, value in _under("average.", flat).items():
             self.average.weights[name].copy_(value)
         self.optimizer.state.clear()
         parameters = dict(self.model.named_parameters())
@@ -63,10 +61,15 @@ class TrainingState:
         self.step = step
 
     def shapes(self, moved: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the tensors; ``moved`` parameters have moments."""
+        """Return the shapes of the tensors by name; ``moved`` parameters have moments."""
         weights = {k: tuple(v.shape) for k, v in self.model.state_dict().items()}
         named = {f"{kind}.{k}": v for kind in ("model", "average") for k, v in weights.items()}
         for name in moved:
             for key in MOMENTS:
                 named[f"optimizer.{key}.{name}"] = () if key == "step" else weights[name]
         return named
+
+
+def _under(prefix: str, flat: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take the tensors below a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)}

@@ -16,7 +16,7 @@ def switched(
     views: int | None = None,
     self_attention: str | None = None,
 ) -> Recipe:
-    """The paper's ablations.
+    """Return the recipe under some of the paper's ablations.
 
     Args:
         recipe: To start from.
@@ -24,6 +24,9 @@ def switched(
         points: Sampling points of each head and level; 0 samples at the projected anchor.
         views: Fixed number of input views.
         self_attention: ``token`` or ``head``, for both stages.
+
+    Raises:
+        InputError: There is no such switch, variant or number of points.
     """
     model = recipe.model
     for name in without:
@@ -38,7 +41,7 @@ def switched(
     if points is not None:
         model = _transformers(model, num_points=points)
     if self_attention is not None:
-        model = model.with_self_attention(self_attention)  # pyright: ignore
+        model = model.with_self_attention(self_attention)
     recipe = replace(recipe, model=model)
     if views is not None:
         recipe = replace(recipe, views=replace(recipe.views, min_inputs=views, max_inputs=views))

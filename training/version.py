@@ -1,4 +1,4 @@
-"""Which code and libraries a run was made with."""
+"""The versions of the code and libraries that a run was made with."""
 
 import importlib.metadata
 import platform
@@ -12,7 +12,7 @@ from geolrm.training.precision import reduces
 
 
 def code_version() -> dict[str, str]:
-    """Versions of the package, its commit where there is one, libraries and machine."""
+    """Return the versions of package, commit (where there is one), libraries and machine."""
     folder = Path(__file__).resolve().parent
     try:
         commit = subprocess.run(

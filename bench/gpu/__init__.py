@@ -1,1 +1,1 @@
-"""What can only be proved and measured on a GPU: ``python -m geolrm.bench.gpu -o DIR``."""
+"""Proofs and measurements that need a GPU: ``python -m geolrm.bench.gpu -o DIR``."""

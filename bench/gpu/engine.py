@@ -18,19 +18,19 @@ from geolrm.engine.backends.selection import PACKAGES, extras_of
 from geolrm.engine.errors import InputError
 from geolrm.engine.system import extras
 
-VIEWS, TOKENS = (4, 8, 12, 16, 21), (4096, 8192, 16384)
+VIEWS, ANCHORS = (4, 8, 12, 16, 21), (4096, 8192, 16384)
 # The paper reports 6 views too. From small to large: memory is kept for what comes next.
-SETTINGS = sorted([(6, 8192), *((v, n) for v in VIEWS for n in TOKENS)])
+SETTINGS = sorted([(6, 8192), *((v, n) for v in VIEWS for n in ANCHORS)])
 ALL_OCCUPIED = 1e4  # added to the logits: then the number of anchors is the one asked for
 OLDEST_TORCH = (2, 11)
 WARM_UP = 3  # runs: CUDA graphs are captured in the third
 COMMAND = "geolrm bench gpu"
 
-Settings = Sequence[tuple[int, int]]  # (views, tokens)
+Settings = Sequence[tuple[int, int]]  # (views, anchors)
 
 
 def make_model(config: Any = None) -> Any:
-    """The released configuration unless another is given; every voxel is occupied."""
+    """Make a model that occupies every voxel, of the released configuration by default."""
     import torch
 
     from geolrm.export.model import GeoLRM, released
@@ -42,7 +42,7 @@ def make_model(config: Any = None) -> Any:
 
 
 def choose(backend: str) -> Any:
-    """The export's choice for this GPU in fp16.
+    """Make the export's choice for this GPU in fp16.
 
     Raises:
         NotRun: A package is missing, or the backend does not know this GPU.
@@ -62,7 +62,7 @@ def choose(backend: str) -> Any:
 def measure_engine(
     backend: str, rows: list[Row], *, model: Any = None, settings: Settings = SETTINGS
 ) -> None:
-    """``Engine.run`` in fp16, from prepared views to fetched Gaussians.
+    """Measure ``Engine.run`` in fp16, from prepared views to fetched Gaussians.
 
     Args:
         backend: ``cuda``, ``tensorrt`` or ``tensorrt-rtx``.
@@ -74,16 +74,16 @@ def measure_engine(
     from geolrm.engine.bundle.manifest import Range, Source
     from geolrm.export.bundle_writer import ExportOptions, write_bundle
 
-    most_views, most_tokens = (max(each) for each in zip(*settings, strict=True))
+    most_views, most_anchors = (max(each) for each in zip(*settings, strict=True))
     views = Range(1, min(6, most_views), most_views)
-    tokens = Range(1, min(8192, most_tokens), most_tokens)
+    anchors = Range(1, min(8192, most_anchors), most_anchors)
     with tempfile.TemporaryDirectory(prefix="geolrm-bench-") as folder:
         bundle = Path(folder) / "bundle"
         start = time.perf_counter()
         write_bundle(
             model or make_model(), bundle, name="released",
             source=Source("random", "", trained=False),
-            options=ExportOptions("fp16", views, tokens, 0, choice, COMMAND),
+            options=ExportOptions("fp16", views, anchors, 0, choice, COMMAND),
             progress=lambda line: print(line, flush=True),
         )  # fmt: skip
         print(f"exported in {time.perf_counter() - start:.0f} s", flush=True)
@@ -92,7 +92,7 @@ def measure_engine(
 
 
 def time_bundle(bundle: Path, backend: str, rows: list[Row], settings: Settings) -> None:
-    """Time and memory of a bundle's engine; a row for each setting is added."""
+    """Measure the time and memory of a bundle's engine; a row for each setting is added."""
     from geolrm import Engine
 
     before = used_bytes()
@@ -107,13 +107,13 @@ def time_bundle(bundle: Path, backend: str, rows: list[Row], settings: Settings)
         print(row, flush=True)
 
 
-def time_engine(engine: Any, count: int, tokens: int, repeats: int = 20) -> Row:
-    """Percentiles of a run without the preparation of its images, and the last one's stages.
+def time_engine(engine: Any, count: int, anchors: int, repeats: int = 20) -> Row:
+    """Time a run without the preparation of its images: percentiles, and the last one's stages.
 
     Images are prepared by the host, and alike for every backend. What a run fetches ends it: the
     host has waited for the stream.
     """
-    run, timings, times = _run(engine, count, tokens), {}, []
+    run, timings, times = _run(engine, count, anchors), {}, []
     for index in range(WARM_UP + repeats):
         timings = run().timings
         if index >= WARM_UP:
@@ -122,15 +122,15 @@ def time_engine(engine: Any, count: int, tokens: int, repeats: int = 20) -> Row:
     return percentiles(times) | stages
 
 
-def _run(engine: Any, count: int, tokens: int) -> Callable[[], Any]:
+def _run(engine: Any, count: int, anchors: int) -> Callable[[], Any]:
     chosen, _ = make_views(engine.manifest.image_size, count)
-    return lambda: engine.run(chosen.images, chosen.cameras, max_tokens=tokens, refine_steps=0)
+    return lambda: engine.run(chosen.images, chosen.cameras, max_tokens=anchors, refine_steps=0)
 
 
 def measure_torch(
     compiled: bool, rows: list[Row], *, model: Any = None, settings: Settings = SETTINGS
 ) -> None:
-    """The torch model under autocast to float16, eager or compiled; rows are added."""
+    """Measure the torch model under autocast to float16, eager or compiled; add rows."""
     import torch
 
     numbers = tuple(int(part) for part in torch.__version__.split(".")[:2])
@@ -154,7 +154,7 @@ def measure_torch(
 
 
 def stages_of(model: Any) -> list[Callable[..., Any]]:
-    """The model's three stages as functions of tensors."""
+    """Return the model's three stages as functions of tensors."""
 
     def reconstruct(features, projection, anchors, rope, foreground, volume):
         return model.lrm_generator(
@@ -165,9 +165,9 @@ def stages_of(model: Any) -> list[Callable[..., Any]]:
 
 
 def torch_run(
-    model: Any, stages: Sequence[Callable[..., Any]], count: int, tokens: int, device: str
+    model: Any, stages: Sequence[Callable[..., Any]], count: int, anchors: int, device: str
 ) -> Callable[[], Any]:
-    """A whole run in torch, without host arithmetic between the stages."""
+    """Make a whole run in torch, without host arithmetic between the stages."""
     import torch
 
     from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_axis
@@ -191,7 +191,7 @@ def torch_run(
         with torch.inference_mode(), torch.autocast(device, torch.float16):
             for_proposal, features = encode(images, c2w, intrinsics)
             proposal = propose(for_proposal, projection, foreground)
-            occupied = torch.nonzero(proposal.logits.flatten() > 0)[:tokens, 0]
+            occupied = torch.nonzero(proposal.logits.flatten() > 0)[:anchors, 0]
             voxels = torch.stack(torch.unravel_index(occupied, (side,) * 3), -1)
             made = reconstruct(
                 features, projection, centres[voxels], table[voxels], foreground, proposal.volume

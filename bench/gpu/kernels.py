@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geolrm.bench.gpu import splat_kernels
 from geolrm.bench.gpu.report import Row
-from geolrm.bench.gpu.timing import milliseconds
+from geolrm.bench.gpu.timing import captured, milliseconds
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.backends.cuda.rope import rope_calls
@@ -20,29 +20,29 @@ from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.voxel_grid import voxel_axis, voxel_centres
 from geolrm.engine.views.preprocessing import make_views
 
-HEADS, WIDTH, POINTS = 16, 48, 8  # of the released reconstruction
+HEADS, HEAD_DIM, POINTS = 16, 48, 8  # of the released reconstruction
 SIDES = [(112, 112), (64, 64)]
 PIXELS = sum(height * width for height, width in SIDES)
-SETTINGS = [(views, tokens) for views in (6, 21) for tokens in (8192, 16384)]
+SETTINGS = [(views, queries) for views in (6, 21) for queries in (8192, 16384)]
 COPIED = 1 << 29  # bytes
 
 
 def copy_bandwidth(device: Device) -> float:
-    """Bytes a second, read and written, of a copy on the device."""
+    """Measure the bytes a second, read and written, of a copy on the device."""
     source, target = (device.empty((COPIED,), "uint8") for _ in range(2))
     time = milliseconds(lambda: device.copy(source, target), device.synchronize, inner=10)
     return 2 * source.nbytes / (time["p50 ms"] / 1e3)
 
 
 def measure(rows: list[Row]) -> None:
-    """All kernels; a row for each setting is added."""
+    """Measure all kernels; a row for each setting is added."""
     device = open_device(0)
     rate = copy_bandwidth(device)
     rows.append({"kernel": "copy", "setting": f"{COPIED >> 20} MiB", "GB/s": rate / 1e9})
-    for views, tokens in SETTINGS:
+    for views, queries in SETTINGS:
         for dtype in ("float16", "float32"):
-            rows.append(attention(device, rate, views, tokens, dtype))
-        rows.append(attention(device, rate, views, tokens, "float16", curve=True))
+            rows.append(attention(device, rate, views, queries, dtype))
+        rows.append(attention(device, rate, views, queries, "float16", curve=True))
     rows.append(selection(device, rate))
     for views in (6, 21):
         rows.append(grid_sample(device, rate, views))
@@ -71,7 +71,7 @@ def row(
             device.launch(calls)
 
     ten()  # compiles and loads, which no capture may do
-    time = milliseconds(device.capture(ten), device.synchronize)
+    time = milliseconds(captured(device, ten), device.synchronize)
     time = {column: value / 10 for column, value in time.items()}
     floor = 1e3 * size / rate
     return {
@@ -83,11 +83,15 @@ def row(
     }
 
 
-def shell(tokens: int, side: int = 128) -> tuple[NDArray, NDArray]:
-    """Anchors near a sphere in raster order [N, 3], and their order along the Morton curve [N]."""
+def shell(count: int, side: int = 128) -> tuple[NDArray, NDArray]:
+    """Choose anchors near a sphere.
+
+    Returns:
+        Positions [N, 3] in raster order, and their order [N] along the Morton curve.
+    """
     centres = voxel_centres(side).reshape(-1, 3)
     distance = np.abs(np.linalg.norm(centres, axis=1) - 0.35)
-    chosen = np.sort(np.argpartition(distance, tokens)[:tokens])
+    chosen = np.sort(np.argpartition(distance, count)[:count])
     voxels = np.stack(np.unravel_index(chosen, (side,) * 3), 1)
     bits = [
         (voxels[:, axis] >> bit & 1) << (3 * bit + axis) for bit in range(7) for axis in range(3)
@@ -96,7 +100,7 @@ def shell(tokens: int, side: int = 128) -> tuple[NDArray, NDArray]:
 
 
 def projected(anchors: NDArray, views: int) -> NDArray[np.float32]:
-    """[V, N, 2] in [0, 1], seen by cameras around the object."""
+    """Project anchors into cameras around the object: [V, N, 2] in [0, 1]."""
     cameras = Cameras.orbit(np.arange(views) * (360 / views), 20.0, 1.7, 50.0)
     blank = np.ones((views, 3, 1, 1), np.float32)
     projection = make_views(blank, cameras.c2w, cameras.intrinsics).projection
@@ -105,33 +109,33 @@ def projected(anchors: NDArray, views: int) -> NDArray[np.float32]:
 
 
 def attention(
-    device: Device, rate: float, views: int, tokens: int, dtype: str, *, curve: bool = False
+    device: Device, rate: float, views: int, queries: int, dtype: str, *, curve: bool = False
 ) -> Row:
-    """Deformable cross-attention in raster order, or along the Morton curve."""
+    """Measure deformable cross-attention in raster order, or along the Morton curve."""
     rng = np.random.default_rng(0)
-    d, samples = HEADS * WIDTH, HEADS * 2 * POINTS
+    d, samples = HEADS * HEAD_DIM, HEADS * 2 * POINTS
     kernel = DeformableCrossAttention(
-        HEADS, WIDTH, 2, POINTS, value=dtype, query="float32", weight="float32", out=dtype
+        HEADS, HEAD_DIM, 2, POINTS, value=dtype, query="float32", weight="float32", out=dtype
     )
-    anchors, order = shell(tokens)
+    anchors, order = shell(queries)
     value = device.upload(rng.standard_normal((views, PIXELS, d), np.float32).astype(dtype))
     arrays = [
         np.array(SIDES, np.int64), projected(anchors, views),
-        rng.standard_normal((tokens, 2 * samples), np.float32),
-        rng.standard_normal((tokens, samples), np.float32),
+        rng.standard_normal((queries, 2 * samples), np.float32),
+        rng.standard_normal((queries, samples), np.float32),
         rng.standard_normal(d, np.float32), np.zeros(1, np.float32),
     ]  # fmt: skip
-    placed = [value, *map(device.upload, arrays), device.empty((tokens, d), dtype)]
+    placed = [value, *map(device.upload, arrays), device.empty((queries, d), dtype)]
     along = device.upload(order) if curve else None
-    sizes = {"views": views, "queries": tokens, "pixels": PIXELS}
+    sizes = {"views": views, "queries": queries, "pixels": PIXELS}
     calls = kernel.calls(*(array.address for array in placed), **sizes, order=along)
     name = f"deformable attention {dtype}{', Morton order' if curve else ''}"
     size = sum(array.nbytes for array in placed)
-    return row(device, rate, name, f"V={views} N={tokens}", calls, size)
+    return row(device, rate, name, f"V={views} N={queries}", calls, size)
 
 
 def selection(device: Device, rate: float) -> Row:
-    """Anchor selection from 128^3 logits, 16384 of 5 %."""
+    """Measure the selection of anchors from 128^3 logits, 16384 of 5 %."""
     logits = np.random.default_rng(0).normal(-1.645, 1, (128,) * 3).astype(np.float32)
     kernel, limit = SelectAnchors(128), 16384
     placed = [
@@ -146,7 +150,7 @@ def selection(device: Device, rate: float) -> Row:
 
 
 def grid_sample(device: Device, rate: float, views: int) -> Row:
-    """GridSample of 4 channels at the centres of 64^3 voxels."""
+    """Measure GridSample of 4 channels at the centres of 64^3 voxels."""
     rng, points = np.random.default_rng(0), 64**3
     data = device.upload(rng.standard_normal((views, 4, 448, 448), np.float32))
     grid = device.upload(rng.uniform(-1, 1, (views, points, 2)).astype(np.float32))
@@ -158,7 +162,7 @@ def grid_sample(device: Device, rate: float, views: int) -> Row:
 
 
 def rope(device: Device, rate: float) -> Row:
-    """RoPE indices of 16384 anchors."""
+    """Measure the RoPE indices of 16384 anchors."""
     anchors = device.upload(voxel_centres(32).reshape(-1, 3)[:16384].copy())
     indices = device.empty(anchors.shape, "int64")
     calls = rope_calls(

@@ -1,4 +1,4 @@
-"""What the GPU benchmark consists of, and each part in a process of its own.
+"""The parts of the GPU benchmark, each in a process of its own.
 
 A process of its own, because an error on a GPU spoils everything that its process does afterwards,
 and because memory is then a part's own.
@@ -34,7 +34,7 @@ class Task:
 
 
 def run_tests(rows: list[Row]) -> None:
-    """``pytest -m gpu`` on the checkout's tests."""
+    """Run ``pytest -m gpu`` on the checkout's tests."""
     if not (TESTS / "gpu").is_dir():
         raise NotRun("the tests are in the repository alone; run this in a checkout")
     import hypothesis  # noqa: F401  # what is absent is named
@@ -60,7 +60,7 @@ def run_tests(rows: list[Row]) -> None:
 
 
 def kernels(rows: list[Row]) -> None:
-    """Every kernel against its floor."""
+    """Measure every kernel against its floor."""
     missing = [name for name in KERNEL_PACKAGES if installed_version(name) is None]
     if missing:
         raise NotRun(f"{' and '.join(missing)} missing; pip install 'geolrm[gpu]'")
@@ -70,7 +70,7 @@ def kernels(rows: list[Row]) -> None:
 
 
 def rasterizer(rows: list[Row]) -> None:
-    """The CUDA rasterizer against gsplat, a row for each scene and size."""
+    """Measure the CUDA rasterizer against gsplat, a row for each scene and size."""
     from geolrm.bench import gpu_raster
 
     result = gpu_raster.measure()
@@ -82,7 +82,7 @@ def rasterizer(rows: list[Row]) -> None:
 
 
 def flat(row: Row) -> Row:
-    """Percentiles of one measurement as columns of their own."""
+    """Flatten a row: percentiles of one measurement become columns of their own."""
     columns: Row = {}
     for key, value in row.items():
         if isinstance(value, dict):
@@ -93,14 +93,14 @@ def flat(row: Row) -> Row:
 
 
 def engine(backend: str, rows: list[Row]) -> None:
-    """The whole engine on one backend."""
+    """Measure the whole engine on one backend."""
     from geolrm.bench.gpu import engine
 
     engine.measure_engine(backend, rows)
 
 
 def peer(compiled: bool, rows: list[Row]) -> None:
-    """The same model in torch."""
+    """Measure the same model in torch."""
     from geolrm.bench.gpu import engine
 
     engine.measure_torch(compiled, rows)
@@ -119,14 +119,14 @@ TASKS = {
 
 
 def run_here(name: str, result: Path) -> None:
-    """One part in this process; what became of it is written as JSON."""
+    """Run one part in this process; what became of it is written as JSON."""
     task = TASKS[name]
     part = run_part(task.title, task.measure, task.done)
     result.write_text(json.dumps(asdict(part)))
 
 
 def run_apart(name: str, folder: Path, limit: float = LIMIT) -> Part:
-    """One part in a process of its own, whose output goes to ``NAME.log`` in the folder."""
+    """Run one part in a process of its own, whose output goes to ``NAME.log`` in the folder."""
     log, result = folder / f"{name}.log", folder / f".{name}.json"
     before = timing.clocks()
     try:
@@ -150,7 +150,7 @@ def run_apart(name: str, folder: Path, limit: float = LIMIT) -> Part:
 
 
 def command_of(name: str, result: Path) -> list[str]:
-    """What runs a part in a process of its own."""
+    """Return the command that runs a part in a process of its own."""
     return [sys.executable, "-m", "geolrm.bench.gpu", "--part", name, "--output", str(result)]
 
 

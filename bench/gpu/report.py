@@ -1,4 +1,4 @@
-"""The parts of a GPU benchmark, what became of each, and how they are written."""
+"""The report of the GPU benchmark: what became of each part, as JSON and Markdown."""
 
 import json
 import math
@@ -59,7 +59,7 @@ def run_part(name: str, measure: Callable[[list[Row]], None], done: str) -> Part
 
 
 def to_markdown(machine: Row, parts: list[Part], verdicts: list[Verdict]) -> str:
-    """A page: the machine, the targets, the comparison, then a section for each part."""
+    """Write a page: the machine, the targets, the comparison, a section for each part."""
     lines = ["# GPU benchmark", "", *(f"* {key}: {value}" for key, value in machine.items()), ""]
     lines += ["## Targets, for an H200-class GPU", "", *table([v.row() for v in verdicts])]
     compared = comparison(parts)
@@ -74,7 +74,7 @@ def to_markdown(machine: Row, parts: list[Part], verdicts: list[Verdict]) -> str
 
 
 def table(rows: list[Row]) -> list[str]:
-    """Rows as Markdown; a column for each key of any."""
+    """Write rows as Markdown; a column for each key of any."""
     if not rows:
         return []
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -86,31 +86,31 @@ def table(rows: list[Row]) -> list[str]:
 
 
 def comparison(parts: list[Part]) -> list[Row]:
-    """The parts that time the whole engine side by side, a row for each setting."""
+    """Put the parts that time the whole engine side by side, a row for each setting."""
     whole = [part for part in parts if any({"V", "N"} <= row.keys() for row in part.rows)]
     if len(whole) < 2:
         return []
     settings = dict.fromkeys((r["V"], r["N"]) for part in whole for r in part.rows)
     rows = []
-    for views, tokens in settings:
-        row: Row = {"V": views, "N": tokens}
-        times = {p.name: _of(p, views, tokens) for p in whole}
+    for views, anchors in settings:
+        row: Row = {"V": views, "N": anchors}
+        times = {p.name: _of(p, views, anchors) for p in whole}
         row |= {name: time for name, time in times.items() if time is not None}
         engines = {n: t for n, t in times.items() if t is not None and n.startswith("Engine")}
-        for peer in (n for n in times if not n.startswith("Engine")):
-            if times[peer] is not None and engines:
-                row[f"{peer} / fastest engine"] = times[peer] / min(engines.values())
+        for name, time in times.items():
+            if time is not None and engines and not name.startswith("Engine"):
+                row[f"{name} / fastest engine"] = time / min(engines.values())
         rows.append(row)
     return rows
 
 
-def _of(part: Part, views: int, tokens: int) -> float | None:
-    found = [row.get("p50 ms") for row in part.rows if (row["V"], row["N"]) == (views, tokens)]
+def _of(part: Part, views: int, anchors: int) -> float | None:
+    found = [row.get("p50 ms") for row in part.rows if (row["V"], row["N"]) == (views, anchors)]
     return found[0] if found else None
 
 
 def write(folder: Path, machine: Row, parts: list[Part], verdicts: list[Verdict]) -> None:
-    """``gpu.json`` and ``gpu.md``."""
+    """Write ``gpu.json`` and ``gpu.md``."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "machine": machine,
@@ -126,7 +126,7 @@ def write(folder: Path, machine: Row, parts: list[Part], verdicts: list[Verdict]
 
 
 def _finite(content: Any) -> Any:
-    """JSON has no NaN."""
+    """Replace NaN and infinity, which JSON has not, by None."""
     if isinstance(content, dict):
         return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list):

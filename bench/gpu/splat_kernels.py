@@ -8,7 +8,7 @@ from itertools import groupby
 
 from geolrm.bench import splat_scenes
 from geolrm.bench.gpu.report import Row
-from geolrm.bench.gpu.timing import milliseconds
+from geolrm.bench.gpu.timing import captured, milliseconds
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.launch import Call
 from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
@@ -24,7 +24,7 @@ SORTING, SORT = ("count_keys", "scatter_keys"), "the sort, 8 launches"
 
 
 def measure(device: Device, rate: float, count: int = COUNT, px: int = PX) -> list[Row]:
-    """A row for each kernel of a frame, and one for packing the scene."""
+    """Measure each kernel of a frame, and packing the scene; a row for each."""
     scene, size = splat_scenes.ring_and_ball(count), (px, px)
     rasterizer = SplatRasterizer(device)
     splats = rasterizer.pack(scene)
@@ -41,7 +41,7 @@ def measure(device: Device, rate: float, count: int = COUNT, px: int = PX) -> li
     for name, group in groupby(calls, key=_title):
         until += len(list(group))
         beginning = calls[:until]
-        replay = device.capture(lambda beginning=beginning: device.launch(beginning))
+        replay = captured(device, lambda beginning=beginning: device.launch(beginning))
         time = milliseconds(replay, device.synchronize, inner=10)["p50 ms"]
         row: Row = {"kernel": name, "setting": setting, "p50 ms": max(time - before, 0.0)}
         before = time
@@ -62,7 +62,7 @@ def _title(call: Call) -> str:
 
 
 def _bytes(plan: SplatPlan, px: int) -> dict[str, list[int]]:
-    """What must be moved at least by each kernel's launches, without what depends on the scene.
+    """Count the bytes that each kernel's launches must move, whatever the scene.
 
     ``bin_splats`` reads an index and a box for each rank of its slab, and more for each splat that
     is not hidden; ``blend_tiles`` writes the images once over all slabs.

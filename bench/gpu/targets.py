@@ -1,4 +1,4 @@
-"""What the figures should be on an H200-class GPU, and whether they are."""
+"""Targets of the figures on an H200-class GPU, and verdicts on them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Verdict:
         return "met" if (figure >= bound if self.target.at_least else figure <= bound) else "missed"
 
     def row(self) -> dict[str, Any]:
-        """For a table."""
+        """Return the verdict as a row of a table."""
         sign = ">=" if self.target.at_least else "<="
         figure = "" if self.figure is None else self.figure
         return {
@@ -71,7 +71,7 @@ TARGETS = (
 
 
 def judge(parts: Iterable[Any]) -> list[Verdict]:
-    """Every target against the parts' rows; of several rows the worst counts."""
+    """Hold every target against the parts' rows; of several rows the worst counts."""
     rows = {part.name: part.rows for part in parts}
     verdicts = []
     for target in TARGETS:

@@ -1,4 +1,4 @@
-"""Synchronised, warm timings, memory, and what the GPU was doing meanwhile."""
+"""Timings of a warm GPU from idle to idle, its memory, and its clocks meanwhile."""
 
 import contextlib
 import platform
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from geolrm.bench.gpu.report import NotRun
+from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.faults import check
 from geolrm.engine.system.extras import installed_version
 from geolrm.engine.system.present_gpu import driver_cuda_version, present_gpu
@@ -34,7 +36,7 @@ def milliseconds(
     warm_up: int = 3,
     seconds: float = 20.0,
 ) -> dict[str, float]:
-    """Percentiles of one call: the host's clock from idle to idle, over ``inner`` calls.
+    """Time a call by the host's clock, from idle to idle over ``inner`` calls; percentiles.
 
     At least three are measured, and no more once ``seconds`` have passed.
     """
@@ -52,8 +54,20 @@ def milliseconds(
     return percentiles(times)
 
 
+def captured(device: Device, enqueue: Callable[[], None]) -> Callable[[], None]:
+    """Capture what ``enqueue`` queues; the result queues it again.
+
+    Raises:
+        NotRun: It cannot be captured, and would be timed with the host's work.
+    """
+    replay = device.capture(enqueue)
+    if replay is None:
+        raise NotRun("the GPU's work cannot be captured; the log says why")
+    return replay
+
+
 def percentiles(times: Sequence[float]) -> dict[str, float]:
-    """Columns of a table."""
+    """Return percentiles of times in ms, as columns of a table."""
     found = np.percentile(times, PERCENTILES)
     return {f"p{p} ms": float(t) for p, t in zip(PERCENTILES, found, strict=True)}
 
@@ -67,7 +81,7 @@ class Peak:
 
 @contextlib.contextmanager
 def peak_memory(read: Callable[[], int]) -> Iterator[Peak]:
-    """The peak of what ``read`` says while the block runs; it is asked from another thread."""
+    """Watch the peak of what ``read`` says inside the block; another thread asks it."""
     peak, done = Peak(read()), threading.Event()
 
     def watch() -> None:
@@ -85,17 +99,17 @@ def peak_memory(read: Callable[[], int]) -> Iterator[Peak]:
 
 
 def used_bytes() -> int:
-    """Memory of GPU 0 that is taken, by whatever process."""
-    from cuda.bindings import driver  # pyright: ignore
-    from cuda.core import Device  # pyright: ignore
+    """Return the bytes of GPU 0 that are taken, by whatever process."""
+    from cuda.bindings import driver  # pyright: ignore[reportAttributeAccessIssue]  # compiled, without stubs
+    from cuda.core import Device as CudaDevice  # pyright: ignore[reportAttributeAccessIssue]
 
-    Device(0).set_current()  # of this thread
+    CudaDevice(0).set_current()  # of this thread
     free, total = check(driver.cuMemGetInfo())
     return int(total) - int(free)
 
 
 def clocks() -> str:
-    """Clocks, temperature and power at this moment, as nvidia-smi tells them."""
+    """Read clocks, temperature and power at this moment, as nvidia-smi tells them."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "unknown: no nvidia-smi"
@@ -108,7 +122,7 @@ def clocks() -> str:
 
 
 def describe() -> dict[str, Any]:
-    """The GPU, its driver and the versions that take part."""
+    """Describe the GPU, its driver and the versions that take part."""
     gpu = present_gpu()
     found = {package: installed_version(package) for package in PACKAGES}
     versions = {package: version for package, version in found.items() if version is not None}

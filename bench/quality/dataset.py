@@ -29,7 +29,7 @@ class Subject:
 
 
 def find_subjects(dataset: str | Path, only: list[str] | None = None) -> dict[str, Path]:
-    """The folders of a dataset by the name of their object, in alphabetical order.
+    """Find the folders of a dataset by the name of their object, in alphabetical order.
 
     Args:
         dataset: A capture folder, or a folder of such folders.
@@ -101,7 +101,7 @@ def _check_groups(folder: Path) -> None:
 
 
 def _check_background(capture: Capture) -> None:
-    """Inputs and truths are on white: a warning elsewhere, an error here."""
+    """Check that inputs and truths can be put on white; what is a warning elsewhere is refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality import scores
 from geolrm.bench.quality.dataset import Subject, find_subjects, load_subject
-from geolrm.bench.quality.judging import Judge, Pictures, on_white
+from geolrm.bench.quality.judging import Images, Judge, on_white
 from geolrm.bench.quality.memory import run_peak_bytes
 from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
@@ -29,13 +29,13 @@ BASELINE_GRID = 32  # of iou, where no bundle sets it
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """What one reconstruction looks like: the model's, or the hull's where there is no model."""
+    """The images of one reconstruction: the model's, or the hull's where there is no model."""
 
     name: str
     views: int
-    inputs: Pictures  # on white
-    predictions: Pictures
-    truths: Pictures
+    inputs: Images  # on white
+    predictions: Images
+    truths: Images
 
 
 class Evaluation:
@@ -46,7 +46,7 @@ class Evaluation:
         views: Numbers of input views.
         model: ``"mini"``, a bundle folder, or an engine; None for the baselines alone.
         objects: Names of the objects to keep; None keeps all.
-        seed: Of the choice of anchors and of the points that are drawn.
+        seed: Of the choice of anchors and of the sampled points.
         threads: Of the engine and of the rasterizer; None takes all cores.
         lpips: A weights file; None leaves LPIPS out.
         refine_steps: As :meth:`geolrm.Engine.run`; None takes the bundle's.
@@ -156,28 +156,28 @@ class Evaluation:
         frames: list[int],
         show: Callable[[Shown], None],
     ) -> tuple[scores.ObjectScores, int]:
-        """One object from one choice of input frames: its scores, and the number of anchors."""
+        """Score one object from one choice of input frames; return the number of anchors, too."""
         used = subject.capture.subset(frames)
         hull = visual_hull(used.images, used.cameras, threads=self.threads)
-        pictures = judge.draw(hull.gaussians)
-        hull_scores = judge.scores(pictures, hull.gaussians, hull.occupied(self.grid))
+        images = judge.render(hull.gaussians)
+        hull_scores = judge.scores(images, hull.gaussians, hull.occupied(self.grid))
         judged = scores.ObjectScores(baselines={"white": white, "visual_hull": hull_scores})
         anchors = 0
         if self.engine is not None:
             scene, judged.seconds = self._reconstruct(self.engine, subject, frames)
-            pictures = judge.draw(scene.gaussians)
-            own = judge.scores(pictures, scene.gaussians, _occupied(scene))
+            images = judge.render(scene.gaussians)
+            own = judge.scores(images, scene.gaussians, _occupied(scene))
             for field in scores.Scores.__struct_fields__:
                 setattr(judged, field, getattr(own, field))
             judged.gaussians, anchors = len(scene.gaussians), len(scene.anchors)
         inputs = on_white(subject, frames)
-        show(Shown(subject.name, len(frames), inputs, pictures, judge.truths))
+        show(Shown(subject.name, len(frames), inputs, images, judge.truths))
         return judged, anchors
 
     def _reconstruct(
         self, engine: Engine, subject: Subject, frames: list[int]
     ) -> tuple[Scene, float]:
-        """The scene, and the seconds that the whole call took."""
+        """Reconstruct a scene; return the seconds that the whole call took, too."""
         used = subject.capture.subset(frames)
         with warnings.catch_warnings():  # scenes without Gaussians are counted instead
             warnings.filterwarnings("ignore", message="no voxel is occupied")
@@ -188,7 +188,7 @@ class Evaluation:
             return scene, time.perf_counter() - start
 
     def _warm_up(self, subject: Subject, advance: Callable[[], None]) -> None:
-        """One run of every size that is not timed."""
+        """Run every number of views once, untimed."""
         if self.engine is not None:
             for frames in self.inputs.values():
                 self._reconstruct(self.engine, subject, frames)
@@ -241,5 +241,5 @@ class Evaluation:
 
 
 def _occupied(scene: Scene) -> NDArray[np.bool_] | None:
-    """[G, G, G]: the voxels with a positive logit."""
+    """Mark the voxels with a positive logit, [G, G, G]."""
     return None if scene.logits is None else scene.logits > 0

@@ -18,9 +18,9 @@ from geolrm.engine.rendering.render import render
 from geolrm.engine.system.extras import installed_version
 from geolrm.engine.views.alpha import composite_on_white
 
-MESH_SIZE, MESH_VIEWS = 96, 32  # voxels along the object, and pictures fused
-Pictures = list[NDArray[np.float32]]  # [H, W, 3] each, in [0, 1]
-Perceive = Callable[[Pictures, Pictures], float]
+MESH_SIZE, MESH_VIEWS = 96, 32  # voxels along the object, and images fused
+Images = list[NDArray[np.float32]]  # [H, W, 3] each, in [0, 1]
+Perceive = Callable[[Images, Images], float]
 
 
 class Judge:
@@ -29,7 +29,7 @@ class Judge:
     Args:
         subject: The object.
         grid: Voxels along an axis, for the occupancy.
-        seed: Of the points that are drawn from a reconstruction.
+        seed: Of the points that are sampled from a reconstruction.
         threads: Of the rasterizer; None takes all cores.
         perceive: LPIPS, when it is wanted.
     """
@@ -43,37 +43,37 @@ class Judge:
         threads: int | None,
         perceive: Perceive | None = None,
     ):
-        self.truths: Pictures = on_white(subject, TARGETS)
+        self.truths: Images = on_white(subject, TARGETS)
         self._similarities = [StructuralSimilarity(truth) for truth in self.truths]
         self._cameras = subject.capture.cameras[list(TARGETS)]
         self._points = subject.points
         self._occupied = shape_metrics.occupied_voxels(subject.points, grid)
         self._seed, self._threads, self._perceive = seed, threads, perceive
 
-    def draw(self, gaussians: Gaussians) -> Pictures:
-        """The target views on white, clipped to [0, 1], each of its true picture's size."""
+    def render(self, gaussians: Gaussians) -> Images:
+        """Render the target views on white, clipped to [0, 1], each of its truth's size."""
         sizes = [(truth.shape[1], truth.shape[0]) for truth in self.truths]
-        return draw(gaussians, self._cameras, sizes, self._threads)
+        return render_each(gaussians, self._cameras, sizes, self._threads)
 
     def white(self) -> Scores:
-        """What white pictures and no shape score."""
-        pictures = [np.ones_like(truth) for truth in self.truths]
+        """Score white images and no shape."""
+        images = [np.ones_like(truth) for truth in self.truths]
         nothing = np.zeros_like(self._occupied)
-        return self._scores(pictures, nothing, np.empty((0, 3)))
+        return self._scores(images, nothing, np.empty((0, 3)))
 
     def scores(
-        self, pictures: Pictures, gaussians: Gaussians, occupied: NDArray[np.bool_] | None
+        self, images: Images, gaussians: Gaussians, occupied: NDArray[np.bool_] | None
     ) -> Scores:
         """Score one reconstruction.
 
         Args:
-            pictures: The target views, as :meth:`draw` yields them.
+            images: The target views, as :meth:`render` yields them.
             gaussians: Whose density is compared with the surface.
             occupied: [G, G, G] voxels that are taken to be occupied; None if it is not known.
         """
         generator = np.random.default_rng(self._seed)
-        points = shape_metrics.draw_points(gaussians, shape_metrics.SAMPLES, generator)
-        scores = self._scores(pictures, occupied, points)
+        points = shape_metrics.sample_points(gaussians, shape_metrics.SAMPLES, generator)
+        scores = self._scores(images, occupied, points)
         fit = self._mesh_fit(gaussians)
         if fit is not None:
             scores.mesh_cd, scores.mesh_cd2 = fit.cd, fit.cd2
@@ -81,7 +81,7 @@ class Judge:
         return scores
 
     def _mesh_fit(self, gaussians: Gaussians) -> shape_metrics.Fit | None:
-        """How near the fused mesh comes to the surface; None without scikit-image or a mesh."""
+        """Measure how near the fused mesh is to the surface; None without scikit-image or mesh."""
         if installed_version("scikit-image") is None:
             return None
         mesh = fuse(gaussians, size=MESH_SIZE, views=MESH_VIEWS, threads=self._threads)
@@ -92,47 +92,50 @@ class Judge:
         return shape_metrics.fit(points, self._points)
 
     def _scores(
-        self, pictures: Pictures, occupied: NDArray[np.bool_] | None, points: NDArray
+        self, images: Images, occupied: NDArray[np.bool_] | None, points: NDArray
     ) -> Scores:
         fit = shape_metrics.fit(points, self._points)
         overlap = shape_metrics.intersection_over_union
-        similarities = zip(self._similarities, pictures, strict=True)
+        similarities = zip(self._similarities, images, strict=True)
         scores = Scores(
-            psnr=pooled_psnr(pictures, self.truths),
-            ssim=float(np.mean([similarity(picture) for similarity, picture in similarities])),
+            psnr=pooled_psnr(images, self.truths),
+            ssim=float(np.mean([similarity(image) for similarity, image in similarities])),
             iou=None if occupied is None else overlap(occupied, self._occupied),
             cd=fit.cd,
             cd2=fit.cd2,
             f02=fit.f02,
             f002=fit.f002,
             groups={
-                group: pooled_psnr(_select(pictures, frames), _select(self.truths, frames))
+                group: pooled_psnr(_select(images, frames), _select(self.truths, frames))
                 for group, frames in TARGET_GROUPS.items()
             },
         )
         if self._perceive:
-            scores.lpips = self._perceive(pictures, self.truths)
+            scores.lpips = self._perceive(images, self.truths)
         return scores
 
 
-def on_white(subject: Subject, frames: Sequence[int]) -> Pictures:
-    """Frames of a capture composited on white."""
+def on_white(subject: Subject, frames: Sequence[int]) -> Images:
+    """Composite frames of a capture on white."""
     return [composite_on_white(subject.capture.images[frame], frame) for frame in frames]
 
 
-def draw(
+def render_each(
     gaussians: Gaussians, cameras: Cameras, sizes: list[tuple[int, int]], threads: int | None
-) -> Pictures:
-    """Pictures of different sizes (width, height); those of one size in one call."""
-    pictures: Pictures = [np.empty(0, np.float32)] * len(sizes)
+) -> Images:
+    """Render a view for each camera, of its own size (width, height), on white.
+
+    Views of one size are rendered in one call.
+    """
+    images: Images = [np.empty(0, np.float32)] * len(sizes)
     for size in dict.fromkeys(sizes):
         chosen = [index for index, other in enumerate(sizes) if other == size]
-        drawn = render(gaussians, cameras[chosen], size, threads=threads).rgb.clip(0, 1)
-        for index, picture in zip(chosen, drawn, strict=True):
-            pictures[index] = picture
-    return pictures
+        rendered = render(gaussians, cameras[chosen], size, threads=threads).rgb.clip(0, 1)
+        for index, image in zip(chosen, rendered, strict=True):
+            images[index] = image
+    return images
 
 
-def _select(pictures: Pictures, frames: Sequence[int]) -> Pictures:
-    """Those of a group, out of one for each target."""
-    return [pictures[TARGETS.index(frame)] for frame in frames]
+def _select(images: Images, frames: Sequence[int]) -> Images:
+    """Select the images of a group, out of one for each target."""
+    return [images[TARGETS.index(frame)] for frame in frames]

@@ -18,7 +18,7 @@ def run_peak_bytes(
     threads: int | None,
     refine_steps: int | None = None,
 ) -> int | None:
-    """How far loading a bundle and one run raise the memory of a fresh process.
+    """Measure how far loading a bundle and one run raise the memory of a fresh process.
 
     Weights, buffers and the result count; the interpreter, NumPy and the capture's images do not.
     ``refine_steps`` None takes the bundle's.

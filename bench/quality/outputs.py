@@ -14,7 +14,7 @@ METRICS = "metrics.json"
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse early a folder that could not be written; creates nothing."""
+    """Refuse early a folder that could not be written; create nothing."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file; name a folder with -o")
     check_writable(folder / METRICS)
@@ -22,7 +22,7 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A temporary folder whose files move into ``folder`` when the block ends well.
+    """Make a temporary folder whose files move into ``folder`` when the block ends well.
 
     Files of the same names are replaced, ``metrics.json`` last; others are left alone.
     """
@@ -41,7 +41,7 @@ def staged(folder: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """A file, whole or not at all."""
+    """Write a file, whole or not at all."""
     with atomic_file(path) as file:
         file.write(content)
 

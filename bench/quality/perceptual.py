@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geolrm.bench.quality.judging import Pictures
+from geolrm.bench.quality.judging import Images
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import existing_path
 from geolrm.engine.system.extras import require
@@ -26,7 +26,7 @@ MIXTURE = re.compile(r"(?:^|\.)lin(\d)\.model\.1\.weight$")
 
 
 class Lpips:
-    """Mean LPIPS of pictures against their truths.
+    """Mean LPIPS of images against their truths.
 
     Args:
         path: A state dict, ``.safetensors`` or anything torch loads without unpickling objects,
@@ -44,24 +44,24 @@ class Lpips:
         tensors = _read(existing_path(path), threads)
         self._weights = _find(tensors, str(path))
 
-    def __call__(self, pictures: Pictures, truths: Pictures) -> float:
-        """Mean over pictures [H, W, 3] in [0, 1]."""
+    def __call__(self, images: Images, truths: Images) -> float:
+        """Return the mean over images [H, W, 3] in [0, 1]."""
         import torch
 
         total = 0.0
         with torch.inference_mode():
-            for picture, truth in zip(pictures, truths, strict=True):
+            for image, truth in zip(images, truths, strict=True):
                 if min(truth.shape[:2]) < LEAST_SIDE:
                     raise InputError(
                         f"a target has {truth.shape[1]} x {truth.shape[0]} pixels; LPIPS needs at "
                         f"least {LEAST_SIDE} x {LEAST_SIDE}: leave --lpips out"
                     )
-                both = torch.stack([torch.tensor(picture), torch.tensor(truth)]).float()
+                both = torch.stack([torch.tensor(image), torch.tensor(truth)]).float()
                 total += self._distance(both.permute(0, 3, 1, 2))
-        return total / len(pictures)
+        return total / len(images)
 
     def _distance(self, pair: "Tensor") -> float:
-        """Of two pictures [2, 3, H, W] in [0, 1]."""
+        """Return the distance of two images [2, 3, H, W] in [0, 1]."""
         import torch
         from torch.nn import functional
 
@@ -81,7 +81,7 @@ class Lpips:
 
 
 def _read(path: Path, threads: int | None) -> dict[str, "Tensor"]:
-    """Named tensors of a file."""
+    """Read the named tensors of a file, on so many threads of torch."""
     if not path.is_file():
         raise InputError(
             f"no LPIPS weights at {str(path)!r}; give a state dict of LPIPS with VGG-16"
@@ -96,7 +96,7 @@ def _read(path: Path, threads: int | None) -> dict[str, "Tensor"]:
 
 
 def _find(tensors: dict[str, "Tensor"], path: str) -> dict[str, "Tensor"]:
-    """The tensors of LPIPS by short names, whatever stands before them."""
+    """Find the tensors of LPIPS by short names, whatever stands before them."""
     found = {}
     for name, tensor in tensors.items():
         if match := CONVOLUTION.search(name):

@@ -1,4 +1,4 @@
-"""PSNR over the number of input views, as a picture. Needs matplotlib."""
+"""PSNR over the number of input views, as an image. Needs matplotlib."""
 
 import math
 from collections.abc import Iterable

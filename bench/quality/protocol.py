@@ -16,14 +16,14 @@ MOST_VIEWS = ORBIT_FRAMES - len(TARGET_GROUPS["orbit_up"])
 
 
 def expected_group(frame: int) -> str:
-    """The group that a frame of a capture must belong to."""
+    """Return the group that a frame of a capture must belong to."""
     if frame < ORBIT_FRAMES:
         return "orbit_up"
     return next(group for group, frames in TARGET_GROUPS.items() if frame in frames)
 
 
 def input_frames(count: int) -> list[int]:
-    """The frames that the model sees when it is given ``count`` views.
+    """Choose the frames that the model sees when it is given ``count`` views.
 
     Frame ``floor(24 i / count)`` for i = 0 .. count - 1. Targets are never inputs: a frame that is
     a target, or already taken, gives way to the next frame of the ring that is neither.

@@ -9,7 +9,7 @@ BASELINES = {"white": "white image", "visual_hull": "visual hull"}
 
 
 class Scores(msgspec.Struct, kw_only=True):
-    """How well pictures and a shape match the truth; None where there is nothing to measure."""
+    """How well images and a shape match the truth; None where there is nothing to measure."""
 
     psnr: float | None = None  # dB, one mean squared error over all targets of an object
     ssim: float | None = None
@@ -44,18 +44,18 @@ class ViewScores(Scores, kw_only=True):
 
 
 class Protocol(msgspec.Struct, kw_only=True):
-    """What was fixed."""
+    """The protocol's choices that a report states."""
 
     inputs: dict[str, list[int]]  # frames by number of views
     targets: dict[str, list[int]]  # frames by group
     grid: int  # voxels along an axis, of iou
-    points: int  # drawn from a reconstruction, for cd, cd2 and the F-scores
+    points: int  # sampled from a reconstruction, for cd, cd2 and the F-scores
     seed: int
     ssim_data_range: float = 1.0
 
 
 class ModelFacts(msgspec.Struct, kw_only=True):
-    """What was evaluated."""
+    """The bundle that was evaluated, and how it ran."""
 
     name: str
     trained: bool
@@ -81,12 +81,12 @@ class Report(msgspec.Struct, kw_only=True):
     objects: dict[str, ObjectReport]
 
     def to_json(self) -> bytes:
-        """Indented JSON."""
+        """Encode the report as indented JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
 
 def average(objects: Sequence[ObjectScores], peak_bytes: int | None) -> ViewScores:
-    """The means over objects of one number of views."""
+    """Average the scores of all objects for one number of views."""
     counts = [scores.gaussians for scores in objects if scores.gaussians is not None]
     seconds = [scores.seconds for scores in objects if scores.seconds is not None]
     return ViewScores(
@@ -102,7 +102,7 @@ def average(objects: Sequence[ObjectScores], peak_bytes: int | None) -> ViewScor
 
 
 def _means(scores: Sequence[Scores]) -> dict:
-    """Field by field over the objects that have a figure."""
+    """Average field by field, over the objects that have a figure."""
     fields = {
         name: _mean([getattr(one, name) for one in scores])
         for name in Scores.__struct_fields__

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 
-SAMPLES = 20_000  # points drawn from a reconstruction
+SAMPLES = 20_000  # points sampled from a reconstruction
 LOOSE, TIGHT = 0.2, 0.02  # thresholds of the F-score, in the cube [-1, 1]^3
 TO_UNIT_CUBE = 2.0  # from the object cube [-0.5, 0.5]^3 to [-1, 1]^3
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How near two sets of points lie, in the cube [-1, 1]^3; nothing drawn has no distance."""
+    """How near two sets of points lie, in the cube [-1, 1]^3; without points, no distance."""
 
     cd: float | None = None  # sum of the two directions' mean distances
     cd2: float | None = None  # sum of the two directions' mean squared distances
@@ -23,7 +23,7 @@ class Fit:
 
 
 def occupied_voxels(points: NDArray, grid: int) -> NDArray[np.bool_]:
-    """[G, G, G], x slowest: the voxels whose centres are nearest to the points.
+    """Mark the voxels whose centres are nearest to the points: [G, G, G], x slowest.
 
     Args:
         points: [N, 3] in the object frame.
@@ -36,15 +36,15 @@ def occupied_voxels(points: NDArray, grid: int) -> NDArray[np.bool_]:
 
 
 def intersection_over_union(predicted: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
-    """Share of the voxels of either that are in both; 1 when both are empty."""
+    """Return the share of the voxels of either that are in both; 1 when both are empty."""
     union = int((predicted | true).sum())
     return int((predicted & true).sum()) / union if union else 1.0
 
 
-def draw_points(
+def sample_points(
     gaussians: Gaussians, count: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Centres [count, 3] of Gaussians, each drawn by its opacity; [0, 3] if there is none."""
+    """Sample centres [count, 3] of Gaussians by their opacity; [0, 3] if there is none."""
     finite = np.isfinite(gaussians.means).all(axis=1) & np.isfinite(gaussians.opacities)
     weights = np.where(finite, gaussians.opacities, 0).astype(np.float64).clip(0)
     if not weights.sum():
@@ -54,7 +54,7 @@ def draw_points(
 
 
 def fit(predicted: NDArray, true: NDArray) -> Fit:
-    """Distances between two sets of points, [N, 3] and [M, 3], in the object frame."""
+    """Measure two sets of points, [N, 3] and [M, 3] in the object frame, against each other."""
     from scipy.spatial import KDTree
 
     if not len(predicted) or not len(true):
@@ -71,7 +71,7 @@ def fit(predicted: NDArray, true: NDArray) -> Fit:
 
 
 def _f_score(to_true: NDArray, to_predicted: NDArray, threshold: float) -> float:
-    """Harmonic mean of precision and recall at a distance."""
+    """Return the harmonic mean of precision and recall at a distance."""
     precision = float((to_true < threshold).mean())
     recall = float((to_predicted < threshold).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -1,14 +1,14 @@
 """The baseline that a learned reconstruction must beat: a carved, coloured visual hull.
 
 1. A grid of 64^3 voxels is carved: a voxel stays when its centre projects into the object's mask in
-   every view that has it in the picture. Masks are alpha, or what is not white where there is none.
+   every view that has it in the image. Masks are alpha, or what is not white where there is none.
 2. The surface is what has one of its six neighbours outside the hull.
 3. Each surface voxel is a Gaussian with a standard deviation of half a voxel.
-4. The hull's own depth, drawn in every input view, decides which voxels that view sees: those no
+4. The hull's own depth, rendered in every input view, decides which voxels that view sees: those no
    more than 1.5 voxels behind it. A voxel's colour is the mean over the views that see it, weighted
    by alpha; one that no view sees takes the mean of the 16 nearest that are seen.
 
-Nothing of it is learned, and its footprint is not tuned: 0.4 voxels would draw sharper pictures.
+Nothing of it is learned, and its footprint is not tuned: 0.4 voxels would give sharper images.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ FOOTPRINT = 0.5  # standard deviation of a Gaussian, in voxels
 OPACITY = 0.99
 OCCLUSION_SLACK = 1.5  # voxels behind the hull's depth
 NEIGHBOURS = 16  # that colour a voxel which no view sees
-VOXEL_PIXELS = 2  # larger pictures are reduced until a voxel is this wide
+VOXEL_PIXELS = 2  # larger images are reduced until a voxel is this wide
 WHITE = 0.97
 AXES = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
@@ -42,9 +42,9 @@ class VisualHull:
     resolution: int
 
     def occupied(self, grid: int) -> NDArray[np.bool_]:
-        """[G, G, G]: the voxels of another grid that the surface voxels reach into."""
-        parts = 2 * -(-grid // self.resolution)  # sub-voxels along an axis, finer than both grids
-        offsets = ((np.arange(parts) + 0.5) / parts - 0.5) / self.resolution
+        """Mark the voxels of another grid that the surface voxels reach into, [G, G, G]."""
+        count = 2 * -(-grid // self.resolution)  # sub-voxels along an axis, finer than both grids
+        offsets = ((np.arange(count) + 0.5) / count - 0.5) / self.resolution
         offsets = np.stack(np.meshgrid(offsets, offsets, offsets), axis=-1).reshape(-1, 1, 3)
         return occupied_voxels((self.gaussians.means + offsets).reshape(-1, 3), grid)
 
@@ -102,7 +102,7 @@ def _make_view(image: NDArray[np.uint8], camera: Cameras, resolution: int) -> _V
 
 
 def _carve(views: list[_View], resolution: int) -> NDArray[np.bool_]:
-    """[R, R, R]: voxels that no view shows to be empty, and that some view shows at all."""
+    """Mark voxels [R, R, R] that no view shows to be empty, and that some view shows at all."""
     points = _centres(np.ones((resolution,) * 3, np.bool_))
     inside, shown = carve(views, points)
     hull = inside & (shown > 0)
@@ -110,7 +110,7 @@ def _carve(views: list[_View], resolution: int) -> NDArray[np.bool_]:
 
 
 def _surface(hull: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The voxels of a hull [R, R, R] with a neighbour outside of it."""
+    """Mark the voxels of a hull [R, R, R] with a neighbour outside of it."""
     padded = np.pad(hull, 1)
     inner = hull.copy()
     for axis in range(3):
@@ -120,14 +120,14 @@ def _surface(hull: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _centres(voxels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[N, 3] centres of the voxels that are set; R of them span the object cube."""
+    """Return the centres [N, 3] of the voxels that are set; R of them span the object cube."""
     return (np.argwhere(voxels) + 0.5) / len(voxels) - 0.5
 
 
 def _mean_colors(
     shape: Gaussians, views: list[_View], slack: float, threads: int | None
 ) -> NDArray[np.float32]:
-    """[N, 3] mean colours over the views that see a Gaussian.
+    """Average colours [N, 3] over the views that see a Gaussian.
 
     Args:
         shape: The hull.
@@ -151,7 +151,7 @@ def _mean_colors(
 def _fill_unseen(
     centres: NDArray, totals: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weighted means [N, 3]; where there is no weight, those of the nearest that have some."""
+    """Return weighted means [N, 3]; without weight, those of the nearest that have some."""
     from scipy.spatial import KDTree
 
     seen = weights > 0.1

@@ -28,7 +28,7 @@ MALFORMED = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print every comparison; 0 only when all are within tolerance."""
+    """Print every comparison; return 0 only when all are within tolerance."""
     parser = argparse.ArgumentParser(prog="python -m geolrm.export.conformance")
     parser.add_argument("case", type=Path, help="folder with config.json, weights and io.npz")
     parser.add_argument("--variant", help="default: every variant recorded")

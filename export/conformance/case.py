@@ -21,8 +21,13 @@ from geolrm.export.model import (
     ReconstructionConfig,
     TransformerConfig,
 )
+from geolrm.export.model.config import SelfAttention
 
-VARIANTS = {"head": ("head", 1.0), "token.scale1": ("token", 1.0), "token.scale05": ("token", 0.5)}
+VARIANTS: dict[str, tuple[SelfAttention, float]] = {  # and xyz_scale of the reconstruction
+    "head": ("head", 1.0),
+    "token.scale1": ("token", 1.0),
+    "token.scale05": ("token", 0.5),
+}
 GAUSSIAN_ARRAYS = {
     "means": "gs_xyz",
     "opacities": "gs_opacity",
@@ -55,7 +60,7 @@ class Case:
         return Case(path, config, arrays, load_file(path / "weights.safetensors"))
 
     def model_config(self, variant: str) -> GeoLRMConfig:
-        """The case's hyper-parameters as a configuration."""
+        """Return the case's hyper-parameters as a configuration."""
         attention, scale = VARIANTS[variant]
         proposal, generator = self.config["serializer"], self.config["lrm_generator"]
         dino = self.config["dino"]
@@ -102,20 +107,20 @@ class Case:
         )
 
     def model(self, variant: str) -> GeoLRM:
-        """The torch model with the case's weights."""
+        """Build the torch model with the case's weights."""
         model = GeoLRM(self.model_config(variant)).eval().requires_grad_(False)
         load_state(model, self.weights, str(self.path))
         return model
 
 
 def scenes(case: Case) -> Iterator[tuple[int, NDArray, NDArray, NDArray]]:
-    """(scene, images [V, 3, S, S], c2w [V, 4, 4], intrinsics [V, 3, 3]) of a batch."""
+    """Yield (scene, images [V, 3, S, S], c2w [V, 4, 4], intrinsics [V, 3, 3]) of a batch."""
     for index, images in enumerate(case.arrays["images"]):
         yield index, images, case.arrays["c2ws"][index], case.arrays["Ks"][index]
 
 
 def recorded_name(case: Case, field: str, array: NDArray | Tensor) -> str:
-    """Name of a Gaussian array; spherical harmonics may be recorded under one of their own."""
+    """Name the record of a Gaussian array; spherical harmonics may have one of their own."""
     if field == "colors" and array.ndim == 3 and any(n.endswith(".gs_sh") for n in case.arrays):
         return "gs_sh"
     return GAUSSIAN_ARRAYS[field]
@@ -124,7 +129,12 @@ def recorded_name(case: Case, field: str, array: NDArray | Tensor) -> str:
 def select_recorded(
     case: Case, logits: NDArray, scene: int, limit: int
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Active voxels, anchors and mask with the recorded permutation, as released."""
+    """Select anchors by the recorded permutation, as released.
+
+    Returns:
+        Flat indices of the occupied voxels; anchors [limit, 3], zero behind the last; which of
+        them are set [limit].
+    """
     flat = np.flatnonzero(logits.reshape(-1) > 0)
     size = logits.shape[0]
     chosen = flat

@@ -1,4 +1,4 @@
-"""Every array that the torch model and the engine yield, against its record."""
+"""Compare every array that the torch model and the engine yield with its record."""
 
 import tempfile
 from collections import defaultdict
@@ -40,12 +40,12 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Within tolerance; NaN is not."""
+        """Whether the error is within the tolerance; NaN is not."""
         return self.error <= self.tolerance
 
 
 def tolerance(name: str) -> float:
-    """Largest absolute error allowed for an array."""
+    """Return the largest absolute error allowed for an array."""
     if "rope_idx" in name or name.startswith("sel."):
         return 0.0
     if name.endswith("feats"):
@@ -56,7 +56,7 @@ def tolerance(name: str) -> float:
 
 
 def compare(case: Case, variant: str) -> list[Comparison]:
-    """All arrays of one variant, torch and engine."""
+    """Compare all arrays of one variant, of torch and of the engine."""
     model = case.model(variant)
     results = []
     for side, produced in (
@@ -76,7 +76,7 @@ def compare(case: Case, variant: str) -> list[Comparison]:
 
 
 def largest_error(array: NDArray, expected: NDArray) -> float:
-    """Max abs difference; infinite when the sizes cannot agree."""
+    """Return the largest absolute difference; infinite when the sizes cannot agree."""
     if np.squeeze(array).shape == np.squeeze(expected).shape:
         array = array.reshape(expected.shape)
     elif array.size and expected.size % array.size == 0 and expected.size > array.size:
@@ -89,7 +89,7 @@ def largest_error(array: NDArray, expected: NDArray) -> float:
 
 
 def torch_arrays(case: Case, model: GeoLRM, variant: str) -> dict[str, NDArray]:
-    """Every array that the torch model yields, scenes stacked."""
+    """Compute every array that the torch model yields, scenes stacked."""
     collected: dict[str, list[NDArray]] = defaultdict(list)
     attention = VARIANTS[variant][0]
     generator = f"gen.{variant}"
@@ -140,7 +140,7 @@ def _check_rope(
 
 
 def engine_arrays(case: Case, model: GeoLRM, variant: str) -> dict[str, NDArray]:
-    """What the exported graphs and native kernels yield, one scene at a time."""
+    """Compute every array that exported graphs and native kernels yield, scenes stacked."""
     attention = VARIANTS[variant][0]
     collected: dict[str, list[NDArray]] = defaultdict(list)
     views, limit = case.arrays["images"].shape[1], case.arrays["sel.xyzs"].shape[1]
@@ -168,7 +168,7 @@ def engine_arrays(case: Case, model: GeoLRM, variant: str) -> dict[str, NDArray]
                 collected["sel.xyzs"].append(xyz)
             for field in GAUSSIAN_ARRAYS:
                 array = gaussians.sh if gaussians.colors is None else gaussians.colors
-                array = array if field == "colors" else getattr(gaussians, field)
+                array = np.asarray(array if field == "colors" else getattr(gaussians, field))
                 name = recorded_name(case, field, array)
                 collected[f"gen.{variant}.{name}"].append(array)
     return {name: np.stack(arrays) for name, arrays in collected.items()}

@@ -3,10 +3,11 @@
 from torch import Tensor, nn
 
 from geolrm.export.model import GeoLRM
+from geolrm.export.model.transformer import Block
 
 
 class recording:
-    """Hooks that record intermediate arrays under the names of the case."""
+    """Hooks that record intermediate arrays under the names of the case, while it is open."""
 
     def __init__(self, model: GeoLRM, proposal: str, generator: str, record: dict[str, Tensor]):
         self.record, self.handles = record, []
@@ -16,17 +17,18 @@ class recording:
         )
         for prefix, stage, network in networks:
             encoder, transformer = network.encoder, network.transformer
+            assert encoder is not None, "both networks of the released model have an encoder"
             self.output(encoder.model, f"{stage}.dino", batched=False)
             self.output(encoder.deconv, f"{stage}.high", batched=False)
             self.output(encoder.low_level_encoder, f"{stage}.low", batched=False)
-            for i, layer in enumerate(transformer.layers):
+            for i, layer in enumerate(transformer.blocks):
                 self.output(layer, f"{prefix}.latent{i}")
             self.output(transformer.norm, f"{prefix}.latent_final")
-            self.block(transformer.layers[0], f"{prefix}.block0")
+            self.block(transformer.blocks[0], f"{prefix}.block0")
         self.output(model.serializer.upsample, f"{proposal}.upsample_raw")
         self.output(model.lrm_generator.renderer.latent_decoder, f"{generator}.gs_raw")
 
-    def block(self, layer: nn.Module, prefix: str) -> None:
+    def block(self, layer: Block, prefix: str) -> None:
         attention = layer.cross_attention.deformable_attention
         views = attention.value_proj
         self.output(layer.self_attention_norm, f"{prefix}.sa_norm")
@@ -51,7 +53,7 @@ class recording:
         self.handles.append(module.register_forward_hook(hook))
 
     def values(self, module: nn.Module, name: str, attention: nn.Module) -> None:
-        """The projection runs over all views flattened; it is recorded by view."""
+        """Record the projection, which runs over all views flattened, by view."""
 
         def hook(_module: nn.Module, inputs: tuple, _output: Tensor) -> None:
             self.record[name] = self.record[name].unflatten(0, inputs[1].shape[:2])
@@ -60,7 +62,7 @@ class recording:
         self.handles.append(attention.register_forward_hook(hook))
 
     def per_view(self, module: nn.Module, name: str, attention: nn.Module) -> None:
-        """What the released code computes again for every view stands once per view."""
+        """Record an array as often as there are views: the released code computes it for each."""
 
         def hook(_module: nn.Module, inputs: tuple, _output: Tensor) -> None:
             views = inputs[1].shape[0]

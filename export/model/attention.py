@@ -11,7 +11,7 @@ from geolrm.export.model.config import TransformerConfig
 
 
 def rope_table(index: Tensor, head_dim: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of 3D rotary position encoding (paper section 3.3).
+    """Return the cosines and sines of 3D rotary position encoding (paper section 3.3).
 
     Args:
         index: [N, 3] voxel indices (x, y, z).
@@ -37,7 +37,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
-    """Torch's own attention over [B, T, h e] tokens, heads in contiguous channel blocks."""
+    """Attend with torch's own operator, on the arguments of :func:`multi_head_attention`."""
     q, k, v = (t.unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
@@ -48,7 +48,7 @@ _attend: Attend = fused_attention
 
 @contextlib.contextmanager
 def use_attention(attend: Attend) -> Iterator[None]:
-    """Every model attends with ``attend``, of :func:`fused_attention`'s arguments, meanwhile."""
+    """Let every model attend with ``attend`` inside the block, instead of with torch's own."""
     global _attend
     before, _attend = _attend, attend
     try:
@@ -58,22 +58,26 @@ def use_attention(attend: Attend) -> Iterator[None]:
 
 
 def multi_head_attention(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
-    """Softmax attention over [B, T, h e] tokens, heads in contiguous channel blocks."""
+    """Attend by softmax: queries, keys and values [B, N, h e] to [B, N, h e].
+
+    The channels are ``num_heads`` contiguous blocks, one a head.
+    """
     if torch.compiler.is_exporting():  # the three-dimensional form, which every backend can lower
         return torch.onnx.ops.attention(q, k, v, q_num_heads=num_heads, kv_num_heads=num_heads)[0]
     return _attend(q, k, v, num_heads)
 
 
-def attend_tokens(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Variant ``token``: softmax over all N tokens for each head, [N, h, e] to [N, h e]."""
-    return multi_head_attention(*(t.flatten(1)[None] for t in (q, k, v)), q.shape[1])[0]
+def attend_over_queries(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend over all N queries for each head, [N, h, e] to [N, h e]: the variant ``token``."""
+    q_rows, k_rows, v_rows = (t.flatten(1)[None] for t in (q, k, v))
+    return multi_head_attention(q_rows, k_rows, v_rows, q.shape[1])[0]
 
 
-def attend_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Variant ``head``: softmax over the h heads of each token, then the released shuffle.
+def attend_over_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend over the h heads of each query, [N, h, e] to [N, h e]: the variant ``head``.
 
     The released fp32 program leaves heads in place and re-reads [h, N, e] memory as [N, h e], so
-    tokens meet only through a fixed shuffle that depends on their order and number.
+    queries meet only through a fixed shuffle that depends on their order and number.
     """
     scores = (q @ k.transpose(1, 2)) * q.shape[-1] ** -0.5  # [N, h, h]
     attended = scores.softmax(dim=-1) @ v
@@ -86,15 +90,18 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = config
-        for name in ("wq", "wk", "wv", "wo"):
-            setattr(self, name, nn.Linear(config.dim, config.dim, bias=False))
+        self.wq = nn.Linear(config.dim, config.dim, bias=False)
+        self.wk = nn.Linear(config.dim, config.dim, bias=False)
+        self.wv = nn.Linear(config.dim, config.dim, bias=False)
+        self.wo = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, tokens: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
-        """[N, d] tokens and their :func:`rope_table` (None without RoPE) to [N, d]."""
+    def forward(self, queries: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Attend: [N, d] queries and their :func:`rope_table` (None without RoPE) to [N, d]."""
         heads = (self.config.num_heads, self.config.head_dim)
-        q, k, v = (layer(tokens).unflatten(1, heads) for layer in (self.wq, self.wk, self.wv))
+        q, k, v = (layer(queries).unflatten(1, heads) for layer in (self.wq, self.wk, self.wv))
         if self.config.self_attention == "head":
-            return self.wo(attend_heads(q, k, v))  # RoPE would cancel: same rotation on q and k
+            # Without RoPE: it would turn the q and k of one query alike, and cancel.
+            return self.wo(attend_over_heads(q, k, v))
         if rope is not None:
             q, k = rotate(q, *rope), rotate(k, *rope)
-        return self.wo(attend_tokens(q, k, v))
+        return self.wo(attend_over_queries(q, k, v))

@@ -4,30 +4,12 @@ Every default is the behaviour of the released model; a switch that departs from
 """
 
 import math
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, cast
 
-from geolrm.engine.errors import InputError
+from geolrm.export.model.checks import require, require_numbers
 
 SelfAttention = Literal["token", "head"]
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(message)
-
-
-def _require_numbers(record: Any, zero: tuple[str, ...] = (), signed: tuple[str, ...] = ()) -> None:
-    """Every number of a dataclass is finite and above 0; those of ``zero`` may be 0."""
-    for entry in fields(record):
-        value = getattr(record, entry.name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or entry.name in signed:
-            continue
-        least = "0 or more" if entry.name in zero else "above 0"
-        _require(
-            math.isfinite(value) and (value > 0 or (value == 0 and entry.name in zero)),
-            f"{entry.name} is {value!r}; it must be a finite number, {least}",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +35,24 @@ class EncoderConfig:
     use_high_level: bool = True
 
     def __post_init__(self) -> None:
-        _require_numbers(self, zero=("num_layers",))
-        _require(
+        require_numbers(self, zero=("num_layers",))
+        require(
             self.hidden_size % self.num_heads == 0,
             f"encoder hidden_size {self.hidden_size} must be a multiple of num_heads "
             f"{self.num_heads}",
         )
-        _require(
+        require(
             self.use_low_level or self.use_high_level,
             "the encoder needs use_low_level or use_high_level; both are off",
         )
 
     @property
     def num_levels(self) -> int:
-        """Feature levels seen by the deformable cross-attention."""
+        """Number of feature levels that the deformable cross-attention samples."""
         return int(self.use_low_level) + int(self.use_high_level)
 
     def level_shapes(self, image_size: int) -> tuple[tuple[int, int], ...]:
-        """(H, W) of each level for square images: low level first."""
+        """Return (H, W) of each level for square images, the low level first."""
         low = image_size // self.low_level_stride
         high = 2 * (image_size // self.patch_size)
         sides = [low] * self.use_low_level + [high] * self.use_high_level
@@ -81,8 +63,8 @@ class EncoderConfig:
 class TransformerConfig:
     """Geometry-aware transformer (paper section 3.3).
 
-    ``self_attention``: ``token`` attends over tokens with 3D RoPE (the paper); ``head`` is what
-    the released fp32 program computes, a softmax over the heads of each token.
+    ``self_attention``: ``token`` attends over all queries with 3D RoPE (the paper); ``head`` is
+    what the released fp32 program computes, a softmax over the heads of each query.
     ``cross_attention_residual``: ``normalised`` adds the cross-attention to its own normalised
     input as released, ``stream`` to the residual stream as in the paper.
     ``num_points`` 0 samples each level once at the projected anchor (an ablation of the paper).
@@ -100,17 +82,17 @@ class TransformerConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_numbers(self, zero=("num_layers", "num_points", "dropout"))
-        _require(self.dropout < 1, f"dropout is {self.dropout!r}; it must be below 1")
-        _require(
+        require_numbers(self, zero=("num_layers", "num_points", "dropout"))
+        require(self.dropout < 1, f"dropout is {self.dropout!r}; it must be below 1")
+        require(
             self.dim % self.num_heads == 0,
             f"transformer dim {self.dim} must be a multiple of num_heads {self.num_heads}",
         )
-        _require(
+        require(
             not self.use_rope or self.self_attention == "head" or self.head_dim % 6 == 0,
-            f"head width {self.head_dim} must be a multiple of 6 for 3D RoPE",
+            f"head_dim {self.head_dim} must be a multiple of 6 for 3D RoPE",
         )
-        _require(
+        require(
             self.self_attention in ("token", "head"),
             f"self_attention is {self.self_attention!r}; it must be 'token' or 'head'",
         )
@@ -128,14 +110,15 @@ class TransformerConfig:
 
     @property
     def samples_per_level(self) -> int:
-        """Samples a head takes on one level; without offsets there is one, at the anchor."""
+        """Samples that a head takes on one level; without offsets one, at the projected query."""
         return max(self.num_points, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class ProposalConfig:
-    """Proposal transformer: dense low-resolution anchors to occupancy logits (stage 1).
+    """Proposal transformer: a query for each coarse voxel, to occupancy logits (stage 1).
 
+    A coarse voxel is ``token_res`` voxels along each side, ``grid_size`` of which span the cube.
     ``occupancy_bias`` is added to the finished logits: above 0, more voxels are proposed.
     """
 
@@ -147,19 +130,19 @@ class ProposalConfig:
     occupancy_bias: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_numbers(self, signed=("occupancy_bias",))
-        _require(
+        require_numbers(self, signed=("occupancy_bias",))
+        require(
             math.isfinite(self.occupancy_bias),
             f"occupancy_bias is {self.occupancy_bias!r}; it must be a finite number",
         )
-        _require(
+        require(
             self.grid_size % self.token_res == 0,
             f"grid_size {self.grid_size} must be a multiple of token_res {self.token_res}",
         )
 
     @property
-    def tokens_per_axis(self) -> int:
-        """Anchors of the proposal along one axis."""
+    def queries_per_axis(self) -> int:
+        """Queries, one a coarse voxel, along one axis."""
         return self.grid_size // self.token_res
 
 
@@ -182,7 +165,7 @@ class ReconstructionConfig:
     scale_max: float = 0.02
 
     def __post_init__(self) -> None:
-        _require_numbers(self)
+        require_numbers(self)
 
     @property
     def channels_per_gaussian(self) -> int:
@@ -208,11 +191,11 @@ class CueConfig:
     alpha_gate: bool = True
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.volume_channels >= 0 and self.volume_channels % 8 == 0,
             f"volume_channels {self.volume_channels} must be a multiple of 8",
         )
-        _require(
+        require(
             not self.occlusion or (self.volume_channels > 0 and self.statistics),
             "occlusion needs statistics and volume_channels above 0; switch it off",
         )
@@ -231,21 +214,21 @@ class GeoLRMConfig:
     fov_degrees: float = 50.0
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             0 < self.fov_degrees < 180,
             f"fov_degrees is {self.fov_degrees!r}; it must be an angle above 0 and below 180",
         )
-        _require(
+        require(
             self.image_size > 0 and self.image_size % self.encoder.patch_size == 0,
             f"image_size {self.image_size} must be a positive multiple of the patch size "
             f"{self.encoder.patch_size}",
         )
         proposal, reconstruction = self.proposal.transformer, self.reconstruction.transformer
-        _require(
+        require(
             not (self.cues and self.cues.pixel_colors and self.reconstruction.use_sh),
             "pixel_colors gives RGB, but use_sh asks for harmonics; switch one of them off",
         )
-        _require(
+        require(
             proposal.self_attention == reconstruction.self_attention,
             "both transformers must use the same self_attention; they have "
             f"{proposal.self_attention!r} and {reconstruction.self_attention!r}",
@@ -258,13 +241,22 @@ class GeoLRMConfig:
 
     @property
     def padded_tokens(self) -> int | None:
-        """Length that anchors are zero-padded to: fixed for ``head``, none for ``token``."""
+        """Number that anchors are zero-padded to: fixed for ``head``, None for ``token``."""
         return self.proposal.max_seq_len if self.self_attention == "head" else None
 
     def with_self_attention(
-        self, variant: SelfAttention, rope_scale: float | None = None
+        self, self_attention: str, rope_scale: float | None = None
     ) -> "GeoLRMConfig":
-        """The same weights run with the other self-attention (and generator RoPE scale)."""
+        """Return the configuration that runs the same weights with another self-attention.
+
+        Args:
+            self_attention: ``token`` or ``head``, of both transformers.
+            rope_scale: ``xyz_scale`` of the reconstruction; None keeps it.
+
+        Raises:
+            InputError: There is no such variant.
+        """
+        variant = cast(SelfAttention, self_attention)  # TransformerConfig checks it
         scale = self.reconstruction.xyz_scale if rope_scale is None else rope_scale
         return replace(
             self,
@@ -281,7 +273,7 @@ class GeoLRMConfig:
 
 
 def released(self_attention: SelfAttention = "head") -> GeoLRMConfig:
-    """The published configuration: 334.6 M parameters, 448 px, 128^3 voxels."""
+    """Return the published configuration: 334.6 M parameters, 448 px, 128^3 voxels."""
     return GeoLRMConfig(
         proposal=ProposalConfig(
             TransformerConfig(dim=384, num_layers=6, self_attention=self_attention)
@@ -293,7 +285,7 @@ def released(self_attention: SelfAttention = "head") -> GeoLRMConfig:
 
 
 def mini() -> GeoLRMConfig:
-    """The small default model: one shared encoder, 224 px, 32^3 voxels, token attention."""
+    """Return the small default model: one shared encoder, 224 px, 32^3 voxels, token attention."""
     block = TransformerConfig(
         dim=192,
         num_layers=3,

@@ -17,9 +17,9 @@ _sampler: Sampler = sample_and_weigh
 
 @contextlib.contextmanager
 def use_sampler(sampler: Sampler) -> Iterator[None]:
-    """Every model samples with `sampler`, of `sample_and_weigh`'s arguments, while this is open.
+    """Let every model sample with ``sampler``, of :func:`sample_and_weigh`'s arguments.
 
-    Keep it open around the backward pass too where activations are recomputed there.
+    The block must hold the backward pass too where activations are recomputed there.
     """
     global _sampler
     before, _sampler = _sampler, sampler
@@ -30,7 +30,7 @@ def use_sampler(sampler: Sampler) -> Iterator[None]:
 
 
 class DeformableAttention(nn.Module):
-    """Offsets and weights from the query alone; values from the features of every view."""
+    """Deformable attention into each view: offsets and weights depend on the query alone."""
 
     def __init__(self, config: TransformerConfig, feature_dim: int, num_levels: int):
         super().__init__()
@@ -43,7 +43,7 @@ class DeformableAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Offsets start as rings of directions per head; weights uniform; values Xavier."""
+        """Start with offsets in a ring, a direction a head; uniform weights; Xavier values."""
         config = self.config
         nn.init.zeros_(self.attention_weights.weight)
         nn.init.zeros_(self.attention_weights.bias)
@@ -62,19 +62,19 @@ class DeformableAttention(nn.Module):
             self.sampling_offsets.bias.copy_(bias.flatten())
 
     def offsets(self, query: Tensor) -> Tensor:
-        """[N, d] to [N, h * levels * P * 2] pixel offsets."""
+        """Return the offsets of [N, d] queries in pixels: [N, h * levels * P * 2]."""
         if self.config.num_points == 0:
             return query.new_zeros(query.shape[0], 2 * self.attention_weights.out_features)
         return self.sampling_offsets(query)
 
     def project_values(self, features: Tensor) -> Tensor:
-        """[V, L, C] to [V, L, d]."""
+        """Project features [V, L, C] to values [V, L, d]."""
         return self.value_proj(features.flatten(0, 1)).unflatten(0, features.shape[:2])
 
     def forward(
         self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
     ) -> Tensor:
-        """[N, d] queries to one output per view, [V, N, d]."""
+        """Sample for [N, d] queries in each view: [V, N, d]."""
         config = self.config
         shape = (config.num_heads, self.num_levels, config.samples_per_level)
         return _sampler(
@@ -100,7 +100,7 @@ class CrossAttention(nn.Module):
     def forward(
         self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
     ) -> Tensor:
-        """[N, d] queries to [N, d]; every view enters the softmax, visible or not."""
+        """Attend: [N, d] queries to [N, d]; every view enters the softmax, visible or not."""
         if torch.compiler.is_exporting():
             return self.output_proj(self.fused(query, features, level_shapes, reference))
         per_view = self.deformable_attention(query, features, level_shapes, reference)
@@ -110,7 +110,7 @@ class CrossAttention(nn.Module):
     def fused(
         self, query: Tensor, features: Tensor, level_shapes: LevelShapes, reference: Tensor
     ) -> Tensor:
-        """The same up to the output projection, as the one operator that export emits."""
+        """Attend up to the output projection by the one operator that export emits, to [N, d]."""
         attention = self.deformable_attention
         return deformable_cross_attention(
             attention.project_values(features),

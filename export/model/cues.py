@@ -9,32 +9,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ALPHA_FLOOR = 1e-3  # below it a colour is noise
-FRUSTUM_RADIUS = (
-    0.8  # in cube sides, before and behind the origin; the cube's half diagonal is 0.87
-)
+# In cube sides, before and behind the origin; the cube's half diagonal is 0.87.
+FRUSTUM_RADIUS = 0.8
 FRUSTUM_SIZE = 40  # samples along each axis of a view's frustum
 OCCLUSION_LAG = 1.5  # voxels: a surface must not hide itself
 
 
 def camera_depth(points: Tensor, projection: Tensor) -> Tensor:
-    """Distances along the optical axes, positive in front: [M, 3] and [V, 3, 4] to [V, M]."""
+    """Return depths along the optical axes, positive in front: [M, 3], [V, 3, 4] to [V, M]."""
     return -(points @ projection[:, 2, :3].T + projection[:, 2, 3]).T
 
 
 def inside_image(reference: Tensor, depth: Tensor) -> Tensor:
-    """Which points a view can see at all: [V, M, 2] and [V, M] to [V, M] booleans."""
+    """Tell which points lie inside a view's image: [V, M, 2] and depths [V, M] to [V, M]."""
     return ((reference > 0) & (reference < 1)).all(dim=-1) & (depth > 0)
 
 
 def sample_planes(planes: Tensor, reference: Tensor) -> Tensor:
-    """Bilinear samples, zero outside: [V, C, H, W] at [V, M, 2] (u, v) to [V, M, C]."""
+    """Sample bilinearly, zero outside: [V, C, H, W] at [V, M, 2] (u, v) to [V, M, C]."""
     grid = (2 * reference - 1)[:, None]  # [V, 1, M, 2]
     sampled = F.grid_sample(planes, grid, padding_mode="zeros", align_corners=False)
     return sampled[:, :, 0].transpose(1, 2)
 
 
 def sample_foreground(foreground: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Bilinear samples of every view, zero outside.
+    """Sample every view bilinearly, zero outside.
 
     Args:
         foreground: [V, 4, S, S], premultiplied.
@@ -49,12 +48,12 @@ def sample_foreground(foreground: Tensor, reference: Tensor) -> tuple[Tensor, Te
 
 
 def hull_alpha(alpha: Tensor, inside: Tensor) -> Tensor:
-    """Alpha for carving: what lies outside a view's image is unknown, and so not empty."""
+    """Return alpha for carving, [V, M]: outside an image it is 1, unknown and so not empty."""
     return torch.where(inside, alpha, torch.ones_like(alpha))
 
 
 def color_statistics(color: Tensor, weight: Tensor) -> Tensor:
-    """Mean weight, mean colour and its deviation over views: photo-consistency.
+    """Return mean weight, mean colour and its deviation over views: photo-consistency.
 
     Args:
         color: [V, M, C] colours, or any features.
@@ -71,7 +70,7 @@ def color_statistics(color: Tensor, weight: Tensor) -> Tensor:
 
 
 def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
-    """Trilinear samples of a volume over the object cube, voxel centres at its faces and between.
+    """Sample a volume over the object cube trilinearly; the outer voxel centres lie on its faces.
 
     Args:
         volume: [1, C, G, G, G], x slowest.
@@ -86,14 +85,14 @@ def sample_volume(volume: Tensor, points: Tensor) -> Tensor:
 
 
 def invert_3x3(matrix: Tensor) -> Tensor:
-    """Inverse of [V, 3, 3] matrices by the adjugate, which every backend can run."""
+    """Invert [V, 3, 3] matrices by the adjugate, which every backend can run."""
     a, b, c = matrix.unbind(dim=1)  # rows
     cross = torch.stack([cross3(b, c), cross3(c, a), cross3(a, b)], dim=2)
     return cross / (a * cross3(b, c)).sum(dim=1)[:, None, None]
 
 
 def cross3(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product of [V, 3] vectors."""
+    """Return the cross products of [V, 3] vectors."""
     x, y, z = (0, 1, 2)
     return torch.stack(
         [
@@ -106,7 +105,7 @@ def cross3(a: Tensor, b: Tensor) -> Tensor:
 
 
 def frustum_points(projection: Tensor, size: int = FRUSTUM_SIZE) -> Tensor:
-    """Points, in the object frame, of a regular grid in each view's frustum around the object.
+    """Return the points, in the object frame, of a regular grid in each view's frustum.
 
     Args:
         projection: [V, 3, 4].
@@ -128,7 +127,7 @@ def frustum_points(projection: Tensor, size: int = FRUSTUM_SIZE) -> Tensor:
 
 
 def transmittance(logits: Tensor, projection: Tensor) -> Tensor:
-    """Share of light that reaches each view from each cell of its frustum.
+    """Return the share of light that reaches each view from each cell of its frustum.
 
     The occupancy is read as an absorbing medium: a voxel of logit x has the optical depth
     softplus(x), which is -ln(1 - sigmoid(x)).
@@ -153,7 +152,7 @@ def transmittance(logits: Tensor, projection: Tensor) -> Tensor:
 def visibility(
     transmitted: Tensor, projection: Tensor, reference: Tensor, depth: Tensor, grid_size: int
 ) -> Tensor:
-    """How much of each point every view sees, in [0, 1].
+    """Return how much of each point every view sees, in [0, 1].
 
     Args:
         transmitted: [V, 1, D, D, D] of :func:`transmittance`.

@@ -20,7 +20,7 @@ BATCH_NORM_EPS = 1e-5
 
 
 def resample_position_embedding(embedding: Tensor, grid: int) -> Tensor:
-    """Position embedding for a grid x grid map of patches, a constant per image size.
+    """Resize the position embedding to a grid x grid map of patches.
 
     The rule is the one the released weights were trained with: a bicubic resize whose step is
     (grid + 0.1) / stored, not grid / stored.
@@ -45,7 +45,7 @@ def resample_position_embedding(embedding: Tensor, grid: int) -> Tensor:
 
 
 class PatchEmbeddings(nn.Module):
-    """Non-overlapping patches to tokens."""
+    """Tokens of non-overlapping patches, as vision transformers call them."""
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
@@ -193,14 +193,17 @@ class DinoV2(nn.Module):
         self.layernorm = nn.LayerNorm(config.hidden_size, eps=LAYER_NORM_EPS)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [V, 3, H, H] to [V, C, H/p, H/p]."""
+        """Encode normalised images [V, 3, H, H] to [V, C, H/p, H/p]."""
         tokens = self.layernorm(self.encoder(self.embeddings(images)))[:, 1:]
         side = images.shape[-1] // self.embeddings.patch_embeddings.projection.kernel_size[0]
         return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, side, side)
 
 
 class ImageEncoder(nn.Module):
-    """Posed views to the flattened two-level features the transformers sample from."""
+    """Posed views to the flattened features of two levels that the transformers sample."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
@@ -244,7 +247,7 @@ class ImageEncoder(nn.Module):
         return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
 
     def low_level(self, normalised: Tensor, c2w: Tensor, intrinsics: Tensor) -> Tensor:
-        """Strided convolution over colours and rays: [V, C, S/4, S/4]."""
+        """Convolve colours and rays with a stride: [V, C, S/4, S/4]."""
         if self.config.rays == "none":
             return self.low_level_encoder(normalised)
         rays = pluecker_rays(

@@ -15,10 +15,10 @@ from geolrm.export.model.reconstruction import DecodedGaussians, ReconstructionN
 
 
 class Reconstruction(NamedTuple):
-    """What one pass of the model yields."""
+    """Results of one pass of the model."""
 
     logits: Tensor  # [G, G, G] occupancy
-    anchors: Tensor  # [M, 3]
+    anchors: Tensor  # [N, 3]
     gaussians: DecodedGaussians
 
 
@@ -39,7 +39,7 @@ class GeoLRM(nn.Module):
         return self.config.encoder.level_shapes(self.config.image_size)
 
     def encode(self, images: Tensor, c2w: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-        """Features for the proposal and for the reconstruction, each [V, L, C]."""
+        """Encode views to features for the proposal and the reconstruction, each [V, L, C]."""
         proposal = self.serializer.encoder(images, c2w, intrinsics)
         if self.lrm_generator.encoder is None:
             return proposal, proposal
@@ -48,7 +48,7 @@ class GeoLRM(nn.Module):
     def propose(
         self, features: Tensor, projection: Tensor, foreground: Tensor | None = None
     ) -> Proposal:
-        """[V, L, C] features (and [V, 4, S, S] foreground for cues) to the occupancy."""
+        """Propose occupancy from [V, L, C] features, and [V, 4, S, S] foreground for cues."""
         return self.serializer(features, projection, self.level_shapes, foreground)
 
     def reconstruct(
@@ -59,7 +59,10 @@ class GeoLRM(nn.Module):
         foreground: Tensor | None = None,
         volume: Tensor | None = None,
     ) -> DecodedGaussians:
-        """[V, L, C] features and [M, 3] anchors to Gaussians; cues read the last two."""
+        """Reconstruct Gaussians from [V, L, C] features at [N, 3] anchors.
+
+        ``foreground`` [V, 4, S, S] and ``volume`` [1, C, G, G, G] are read by models with cues.
+        """
         config = self.config.reconstruction
         index = rope_indices(anchors.detach().cpu().numpy(), config.grid_size, config.xyz_scale)
         rope_index = torch.from_numpy(index).to(anchors.device)

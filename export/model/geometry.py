@@ -5,21 +5,21 @@ from torch import Tensor
 
 
 def projection_matrices(intrinsics: Tensor, c2w: Tensor) -> Tensor:
-    """Object frame to normalised image coordinates, before the perspective division.
+    """Return matrices from the object frame to the image, before the perspective division.
 
     Args:
         intrinsics: [V, 3, 3], divided by the image size.
         c2w: [V, 4, 4], OpenGL camera-to-world.
 
     Returns:
-        [V, 3, 4] float32; inverted in double precision.
+        [V, 3, 4] float32 to normalised coordinates; inverted in double precision.
     """
     w2c = torch.linalg.inv(c2w.double())[:, :3]
     return (intrinsics.double() @ w2c).float()
 
 
 def project(points: Tensor, projection: Tensor) -> Tensor:
-    """Reference points of the deformable attention (paper equation 4).
+    """Project points to the reference points of deformable attention (paper equation 4).
 
     Args:
         points: [N, 3] in the object frame.
@@ -34,7 +34,7 @@ def project(points: Tensor, projection: Tensor) -> Tensor:
 
 
 def pluecker_rays(intrinsics: Tensor, c2w: Tensor, size: int, normalise: bool) -> Tensor:
-    """Per-pixel rays (direction, moment) of square images.
+    """Return the Pluecker ray (direction, moment) of each pixel of square images.
 
     Only ``intrinsics[:, 0, 0]`` enters: the principal point is the image centre and fy = fx.
 

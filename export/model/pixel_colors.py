@@ -12,7 +12,7 @@ LOG_FLOOR = 1e-3
 
 
 class PixelColors(nn.Module):
-    """Which view to trust for each Gaussian, and how far to trust pixels at all."""
+    """Learned trust: in each view, and in pixels rather than the decoded colour."""
 
     def __init__(self, config: ReconstructionConfig, encoder: EncoderConfig, occlusion: bool):
         super().__init__()
@@ -36,7 +36,7 @@ class PixelColors(nn.Module):
         seen: Tensor,
         learned: Tensor,
     ) -> Tensor:
-        """Blend.
+        """Blend pixels over views, and with the decoded colours.
 
         Args:
             latents: [N, d] of the anchors.

@@ -11,7 +11,7 @@ from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.encoder import ImageEncoder
 from geolrm.export.model.geometry import project
 from geolrm.export.model.transformer import GeometryTransformer
-from geolrm.export.model.volume import VolumeRefinement, unfold_tokens
+from geolrm.export.model.volume import VolumeRefinement, unfold_queries
 
 
 class Proposal(NamedTuple):
@@ -23,7 +23,11 @@ class Proposal(NamedTuple):
 
 
 class ProposalNetwork(nn.Module):
-    """Dense anchors of a coarse grid to the logits of the fine one."""
+    """Queries of a coarse grid, all of its voxels, to the logits of the fine one."""
+
+    anchors: Tensor  # [Q, 3], the centres of the coarse voxels
+    rope_index: Tensor  # [Q, 3]
+    centres: Tensor  # [G^3, 3], of the fine voxels
 
     def __init__(
         self, config: ProposalConfig, encoder: EncoderConfig, cues: CueConfig | None = None
@@ -34,18 +38,17 @@ class ProposalNetwork(nn.Module):
         self.transformer = GeometryTransformer(
             config.transformer, encoder.feature_dim, encoder.num_levels
         )
-        refined = cues is not None and cues.volume_channels > 0
-        if refined:
+        self.refined = cues is not None and cues.volume_channels > 0
+        if cues is not None and self.refined:
             self.refinement = VolumeRefinement(config, encoder.feature_dim, cues)
         else:
             self.upsample = nn.Linear(config.transformer.dim, config.token_res**3)
-        self.refined = refined
-        side = config.tokens_per_axis
+        side = config.queries_per_axis
         anchors = voxel_centres(side).reshape(-1, 3)
         index = rope_indices(anchors, config.grid_size, config.xyz_scale)
         self.register_buffer("anchors", torch.from_numpy(anchors), persistent=False)
         self.register_buffer("rope_index", torch.from_numpy(index), persistent=False)
-        if refined:
+        if self.refined:
             centres = voxel_centres(config.grid_size).reshape(-1, 3)
             self.register_buffer("centres", torch.from_numpy(centres), persistent=False)
 
@@ -56,7 +59,7 @@ class ProposalNetwork(nn.Module):
         level_shapes: LevelShapes,
         foreground: Tensor | None = None,
     ) -> Proposal:
-        """Occupancy.
+        """Propose occupancy.
 
         Args:
             features: [V, L, C] of this stage's encoder.
@@ -71,7 +74,7 @@ class ProposalNetwork(nn.Module):
         latents = self.transformer(self.anchors, self.rope_index, features, level_shapes, reference)
         bias = self.config.occupancy_bias
         if not self.refined:
-            return Proposal(unfold_tokens(self.upsample(latents), self.config)[0, 0] + bias)
+            return Proposal(unfold_queries(self.upsample(latents), self.config)[0, 0] + bias)
         centres = project(self.centres, projection)
         height, width = level_shapes[-1]
         level = features[:, -height * width :].unflatten(1, (height, width))

@@ -1,6 +1,6 @@
 """Reconstruction network: anchors and features to Gaussians (stage 2, paper section 3.3)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,8 @@ class GaussianDecoder(nn.Module):
     def spread(self) -> None:
         """Start with the Gaussians of an anchor spread over its voxel, upright and small."""
         config = self.config
-        bias = self.latent_decoder[2].bias.detach()
+        last = cast(nn.Linear, self.latent_decoder[2])
+        bias = last.bias.detach()
         bias = bias.view(config.gaussians_per_anchor, config.channels_per_gaussian)
         bias[:, :3].normal_(std=1.5)
         bias[:, 3] = 0
@@ -49,7 +50,7 @@ class GaussianDecoder(nn.Module):
         bias[:, 7:11] = torch.tensor([1.0, 0, 0, 0])
 
     def forward(self, latents: Tensor, anchors: Tensor) -> DecodedGaussians:
-        """[N, d] latents and [N, 3] anchors to N * gaussians_per_anchor Gaussians."""
+        """Decode [N, d] latents at [N, 3] anchors to N * gaussians_per_anchor Gaussians."""
         config = self.config
         raw = self.latent_decoder(latents)
         raw = raw.view(-1, config.gaussians_per_anchor, config.channels_per_gaussian)
@@ -83,7 +84,7 @@ class ReconstructionNetwork(nn.Module):
         cue_config: CueConfig | None = None,
     ):
         super().__init__()
-        self.config, self.cues = config, cue_config
+        self.config, self.cue_config = config, cue_config
         self.encoder = None if shared_encoder else ImageEncoder(encoder)
         self.transformer = GeometryTransformer(
             config.transformer, encoder.feature_dim, encoder.num_levels
@@ -104,7 +105,7 @@ class ReconstructionNetwork(nn.Module):
         foreground: Tensor | None = None,
         volume: Tensor | None = None,
     ) -> DecodedGaussians:
-        """Reconstruct.
+        """Reconstruct Gaussians.
 
         Args:
             features: [V, L, C] of this stage's encoder.
@@ -121,7 +122,7 @@ class ReconstructionNetwork(nn.Module):
             seen = self.read_volume(cues.sample_volume(volume, anchors))
         latents = self.transformer(anchors, rope_index, features, level_shapes, reference, seen)
         gaussians = self.renderer(latents, anchors)
-        if self.cues is None or foreground is None:
+        if self.cue_config is None or foreground is None:
             return gaussians
         return self.apply_pixels(
             gaussians, latents, features, level_shapes, reference, projection, foreground, volume
@@ -138,16 +139,18 @@ class ReconstructionNetwork(nn.Module):
         foreground: Tensor,
         volume: Tensor | None,
     ) -> DecodedGaussians:
-        """Let the input pixels at the projected Gaussians speak: colours and the alpha gate."""
+        """Gate opacities by alpha and blend colours with pixels, at the projected Gaussians."""
+        config = self.cue_config
+        assert config is not None, "only models with cues read pixels"
         reference = project(gaussians.means, projection)
         color, alpha, inside, depth = look(foreground, projection, gaussians.means, reference)
-        if self.cues.alpha_gate:
+        if config.alpha_gate:
             carved = cues.hull_alpha(alpha, inside).amin(dim=0)
             gaussians = gaussians._replace(opacities=gaussians.opacities * carved)
-        if not self.cues.pixel_colors:
+        if not config.pixel_colors:
             return gaussians
         seen = torch.ones_like(alpha)
-        if self.cues.occlusion and volume is not None:
+        if config.occlusion and volume is not None:
             grid = volume.shape[2]
             transmitted = cues.transmittance(volume.detach()[0, -1], projection)
             seen = cues.visibility(

@@ -1,5 +1,7 @@
 """Geometry-aware transformer over anchors (paper section 3.3)."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,8 +22,8 @@ class FeedForward(nn.Module):
         self.w2 = nn.Linear(config.ffn_dim, config.dim, bias=False)
         self.w3 = nn.Linear(config.dim, config.ffn_dim, bias=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(tokens)) * self.w3(tokens))
+    def forward(self, queries: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(queries)) * self.w3(queries))
 
 
 class Block(nn.Module):
@@ -40,24 +42,24 @@ class Block(nn.Module):
 
     def forward(
         self,
-        tokens: Tensor,
+        queries: Tensor,
         rope: tuple[Tensor, Tensor] | None,
         features: Tensor,
         level_shapes: LevelShapes,
         reference: Tensor,
     ) -> Tensor:
-        attended = self.self_attention(self.self_attention_norm(tokens), rope)
-        tokens = tokens + self.dropout(attended)
-        query = self.cross_attention_norm(tokens)
-        # The released code adds to the normalised query and drops the stream; the paper does not.
-        stream = query if self.residual == "normalised" else tokens
-        sampled = self.cross_attention(query, features, level_shapes, reference)
-        tokens = stream + self.dropout(sampled)
-        return tokens + self.dropout(self.feed_forward(self.ffn_norm(tokens)))
+        attended = self.self_attention(self.self_attention_norm(queries), rope)
+        queries = queries + self.dropout(attended)
+        normalised = self.cross_attention_norm(queries)
+        # The released code adds to its normalised input and drops the stream; the paper does not.
+        stream = normalised if self.residual == "normalised" else queries
+        sampled = self.cross_attention(normalised, features, level_shapes, reference)
+        queries = stream + self.dropout(sampled)
+        return queries + self.dropout(self.feed_forward(self.ffn_norm(queries)))
 
 
 class GeometryTransformer(nn.Module):
-    """Anchors to latents; a token starts as its position beside one learned query vector."""
+    """Anchors to latents; a query starts as its position beside one learned vector."""
 
     def __init__(self, config: TransformerConfig, feature_dim: int, num_levels: int):
         super().__init__()
@@ -68,6 +70,11 @@ class GeometryTransformer(nn.Module):
         )
         self.norm = nn.RMSNorm(config.dim, eps=RMS_NORM_EPS)
 
+    @property
+    def blocks(self) -> list[Block]:
+        """The layers in order, by their type."""
+        return cast(list[Block], list(self.layers))
+
     def forward(
         self,
         anchors: Tensor,
@@ -77,7 +84,7 @@ class GeometryTransformer(nn.Module):
         reference: Tensor,
         seen: Tensor | None = None,
     ) -> Tensor:
-        """Run all blocks.
+        """Decode anchors to latents.
 
         Args:
             anchors: [N, 3] positions in the object frame.
@@ -85,7 +92,7 @@ class GeometryTransformer(nn.Module):
             features: [V, L, C] from the image encoder.
             level_shapes: (H, W) of each feature level.
             reference: [V, N, 2] projected anchors.
-            seen: [N, d] that cues add to the first tokens.
+            seen: [N, d] that cues add to the queries at the start.
 
         Returns:
             [N, d] latents after the final norm.
@@ -94,10 +101,10 @@ class GeometryTransformer(nn.Module):
         rope = None
         if config.self_attention == "token" and config.use_rope:
             rope = rope_table(rope_index, config.head_dim, config.rope_base)
-        query = self.query_token[0].expand(anchors.shape[0], -1)
-        tokens = torch.cat([anchors, query], dim=-1)
+        learned = self.query_token[0].expand(anchors.shape[0], -1)
+        queries = torch.cat([anchors, learned], dim=-1)
         if seen is not None:
-            tokens = tokens + seen
+            queries = queries + seen
         for layer in self.layers:
-            tokens = layer(tokens, rope, features, level_shapes, reference)
-        return self.norm(tokens)
+            queries = layer(queries, rope, features, level_shapes, reference)
+        return self.norm(queries)

@@ -10,7 +10,7 @@ from geolrm.export.model import cues
 from geolrm.export.model.config import CueConfig, ProposalConfig
 
 MASK_CHANNELS, COLOR_CHANNELS = 2, 7  # of the statistics below
-LATENT_CHANNELS = 8  # of a voxel, unfolded from the latent of its token
+LATENT_CHANNELS = 8  # of a voxel, unfolded from the latent of its query
 FEATURE_CHANNELS = 8  # of image features whose agreement over views a voxel is told
 POOL = 4  # pixels that a voxel's sample averages: about what a voxel covers
 GROUPS = 8
@@ -73,10 +73,10 @@ class VolumeRefinement(nn.Module):
         centres: Tensor,
         reference: Tensor,
     ) -> Refined:
-        """Refine.
+        """Refine the occupancy that the proposal's latents hold.
 
         Args:
-            latents: [T^3, d] of the proposal's tokens.
+            latents: [Q^3, d] of the proposal's queries.
             level: [V, H, W, C] image features.
             foreground: [V, 4, S, S], premultiplied.
             projection: [V, 3, 4].
@@ -92,7 +92,7 @@ class VolumeRefinement(nn.Module):
             masks = [hull.amin(dim=0)[:, None], hull.mean(dim=0)[:, None]]
             rows = [*masks, cues.color_statistics(color, alpha), *rows]
         statistics = torch.cat(rows, dim=-1)
-        unfolded = unfold_tokens(self.unfold(latents), self.config)
+        unfolded = unfold_queries(self.unfold(latents), self.config)
         volume = torch.cat([as_volume(statistics, grid), unfolded], dim=1)
         high = self.entry(volume)
         middle = self.down(high)
@@ -111,7 +111,7 @@ class VolumeRefinement(nn.Module):
         return Refined(logits[0, 0], coarse[0, 0], torch.cat([features, logits], dim=1))
 
     def agreement(self, level: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
-        """Mean and deviation over views of squeezed image features, [G^3, 2 F]."""
+        """Return mean and deviation over views of squeezed image features, [G^3, 2 F]."""
         squeezed = self.squeeze(level).permute(0, 3, 1, 2)
         sampled = cues.sample_planes(squeezed, reference)  # [V, G^3, F]
         return cues.color_statistics(sampled, weight)[:, 1:]
@@ -120,7 +120,11 @@ class VolumeRefinement(nn.Module):
 def look(
     foreground: Tensor, projection: Tensor, points: Tensor, reference: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Colours [V, M, 3], alpha [V, M], whether inside [V, M] and depth [V, M] of points [M, 3]."""
+    """Sample the views at points [M, 3] whose projections ``reference`` [V, M, 2] are known.
+
+    Returns:
+        Colours [V, M, 3], alpha (0 outside the image), whether inside, and depth, each [V, M].
+    """
     depth = cues.camera_depth(points, projection)
     inside = cues.inside_image(reference, depth)
     color, alpha = cues.sample_foreground(foreground, reference)
@@ -128,12 +132,12 @@ def look(
 
 
 def as_volume(rows: Tensor, grid: int) -> Tensor:
-    """[G^3, C] rows, x slowest, to [1, C, G, G, G]."""
+    """Reshape [G^3, C] rows, x slowest, to [1, C, G, G, G]."""
     return rows.T.reshape(1, rows.shape[1], grid, grid, grid)
 
 
-def unfold_tokens(rows: Tensor, config: ProposalConfig) -> Tensor:
-    """[T^3, C r^3] token outputs to [1, C, G, G, G]: each token covers r^3 voxels."""
-    side, res = config.tokens_per_axis, config.token_res
+def unfold_queries(rows: Tensor, config: ProposalConfig) -> Tensor:
+    """Unfold [Q^3, C r^3] outputs of queries to [1, C, G, G, G]: each covers r^3 voxels."""
+    side, res = config.queries_per_axis, config.token_res
     blocks = rows.view(side, side, side, -1, res, res, res)
     return blocks.permute(3, 0, 4, 1, 5, 2, 6).reshape(1, -1, *[side * res] * 3)

@@ -218,3 +218,39 @@ class SplatModel:
         tile_size: int = 64,
         pair_budget: int = 2097152,
     ) -> dict[str, float | int]: ...
+
+# --- mesh rasterizer (csrc/mesh_rasterizer) ---
+
+class TexturedMesh:
+    """A triangle mesh with its textures, copied, ready to be rendered from any cameras."""
+
+    def __init__(
+        self,
+        vertices: NDArray[np.float32],
+        faces: NDArray[np.int32],
+        uv: NDArray[np.float32],
+        textures: Sequence[NDArray[np.uint8]],
+        face_texture: NDArray[np.int32],
+    ) -> None:
+        """Copy vertices [P, 3], faces [F, 3], uv [P, 2] (v up), textures of [H, W, 3].
+
+        face_texture [F] names the texture of each face.
+        """
+
+    def render(
+        self,
+        w2c: NDArray[np.float64],
+        intrinsics: NDArray[np.float64],
+        width: int,
+        height: int,
+        supersample: int,
+        rgb: NDArray[np.float32],
+        alpha: NDArray[np.float32],
+        depth: NDArray[np.float32],
+        threads: int = 1,
+    ) -> None:
+        """Fill rgb [V, H, W, 3] (straight), alpha [V, H, W] and depth [V, H, W] (z, 0: none).
+
+        w2c is [V, 4, 4] (OpenCV axes), intrinsics [V, 3, 3] (px). Views are shared out among
+        threads (0: all cores); the bits do not depend on their number.
+        """

@@ -87,7 +87,7 @@ def test_the_model_is_scored_on_what_the_engine_returns(dataset, engine):
     used = subject.capture.subset(input_frames(3))
     scene = engine.run(used.images, used.cameras, seed=5)
     judge = Judge(subject, grid=8, seed=5, threads=2)
-    expected = judge.scores(judge.draw(scene.gaussians), scene.gaussians, scene.logits > 0)
+    expected = judge.scores(judge.render(scene.gaussians), scene.gaussians, scene.logits > 0)
     scores = report.objects["box"].views["3"]
     assert {name: getattr(scores, name) for name in SCORES} == {
         name: getattr(expected, name) for name in SCORES
@@ -140,7 +140,7 @@ def test_targets_are_drawn_at_their_own_size(dataset):
     subject = load_subject("box", dataset / "box")
     subject.capture.images[30] = subject.capture.images[30][::2, ::2]
     judge = Judge(subject, grid=8, seed=0, threads=1)
-    shapes = [picture.shape for picture in judge.draw(Gaussians.load(_one_splat(dataset)))]
+    shapes = [picture.shape for picture in judge.render(Gaussians.load(_one_splat(dataset)))]
     assert shapes.count((24, 24, 3)) == 1 and shapes.count((48, 48, 3)) == 17
     assert shapes[4 + 6] == (24, 24, 3)
 

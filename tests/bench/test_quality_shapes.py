@@ -5,10 +5,10 @@ import pytest
 
 from geolrm import Gaussians
 from geolrm.bench.quality.shape_metrics import (
-    draw_points,
     fit,
     intersection_over_union,
     occupied_voxels,
+    sample_points,
 )
 from geolrm.engine.geometry.voxel_grid import voxel_centres
 
@@ -69,19 +69,19 @@ def test_points_are_centres_drawn_by_opacity():
         [[0.05, 0.001, 0.001], [1e-6, 1e-6, 1e-6]],
         [[1, 0, 0, 0], [2, 0, 0, 0]],
     )
-    points = draw_points(gaussians, 20_000, np.random.default_rng(0))
+    points = sample_points(gaussians, 20_000, np.random.default_rng(0))
     first = points[:, 0] < 0.2
     assert first.mean() == pytest.approx(0.75, abs=0.02)
     np.testing.assert_array_equal(points[first], 0)
     np.testing.assert_allclose(points[~first], [[0.4, 0, 0]] * (~first).sum(), atol=1e-7)
-    again = draw_points(gaussians, 20_000, np.random.default_rng(0))
+    again = sample_points(gaussians, 20_000, np.random.default_rng(0))
     assert np.array_equal(points, again)
 
 
 def test_points_of_nothing():
     empty = splats(np.empty((0, 3)), np.empty(0), np.empty((0, 3)), np.empty((0, 4)))
-    assert draw_points(empty, 10, np.random.default_rng(0)).shape == (0, 3)
+    assert sample_points(empty, 10, np.random.default_rng(0)).shape == (0, 3)
     broken = splats([[np.nan, 0, 0]], [0.5], [[0.1] * 3], [[1, 0, 0, 0]])
-    assert draw_points(broken, 10, np.random.default_rng(0)).shape == (0, 3)
+    assert sample_points(broken, 10, np.random.default_rng(0)).shape == (0, 3)
     clear = splats([[0, 0, 0]], [0], [[0.1] * 3], [[1, 0, 0, 0]])
-    assert draw_points(clear, 10, np.random.default_rng(0)).shape == (0, 3)
+    assert sample_points(clear, 10, np.random.default_rng(0)).shape == (0, 3)

@@ -86,7 +86,7 @@ def test_cuda_that_is_not_there(capsys, tmp_path, monkeypatch):
 def test_gsplat_needs_cuda(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     error, code = refuse(capsys, *BASE, "--device", "cpu", "--rasterizer", "gsplat")
-    assert "--rasterizer is 'gsplat', which draws on CUDA alone" in error and code == 2
+    assert "--rasterizer is 'gsplat', which renders on CUDA alone" in error and code == 2
 
 
 def test_without_the_extra(launched, capsys, monkeypatch):

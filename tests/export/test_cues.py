@@ -12,7 +12,7 @@ from geolrm.engine.geometry.voxel_grid import voxel_centres
 from geolrm.engine.views.preprocessing import make_views
 from geolrm.export.model import CueConfig, cues
 from geolrm.export.model.geometry import project, projection_matrices
-from geolrm.export.model.volume import as_volume, unfold_tokens
+from geolrm.export.model.volume import as_volume, unfold_queries
 
 GRID = 16
 
@@ -65,9 +65,9 @@ def test_volume_samples_are_exact_at_voxel_centres_and_zero_outside():
 
 def test_tokens_unfold_to_their_voxels():
     config = tiny_config().proposal
-    side, res = config.tokens_per_axis, config.token_res
+    side, res = config.queries_per_axis, config.token_res
     rows = torch.arange(side**3 * res**3, dtype=torch.float32).view(side**3, res**3)
-    volume = unfold_tokens(rows, config)[0, 0]
+    volume = unfold_queries(rows, config)[0, 0]
     token, inner = (0, 1, side - 1), (1, 0, res - 1)
     voxel = [t * res + i for t, i in zip(token, inner, strict=True)]
     flat_token = (token[0] * side + token[1]) * side + token[2]

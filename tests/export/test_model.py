@@ -7,7 +7,7 @@ import torch
 from conftest import DATA, tiny_config, tiny_model
 
 from geolrm.export.model import GeoLRM, GeoLRMConfig, TransformerConfig, mini, released
-from geolrm.export.model.attention import attend_heads, rope_table, rotate
+from geolrm.export.model.attention import attend_over_heads, rope_table, rotate
 from geolrm.export.model.encoder import resample_position_embedding
 from geolrm.export.model.geometry import pluecker_rays, project, projection_matrices
 
@@ -74,7 +74,7 @@ def test_projection_flips_u_only():
 def test_head_attention_is_the_stated_shuffle():
     tokens, heads, width = 7, 3, 4
     q, k, v = torch.randn(3, tokens, heads, width)
-    out = attend_heads(q, k, v)
+    out = attend_over_heads(q, k, v)
     for t in range(tokens):
         for u in range(heads):
             n = t * heads + u
@@ -185,7 +185,7 @@ def test_presets():
         (lambda: TransformerConfig(50, 2, num_heads=16), "dim 50 must be a multiple of num_heads"),
         (
             lambda: TransformerConfig(64, 2, num_heads=16, self_attention="token"),
-            "head width 4 must be a multiple of 6",
+            "head_dim 4 must be a multiple of 6",
         ),
         (lambda: replace(released(), image_size=450), "image_size 450 must be a positive multiple"),
         (lambda: TransformerConfig(96, 1, self_attention="x"), "must be 'token' or 'head'"),

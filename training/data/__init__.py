@@ -1,1 +1,1 @@
-"""What geolrm is trained on: posed pictures of objects, read from disk or rendered from meshes."""
+"""Training data: posed images of objects, read from disk or rendered from meshes."""

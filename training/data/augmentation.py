@@ -1,4 +1,4 @@
-"""Chance variations of a mesh: colours, pose, proportions, company."""
+"""Random variations of a mesh: colours, pose, proportions, company."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -15,7 +15,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True, slots=True)
 class AugmentationConfig:
-    """The probability of each kind of variation; they are drawn apart, 0 leaves one out."""
+    """The probability of each kind of variation; each is drawn on its own, 0 leaves it out."""
 
     procedural: float = 0.15  # a procedural shape instead of the mesh given
     color: float = 0.5  # hue, saturation, contrast and brightness of the textures
@@ -42,10 +42,10 @@ def augment(
     others: Callable[[], Mesh] | None = None,
     config: AugmentationConfig | None = None,
 ) -> Mesh:
-    """A variation in the cube (box centred, longest side 1 unless shrunk); `mesh` is not changed.
+    """Return a variation in the cube: box centred, longest side 1 unless shrunk.
 
     Args:
-        mesh: In any frame with z up.
+        mesh: In any frame with z up; it is not changed.
         rng: All chance comes from it.
         others: Gives a mesh for company; None: company is procedural.
         config: None: the defaults.
@@ -54,8 +54,10 @@ def augment(
     mesh = procedural_mesh(rng) if rng.random() < config.procedural else mesh
     mesh = normalised(_varied(mesh, rng, config))
     if rng.random() < config.company:
-        strange = others is None or rng.random() < config.procedural_company
-        other = procedural_mesh(rng) if strange else others()
+        if others is None or rng.random() < config.procedural_company:
+            other = procedural_mesh(rng)
+        else:
+            other = others()
         mesh = normalised(_together(mesh, normalised(_varied(other, rng, config)), rng))
     if rng.random() < config.shrink:
         mesh = replace(mesh, vertices=mesh.vertices * np.float32(rng.uniform(0.8, 1)))
@@ -63,7 +65,7 @@ def augment(
 
 
 def recolored(mesh: Mesh, matrix: NDArray[np.float64], offset: NDArray[np.float64]) -> Mesh:
-    """Every texel c (in [0, 1]) becomes matrix @ c + offset, clipped."""
+    """Recolour a mesh: every texel c, in [0, 1], becomes matrix @ c + offset, clipped."""
     textures = []
     for texture in mesh.textures:
         texels = texture.reshape(-1, 3).astype(np.float32) @ matrix.T.astype(np.float32)
@@ -76,7 +78,7 @@ def recolored(mesh: Mesh, matrix: NDArray[np.float64], offset: NDArray[np.float6
 def draw_recoloring(
     rng: np.random.Generator, config: AugmentationConfig
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[3, 3] matrix and [3] offset of a change of colours in [0, 1]."""
+    """Draw a random change of colours in [0, 1]: matrix [3, 3] and offset [3]."""
     matrix, offset = np.eye(3), np.zeros(3)
     if rng.random() < config.color:
         matrix, offset = _color_shift(rng)
@@ -87,7 +89,7 @@ def draw_recoloring(
 
 
 def _varied(mesh: Mesh, rng: np.random.Generator, config: AugmentationConfig) -> Mesh:
-    """Everything that concerns one object alone."""
+    """Vary what concerns one object alone: colours, mirroring, turns and stretching."""
     matrix, offset = draw_recoloring(rng, config)
     if not np.array_equal(matrix, np.eye(3)):
         mesh = recolored(mesh, matrix, offset)
@@ -109,7 +111,7 @@ def _varied(mesh: Mesh, rng: np.random.Generator, config: AugmentationConfig) ->
 
 
 def _color_shift(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A turn of the hue about grey, a change of saturation, contrast and brightness."""
+    """Turn the hue about grey; change saturation, contrast and brightness."""
     grey = np.ones(3) / 3**0.5
     angle = np.deg2rad(rng.choice([rng.normal(0, 15), rng.uniform(-180, 180)]))
     cross = np.cross(np.eye(3), grey).T
@@ -122,7 +124,7 @@ def _color_shift(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray
 
 
 def _together(mesh: Mesh, other: Mesh, rng: np.random.Generator) -> Mesh:
-    """Another object, of about the same size, on the same floor beside the first, or on top."""
+    """Put another object, of about the same size, beside the first, or on top."""
     points = mesh.vertices
     others = other.vertices * np.float32(rng.uniform(0.4, 1.1))
     shift = np.zeros(3)

@@ -37,13 +37,13 @@ class Cache:
         return f"Cache({str(self.folder)!r})"
 
     def mesh(self, path: str | Path) -> Mesh:
-        """`load_glb`, decoded once."""
+        """Load a .glb file as :func:`load_glb`, decoded once."""
         return self.get(_key("mesh", _content(path)), lambda: load_glb(path), _pack_mesh, _mesh)
 
     def rendered(self, path: str | Path, seed: int, size: int, **options: Any) -> PosedObject:
-        """`render_object` of a mesh file, drawn from a seed, rendered once.
+        """Render a mesh file as :func:`render_object`, once for each seed and size.
 
-        ``options`` are those of `render_object`; ``threads`` changes nothing in the pictures.
+        ``options`` are those of :func:`render_object`; ``threads`` changes nothing in the images.
         """
         apart = {name: options[name] for name in sorted(options) if name != "threads"}
         key = _key("rendered", _content(path), seed, size, apart)
@@ -53,7 +53,7 @@ class Cache:
         return self.get(key, make, _pack_object, _object)
 
     def posed(self, key: str, make: Callable[[], PosedObject]) -> PosedObject:
-        """An object from any source; ``key`` must name everything it depends on."""
+        """Make an object from any source; ``key`` must name everything that it depends on."""
         return self.get(_key("posed", key), make, _pack_object, _object)
 
     def get(
@@ -63,7 +63,7 @@ class Cache:
         pack: Callable[[Record], Arrays],
         unpack: Callable[[Arrays], Record],
     ) -> Record:
-        """The entry of the key; made and kept when there is none that is sound."""
+        """Return the entry of a key; it is made and kept when there is none that is sound."""
         path = self.folder / f"{key}.npz"
         if path.is_file():
             try:
@@ -74,12 +74,13 @@ class Cache:
         arrays = pack(record)
         digest = np.frombuffer(_digest(key, arrays), np.uint8)
         with atomic_file(path) as file:
-            np.savez(file, **{DIGEST: digest}, **arrays)
+            entries: dict[str, Any] = {DIGEST: digest, **arrays}
+            np.savez(file, **entries)
         return record
 
 
 def _content(path: str | Path) -> str:
-    """SHA-256 of a file."""
+    """Hash a file by SHA-256, in hexadecimal digits."""
     path = existing_path(path)
     if not path.is_file():
         raise InputError(f"{str(path)!r} is no file; give a file to read and keep")

@@ -41,7 +41,7 @@ def load_posed_capture(path: str | Path) -> PosedObject:
 
 
 def _square_rgba(images: list[NDArray[np.uint8]], names: list[str], file: Path) -> NDArray:
-    """[V, S, S, 4] of frames that all have one square size and an alpha channel."""
+    """Stack frames, which must have one square size and an alpha channel: [V, S, S, 4]."""
     size = images[0].shape[0]
     for name, image in zip(names, images, strict=True):
         if image.shape != (size, size, 4):
@@ -54,7 +54,7 @@ def _square_rgba(images: list[NDArray[np.uint8]], names: list[str], file: Path) 
 
 
 def _read_depth(file: Path, size: int) -> NDArray[np.float32]:
-    """[V, S, S]; the frames themselves were checked by `load_capture`."""
+    """Read depth [V, S, S] of frames that `load_capture` checked."""
     content = read_json(file)
     unit = content.get("depth_unit_scale_factor")
     if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < 1:

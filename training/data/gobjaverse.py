@@ -52,9 +52,9 @@ def load_gobjaverse(path: str | Path, views: Sequence[int] = DISTINCT_VIEWS) -> 
 
 
 def clean_depth(depth: NDArray[np.float32], distance: float) -> NDArray[np.float32]:
-    """Depth [S, S] from a camera ``distance`` away from the origin, 0 where it cannot be right.
+    """Clear depth [S, S] that cannot be right: 0 outside the cube's bounding sphere.
 
-    That is nearer or farther than the cube's bounding sphere, or next to such a pixel.
+    Neighbours of such a pixel are cleared, too. The camera is ``distance`` from the origin.
     """
     with np.errstate(invalid="ignore"):
         wrong = ~(np.abs(depth - distance) <= BOUNDING_RADIUS)  # NaN is wrong, too
@@ -65,7 +65,11 @@ def clean_depth(depth: NDArray[np.float32], distance: float) -> NDArray[np.float
 
 
 def read_depth(path: Path, size: int) -> NDArray[np.float32]:
-    """[S, S] z-depth: channel A of an EXR file, whose R, G, B are normals; not cleaned."""
+    """Read z-depth [S, S], channel A of an EXR file, whose R, G, B are normals; not cleaned.
+
+    Raises:
+        InputError: The file is missing, damaged, of another size, or has no such channel.
+    """
     import OpenEXR
 
     if not path.is_file():

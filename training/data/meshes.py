@@ -16,7 +16,7 @@ from geolrm.engine.system.atomic import existing_path
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import rig, seen_points
 
-RENDERER_VERSION = 1  # to be raised when pictures, depth or points change for the same mesh
+RENDERER_VERSION = 1  # to be raised when images, depth or points change for the same mesh
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +34,15 @@ class Mesh:
     face_texture: NDArray[np.int32] | None = None  # [F], the texture of each face; None: the first
 
     def __post_init__(self) -> None:
-        if self.face_texture is None:
-            object.__setattr__(self, "face_texture", np.zeros(len(self.faces), np.int32))
+        face_texture = self.face_texture
+        if face_texture is None:
+            face_texture = np.zeros(len(self.faces), np.int32)
+            object.__setattr__(self, "face_texture", face_texture)
         wanted = {
             "vertices": (self.vertices, (len(self.vertices), 3), np.float32),
             "faces": (self.faces, (len(self.faces), 3), np.int32),
             "uv": (self.uv, (len(self.vertices), 2), np.float32),
-            "face_texture": (self.face_texture, (len(self.faces),), np.int32),
+            "face_texture": (face_texture, (len(self.faces),), np.int32),
         }
         for index, texture in enumerate(self.textures):
             wanted[f"texture {index}"] = (texture, (*texture.shape[:2], 3), np.uint8)
@@ -54,7 +56,7 @@ class Mesh:
             raise InputError("the mesh has no faces; give at least one")
         for name, indices, count in (
             ("faces", self.faces, len(self.vertices)),
-            ("face_texture", self.face_texture, len(self.textures)),
+            ("face_texture", face_texture, len(self.textures)),
         ):
             if indices.min() < 0 or indices.max() >= count:
                 raise InputError(
@@ -104,7 +106,7 @@ def load_glb(path: str | Path) -> Mesh:
 
 
 def compose(meshes: Sequence[Mesh]) -> Mesh:
-    """All faces in one mesh; textures stay apart, so that none bleeds into another."""
+    """Join meshes to one; textures stay apart, so that none bleeds into another."""
     if not meshes:
         raise InputError("no meshes were given to compose; give at least one")
     vertex_starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]], dtype=np.int32)
@@ -121,7 +123,7 @@ def compose(meshes: Sequence[Mesh]) -> Mesh:
 
 
 def normalised(mesh: Mesh) -> Mesh:
-    """Moved and scaled so that its box is centred at 0 and has longest side 1."""
+    """Move and scale a mesh so that its box is centred at 0 and has longest side 1."""
     low, high = mesh.vertices.min(0).astype(np.float64), mesh.vertices.max(0).astype(np.float64)
     side = (high - low).max()
     if not side > 0:
@@ -130,7 +132,7 @@ def normalised(mesh: Mesh) -> Mesh:
 
 
 def rotation(axis: int, degrees: float) -> NDArray[np.float64]:
-    """[3, 3] right-handed turn about x, y or z (0, 1, 2)."""
+    """Return the right-handed turn [3, 3] about x, y or z (0, 1, 2)."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     turn = np.eye(3)
     i, j = (axis + 1) % 3, (axis + 2) % 3
@@ -141,12 +143,12 @@ def rotation(axis: int, degrees: float) -> NDArray[np.float64]:
 def render_mesh(
     mesh: Mesh, cameras: Cameras, size: int, supersample: int = 3, threads: int = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Unlit, double-sided pictures, square, without background.
+    """Render square images, unlit and double-sided, without background.
 
     Args:
         mesh: In the object frame.
         cameras: V; faces that reach closer than 0.01 to a camera's plane are left out.
-        size: Side of a picture in pixels.
+        size: Side of an image in pixels.
         supersample: Samples along each side of a pixel.
         threads: Views are shared out among them; 0 for all cores.
 
@@ -158,9 +160,11 @@ def render_mesh(
     shape = (len(cameras), size, size)
     try:
         renderer = _C.TexturedMesh(
-            *(np.ascontiguousarray(a) for a in (mesh.vertices, mesh.faces, mesh.uv)),
+            np.ascontiguousarray(mesh.vertices),
+            np.ascontiguousarray(mesh.faces),
+            np.ascontiguousarray(mesh.uv),
             [np.ascontiguousarray(texture) for texture in mesh.textures],
-            np.ascontiguousarray(mesh.face_texture),
+            np.ascontiguousarray(_face_texture(mesh)),
         )
         rgb, alpha, depth = (np.empty(s, np.float32) for s in ((*shape, 3), shape, shape))
         pixels = cameras.intrinsics * np.array([[size], [size], [1.0]])
@@ -181,7 +185,7 @@ def render_object(
     points: int = 20_000,
     threads: int = 1,
 ) -> PosedObject:
-    """38 views: 24 around from above, 12 around on a level, one from the top and one from below.
+    """Render 38 views: 24 around from above, 12 on a level, one from the top, one from below.
 
     Args:
         mesh: In the unit cube, as `normalised` leaves it.

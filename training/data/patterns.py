@@ -11,9 +11,9 @@ Image = NDArray[np.float32]  # [SIZE, SIZE, 3] in [0, 1]
 
 
 def pattern(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """[S, S, 3] sRGB: one pattern, sometimes with patches over it, sometimes with grain."""
-    draw = PATTERNS[int(rng.integers(len(PATTERNS)))]
-    image = draw(rng)
+    """Paint a texture [S, S, 3] in sRGB: a pattern, sometimes with patches, sometimes grain."""
+    paint = PATTERNS[int(rng.integers(len(PATTERNS)))]
+    image = paint(rng)
     if rng.random() < 0.25:
         image = _patched(image, rng)
     if rng.random() < 0.5:
@@ -22,7 +22,7 @@ def pattern(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def color(rng: np.random.Generator) -> NDArray[np.float32]:
-    """[3] sRGB; greys and muted colours are as likely as saturated ones."""
+    """Choose a colour [3] in sRGB; grey and muted ones are as likely as saturated ones."""
     hue, value = rng.random(), rng.uniform(0.05, 1)
     saturation = rng.random() * rng.choice([0.1, 0.6, 1.0])
     ramp = np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1  # HSV's three tents
@@ -34,13 +34,13 @@ def _solid(rng: np.random.Generator) -> Image:
 
 
 def _blend(share: NDArray, rng: np.random.Generator) -> Image:
-    """From one colour to another by share [S, S] in [0, 1]."""
+    """Blend two random colours by share [S, S] in [0, 1]."""
     share = share[..., None].astype(np.float32)
     return color(rng) * (1 - share) + color(rng) * share
 
 
 def _wave(rng: np.random.Generator) -> NDArray[np.float64]:
-    """[S, S] phase in periods; whole periods along both sides, so that it repeats."""
+    """Return a phase [S, S] in periods; whole ones along both sides, so that it repeats."""
     columns, rows = (int(n) for n in rng.integers(-8, 9, 2))
     if columns == rows == 0:
         columns = 1
@@ -85,7 +85,7 @@ def _patchwork(rng: np.random.Generator) -> Image:
 
 
 def _patched(image: Image, rng: np.random.Generator, count: int = 6) -> Image:
-    """Rectangles, as labels and prints have them."""
+    """Paint rectangles over an image, as labels and prints have them."""
     image = image.copy()
     for _ in range(count):
         x, y = (int(n) for n in rng.integers(0, SIZE, 2))
@@ -95,7 +95,10 @@ def _patched(image: Image, rng: np.random.Generator, count: int = 6) -> Image:
 
 
 def _noise(rng: np.random.Generator, first: int) -> NDArray[np.float32]:
-    """[S, S] value noise that repeats, about in [-1, 1]; `first`: log2 of the coarsest grid."""
+    """Make value noise [S, S] that repeats, about in [-1, 1].
+
+    ``first`` is log2 of half the coarsest grid's side.
+    """
     total = np.zeros((SIZE, SIZE), np.float32)
     weight, norm = 1.0, 0.0
     for octave in range(first + 1, min(first + 5, 8)):
@@ -103,15 +106,16 @@ def _noise(rng: np.random.Generator, first: int) -> NDArray[np.float32]:
         total += weight * _enlarge(_enlarge(grid).T).T
         norm += weight**2
         weight *= 0.6
-    return total * (1.5 / norm**0.5)
+    return np.asarray(total * (1.5 / norm**0.5), np.float32)
 
 
 def _enlarge(grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows interpolated linearly to SIZE, round the end back to the start."""
+    """Interpolate rows linearly to SIZE of them, round the end back to the start."""
     places = (np.arange(SIZE) + 0.5) * len(grid) / SIZE
     index = places.astype(int)
     share = (places - index).astype(np.float32)[:, None]
-    return grid[index] * (1 - share) + grid[(index + 1) % len(grid)] * share
+    rows = grid[index] * (1 - share) + grid[(index + 1) % len(grid)] * share
+    return np.asarray(rows, np.float32)
 
 
 PATTERNS: tuple[Callable[[np.random.Generator], Image], ...] = (

@@ -1,4 +1,4 @@
-"""The record every source of training data yields."""
+"""The record that every source of training data yields."""
 
 from dataclasses import dataclass
 

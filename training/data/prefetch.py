@@ -26,5 +26,5 @@ class Prefetched:
         return self._begun.pop(number).result()
 
     def close(self) -> None:
-        """Drop what was begun."""
+        """Drop the examples that were begun."""
         self._pool.shutdown(cancel_futures=True)

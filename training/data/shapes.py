@@ -13,21 +13,21 @@ SEGMENTS = 40  # steps once around
 
 
 def procedural_mesh(rng: np.random.Generator) -> Mesh:
-    """One to five shapes with procedural textures, each touching the first, in the unit cube."""
-    parts: list[Mesh] = []
+    """Join one to five shapes with procedural textures, each on the first, in the unit cube."""
+    shapes: list[Mesh] = []
     for index in range(1 if rng.random() < 0.5 else int(rng.integers(2, 6))):
-        part = _oriented(SHAPES[int(rng.integers(len(SHAPES)))](rng), rng)
+        shape = _oriented(SHAPES[int(rng.integers(len(SHAPES)))](rng), rng)
         if index:
-            anchor = parts[0].vertices[int(rng.integers(len(parts[0].vertices)))]
-            part = replace(part, vertices=part.vertices * np.float32(rng.uniform(0.25, 0.8)))
-            shift = anchor * rng.uniform(0.5, 1.1)
-            part = replace(part, vertices=(part.vertices + shift).astype(np.float32))
-        parts.append(part)
-    return normalised(compose(parts))
+            place = shapes[0].vertices[int(rng.integers(len(shapes[0].vertices)))]
+            shape = replace(shape, vertices=shape.vertices * np.float32(rng.uniform(0.25, 0.8)))
+            shift = place * rng.uniform(0.5, 1.1)
+            shape = replace(shape, vertices=(shape.vertices + shift).astype(np.float32))
+        shapes.append(shape)
+    return normalised(compose(shapes))
 
 
 def _oriented(mesh: Mesh, rng: np.random.Generator) -> Mesh:
-    """Upright, lying, or anyhow; in the unit cube."""
+    """Put a mesh upright, lying, or anyhow, in the unit cube."""
     kind = rng.choice(3, p=[0.6, 0.2, 0.2])
     if kind == 1:
         mesh = replace(mesh, vertices=_turned(mesh, rotation(int(rng.integers(2)), 90.0)))
@@ -42,7 +42,7 @@ def _turned(mesh: Mesh, turn: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def grid_mesh(points: ArrayLike, texture: NDArray[np.uint8]) -> Mesh:
-    """A surface through points [A, B, 3]; u runs along B, v up along A, each over the texture."""
+    """Span a surface over points [A, B, 3]; u runs along B, v up along A, over the texture."""
     points = np.asarray(points, np.float32)
     rows, columns = points.shape[:2]
     index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
@@ -58,7 +58,7 @@ def grid_mesh(points: ArrayLike, texture: NDArray[np.uint8]) -> Mesh:
 
 
 def revolve(profile: ArrayLike, texture: NDArray[np.uint8]) -> Mesh:
-    """The surface a profile [K, 2] of (radius, z) sweeps out once around z."""
+    """Sweep a profile [K, 2] of (radius, z) once around z."""
     radius, z = np.asarray(profile, float).T
     angle = np.linspace(0, 2 * np.pi, SEGMENTS + 1)
     points = [np.outer(radius, np.cos(angle)), np.outer(radius, np.sin(angle))]
@@ -66,7 +66,7 @@ def revolve(profile: ArrayLike, texture: NDArray[np.uint8]) -> Mesh:
 
 
 def tube(path: ArrayLike, radius: float, texture: NDArray[np.uint8]) -> Mesh:
-    """A round tube with closed ends along a path [K, 3]."""
+    """Lead a round tube with closed ends along a path [K, 3]."""
     path = np.asarray(path, float)
     along = np.gradient(path, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -82,7 +82,7 @@ def tube(path: ArrayLike, radius: float, texture: NDArray[np.uint8]) -> Mesh:
 
 
 def box(rng: np.random.Generator) -> Mesh:
-    """Six sides, with one texture for all or one for each."""
+    """Make a box of six sides, with one texture for all or one for each."""
     half = rng.uniform(0.15, 1, 3)
     shared = pattern(rng) if rng.random() < 0.5 else None
     sides = []
@@ -97,7 +97,7 @@ def box(rng: np.random.Generator) -> Mesh:
 
 
 def cylinder(rng: np.random.Generator) -> Mesh:
-    """Round, with flat ends; some get narrower to the top, to a cone or a frustum."""
+    """Make a cylinder with flat ends; some get narrower to the top, to a cone or a frustum."""
     height, top = rng.uniform(0.2, 3), rng.choice([1.0, 0.0, rng.uniform(0.1, 1)])
     side = revolve([[1, 0], [top, height]], pattern(rng))
     ends = [revolve([[0, 0], [1, 0]], pattern(rng))]
@@ -107,7 +107,7 @@ def cylinder(rng: np.random.Generator) -> Mesh:
 
 
 def ball(rng: np.random.Generator) -> Mesh:
-    """An ellipsoid, most with bumps."""
+    """Make an ellipsoid, mostly with bumps."""
     profile = np.linspace(-np.pi / 2, np.pi / 2, 25)
     mesh = revolve(np.stack([np.cos(profile), np.sin(profile)], -1), pattern(rng))
     points = mesh.vertices
@@ -119,7 +119,7 @@ def ball(rng: np.random.Generator) -> Mesh:
 
 
 def torus(rng: np.random.Generator) -> Mesh:
-    """A ring, round or flattened in section."""
+    """Make a ring, round or flattened in section."""
     angle = np.linspace(0, 2 * np.pi, 25)
     thickness, height = rng.uniform(0.1, 0.6), rng.uniform(0.5, 2)
     section = [1 + thickness * np.cos(angle), thickness * height * np.sin(angle)]
@@ -127,7 +127,7 @@ def torus(rng: np.random.Generator) -> Mesh:
 
 
 def bowl(rng: np.random.Generator) -> Mesh:
-    """A vessel that is hollow: bowl, cup or vase, some with a handle."""
+    """Make a hollow vessel: bowl, cup or vase, some with a handle."""
     height, wall = rng.uniform(0.3, 2.5), rng.uniform(0.03, 0.12)
     z = np.linspace(0, 1, 10)
     bulge = rng.uniform(-0.25, 0.5) * np.sin(np.pi * z) + rng.uniform(-0.3, 0.6) * z
@@ -136,18 +136,18 @@ def bowl(rng: np.random.Generator) -> Mesh:
     inside = rim[rim[:, 1] > 1.5 * wall][::-1]
     outer = revolve(np.vstack([[0, 0], outside, rim[-1]]), pattern(rng))
     bottom = [0, inside[-1, 1]]
-    parts = [outer, revolve(np.vstack([inside, bottom]), pattern(rng))]
+    meshes = [outer, revolve(np.vstack([inside, bottom]), pattern(rng))]
     if rng.random() < 0.4:
         angle = np.linspace(-np.pi / 2, np.pi / 2, 16)
         size = height * rng.uniform(0.2, 0.35)
         arc = np.stack([size * np.cos(angle), 0 * angle, size * np.sin(angle)], -1)
         start = [np.interp(0.5 * height, outside[:, 1], outside[:, 0]) - wall / 2, 0, 0.5 * height]
-        parts.append(tube(arc + start, rng.uniform(0.04, 0.1), outer.textures[0]))
-    return compose(parts)
+        meshes.append(tube(arc + start, rng.uniform(0.04, 0.1), outer.textures[0]))
+    return compose(meshes)
 
 
 def superquadric(rng: np.random.Generator) -> Mesh:
-    """Between box, cylinder, ellipsoid, octahedron and star."""
+    """Make a shape between box, cylinder, ellipsoid, octahedron and star."""
     power = lambda x, e: np.sign(x) * np.abs(x) ** e  # noqa: E731
     upright, around = rng.uniform(0.15, 2.2, 2)
     latitude = np.linspace(-np.pi / 2, np.pi / 2, 25)[:, None]
@@ -159,7 +159,7 @@ def superquadric(rng: np.random.Generator) -> Mesh:
 
 
 def prism(rng: np.random.Generator) -> Mesh:
-    """A star-shaped outline, pulled up straight or twisted."""
+    """Pull a star-shaped outline up, straight or twisted."""
     count = int(rng.integers(3, 13))
     radius = rng.uniform(0.4, 1, count) if rng.random() < 0.5 else np.tile([1.0, 0.5], count)
     angle = np.linspace(0, 2 * np.pi, len(radius) + 1)
@@ -179,7 +179,7 @@ def prism(rng: np.random.Generator) -> Mesh:
 
 
 def bent_tube(rng: np.random.Generator) -> Mesh:
-    """A tube along a smooth random path."""
+    """Lead a tube along a smooth random path."""
     t = np.linspace(0, 1, 40)[:, None]
     waves = rng.uniform(-1, 1, (2, 3))
     path = waves[0] * np.sin(np.pi * t) + waves[1] * np.sin(2 * np.pi * t) + t * [1, 0.3, 1.5]

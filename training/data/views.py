@@ -1,4 +1,4 @@
-"""The cameras objects are seen from, and what they see."""
+"""Cameras around objects, and what they see of them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,13 +8,13 @@ from geolrm.engine.geometry.cameras import Cameras
 
 FOV = 50.0  # degrees, of the cameras that `rig` places
 DISTANCES = (1.7, 1.9)  # cube sides
-MARGIN = 0.96  # share of the picture that an object may span
+MARGIN = 0.96  # share of the image that an object may span
 VISIBLE_TOLERANCE = 0.01  # cube sides between a point and the surface seen in its place
 OUTSIDE = 0.02  # share of back-projected points that may lie outside the unit cube
 
 
 def rig(vertices: NDArray[np.float32], rng: np.random.Generator) -> Cameras:
-    """38 cameras that look at the origin, all from one distance.
+    """Place 38 cameras that look at the origin, all from one distance.
 
     The distance is drawn from DISTANCES; where a vertex [P, 3] would leave the central MARGIN of
     a view, it grows until none does.
@@ -34,7 +34,7 @@ def rig(vertices: NDArray[np.float32], rng: np.random.Generator) -> Cameras:
 def seen_points(
     points: NDArray[np.float32], depth: NDArray[np.float32], cameras: Cameras
 ) -> NDArray[np.bool_]:
-    """[P] whether a point [P, 3] is at most VISIBLE_TOLERANCE behind what some view shows there.
+    """Tell [P] whether some view sees a point [P, 3], at most VISIBLE_TOLERANCE behind its depth.
 
     ``depth`` is [V, S, S], 0 where there is nothing; a point between surfaces is compared with
     the pixel it falls into.
@@ -52,7 +52,7 @@ def seen_points(
 
 
 def back_project(depth: NDArray[np.float32], cameras: Cameras) -> NDArray[np.float32]:
-    """[N, 3] the points of all pixels of depth [V, H, W] that show something, view by view."""
+    """Return the points [N, 3] of all pixels of depth [V, H, W] above 0, view by view."""
     height, width = depth.shape[1:]
     points = []
     for plane, c2w, k in zip(depth, cameras.c2w, cameras.intrinsics, strict=True):
@@ -67,7 +67,7 @@ def back_project(depth: NDArray[np.float32], cameras: Cameras) -> NDArray[np.flo
 def points_of_depth(
     depth: NDArray[np.float32], cameras: Cameras, count: int, where: str
 ) -> NDArray[np.float32]:
-    """At most ``count`` back-projected points, spread evenly over the pixels of all views.
+    """Return at most ``count`` back-projected points, spread evenly over the pixels of all views.
 
     Raises:
         InputError: There are none, or more than OUTSIDE of them lie outside the unit cube.
