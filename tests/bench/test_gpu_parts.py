@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config, tiny_model
 from doubles import driver as stub_driver
-from gpu_bundles import write_tiny_gpu_bundle
+from samples.gpu_bundles import write_tiny_gpu_bundle
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm.bench import gpu_raster
 from geolrm.bench.gpu import engine as bench

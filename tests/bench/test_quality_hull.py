@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_captures import (
+from samples.known_shapes import (
     FACE_COLORS,
     HALF_SIDES,
     ball_surface,

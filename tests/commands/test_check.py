@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from harness.processes import assert_refused, call, call_here
 from PIL import Image
-from processes import assert_refused, call, call_here
-from written_captures import box_cameras, box_photos, write_poses, write_transforms
+from samples.capture_files import box_cameras, box_photos, write_poses, write_transforms
 
 from geolrm import Cameras
 from geolrm.examples import CAPTURES

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness.processes import BIN, assert_refused, call, call_here
 from PIL import Image
-from processes import BIN, assert_refused, call, call_here
 
 from geolrm.examples import CAPTURES
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from processes import BIN, assert_refused, call, call_here
-from samples import random_gaussians
+from harness.processes import BIN, assert_refused, call, call_here
+from samples.gaussians import random_gaussians
 from typer.testing import CliRunner
 
 from geolrm.commands.main import app, register

@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+from harness.processes import assert_refused, call
 from PIL import Image
-from processes import assert_refused, call
-from synthetic_captures import ball_surface, make_splats, write_capture
+from samples.known_shapes import ball_surface, make_splats, write_capture
 
 from geolrm.bench.quality.memory import run_peak_bytes
 from geolrm.bench.quality.outputs import METRICS, staged

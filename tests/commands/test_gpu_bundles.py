@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from csrc.scenes import cloud
 from doubles.device import rewrite_manifest, use_fake_gpu
-from gpu_bundles import as_engines, write_tiny_gpu_bundle
-from processes import call
+from harness.processes import call
+from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError
 from geolrm.commands import info, render, run

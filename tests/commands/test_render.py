@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness.processes import assert_refused, call, call_here
 from PIL import Image
-from processes import assert_refused, call, call_here
-from samples import random_gaussians
-from written_captures import write_transforms
+from samples.capture_files import write_transforms
+from samples.gaussians import random_gaussians
 
 from geolrm import Cameras, Gaussians, load_capture
 from geolrm.commands import render as command

@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from harness.processes import call
 from PIL import Image
-from processes import call
-from synthetic_captures import box_splats, photograph
-from written_captures import (
+from samples.capture_files import (
     box_cameras,
     box_photos,
     on_white,
@@ -19,6 +18,7 @@ from written_captures import (
     write_poses,
     write_transforms,
 )
+from samples.known_shapes import box_splats, photograph
 
 from geolrm import Cameras, Gaussians, load_capture
 from geolrm.engine.geometry.similarity import apply

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from processes import assert_refused, call
+from harness.processes import assert_refused, call
 from typer.testing import CliRunner
 
 from geolrm.commands import train

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from processes import assert_refused, call, call_here
-from samples import random_gaussians
+from harness.processes import assert_refused, call, call_here
+from samples.gaussians import random_gaussians
 
 from geolrm.examples import CAPTURES
 

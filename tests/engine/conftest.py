@@ -3,7 +3,7 @@
 import pytest
 from doubles.device import use_fake_gpu
 from doubles.tensorrt_runtime import make_module
-from gpu_bundles import as_engines, write_tiny_gpu_bundle
+from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm.engine.backends.cuda import tensorrt_segment
 

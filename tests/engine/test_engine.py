@@ -162,7 +162,7 @@ def test_public_stages_may_be_called_from_several_threads(engine, shoe_views):
 
 @pytest.fixture(scope="module")
 def empty_engine(tmp_path_factory):
-    from conftest import tiny_config, tiny_model, write_tiny
+    from samples.tiny_models import tiny_config, tiny_model, write_tiny
 
     model = tiny_model(tiny_config())
     model.serializer.upsample.bias -= 1e3

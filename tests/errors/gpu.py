@@ -9,8 +9,8 @@ from doubles.device import STREAM, FakeDevice, use_fake_gpu
 from doubles.tensorrt_builder import Recorder
 from doubles.tensorrt_runtime import make_module
 from errors.case import Case
-from gpu_bundles import write_tiny_gpu_bundle
-from gpu_parts import make_part
+from samples.gpu_artifacts import make_part
+from samples.gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError
 from geolrm.bench.gpu import __main__ as gpu_bench

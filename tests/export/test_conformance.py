@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DATA, FULL_DATA, full_data
+from harness.data import DATA, FULL_DATA, full_data
 
 from geolrm.export.conformance.__main__ import main
 from geolrm.export.conformance.case import Case

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import one_layer, tiny_config, tiny_model, write_tiny
+from samples.tiny_models import one_layer, tiny_config, tiny_model, write_tiny
 
 from geolrm import Cameras, Engine
 from geolrm.engine.geometry.voxel_grid import voxel_centres

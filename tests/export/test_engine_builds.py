@@ -6,9 +6,9 @@ import shutil
 import sys
 
 import pytest
-from conftest import tiny_config, tiny_model
 from doubles.tensorrt_builder import Recorder
 from onnx import numpy_helper
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm import GeoLRMError
 from geolrm.engine.bundle import manifest as manifests

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from conftest import tiny_config, tiny_model
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm import Engine, InputError, VerificationError
 from geolrm.engine.bundle.manifest import Range, Source

@@ -4,7 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, tiny_config, tiny_model
+from harness.data import DATA
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm.export.model import GeoLRM, GeoLRMConfig, TransformerConfig, mini, released
 from geolrm.export.model.attention import attend_heads, rope_table, rotate

@@ -6,7 +6,7 @@ import json
 import pytest
 from doubles.device import use_fake_gpu
 from doubles.tensorrt_runtime import make_module
-from gpu_bundles import as_engines, write_tiny_gpu_bundle
+from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import GeoLRMError, VerificationError
 from geolrm.engine.backends.cuda import tensorrt_segment

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import tiny_config, tiny_model
-from gpu_bundles import write_gpu_bundle
+from samples.gpu_bundles import write_gpu_bundle
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm import Engine
 from geolrm.engine.backends.selection import PACKAGES

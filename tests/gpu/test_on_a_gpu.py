@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gpu_bundles import write_tiny_gpu_bundle
+from samples.gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine
 from geolrm.engine.anchors import select_anchors

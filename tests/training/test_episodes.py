@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
 from PIL import Image
-from stored_objects import write_capture, write_gobjaverse
-from tiny_training import meshes, posed_object, tiny_recipe
+from samples.stored_objects import write_capture, write_gobjaverse
+from samples.tiny_models import tiny_config
+from samples.training import meshes, posed_object, tiny_recipe
 
 from geolrm.engine.errors import InputError
 from geolrm.training.data.augmentation import AugmentationConfig

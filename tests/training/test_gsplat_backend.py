@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from csrc.scenes import camera, cloud  # noqa: E402
-from tiny_training import run, tiny_recipe  # noqa: E402
+from samples.training import run, tiny_recipe  # noqa: E402
 
 from geolrm.engine.errors import GeoLRMError  # noqa: E402
 from geolrm.training import gsplat_backend  # noqa: E402

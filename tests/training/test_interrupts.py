@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from processes import BIN  # noqa: E402
+from harness.processes import BIN  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from geolrm.training.run_folder import RunFolder  # noqa: E402

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import full_data, needs_full_data
+from harness.data import full_data, needs_full_data
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tiny_training import run, tiny_recipe  # noqa: E402
+from samples.training import run, tiny_recipe  # noqa: E402
 
 from geolrm.engine.errors import GeoLRMError, InputError  # noqa: E402
 from geolrm.training.perceptual import load_lpips  # noqa: E402

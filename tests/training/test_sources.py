@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import full_data, needs_full_data
+from harness.data import full_data, needs_full_data
 from PIL import Image
-from stored_objects import UNIT, change_json, write_capture, write_gobjaverse
+from samples.stored_objects import UNIT, change_json, write_capture, write_gobjaverse
 
 from geolrm.engine.errors import InputError
 from geolrm.training.data.captures import load_posed_capture

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from chromium import Tab, on_white, open_browser
-from processes import call_here
-from synthetic_captures import box_splats
+from harness.chromium import Tab, on_white, open_browser
+from harness.processes import call_here
+from samples.known_shapes import box_splats
 from viewer.conftest import HOSTILE
 
 from geolrm import Cameras, Gaussians

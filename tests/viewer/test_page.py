@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 from viewer.conftest import HOSTILE
 
 from geolrm import InputError

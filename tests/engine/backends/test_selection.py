@@ -1,6 +1,6 @@
 import pytest
 from doubles.device import use_fake_gpu
-from gpu_parts import make_part
+from samples.gpu_artifacts import make_part
 
 from geolrm.engine.backends import selection as backend_selection
 from geolrm.engine.backends.selection import check_part, select_backend

@@ -5,8 +5,8 @@ import struct
 
 import numpy as np
 import pytest
-from glb_parsing import parse
-from samples import COUNT, random_gaussians
+from reference.glb import parse
+from samples.gaussians import COUNT, random_gaussians
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.formats.splat_files import decode, encode

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from processes import assert_refused, call
+from harness.processes import assert_refused, call
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.formats import harmonics

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from processes import call
-from samples import COUNT, random_gaussians
+from harness.processes import call
+from samples.gaussians import COUNT, random_gaussians
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.formats import ply

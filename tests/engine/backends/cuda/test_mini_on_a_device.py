@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from doubles.device import use_fake_gpu
-from gpu_bundles import write_gpu_bundle
+from samples.gpu_bundles import write_gpu_bundle
 
 from geolrm import Engine
 from geolrm.export.checkpoint import load_checkpoint

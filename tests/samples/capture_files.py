@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 from PIL import Image
-from synthetic_captures import box_splats, box_surface, photograph
+from samples.known_shapes import box_splats, box_surface, photograph
 
 from geolrm import Cameras
 from geolrm.engine.geometry.cameras import FLIP_YZ

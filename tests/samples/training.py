@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from conftest import tiny_config
+from samples.tiny_models import tiny_config
 
 from geolrm.export.model import CueConfig, GeoLRMConfig
 from geolrm.training.config import OptimizerConfig, Recipe, ViewConfig

@@ -4,8 +4,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from conftest import tiny_config, tiny_model
 from doubles.device import rewrite_manifest
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm.engine.bundle.manifest import Range, Source
 from geolrm.export import backend_choice
