@@ -1,4 +1,4 @@
-"""The parts of the GPU benchmark, with NVIDIA's packages on a stub driver or without any."""
+"""The parts of the GPU benchmark, with NVIDIA's packages on the driver double or without."""
 
 import importlib.util
 import json
@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from doubles import driver as stub_driver
+from doubles import driver as driver_double
 from samples.gpu_bundles import write_tiny_gpu_bundle
 from samples.tiny_models import tiny_config, tiny_model
 
@@ -23,13 +23,13 @@ on_the_stub = [
     pytest.mark.skipif(
         importlib.util.find_spec("cuda") is None, reason="the packages of NVRTC are not installed"
     ),
-    pytest.mark.skipif(sys.platform != "linux", reason="the stub driver is for Linux"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the double of the driver is for Linux"),
 ]
 
 KERNELS = """
 import json
-from doubles import driver as stub_driver
-stub_driver.use_kernels(emulated=False)
+from doubles import driver as driver_double
+driver_double.use_kernels(emulated=False)
 import numpy as np
 from geolrm.bench import gpu_raster
 from geolrm.bench.gpu import kernels, splat_kernels, timing
@@ -49,8 +49,8 @@ print(json.dumps({"rows": rows, "raster": raster}))
 ENGINE = """
 import json, sys
 from pathlib import Path
-from doubles import driver as stub_driver
-stub_driver.use_kernels()
+from doubles import driver as driver_double
+driver_double.use_kernels()
 import onnxruntime
 from doubles.device import HostSession
 from geolrm.bench.gpu import engine as bench
@@ -82,11 +82,11 @@ print(json.dumps(rows))
 """
 
 
-class TestOnTheStub:
+class TestOnTheDriverDouble:
     pytestmark = on_the_stub
 
     def test_every_kernel_has_times_and_a_floor(self):
-        made = json.loads(stub_driver.run(KERNELS).splitlines()[-1])
+        made = json.loads(driver_double.run(KERNELS).splitlines()[-1])
         rows = made["rows"]
         assert rows[0]["kernel"] == "copy" and rows[0]["GB/s"] > 0
         names = [row["kernel"] for row in rows]
@@ -110,7 +110,7 @@ class TestOnTheStub:
     def test_the_engine_is_timed_and_its_memory_is_seen(self, tmp_path):
         bundle = write_tiny_gpu_bundle(tmp_path / "bundle")
         code = f"BUNDLE = {str(bundle)!r}\n{ENGINE}"
-        rows = json.loads(stub_driver.run(code).splitlines()[-1])
+        rows = json.loads(driver_double.run(code).splitlines()[-1])
         assert [(row["V"], row["N"]) for row in rows] == [(2, 8), (3, 16)]
         for row in rows:
             assert 0 < row["p10 ms"] <= row["p50 ms"] <= row["p99 ms"]

@@ -6,7 +6,7 @@ import shutil
 import sys
 
 import pytest
-from doubles.tensorrt_builder import Recorder
+from doubles.tensorrt_builder import BuilderDouble
 from onnx import numpy_helper
 from samples.tiny_models import tiny_config, tiny_model
 
@@ -35,16 +35,16 @@ VIEWS, TOKENS = Range(1, 3, 21), Range(1, 64, 512)
 
 
 @pytest.fixture(scope="module")
-def recorder():
-    return Recorder()
+def builder():
+    return BuilderDouble()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tensorrt(recorder):
+def tensorrt(builder):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("tensorrt", "tensorrt_rtx"):
-            patch.setitem(sys.modules, name, recorder)
-        patch.setitem(sys.modules, "tensorrt.plugin", recorder.plugin)
+            patch.setitem(sys.modules, name, builder)
+        patch.setitem(sys.modules, "tensorrt.plugin", builder.plugin)
         patch.setattr(bundle_writer, "trace", trace_once())
         yield
 
@@ -68,12 +68,12 @@ def trace_once():
 
 
 @pytest.fixture(autouse=True)
-def fresh(recorder):
-    recorder.parse_error = recorder.build_error = None
-    recorder.foreign_caches = set()
-    recorder.during_build = lambda: None
-    recorder.builds.clear()
-    recorder.caches_given.clear()
+def fresh(builder):
+    builder.parse_error = builder.build_error = None
+    builder.foreign_caches = set()
+    builder.during_build = lambda: None
+    builder.builds.clear()
+    builder.caches_given.clear()
 
 
 def export(folder, choice=TENSORRT, *, model=None, tokens=TOKENS, progress=lambda line: None):
@@ -86,15 +86,15 @@ def export(folder, choice=TENSORRT, *, model=None, tokens=TOKENS, progress=lambd
 
 
 @pytest.fixture(scope="module")
-def first(recorder, tmp_path_factory, tensorrt):
+def first(builder, tmp_path_factory, tensorrt):
     """One export of the tiny model: its folder, its manifest, the builds and the lines."""
-    recorder.builds.clear()
-    recorder.caches_given.clear()
+    builder.builds.clear()
+    builder.caches_given.clear()
     folder, lines = tmp_path_factory.mktemp("engines") / "bundle", []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_builder, "SECONDS_BETWEEN_LINES", 0.0)
         manifest = export(folder, progress=lines.append)
-    return folder, manifest, list(recorder.builds), list(recorder.caches_given), lines
+    return folder, manifest, list(builder.builds), list(builder.caches_given), lines
 
 
 def test_networks_are_strongly_typed_and_float32_is_exact(first):
@@ -128,9 +128,9 @@ def test_profiles_are_the_ranges_of_views_and_tokens(first):
     }
 
 
-def test_parsed_nodes_name_the_plugins(first, recorder):
-    recorder.builds.extend(first[2])
-    for name, model in zip(STAGES, recorder.models(), strict=True):
+def test_parsed_nodes_name_the_plugins(first, builder):
+    builder.builds.extend(first[2])
+    for name, model in zip(STAGES, builder.models(), strict=True):
         nodes = [node for node in model.graph.node if node.domain == "geolrm"]
         assert len(nodes) == (0 if name.startswith("encoder") else 2)
         for node in nodes:
@@ -143,10 +143,10 @@ def test_parsed_nodes_name_the_plugins(first, recorder):
         assert all(not tensor.external_data for tensor in model.graph.initializer)
 
 
-def test_plugins_are_in_the_registry_before_anything_is_parsed(first, recorder):
+def test_plugins_are_in_the_registry_before_anything_is_parsed(first, builder):
     plugins = ["geolrm::DeformableCrossAttention", "geolrm::GridSample"]
-    assert recorder.plugin.registered == dict.fromkeys(plugins, False)
-    assert recorder.plugin.kernels == plugins
+    assert builder.plugin.registered == dict.fromkeys(plugins, False)
+    assert builder.plugin.kernels == plugins
 
 
 def test_progress_is_reported_of_the_outermost_phase(first):
@@ -180,20 +180,20 @@ def test_the_bundle_holds_engines_identities_and_the_timing_cache(first):
     assert "timing.cache" in manifest.files
 
 
-def test_the_timing_cache_grows_from_engine_to_engine_and_is_taken_again(first, recorder, tmp_path):
+def test_the_timing_cache_grows_from_engine_to_engine_and_is_taken_again(first, builder, tmp_path):
     folder, _, _, given, _ = first
     assert given == [b"", b"timed;", b"timed;" * 2, b"timed;" * 3]
     again = copied(folder, tmp_path)
     export(again, tokens=Range(1, 64, 256))
-    assert recorder.caches_given[0] == b"timed;" * 4
+    assert builder.caches_given[0] == b"timed;" * 4
     assert (again / "timing.cache").read_bytes() == b"timed;" * 8
 
 
-def test_a_timing_cache_of_another_gpu_is_begun_anew(first, recorder, tmp_path):
-    recorder.foreign_caches = {b"timed;" * 4}
+def test_a_timing_cache_of_another_gpu_is_begun_anew(first, builder, tmp_path):
+    builder.foreign_caches = {b"timed;" * 4}
     again = copied(first[0], tmp_path)
     export(again, tokens=Range(1, 64, 256))
-    assert recorder.caches_given[:2] == [b"timed;" * 4, b""]
+    assert builder.caches_given[:2] == [b"timed;" * 4, b""]
     assert (again / "timing.cache").read_bytes() == b"timed;" * 4
 
 
@@ -201,32 +201,32 @@ def copied(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "bundle")
 
 
-def test_a_second_export_takes_the_engines(first, recorder, tmp_path):
+def test_a_second_export_takes_the_engines(first, builder, tmp_path):
     again = copied(first[0], tmp_path)
     manifest = export(again)
-    assert recorder.builds == []
+    assert builder.builds == []
     assert manifest.gpu == first[1].gpu
     for file in manifest.gpu.engines:
         assert (again / file).read_bytes() == (first[0] / file).read_bytes()
     assert (again / "timing.cache").read_bytes() == b"timed;" * 4
 
 
-def test_only_what_changed_is_built_again(first, recorder, tmp_path):
+def test_only_what_changed_is_built_again(first, builder, tmp_path):
     again = copied(first[0], tmp_path)
     file = again / "proposal.sm_89.plan"
     file.write_bytes(file.read_bytes()[:-1] + b"?")  # damaged
     model = tiny_model(tiny_config())
     model.state_dict()[BIAS].add_(0.01)
     export(again, model=model)
-    assert len(recorder.builds) == 2
+    assert len(builder.builds) == 2
     assert file.read_bytes() == (first[0] / file.name).read_bytes()
 
 
 @pytest.mark.parametrize("change", ["builder", "gpu", "kernels", "precision"])
-def test_what_an_engine_depends_on_builds_all_again(first, recorder, tmp_path, monkeypatch, change):
+def test_what_an_engine_depends_on_builds_all_again(first, builder, tmp_path, monkeypatch, change):
     again, choice = copied(first[0], tmp_path), TENSORRT
     if change == "builder":
-        monkeypatch.setattr(Recorder, "__version__", "11.5.0.1")
+        monkeypatch.setattr(BuilderDouble, "__version__", "11.5.0.1")
     elif change == "gpu":
         other = Target("sm_89", GpuIdentity("sm_89", 128, 16_000_000_000), present=True)
         choice = Choice("tensorrt", "fp16", (other,), "")
@@ -235,11 +235,11 @@ def test_what_an_engine_depends_on_builds_all_again(first, recorder, tmp_path, m
     else:
         choice = Choice("tensorrt", "bf16", (HERE,), "")
     export(again, choice)
-    assert len(recorder.builds) == 4
+    assert len(builder.builds) == 4
 
 
-def test_a_graph_that_is_not_read_is_one_sentence_and_leaves_nothing(recorder, tmp_path):
-    recorder.parse_error = ("GridSample", "node_7", "no plugin\n  of that name")
+def test_a_graph_that_is_not_read_is_one_sentence_and_leaves_nothing(builder, tmp_path):
+    builder.parse_error = ("GridSample", "node_7", "no plugin\n  of that name")
     sentence = (
         "^tensorrt 11.4.0.106 cannot read encoder_proposal: GridSample node_7: no plugin of that "
         "name$"
@@ -249,15 +249,15 @@ def test_a_graph_that_is_not_read_is_one_sentence_and_leaves_nothing(recorder, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_build_that_fails_gives_the_builders_reason(recorder, tmp_path):
-    recorder.build_error = "out of\nmemory"
+def test_a_build_that_fails_gives_the_builders_reason(builder, tmp_path):
+    builder.build_error = "out of\nmemory"
     sentence = "^tensorrt 11.4.0.106 cannot build encoder_proposal for sm_89: out of memory$"
     with pytest.raises(GeoLRMError, match=sentence):
         export(tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_a_build_and_keeps_the_older_bundle(first, recorder, tmp_path, monkeypatch):
+def test_ctrl_c_ends_a_build_and_keeps_the_older_bundle(first, builder, tmp_path, monkeypatch):
     monkeypatch.setattr(engine_builder, "SECONDS_BETWEEN_LINES", 0.0)
 
     def interrupt(line):
@@ -267,25 +267,25 @@ def test_ctrl_c_ends_a_build_and_keeps_the_older_bundle(first, recorder, tmp_pat
     again = copied(first[0], tmp_path)
     with pytest.raises(KeyboardInterrupt):
         export(again, tokens=Range(1, 64, 256), progress=interrupt)
-    assert len(recorder.builds) == 1
+    assert len(builder.builds) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     for file in first[0].iterdir():
         assert (again / file.name).read_bytes() == file.read_bytes()
 
 
-def test_rtx_builds_every_segment_for_every_gpu_without_plugins_or_timings(recorder, tmp_path):
+def test_rtx_builds_every_segment_for_every_gpu_without_plugins_or_timings(builder, tmp_path):
     lines = []
     manifest = export(tmp_path / "bundle", RTX, progress=lines.append)
-    capabilities = [build.config.capabilities for build in recorder.builds]
+    capabilities = [build.config.capabilities for build in builder.builds]
     assert capabilities == [{0: "8.6"}] * 8 + [{0: "12.0"}] * 8
-    assert all(build.config.num_compute_capabilities == 1 for build in recorder.builds)
-    assert recorder.caches_given == []
+    assert all(build.config.num_compute_capabilities == 1 for build in builder.builds)
+    assert builder.caches_given == []
     assert not (tmp_path / "bundle" / "timing.cache").exists()
     assert manifest.gpu.targets == ["sm_86", "sm_120"]
     identities = manifest.gpu.engines
     assert len(identities) == 16
     assert {i.builder for i in identities.values()} == {"tensorrt-rtx 11.4.0.106"}
     assert {i.kernels for i in identities.values()} == {""}
-    for model in recorder.models():
+    for model in builder.models():
         assert all(node.domain == "" for node in model.graph.node)
     assert "building proposal.segment01 for sm_120" in lines

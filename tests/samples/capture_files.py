@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 from PIL import Image
-from samples.known_shapes import box_splats, box_surface, photograph
 
 from geolrm import Cameras
 from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning
+from samples.known_shapes import box_splats, box_surface, photograph
 
 SIZE, FOV, VIEWS = 64, 50.0, 12
 

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 from doubles.device import rewrite_manifest
-from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm.engine.bundle.manifest import Range, Source
 from geolrm.export import backend_choice
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
+from samples.tiny_models import tiny_config, tiny_model
 
 TARGET = backend_choice.Target("any")
 
@@ -34,7 +34,7 @@ def write_tiny_gpu_bundle(folder: Path, variant="token", precision="fp32") -> Pa
 
 
 def as_engines(folder: Path, copy: Path, backend="tensorrt-rtx", sm="sm_89") -> Path:
-    """The same bundle as if its graphs were engines; a fake module runs them as graphs."""
+    """The same bundle as if its graphs were engines; a double of the module runs them as graphs."""
     shutil.copytree(folder, copy)
 
     def change(content):

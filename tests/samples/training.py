@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from samples.tiny_models import tiny_config
 
 from geolrm.export.model import CueConfig, GeoLRMConfig
 from geolrm.training.config import OptimizerConfig, Recipe, ViewConfig
@@ -13,6 +12,7 @@ from geolrm.training.data.shapes import procedural_mesh
 from geolrm.training.data.sources import EpisodeSource
 from geolrm.training.loop import Intervals, train
 from geolrm.training.run_folder import RunFolder
+from samples.tiny_models import tiny_config
 
 torch.set_num_threads(1)  # of models this small, handing work to threads is most of the time
 OFTEN = Intervals(checkpoint_seconds=0, pictures=1000)

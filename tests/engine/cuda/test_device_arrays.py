@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from doubles.device import FakeDevice, view
+from doubles.device import DeviceDouble, view
 
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.launch import pointer
@@ -16,7 +16,7 @@ VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 @pytest.fixture
 def device():
-    return FakeDevice()
+    return DeviceDouble()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int32", "uint8"])

@@ -27,7 +27,7 @@ def assert_close(scene, expected, tolerance):
 def test_a_run_equals_the_cpu(devices, gpu_bundles, views, variant):
     engine = Engine(gpu_bundles(variant))
     assert engine.backend == "cuda"
-    assert repr(engine).startswith("Engine(tiny, cuda fp32 on Fake GPU, 56 px")
+    assert repr(engine).startswith("Engine(tiny, cuda fp32 on GPU double, 56 px")
     expected = Engine(gpu_bundles(variant), backend="onnxruntime").run(*views)
     scene = engine.run(*views)
     assert len(scene.anchors) == len(expected.anchors) > 30

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from doubles.device import use_fake_gpu
+from doubles.device import use_gpu_double
 from samples.gpu_bundles import write_gpu_bundle
 
 from geolrm import Engine
@@ -9,7 +9,7 @@ from geolrm.export.checkpoint import load_checkpoint
 
 @pytest.mark.long
 def test_mini_in_half_precision_equals_the_cpu(monkeypatch, tmp_path, shoe):
-    use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu",))
+    use_gpu_double(monkeypatch, packages=("onnxruntime-gpu",))
     model, *_ = load_checkpoint("mini")
     folder = write_gpu_bundle(model, tmp_path / "mini", "fp16", name="mini")
     chosen = shoe.subset(shoe.cameras.spread(2))

@@ -207,13 +207,13 @@ def test_what_the_gpu_cannot_draw_is_drawn_on_the_cpu_with_a_sentence(devices, g
     with pytest.warns(UserWarning) as caught:
         drawn = scene.render(size=SIZE)
     assert [str(warning.message) for warning in caught] == [
-        "drawing on the CPU instead of the GPU: the fake GPU is full"
+        "drawing on the CPU instead of the GPU: the GPU double is full"
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_same(drawn, scene.render(size=SIZE, backend="cpu"), IMAGES, rtol=0)
     for options in ({"backend": "cuda"}, {"output": "device"}):
-        with pytest.raises(GeoLRMError, match="the fake GPU is full"):
+        with pytest.raises(GeoLRMError, match="the GPU double is full"):
             scene.render(size=SIZE, **options)
     device.free = 1 << 40
     assert_gates(scene.render(size=SIZE), drawn)  # another time
