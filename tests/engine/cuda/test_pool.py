@@ -1,4 +1,5 @@
 import itertools
+import weakref
 
 import pytest
 from hypothesis import given
@@ -7,6 +8,10 @@ from hypothesis import strategies as st
 from geolrm.engine.cuda import pool as pools
 from geolrm.engine.cuda.pool import Pool, rounded
 from geolrm.engine.errors import GeoLRMError
+
+
+class Owner:
+    """What frees memory when it goes."""
 
 
 class Memory:
@@ -19,7 +24,9 @@ class Memory:
         if sum(self.sizes) + size > self.limit:
             raise GeoLRMError("full")
         self.sizes.append(size)
-        return 1024 * next(self.next), object()
+        owner = Owner()
+        weakref.finalize(owner, self.sizes.remove, size)
+        return 1024 * next(self.next), owner
 
 
 @given(st.integers(0, 1 << 40))
@@ -67,7 +74,7 @@ def test_a_full_device_gets_back_what_lies_idle():
     memory = Memory(limit=1024)
     pool = Pool(memory)
     pool.take(1024)
-    memory.sizes.clear()  # what was idle is freed by its owner
+    assert pool.idle_bytes == 1024
     assert pool.take(512).nbytes == 512 and pool.idle_bytes == 0
     with pytest.raises(GeoLRMError, match="full"):
         pool.take(2048)

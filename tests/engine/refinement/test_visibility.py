@@ -15,7 +15,7 @@ def test_a_splat_alone_weighs_what_its_alpha_sums_to():
 
 def test_what_lies_inside_is_dropped():
     means = np.concatenate([ball_surface(2000), np.zeros((7, 3))])
-    kept = drop_hidden(make_splats(means, np.full(means.shape, 0.5), scale=0.03))
+    kept = drop_hidden(make_splats(means, np.full(means.shape, 0.5), scale=0.06))
     radii = np.linalg.norm(kept.means, axis=1)
     assert radii.min() > 0.3 and len(kept) > 1000
 
