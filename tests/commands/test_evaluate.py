@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from harness.processes import assert_refused, call
+from harness.processes import assert_refused, call, call_here
 from PIL import Image
 from samples.known_shapes import ball_surface, make_splats, write_capture
 
@@ -69,7 +69,9 @@ def test_a_damaged_capture_is_refused_before_anything_is_computed(dataset, tmp_p
     copy = shutil.copytree(dataset, tmp_path / "captures")
     image = copy / "small" / "rgb" / "030.png"
     image.write_bytes(image.read_bytes()[:200])
-    done = call("geolrm", "eval", copy, "--baselines-only", "-o", tmp_path / "scores", "--json")
+    done = call_here(
+        "geolrm", "eval", copy, "--baselines-only", "-o", tmp_path / "scores", "--json"
+    )
     assert_refused(done, "small/transforms.json, frame 30: image")
     assert done.stdout == "" and not (tmp_path / "scores").exists()
 
@@ -88,13 +90,13 @@ def test_a_damaged_capture_is_refused_before_anything_is_computed(dataset, tmp_p
 )
 def test_refuses_bad_options(dataset, tmp_path, options, message):
     (tmp_path / "file").write_text("")
-    assert_refused(call("geolrm", "eval", dataset, *options, cwd=tmp_path), message)
+    assert_refused(call_here("geolrm", "eval", dataset, *options, cwd=tmp_path), message)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_refuses_what_is_no_dataset(tmp_path):
-    assert_refused(call("geolrm", "eval", tmp_path), "holds no capture")
-    assert_refused(call("geolrm", "eval", tmp_path / "none"), "is no dataset")
+    assert_refused(call_here("geolrm", "eval", tmp_path), "holds no capture")
+    assert_refused(call_here("geolrm", "eval", tmp_path / "none"), "is no dataset")
 
 
 def test_a_folder_is_filled_at_the_end_or_not_at_all(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from csrc.scenes import cloud
 from doubles.device import rewrite_manifest, use_gpu_double
-from harness.processes import call
+from harness.processes import call_here
 from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError
@@ -62,11 +62,11 @@ def refuse(capsys, command, *arguments, **options):
 
 
 def test_the_memory_plan_needs_no_gpu(bundle):
-    done = call("geolrm", "info", bundle, "--views", "21", "--tokens", "16384")
+    done = call_here("geolrm", "info", bundle, "--views", "21", "--tokens", "16384")
     assert done.returncode == 0, done.stderr
     assert "At 21 views and 16384 anchors, with scratch estimated:" in done.stdout
     facts = json.loads(
-        call("geolrm", "info", bundle, "--views", "21", "--tokens", "16384", "--json").stdout
+        call_here("geolrm", "info", bundle, "--views", "21", "--tokens", "16384", "--json").stdout
     )
     manifest = Bundle.open(bundle).manifest
     plan = plan_memory(manifest, manifest.gpu, 21, 16384)
