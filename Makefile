@@ -1,5 +1,7 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
-# make test   add what the tests need, about 2.5 GB, and run them; GEOLRM_TEST_DATA=FOLDER: on more
+# make test   add what the tests need, about 2.5 GB, and run the quick ones, 8 minutes on two cores
+# make test-all  run every test, also those that train, export or build for minutes
+#                (either with GEOLRM_TEST_DATA=FOLDER: on more data)
 # make lint   style and types
 # make fuzz   100,000 damaged inputs for every reader of splats and captures
 # make sanitize  run the native core under sanitizers
@@ -18,13 +20,17 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ORACLE := tests/oracle/node_modules
 
-.PHONY: demo test lint oracle fuzz sanitize bench bench-released clean
+.PHONY: demo test test-all lint oracle fuzz sanitize bench bench-released clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not long" $(PYTEST_ARGS)
+
+# Every reader gets more damaged inputs than in the quick tests.
+test-all: .venv/test.stamp
+	GEOLRM_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .

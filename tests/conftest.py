@@ -1,6 +1,8 @@
 """Models and captures that many tests share."""
 
-import copy
+import hashlib
+import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -10,22 +12,33 @@ from samples.tiny_models import hash_of_weights, tiny_config, tiny_model, write_
 
 from geolrm import Engine
 from geolrm.engine.captures import load_capture
+from geolrm.engine.system.file_lock import locked
 from geolrm.examples import capture_path
 from geolrm.export import bundle_writer
 from geolrm.export.model import GeoLRM
 from geolrm.export.trace import trace
 
 
+@pytest.fixture(scope="session")
+def folder_of_all_workers(tmp_path_factory) -> Path:
+    """One folder for all processes of this run of the tests."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
 @pytest.fixture(scope="session", autouse=True)
-def traced_once():
-    """A model that is exported again, in another precision say, is not traced again."""
-    known: dict[str, list] = {}
+def traced_once(folder_of_all_workers):
+    """A model that is exported again, here or in another worker, is not traced again."""
+    folder = folder_of_all_workers / "traces"
+    folder.mkdir(exist_ok=True)
 
     def remembered(model: GeoLRM) -> list:
-        key = f"{model.config} {hash_of_weights(model)}"
-        if key not in known:
-            known[key] = trace(model)
-        return copy.deepcopy(known[key])  # what lowers them changes them
+        key = hashlib.sha256(f"{model.config} {hash_of_weights(model)}".encode()).hexdigest()[:32]
+        file = folder / f"{key}.pickle"
+        with locked(folder / f"{key}.lock", "another worker traces this model", patience=600):
+            if not file.exists():
+                file.write_bytes(pickle.dumps(trace(model)))
+        return pickle.loads(file.read_bytes())  # a copy: what lowers the graphs changes them
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bundle_writer, "trace", remembered)

@@ -8,6 +8,7 @@ import pytest
 from harness.processes import BIN, assert_refused, call, call_here
 
 
+@pytest.mark.long
 def test_export_writes_a_verified_bundle_and_refuses_to_replace_it(tmp_path):
     arguments = ("geolrm-export", "mini", "-o", "b", "--fp16", "--image-size", "56")
     done = call(*arguments, "--tokens", "1:64:128", cwd=tmp_path)

@@ -101,6 +101,7 @@ def test_auto_reconstructs_with_both_variants(shoe):
     assert choice.config.self_attention == max(choice.scores, key=choice.scores.get)
 
 
+@pytest.mark.long
 def test_export_of_the_bundled_model_at_another_size(tmp_path):
     """The bundle's weights file is a checkpoint: a bundle can be exported again from it."""
     lines = []

@@ -7,9 +7,7 @@ import sys
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(
-    os.environ.get("GEOLRM_FUZZ_EXAMPLES", "300")
-)  # of each reader; make test-all: 2,000
+EXAMPLES = int(os.environ.get("GEOLRM_FUZZ_EXAMPLES", "300"))  # of each reader
 MOST_MEMORY = 256_000_000  # bytes beyond what the process has; the inputs are a few kB
 SLOWEST = 10_000  # milliseconds: an input that takes longer is a failure, on a busy machine too
 LONGEST = 60  # seconds, after which an input is interrupted; and twice that of CPU, if it cannot be
