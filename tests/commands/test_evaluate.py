@@ -11,7 +11,7 @@ from PIL import Image
 from samples.known_shapes import ball_surface, make_splats, write_capture
 
 from geolrm.bench.quality.memory import run_peak_bytes
-from geolrm.bench.quality.outputs import METRICS, staged
+from geolrm.bench.quality.outputs import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -97,23 +97,6 @@ def test_refuses_bad_options(dataset, tmp_path, options, message):
 def test_refuses_what_is_no_dataset(tmp_path):
     assert_refused(call_here("geolrm", "eval", tmp_path), "holds no capture")
     assert_refused(call_here("geolrm", "eval", tmp_path / "none"), "is no dataset")
-
-
-def test_a_folder_is_filled_at_the_end_or_not_at_all(tmp_path):
-    folder = tmp_path / "scores"
-    folder.mkdir()
-    (folder / "mine.txt").write_text("mine")
-    (folder / METRICS).write_text("old")
-    with pytest.raises(KeyboardInterrupt), staged(folder) as temporary:
-        (temporary / METRICS).write_text("new")
-        raise KeyboardInterrupt
-    assert (folder / METRICS).read_text() == "old"
-    with staged(folder) as temporary:
-        (temporary / "sheets").mkdir()
-        (temporary / "sheets" / "a.png").write_text("picture")
-        (temporary / METRICS).write_text("new")
-    assert (folder / METRICS).read_text() == "new"
-    assert sorted(path.name for path in folder.iterdir()) == [METRICS, "mine.txt", "sheets"]
 
 
 def test_peak_memory_is_not_known_when_the_run_fails(dataset, tmp_path):

@@ -3,11 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 
-from geolrm import Cameras, Engine, InputError
-from geolrm.engine.geometry.voxel_grid import voxel_axis
-from geolrm.engine.views.preprocessing import prepare_views
+from geolrm import Engine, InputError
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
 
@@ -16,28 +13,6 @@ def assert_identical(a, b):
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(a.gaussians, field), getattr(b.gaussians, field))
     np.testing.assert_array_equal(a.anchors, b.anchors)
-
-
-def test_run_equals_torch(engine, models, shoe_views):
-    images, cameras = shoe_views
-    scene = engine.run(images, cameras)
-    model = models["token"]
-    views = prepare_views(images, cameras, model.config.image_size)
-    with torch.inference_mode():
-        truth = model(*(torch.from_numpy(a) for a in (views.images, views.c2w, views.intrinsics)))
-    np.testing.assert_allclose(scene.logits, truth.logits, atol=1e-4)
-    np.testing.assert_array_equal(scene.anchors, truth.anchors)
-    for field in FIELDS:
-        expected = getattr(truth.gaussians, field)
-        np.testing.assert_allclose(getattr(scene.gaussians, field), expected, atol=1e-4)
-
-
-def test_scene_is_described(engine, shoe_views):
-    scene = engine.run(*shoe_views)
-    assert set(scene.timings) == {"prepare", "encode", "propose", "select", "reconstruct", "total"}
-    assert len(scene.gaussians) == 4 * len(scene.anchors)
-    assert "Gaussians from" in repr(scene)
-    assert "tiny, onnxruntime fp32, 2 threads, 56 px, token attention" in repr(engine)
 
 
 @pytest.mark.parametrize("variant", ["token", "head"])
@@ -74,41 +49,6 @@ def test_live_add_takes_a_matrix_and_intrinsics(engine, shoe_views):
 def test_live_without_views(engine):
     with pytest.raises(InputError, match="add at least 1 view before run"):
         engine.live().run()
-
-
-def test_results_survive_the_next_run(engine, shoe_views):
-    images, cameras = shoe_views
-    first = engine.run(images, cameras)
-    kept = first.gaussians.means.copy(), first.logits.copy()
-    engine.run(images[::-1].copy(), Cameras(cameras.c2w, cameras.intrinsics), max_tokens=30)
-    np.testing.assert_array_equal(first.gaussians.means, kept[0])
-    np.testing.assert_array_equal(first.logits, kept[1])
-
-
-def test_given_anchors_skip_selection_and_keep_their_order(engine, shoe_views):
-    anchors = np.array([[0.5, -0.5, 0.1], [-0.25, 0, 0], [0.5, -0.5, 0.1]], np.float32)
-    scene = engine.run(*shoe_views, anchors=anchors)
-    np.testing.assert_array_equal(scene.anchors, anchors)
-    assert scene.logits is None
-    np.testing.assert_array_equal(scene.gaussians.means[:4], scene.gaussians.means[8:])
-
-
-def test_seed_and_max_tokens_choose_the_subset(engine, shoe_views):
-    a, b, c = (engine.run(*shoe_views, seed=s, max_tokens=20) for s in (0, 0, 1))
-    assert len(a.anchors) == 20
-    assert_identical(a, b)
-    assert not np.array_equal(a.anchors, c.anchors)
-    confident = engine.run(*shoe_views, max_tokens=20, selection="confident")
-    logits = confident.logits[tuple(np.searchsorted(voxel_axis(8), confident.anchors).T)]
-    assert logits.min() >= np.sort(confident.logits.ravel())[-20]
-
-
-def test_head_variant_pads_to_its_fixed_length(bundles, shoe_views):
-    engine = Engine(bundles["head"])
-    assert len(engine.run(*shoe_views).anchors) == engine.manifest.padded_tokens == 64
-    scene = engine.run(*shoe_views, max_tokens=300)  # more than are occupied
-    assert len(scene.anchors) == 300 > scene.num_occupied
-    assert not scene.anchors[scene.num_occupied :].any()
 
 
 def test_images_of_different_sizes_as_a_list(engine, shoe):

@@ -13,7 +13,6 @@ from geolrm.export import backend_choice, verification
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.command import check_padding, export_checkpoint, resize
 from geolrm.export.model import released
-from geolrm.export.variant import choose_variant
 
 
 @pytest.mark.parametrize("variant", ["token", "head"])
@@ -92,13 +91,6 @@ def test_ranges_are_checked(models, tmp_path):
     options = ExportOptions("fp32", Range(2, 1, 3))
     with pytest.raises(InputError, match=r"--views is 2:1:3; it must satisfy 1 <= MIN <= OPT"):
         write_bundle(models["token"], tmp_path / "b", name="t", source=source, options=options)
-
-
-def test_auto_reconstructs_with_both_variants(shoe):
-    choice = choose_variant(tiny_model(tiny_config()), shoe)
-    assert set(choice.scores) == {"token", "head"}
-    assert choice.scores["token"] != choice.scores["head"]
-    assert choice.config.self_attention == max(choice.scores, key=choice.scores.get)
 
 
 @pytest.mark.long
