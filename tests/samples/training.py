@@ -7,19 +7,27 @@ import torch
 
 from geolrm.export.model import CueConfig, GeoLRMConfig
 from geolrm.training.config import OptimizerConfig, Recipe, ViewConfig
-from geolrm.training.data.meshes import render_object
-from geolrm.training.data.shapes import procedural_mesh
+from geolrm.training.data.meshes import Mesh, render_object
+from geolrm.training.data.shapes import procedural_mesh, revolve
 from geolrm.training.data.sources import EpisodeSource
 from geolrm.training.loop import Intervals, train
 from geolrm.training.run_folder import RunFolder
 from samples.tiny_models import tiny_config
 
 torch.set_num_threads(1)  # of models this small, handing work to threads is most of the time
+BALL_RADIUS = 0.5
 OFTEN = Intervals(checkpoint_seconds=0, pictures=1000)
 
 
 def meshes(count=2):
     return [procedural_mesh(np.random.default_rng(seed)) for seed in range(count)]
+
+
+def ball_mesh() -> Mesh:
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 49)
+    texture = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    profile = np.stack([np.cos(angle), np.sin(angle)], -1)
+    return revolve(BALL_RADIUS * profile, texture)
 
 
 def posed_object(size=40, seed=0):

@@ -136,22 +136,6 @@ def test_the_mean_leaves_out_what_has_no_distance():
     assert (mean.psnr, mean.cd, mean.empty, mean.cd2) == (15, 0.5, 1, None)
 
 
-def test_targets_are_drawn_at_their_own_size(dataset):
-    subject = load_subject("box", dataset / "box")
-    subject.capture.images[30] = subject.capture.images[30][::2, ::2]
-    judge = Judge(subject, grid=8, seed=0, threads=1)
-    shapes = [picture.shape for picture in judge.draw(Gaussians.load(_one_splat(dataset)))]
-    assert shapes.count((24, 24, 3)) == 1 and shapes.count((48, 48, 3)) == 17
-    assert shapes[4 + 6] == (24, 24, 3)
-
-
-def _one_splat(folder):
-    one = np.ones((1, 3), np.float32)
-    splat = Gaussians(0 * one, np.array([0.9]), 0.1 * one, np.eye(1, 4), colors=0 * one)
-    splat.save(folder.parent / "one.ply")
-    return folder.parent / "one.ply"
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from samples.training import BALL_RADIUS
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.training.data.meshes import normalised, render_mesh, render_object
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.shapes import bowl, procedural_mesh
-from geolrm.training.data.views import rig, seen_points
+from geolrm.training.data.views import back_project, points_of_depth, rig, seen_points
 
 CUBE = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5]), -1).reshape(-1, 3)
 
@@ -100,3 +101,14 @@ def test_a_record_that_does_not_fit_is_refused():
     ]:
         with pytest.raises(InputError, match=text):
             PosedObject(**(fields | {name: value}))
+
+
+def test_back_projection_and_its_sampling(posed):
+    points = back_project(posed.depth, posed.cameras)
+    assert len(points) == np.count_nonzero(posed.depth)
+    distance = np.linalg.norm(points, axis=1)
+    assert distance.min() > BALL_RADIUS * 0.993 and distance.max() < BALL_RADIUS * 1.001
+    few = points_of_depth(posed.depth, posed.cameras, 100, "here")
+    assert len(few) == 100 and len(np.unique(few, axis=0)) == 100
+    with pytest.raises(InputError, match="here: no depth map shows anything"):
+        points_of_depth(0 * posed.depth, posed.cameras, 100, "here")
