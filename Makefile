@@ -28,9 +28,9 @@ demo: .venv/base.stamp
 test: .venv/test.stamp
 	$(BIN)/python -m pytest -q -m "not long" $(PYTEST_ARGS)
 
-# Every reader gets more damaged inputs than in the quick tests.
+# With more examples of what is drawn by chance, and more damaged inputs for every reader.
 test-all: .venv/test.stamp
-	GEOLRM_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=thorough GEOLRM_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from samples.tiny_models import hash_of_weights, tiny_config, tiny_model, write_tiny
 
 from geolrm import Engine
@@ -17,6 +18,10 @@ from geolrm.examples import capture_path
 from geolrm.export import bundle_writer
 from geolrm.export.model import GeoLRM
 from geolrm.export.trace import trace
+
+settings.register_profile("quick", max_examples=30, deadline=None)
+settings.register_profile("thorough", max_examples=300, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,13 @@ from geolrm.export.conformance.comparison import compare
 ROOT = DATA / "conformance" if FULL_DATA is None else full_data("conformance")
 
 
-@pytest.mark.parametrize("variant", ["head", "token.scale1", "token.scale05"])
-@pytest.mark.parametrize("case", ["case_A", "case_B"])
+QUICK = [("case_A", "head"), ("case_A", "token.scale1"), ("case_B", "token.scale05")]
+OTHERS = [("case_A", "token.scale05"), ("case_B", "head"), ("case_B", "token.scale1")]
+
+
+@pytest.mark.parametrize(
+    ("case", "variant"), [*QUICK, *(pytest.param(*o, marks=pytest.mark.long) for o in OTHERS)]
+)
 def test_torch_and_engine_agree_with_the_recorded_arrays(case, variant):
     results = compare(Case.load(ROOT / case), variant)
     failed = [result for result in results if not result.passed]

@@ -142,15 +142,21 @@ def test_transmittance_of_a_uniform_fog():
 
 SWITCHES = [
     CueConfig(volume_channels=8),
-    CueConfig(volume_channels=8, occlusion=False),
     CueConfig(volume_channels=8, occlusion=False, statistics=False),
-    CueConfig(volume_channels=0, occlusion=False),
     CueConfig(volume_channels=0, occlusion=False, pixel_colors=False),
+]
+MORE_SWITCHES = [  # each traced for ten seconds
+    CueConfig(volume_channels=8, occlusion=False),
+    CueConfig(volume_channels=0, occlusion=False),
     CueConfig(volume_channels=0, occlusion=False, alpha_gate=False),
 ]
 
 
-@pytest.mark.parametrize("switches", SWITCHES, ids=lambda c: f"{c}"[10:-1])
+@pytest.mark.parametrize(
+    "switches",
+    [*SWITCHES, *(pytest.param(s, marks=pytest.mark.long) for s in MORE_SWITCHES)],
+    ids=lambda c: f"{c}"[10:-1],
+)
 def test_every_switch_exports_and_the_engine_equals_torch(tmp_path, switches):
     config = replace(tiny_config(batch_norm=False), shared_encoder=True, cues=switches)
     model = tiny_model(one_layer(config))
