@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from samples.gaussians import random_gaussians
-from viewer.conftest import HOSTILE
+from samples.hostile_text import HOSTILE
 
 from geolrm import InputError
 from geolrm.engine.formats.splat_files import decode
