@@ -1,5 +1,7 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
-# make test   add what the tests need, about 2.5 GB, and run them; GEOLRM_TEST_DATA=FOLDER: on more
+# make test   add what the tests need, about 2.5 GB, and run the quick ones, 8 minutes on two cores
+# make test-all  run every test, also those that train, export or build for minutes
+#                (either with GEOLRM_TEST_DATA=FOLDER: on more data)
 # make lint   style, types, and who imports whom
 # make docs   guides and the API reference as a site in build/site; warnings are errors
 # make fuzz   100,000 damaged inputs for every reader of splats and captures
@@ -19,13 +21,17 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ORACLE := tests/oracle/node_modules
 
-.PHONY: demo test lint docs oracle fuzz sanitize bench bench-released clean
+.PHONY: demo test test-all lint docs oracle fuzz sanitize bench bench-released clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not long" $(PYTEST_ARGS)
+
+# With more examples of what is drawn by chance, and more damaged inputs for every reader.
+test-all: .venv/test.stamp
+	HYPOTHESIS_PROFILE=thorough GEOLRM_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_captures import ball_surface, box_splats, box_surface, make_splats, write_capture
+from samples.known_shapes import ball_surface, box_splats, box_surface, make_splats, write_capture
 
 
 @pytest.fixture(scope="session")

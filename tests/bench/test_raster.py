@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from csrc.implementations import ISAS
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm.bench import raster, splat_scenes
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from harness.processes import assert_refused, call, call_here
 from PIL import Image
-from processes import assert_refused, call, call_here
-from written_captures import box_cameras, box_photos, write_poses, write_transforms
+from samples.capture_files import box_cameras, box_photos, write_poses, write_transforms
 
 from geolrm import Cameras
 from geolrm.examples import CAPTURES
@@ -37,12 +37,12 @@ def opencv_capture(tmp_path):
 
 def test_doubts_are_printed_and_strict_fails(opencv_capture, tmp_path):
     output = tmp_path / "a.png"
-    done = call("geolrm", "check", opencv_capture, "-o", output)
+    done = call_here("geolrm", "check", opencv_capture, "-o", output)
     assert done.returncode == 0, done.stderr
     assert "doubt: axes: all 12 views look away from the object" in done.stdout
     assert "1 doubt; " in done.stdout
-    assert call("geolrm", "check", opencv_capture, "-o", output, "--strict").returncode == 1
-    done = call("geolrm", "check", opencv_capture, "-o", output, "--json", "--strict")
+    assert call_here("geolrm", "check", opencv_capture, "-o", output, "--strict").returncode == 1
+    done = call_here("geolrm", "check", opencv_capture, "-o", output, "--json", "--strict")
     assert done.returncode == 1
     report = json.loads(done.stdout)
     assert report["kind"] == "transforms" and report["views"] == 12
@@ -58,17 +58,17 @@ def test_an_object_elsewhere_is_fitted_and_shown_without_alpha_once(tmp_path):
     moved.c2w[:, :3, 3] += [3, 0, 1]
     folder = write_transforms(tmp_path / "box", box_photos(cameras, 128), moved)
     output = tmp_path / "a.png"
-    done = call("geolrm", "check", folder, "-o", output, "--fit", "--strict")
+    done = call_here("geolrm", "check", folder, "-o", output, "--fit", "--strict")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "note: the object was centred from (3, " in done.stdout
-    done = call("geolrm", "check", folder, "-o", output, "--json")
+    done = call_here("geolrm", "check", folder, "-o", output, "--json")
     (doubt,) = json.loads(done.stdout)["doubts"]
     assert doubt["topic"] == "scale" and "or give --fit, which does both" in doubt["text"]
     for file in (folder / "rgb").iterdir():
         Image.fromarray(np.asarray(Image.open(file))[..., :3] // 2).save(file)
-    done = call("geolrm", "check", folder, "-o", output)
+    done = call_here("geolrm", "check", folder, "-o", output)
     assert done.returncode == 0 and "warning" not in done.stderr
-    refused = call("geolrm", "check", folder, "-o", output, "--fit")
+    refused = call_here("geolrm", "check", folder, "-o", output, "--fit")
     assert_refused(refused, "its masks do not tell where the object is; give images with alpha")
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from processes import BIN, assert_refused, call, call_here
-from samples import random_gaussians
+from harness.processes import BIN, assert_refused, call, call_here
+from samples.gaussians import random_gaussians
 from typer.testing import CliRunner
 
 from geolrm.commands.main import app, register
@@ -279,3 +279,11 @@ def test_the_face_of_the_package_is_complete():
     assert set(geolrm.__all__) <= set(dir(geolrm))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         geolrm.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("command", [("geolrm",), ("geolrm", "run"), ("geolrm-export",)])
+def test_help_has_an_example(command):
+    done = call(*command, "--help")
+    assert done.returncode == 0
+    if len(command) > 1 or command[0] == "geolrm-export":
+        assert "Example:" in done.stdout

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import assert_refused, call, call_here
-from samples import COUNT, random_gaussians
+from harness.processes import assert_refused, call, call_here
+from samples.gaussians import COUNT, random_gaussians
 
 from geolrm import Gaussians
 

@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from harness.processes import assert_refused, call, call_here
 from PIL import Image
-from processes import assert_refused, call
-from synthetic_captures import ball_surface, make_splats, write_capture
+from samples.known_shapes import ball_surface, make_splats, write_capture
 
 from geolrm.bench.quality.memory import run_peak_bytes
-from geolrm.bench.quality.outputs import METRICS, staged
+from geolrm.bench.quality.outputs import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,9 @@ def test_a_damaged_capture_is_refused_before_anything_is_computed(dataset, tmp_p
     copy = shutil.copytree(dataset, tmp_path / "captures")
     image = copy / "small" / "rgb" / "030.png"
     image.write_bytes(image.read_bytes()[:200])
-    done = call("geolrm", "eval", copy, "--baselines-only", "-o", tmp_path / "scores", "--json")
+    done = call_here(
+        "geolrm", "eval", copy, "--baselines-only", "-o", tmp_path / "scores", "--json"
+    )
     assert_refused(done, "small/transforms.json, frame 30: image")
     assert done.stdout == "" and not (tmp_path / "scores").exists()
 
@@ -88,30 +90,13 @@ def test_a_damaged_capture_is_refused_before_anything_is_computed(dataset, tmp_p
 )
 def test_refuses_bad_options(dataset, tmp_path, options, message):
     (tmp_path / "file").write_text("")
-    assert_refused(call("geolrm", "eval", dataset, *options, cwd=tmp_path), message)
+    assert_refused(call_here("geolrm", "eval", dataset, *options, cwd=tmp_path), message)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_refuses_what_is_no_dataset(tmp_path):
-    assert_refused(call("geolrm", "eval", tmp_path), "holds no capture")
-    assert_refused(call("geolrm", "eval", tmp_path / "none"), "is no dataset")
-
-
-def test_a_folder_is_filled_at_the_end_or_not_at_all(tmp_path):
-    folder = tmp_path / "scores"
-    folder.mkdir()
-    (folder / "mine.txt").write_text("mine")
-    (folder / METRICS).write_text("old")
-    with pytest.raises(KeyboardInterrupt), staged(folder) as temporary:
-        (temporary / METRICS).write_text("new")
-        raise KeyboardInterrupt
-    assert (folder / METRICS).read_text() == "old"
-    with staged(folder) as temporary:
-        (temporary / "sheets").mkdir()
-        (temporary / "sheets" / "a.png").write_text("picture")
-        (temporary / METRICS).write_text("new")
-    assert (folder / METRICS).read_text() == "new"
-    assert sorted(path.name for path in folder.iterdir()) == [METRICS, "mine.txt", "sheets"]
+    assert_refused(call_here("geolrm", "eval", tmp_path), "holds no capture")
+    assert_refused(call_here("geolrm", "eval", tmp_path / "none"), "is no dataset")
 
 
 def test_peak_memory_is_not_known_when_the_run_fails(dataset, tmp_path):

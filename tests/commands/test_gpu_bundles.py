@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from csrc.scenes import cloud
-from doubles.device import rewrite_manifest, use_fake_gpu
-from gpu_bundles import as_engines, write_tiny_gpu_bundle
-from processes import call
+from doubles.device import rewrite_manifest, use_gpu_double
+from harness.processes import call_here
+from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError
 from geolrm.commands import info, render, run
@@ -32,7 +32,7 @@ def bundle(tmp_path_factory):
 @pytest.fixture
 def gpu(monkeypatch, bundle):
     """A GPU with as much free memory as a test says."""
-    use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu",))
+    use_gpu_double(monkeypatch, packages=("onnxruntime-gpu",))
     manifest = Bundle.open(bundle).manifest
 
     def free(views, tokens):
@@ -62,11 +62,11 @@ def refuse(capsys, command, *arguments, **options):
 
 
 def test_the_memory_plan_needs_no_gpu(bundle):
-    done = call("geolrm", "info", bundle, "--views", "21", "--tokens", "16384")
+    done = call_here("geolrm", "info", bundle, "--views", "21", "--tokens", "16384")
     assert done.returncode == 0, done.stderr
     assert "At 21 views and 16384 anchors, with scratch estimated:" in done.stdout
     facts = json.loads(
-        call("geolrm", "info", bundle, "--views", "21", "--tokens", "16384", "--json").stdout
+        call_here("geolrm", "info", bundle, "--views", "21", "--tokens", "16384", "--json").stdout
     )
     manifest = Bundle.open(bundle).manifest
     plan = plan_memory(manifest, manifest.gpu, 21, 16384)
@@ -109,7 +109,7 @@ def test_run_plans_its_memory_and_says_its_backend(gpu, bundle, tmp_path, capsys
     run.run(CAPTURES / "lion", tmp_path / "a.ply", **options, refine=1)
     shown = " ".join(capsys.readouterr().out.split())
     assert "the refinement ran on the CPU; --refine 0 leaves it out" in shown
-    assert "backend: cuda (the bundle holds fp32 graphs that run on Fake GPU (sm_89))" in shown
+    assert "backend: cuda (the bundle holds fp32 graphs that run on GPU double (sm_89))" in shown
     assert f"GPU memory: {planned.total / 1e9:.2f} GB planned" in shown
     run.run(CAPTURES / "lion", tmp_path / "a.ply", **options, as_json=True)
     assert json.loads(capsys.readouterr().out)["gpu_memory"] == dict(planned.rows())
@@ -138,7 +138,7 @@ def test_without_a_gpu_auto_takes_the_cpu_and_cuda_is_refused(no_gpu, bundle, tm
 
 
 def test_render_draws_on_a_gpu_that_is_asked_for(monkeypatch, tmp_path, capsys):
-    opened = use_fake_gpu(monkeypatch)
+    opened = use_gpu_double(monkeypatch)
     scene = cloud(60, 0)
     Gaussians(**scene.arrays()).save(tmp_path / "a.ply")
     for backend in ("cpu", "cuda"):
@@ -165,7 +165,7 @@ def test_render_without_a_gpu(no_gpu, tmp_path, capsys):
 
 
 def test_auto_takes_the_cpu_where_the_gpus_part_does_not_load(monkeypatch, bundle):
-    use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu",))
+    use_gpu_double(monkeypatch, packages=("onnxruntime-gpu",))
 
     class Loader(onnxruntime_segment.OnnxRuntimeLoader):
         def load(self, path, device):
@@ -182,7 +182,7 @@ def test_auto_takes_the_cpu_where_the_gpus_part_does_not_load(monkeypatch, bundl
 
 
 def test_engines_of_another_gpu_are_left_alone_by_auto(monkeypatch, bundle, tmp_path):
-    use_fake_gpu(monkeypatch, packages=("tensorrt-rtx",))
+    use_gpu_double(monkeypatch, packages=("tensorrt-rtx",))
     folder = as_engines(bundle, tmp_path / "rtx", sm="sm_120")
     engine = Engine(folder, threads=1)
     assert engine.backend == "onnxruntime"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import assert_refused, call_here
-from samples import random_gaussians
-from synthetic_captures import box_splats
+from harness.processes import assert_refused, call_here
+from samples.gaussians import random_gaussians
+from samples.known_shapes import box_splats
 
 pytest.importorskip("skimage")
 

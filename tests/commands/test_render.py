@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness.processes import assert_refused, call, call_here
 from PIL import Image
-from processes import assert_refused, call, call_here
-from samples import random_gaussians
-from written_captures import write_transforms
+from samples.capture_files import write_transforms
+from samples.gaussians import random_gaussians
 
 from geolrm import Cameras, Gaussians, load_capture
 from geolrm.commands import render as command
@@ -38,7 +38,9 @@ def test_frames_of_a_capture_equal_the_library(splats, tmp_path):
 
 def test_orbit_to_video(splats, tmp_path):
     av = pytest.importorskip("av")
-    done = call("geolrm", "render", splats, "--orbit", 5, "--size", 64, "-o", tmp_path / "v.mp4")
+    done = call_here(
+        "geolrm", "render", splats, "--orbit", 5, "--size", 64, "-o", tmp_path / "v.mp4"
+    )
     assert done.returncode == 0, done.stderr
     with av.open(tmp_path / "v.mp4") as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]

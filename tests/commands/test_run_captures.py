@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from harness.processes import call_here
 from PIL import Image
-from processes import call
-from synthetic_captures import box_splats, photograph
-from written_captures import (
+from samples.capture_files import (
     box_cameras,
     box_photos,
     on_white,
@@ -19,6 +18,7 @@ from written_captures import (
     write_poses,
     write_transforms,
 )
+from samples.known_shapes import box_splats, photograph
 
 from geolrm import Cameras, Gaussians, load_capture
 from geolrm.engine.geometry.similarity import apply
@@ -62,7 +62,7 @@ def write_kind(kind, folder):
 )
 def test_every_kind_is_told_and_reconstructed(tmp_path, kind, found):
     path = write_kind(kind, tmp_path / "capture")
-    done = call("geolrm", "run", path, "-o", tmp_path / "a.ply", *SMALL)
+    done = call_here("geolrm", "run", path, "-o", tmp_path / "a.ply", *SMALL)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == found
@@ -81,7 +81,7 @@ def test_results_map_back_to_the_frame_of_colmap(tmp_path):
     project = write_kind("colmap", tmp_path / "project")
     reports = []
     for name, options in (("object", ()), ("world", ("--world",))):
-        done = call("geolrm", "run", project, "-o", tmp_path / f"{name}.ply", *SMALL, *options,
+        done = call_here("geolrm", "run", project, "-o", tmp_path / f"{name}.ply", *SMALL, *options,
                     "--json")  # fmt: skip
         assert done.returncode == 0, done.stderr
         reports.append(json.loads(done.stdout))

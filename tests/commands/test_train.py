@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from processes import assert_refused, call
+from harness.processes import assert_refused, call, call_here
 from typer.testing import CliRunner
 
 from geolrm.commands import train
@@ -35,7 +35,7 @@ def refuse(capsys, *arguments):
 
 
 def test_help_has_an_example():
-    shown = " ".join(call("geolrm-train", "--help").stdout.split())
+    shown = " ".join(call_here("geolrm-train", "--help").stdout.split())
     assert "Example: geolrm-train mini --data" in shown and "--without" in shown
 
 

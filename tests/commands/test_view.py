@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from processes import assert_refused, call, call_here
-from samples import random_gaussians
+from harness.processes import assert_refused, call, call_here
+from samples.gaussians import random_gaussians
 
 from geolrm.examples import CAPTURES
 
@@ -37,14 +37,14 @@ def test_run_writes_a_page_and_a_scene_that_gives_the_same_page(tmp_path):
         f"rgb/0{i}.png" for i in ("00", "09", "20")
     ]
     assert scene["timings"][-1][0] == "total"
-    done = call("geolrm", "view", tmp_path / "shoe.safetensors", "-o", tmp_path / "b.html")
+    done = call_here("geolrm", "view", tmp_path / "shoe.safetensors", "-o", tmp_path / "b.html")
     assert done.returncode == 0, done.stderr
     assert "1,600 Gaussians, 3 views -> " in done.stdout
     assert (tmp_path / "b.html").read_bytes() == (tmp_path / "shoe.html").read_bytes()
 
 
 def test_view_takes_cameras_from_a_capture(splats, tmp_path):
-    done = call("geolrm", "view", splats, "--cameras", CAPTURES / "banana", "--title", "A < B",
+    done = call_here("geolrm", "view", splats, "--cameras", CAPTURES / "banana", "--title", "A < B",
                 "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -90,11 +90,11 @@ def test_no_gaussians_are_a_page_and_a_warning(tmp_path):
 
 
 def test_run_refuses_other_scene_names_before_the_work(tmp_path):
-    done = call("geolrm", "run", CAPTURES / "lion", "-o", tmp_path / "a.ply", "--scene",
+    done = call_here("geolrm", "run", CAPTURES / "lion", "-o", tmp_path / "a.ply", "--scene",
                 tmp_path / "a.npz")  # fmt: skip
     assert_refused(done, "its name must end in .safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_has_an_example():
-    assert "Example: geolrm view" in call("geolrm", "view", "--help").stdout
+    assert "Example: geolrm view" in call_here("geolrm", "view", "--help").stdout

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import full_data, needs_full_data
 from csrc.implementations import shuffle
 from csrc.scenes import assert_close, camera, cloud, draw, draw_with, truth
+from harness.data import full_data, needs_full_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.rasterizer import Parameters, render

@@ -19,12 +19,12 @@ from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system import extras
 from geolrm.engine.system.present_gpu import PresentGpu
 
-GPU = PresentGpu("Fake GPU", "sm_89", 128, 24 << 30)
+GPU = PresentGpu("GPU double", "sm_89", 128, 24 << 30)
 STREAM = 0x57
 GARBAGE = 0xFF  # NaN in every float type
 
 
-class FakeDevice:
+class DeviceDouble:
     def __init__(self, index=0, free=24 << 30):
         self.index, self.stream, self.free = index, STREAM, free
         self.dlpack_device = (1, 0)  # the CPU, whose libraries can read it
@@ -50,7 +50,7 @@ class FakeDevice:
 
     def allocate(self, size):
         if sum(self.allocated) + size > self.free:
-            raise GeoLRMError("the fake GPU is full")
+            raise GeoLRMError("the GPU double is full")
         self.allocated.append(size)
         memory = np.empty(size + 256, np.uint8)
         self.memories.append(memory)  # what is queued knows addresses alone
@@ -157,7 +157,7 @@ def view(array):
 
 
 class HostSession:
-    """A graph on ONNX Runtime's CPU provider, run where a fake device's memory is."""
+    """A graph on ONNX Runtime's CPU provider, run where the double of a device's memory is."""
 
     def __init__(self, model, folder=None):
         options = ort.SessionOptions()
@@ -181,7 +181,7 @@ class HostSession:
         self.session.run_with_iobinding(binding)
 
 
-class FakeSegment:
+class SegmentDouble:
     """In place of ONNX Runtime's CUDA provider."""
 
     capturable = False
@@ -198,14 +198,14 @@ class FakeSegment:
         return Binding(enqueue, lambda: False)
 
 
-class FakeLoader:
-    load = staticmethod(FakeSegment)
+class LoaderDouble:
+    load = staticmethod(SegmentDouble)
 
     def keep(self):
         pass
 
 
-def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=True):
+def use_gpu_double(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=True):
     """Let this machine seem to have a GPU; returns the devices that engines open."""
     import onnxruntime
 
@@ -217,7 +217,7 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
 
     @functools.cache
     def open_device(index):
-        opened.append(FakeDevice(index))
+        opened.append(DeviceDouble(index))
         return opened[-1]
 
     installed = {"cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", *packages}
@@ -235,7 +235,7 @@ def use_fake_gpu(monkeypatch, *, packages=(), gpu=GPU, cuda=(13, 0), providers=T
     monkeypatch.setattr(
         segment_loaders,
         "loader",
-        lambda name, *cache: FakeLoader() if name == "cuda" else loader(name, *cache),
+        lambda name, *cache: LoaderDouble() if name == "cuda" else loader(name, *cache),
     )
     return opened
 

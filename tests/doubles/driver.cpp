@@ -43,9 +43,9 @@ Graph* capturing = nullptr;
 size_t used = 0;
 std::map<void*, size_t> allocated;
 
-// What runs is told to the file that STUB_DRIVER_LOG names.
+// What runs is told to the file that DRIVER_DOUBLE_LOG names.
 void tell(const std::string& line) {
-  static const char* name = getenv("STUB_DRIVER_LOG");
+  static const char* name = getenv("DRIVER_DOUBLE_LOG");
   if (!name) return;
   FILE* file = fopen(name, "a");
   fprintf(file, "%s\n", line.c_str());
@@ -62,7 +62,7 @@ int queue(std::function<void()> action) {
 }
 
 size_t memory() {
-  const char* bytes = getenv("STUB_DRIVER_MEMORY");
+  const char* bytes = getenv("DRIVER_DOUBLE_MEMORY");
   return bytes ? strtoull(bytes, nullptr, 10) : size_t{8} << 30;
 }
 
@@ -92,7 +92,7 @@ int cuDriverGetVersion(int* version) { return *version = 13000, kSuccess; }
 int cuDeviceGetCount(int* count) { return *count = 1, kSuccess; }
 int cuDeviceGet(int* device, int ordinal) { return *device = ordinal, kSuccess; }
 int cuDeviceGetName(char* name, int size, int) {
-  snprintf(name, size, "Stub GPU");
+  snprintf(name, size, "GPU double");
   return kSuccess;
 }
 int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = memory(), kSuccess; }
@@ -115,7 +115,7 @@ int cuGetErrorName(int status, const char** text) {
   return *text = status == kOutOfMemory ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR", kSuccess;
 }
 int cuGetErrorString(int status, const char** text) {
-  return *text = status == kOutOfMemory ? "out of memory" : "stub error", kSuccess;
+  return *text = status == kOutOfMemory ? "out of memory" : "an error of the double", kSuccess;
 }
 
 int cuStreamCreateWithPriority(void** stream, unsigned, int) {

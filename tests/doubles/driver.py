@@ -36,7 +36,7 @@ def environment(log: Path | None = None, **others: str) -> dict[str, str]:
     libraries = os.pathsep.join([str(build()), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
     variables = {"LD_LIBRARY_PATH": libraries, "PYTHONPATH": path, **others}
     if log is not None:
-        variables["STUB_DRIVER_LOG"] = str(log)
+        variables["DRIVER_DOUBLE_LOG"] = str(log)
     return os.environ | variables
 
 

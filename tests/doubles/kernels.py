@@ -1,5 +1,5 @@
-"""A plugin of pytest: on the stub driver, kernels run by emulation."""
+"""A plugin of pytest: on the double of the driver, kernels run by emulation."""
 
-from doubles import driver as stub_driver
+from doubles import driver
 
-stub_driver.use_kernels()
+driver.use_kernels()

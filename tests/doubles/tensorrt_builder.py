@@ -1,4 +1,4 @@
-"""A stand-in for the module ``tensorrt`` that builds nothing and keeps what it was asked for."""
+"""The module ``tensorrt`` as a build sees it: it builds nothing and keeps what it was asked for."""
 
 import importlib.machinery
 import types
@@ -35,8 +35,8 @@ class Cache:
 
 
 class Config:
-    def __init__(self, recorder):
-        self.recorder = recorder
+    def __init__(self, builder):
+        self.builder = builder
         self.profiles: list[Profile] = []
         self.cleared: list[str] = []
         self.progress_monitor: Any = None
@@ -51,12 +51,12 @@ class Config:
         self.profiles.append(profile)
 
     def create_timing_cache(self, content):
-        self.recorder.caches_given.append(content)
+        self.builder.caches_given.append(content)
         return Cache(content)
 
     def set_timing_cache(self, cache, ignore_mismatch):
         assert not ignore_mismatch  # timings of another GPU would mislead
-        if cache.content in self.recorder.foreign_caches:
+        if cache.content in self.builder.foreign_caches:
             return False
         self.cache = cache
         return True
@@ -67,24 +67,24 @@ class Config:
 
 class Parser:
     def __init__(self, network, logger):
-        self.network, self.recorder = network, network.recorder
+        self.network, self.builder = network, network.builder
 
     def parse(self, content: bytes) -> bool:
         self.network.model = content
-        return self.recorder.parse_error is None
+        return self.builder.parse_error is None
 
     @property
     def num_errors(self):
         return 1
 
     def get_error(self, index):
-        node, name, text = self.recorder.parse_error
+        node, name, text = self.builder.parse_error
         return types.SimpleNamespace(
             node_operator=lambda: node, node_name=lambda: name, desc=lambda: text
         )
 
 
-class Recorder:
+class BuilderDouble:
     """The module; ``builds`` holds every build in order."""
 
     __version__ = "11.4.0.106"
@@ -120,20 +120,20 @@ class Recorder:
 
 
 class Builder:
-    def __init__(self, recorder, logger):
-        self.recorder, self.logger = recorder, logger
+    def __init__(self, builder, logger):
+        self.builder, self.logger = builder, logger
 
     def create_network(self, flags):
-        return types.SimpleNamespace(recorder=self.recorder, flags=flags, model=b"")
+        return types.SimpleNamespace(builder=self.builder, flags=flags, model=b"")
 
     def create_builder_config(self):
-        return Config(self.recorder)
+        return Config(self.builder)
 
     def create_optimization_profile(self):
         return Profile()
 
     def build_serialized_network(self, network, config):
-        self.recorder.builds.append(
+        self.builder.builds.append(
             types.SimpleNamespace(flags=network.flags, model=network.model, config=config)
         )
         monitor = config.progress_monitor
@@ -143,11 +143,11 @@ class Builder:
             monitor.step_complete("Timing", step)
             if not monitor.step_complete("Building", step):
                 return None
-            self.recorder.during_build()
+            self.builder.during_build()
         monitor.phase_finish("Timing")
         monitor.phase_finish("Building")
-        if self.recorder.build_error:
-            self.logger.log(Severity.ERROR, self.recorder.build_error)
+        if self.builder.build_error:
+            self.logger.log(Severity.ERROR, self.builder.build_error)
             return None
         if config.cache is not None:
             config.cache.content += b"timed;"

@@ -1,4 +1,6 @@
-"""TensorRT's Python bindings without TensorRT: stub libraries, and dimensions that are expressions.
+"""TensorRT's Python bindings without TensorRT, and dimensions that are expressions.
+
+Its libraries are replaced by ones whose functions return null.
 
 Run as a program it reads cases from stdin, takes each through the steps of an engine build, and
 writes what TensorRT would have been told.
@@ -17,9 +19,9 @@ SYMBOLS = """createInferBuilder_INTERNAL createInferRefitter_INTERNAL createInfe
     createNvOnnxParserRefitter_INTERNAL getNvOnnxParserVersion""".split()
 
 
-def build_stubs(folder: Path) -> None:
+def build_library_doubles(folder: Path) -> None:
     """Libraries under TensorRT's names whose functions all return null."""
-    source = folder / "stubs.cpp"
+    source = folder / "libraries.cpp"
     functions = "\n".join(f"void* {name}() {{ return nullptr; }}" for name in SYMBOLS)
     source.write_text(f'extern "C" {{\n{functions}\n}}\n')
     for name in LIBRARIES:

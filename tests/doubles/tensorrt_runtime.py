@@ -3,12 +3,11 @@
 import types
 
 from doubles.device import STREAM, HostSession
-
 from geolrm.engine.cuda.array import DeviceArray
 
 
 class Context:
-    """Runs its graph on the host, by what was bound; deferred like everything on a fake device."""
+    """Runs its graph on the host, by what was bound; deferred as on a device double."""
 
     def __init__(self, engine):
         self.engine, self.shapes, self.addresses = engine, {}, {}

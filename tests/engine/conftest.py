@@ -1,9 +1,9 @@
 """Bundles for GPUs, and devices in place of them."""
 
 import pytest
-from doubles.device import use_fake_gpu
+from doubles.device import use_gpu_double
 from doubles.tensorrt_runtime import make_module
-from gpu_bundles import as_engines, write_tiny_gpu_bundle
+from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm.engine.backends.cuda import tensorrt_segment
 
@@ -30,7 +30,7 @@ def views(shoe_views):
 
 @pytest.fixture
 def devices(monkeypatch):
-    return use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu", "tensorrt-rtx"))
+    return use_gpu_double(monkeypatch, packages=("onnxruntime-gpu", "tensorrt-rtx"))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm import Cameras
 from geolrm.engine.rendering.render import render

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from errors.case import Case, without
 from PIL import Image
-from written_captures import box_cameras, write_clip, write_gobjaverse_views
+from samples.capture_files import box_cameras, write_clip, write_gobjaverse_views
 
 from geolrm import load_capture
 from geolrm.engine.captures import background, recognition, undistortion

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from errors.case import Case, without
-from samples import random_gaussians
-from written_captures import write_transforms
+from samples.capture_files import write_transforms
+from samples.gaussians import random_gaussians
 
 from geolrm import Cameras
 from geolrm.commands import export, render, train

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from errors.case import Case
 from PIL import Image
-from synthetic_captures import protocol_cameras
+from samples.known_shapes import protocol_cameras
 
 from geolrm.bench.quality import evaluation
 from geolrm.bench.quality.dataset import find_subjects, load_subject

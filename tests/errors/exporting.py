@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import torch
-from conftest import tiny_config, tiny_model
 from errors.case import Case
 from safetensors.torch import save_file
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm.engine.bundle.manifest import Range
 from geolrm.export import bundle_writer, verification

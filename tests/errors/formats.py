@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 from errors.case import Case
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm import Cameras, Gaussians
 from geolrm.commands.console import check_not_input

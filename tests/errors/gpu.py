@@ -5,12 +5,12 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-from doubles.device import STREAM, FakeDevice, use_fake_gpu
-from doubles.tensorrt_builder import Recorder
+from doubles.device import STREAM, DeviceDouble, use_gpu_double
+from doubles.tensorrt_builder import BuilderDouble
 from doubles.tensorrt_runtime import make_module
 from errors.case import Case
-from gpu_bundles import write_tiny_gpu_bundle
-from gpu_parts import make_part
+from samples.gpu_artifacts import make_part
+from samples.gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError
 from geolrm.bench.gpu import __main__ as gpu_bench
@@ -82,7 +82,7 @@ def driver(init=0, count=1, answer=0):
 
 def part_here(part, asked="asked", index=0, missing=None, **machine):
     def trigger(place):
-        use_fake_gpu(place.patch, **({"packages": PACKAGES} | machine))
+        use_gpu_double(place.patch, **({"packages": PACKAGES} | machine))
         if missing is not None:
             place.patch.setattr(usable_gpu, "present_gpu", raising(GeoLRMError(missing)))
         return check_part(part, asked, index)
@@ -110,7 +110,7 @@ def export_choice(backend, precision=None, sm=None, gpu=ADA, packages=()):
 
 
 def too_little_memory(place):
-    devices = use_fake_gpu(place.patch, packages=PACKAGES)
+    devices = use_gpu_double(place.patch, packages=PACKAGES)
     engine = Engine(write_tiny_gpu_bundle(place.tmp / "bundle"))
     need = plan_memory(engine.manifest, engine.manifest.gpu, 21, 100).of_a_run
     devices[0].free_bytes = lambda: need
@@ -176,7 +176,7 @@ def onnxruntime(place, providers=None):
 
     session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
     place.patch.setattr(ort, "InferenceSession", lambda *_, **__: session)
-    return OnnxRuntimeSegment(place.tmp / "a.onnx", FakeDevice())
+    return OnnxRuntimeSegment(place.tmp / "a.onnx", DeviceDouble())
 
 
 def refused_arena(place):
@@ -206,7 +206,7 @@ def failing_run(place):
 
 
 def planned(place):
-    use_fake_gpu(place.patch, packages=("onnxruntime-gpu",))
+    use_gpu_double(place.patch, packages=("onnxruntime-gpu",))
     place.patch.setattr(present_gpu, "free_memory", lambda index: 1000)
     return info(str(write_tiny_gpu_bundle(place.tmp / "bundle")), views=4, tokens=64)
 
@@ -218,7 +218,7 @@ def damaged_graph(place):
     make = ort.InferenceSession
     on_cpu = lambda path, options, providers: make(path, options)  # noqa: E731
     place.patch.setattr(ort, "InferenceSession", on_cpu)
-    return OnnxRuntimeSegment(place.tmp / "a.onnx", FakeDevice())
+    return OnnxRuntimeSegment(place.tmp / "a.onnx", DeviceDouble())
 
 
 def unloadable(load):
@@ -251,7 +251,7 @@ class Refusing:
 
 def engine(step):
     def trigger(place):
-        gpu = FakeDevice()
+        gpu = DeviceDouble()
         module = make_module(place.tmp, lambda: gpu)
         place.patch.setattr(tensorrt_segment, "load_module", lambda package: module)
         runtime = tensorrt_segment.Runtime("tensorrt-rtx")
@@ -269,11 +269,11 @@ def engine(step):
 
 def build(parse=None, failure=None):
     def trigger(place):
-        recorder = Recorder()
-        recorder.parse_error, recorder.build_error = parse, failure
+        builder = BuilderDouble()
+        builder.parse_error, builder.build_error = parse, failure
         profile = engine_builder.Profile(Range(1, 3, 21), Range(1, 64, 512))
         target = Target("sm_89", GpuIdentity("sm_89"), present=True)
-        builder = engine_builder.EngineBuilder(recorder, "tensorrt", target, profile, "fp16")
+        builder = engine_builder.EngineBuilder(builder, "tensorrt", target, profile, "fp16")
         return builder.build(GpuSegmentStep("proposal", {}, [], []), graph())
 
     return trigger
@@ -298,7 +298,7 @@ def splat_array(shape=(4, 3), kind="<f4", strides=None, tail=(3,)):
 
 
 def other_images(place):
-    gpu = FakeDevice()
+    gpu = DeviceDouble()
     rasterizer = SplatRasterizer(gpu)
     place.patch.setattr(rasterizer, "_scene", lambda gaussians: SimpleNamespace(count=0))
     out = DeviceRenders.empty(gpu, 1, (8, 8))
@@ -328,7 +328,7 @@ def benchmark(call, *changes):
 
 
 def other_host_images(place):
-    images = DeviceRenders.empty(FakeDevice(), 1, (8, 8))
+    images = DeviceRenders.empty(DeviceDouble(), 1, (8, 8))
     return rendering.fetch(images.alpha.device, images, Renders.empty(1, (4, 4)))
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from errors.case import Case
 from safetensors.torch import save_file
-from tiny_training import meshes, run, tiny_recipe
+from samples.training import meshes, run, tiny_recipe
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from geolrm import GeoLRMError

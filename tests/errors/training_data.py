@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from errors.case import Case
 from PIL import Image
-from stored_objects import change_json, write_capture, write_gobjaverse
-from tiny_training import meshes, tiny_recipe
+from samples.stored_objects import change_json, write_capture, write_gobjaverse
+from samples.training import meshes, tiny_recipe
 
 from geolrm import Cameras, load_capture
 from geolrm.examples import capture_path

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import DATA, tiny_config, tiny_model
+from harness.data import DATA
 from safetensors.torch import save_file
+from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm import CheckpointError
 from geolrm.engine.bundle.bundle import bundled_path

@@ -23,14 +23,14 @@ import os, signal, sys
 from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
-from doubles.tensorrt_builder import Recorder
+from doubles.tensorrt_builder import BuilderDouble
 from geolrm.engine.system.atomic import atomic_folder
 from geolrm.engine.bundle.manifest import GpuIdentity, GpuPlan, GpuSegmentStep, Range, TensorSpec
 from geolrm.export.backend_choice import Choice, Target
 from geolrm.export.engine_builder import Profile
 from geolrm.export.gpu_artifact import GpuGraphs, build_engines
 
-recorder = Recorder()
+builder = BuilderDouble()
 specs = [TensorSpec(name, "float32", ["views", 3]) for name in ("x", "y")]
 values = [helper.make_tensor_value_info(s.name, TensorProto.FLOAT, s.shape) for s in specs]
 node = helper.make_node("Identity", ["x"], ["y"])
@@ -39,13 +39,13 @@ steps = [GpuSegmentStep(n, {"sm_89": n + ".plan"}, specs[:1], specs[1:]) for n i
 graphs = GpuGraphs({"s": GpuPlan(specs[:1], specs[1:], steps)}, {"a": model, "b": model})
 choice = Choice("tensorrt-rtx", "fp16", (Target("sm_89", GpuIdentity("sm_89")),), "")
 def during():
-    if len(recorder.builds) == 2:  # the first engine is written, the second is being built
+    if len(builder.builds) == 2:  # the first engine is written, the second is being built
         os.kill(os.getpid(), signal.SIGKILL)
-recorder.during_build = during
+builder.during_build = during
 folder = Path(sys.argv[1])
 with atomic_folder(folder) as temporary:
     profile = Profile(Range(1, 2, 3), Range(1, 2, 3))
-    build_engines(graphs, choice, profile, temporary, previous=folder, load=lambda name: recorder)
+    build_engines(graphs, choice, profile, temporary, previous=folder, load=lambda name: builder)
 """
 
 

@@ -248,7 +248,11 @@ def build_all(traced: Traced, sms: list[str], precision: str = "fp16") -> dict[s
 
 @needs_rtx
 @pytest.mark.parametrize(
-    ("precision", "sms"), [("fp16", ["sm_86", "sm_89", "sm_120"]), ("bf16", ["sm_89"])]
+    ("precision", "sms"),
+    [
+        pytest.param("fp16", ["sm_86", "sm_89", "sm_120"], marks=pytest.mark.long),
+        ("bf16", ["sm_89"]),
+    ],
 )
 def test_tensorrt_for_rtx_builds_mini_without_a_gpu(mini, precision, sms):
     engines = build_all(mini, sms, precision)
@@ -258,6 +262,7 @@ def test_tensorrt_for_rtx_builds_mini_without_a_gpu(mini, precision, sms):
     assert len(encoders) > 1 or len(sms) == 1
 
 
+@pytest.mark.long
 @needs_rtx
 def test_tensorrt_for_rtx_builds_the_released_architecture():
     """Its widths and its image size; few layers, as each is like the next."""

@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import one_layer, tiny_config, tiny_model, write_tiny
 from safetensors import safe_open
+from samples.tiny_models import one_layer, tiny_config, tiny_model, write_tiny
 
 from geolrm import Cameras, Engine
 from geolrm.engine.bundle.manifest import CrossAttentionStep, SegmentStep, SelfAttentionStep

@@ -4,9 +4,9 @@ import importlib
 import json
 
 import pytest
-from doubles.device import use_fake_gpu
+from doubles.device import use_gpu_double
 from doubles.tensorrt_runtime import make_module
-from gpu_bundles import as_engines, write_tiny_gpu_bundle
+from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import GeoLRMError, VerificationError
 from geolrm.engine.backends.cuda import tensorrt_segment
@@ -31,7 +31,7 @@ def few(monkeypatch):
 
 
 def test_a_passed_comparison_says_for_which_gpu(monkeypatch, few, bundle, models, shoe):
-    opened = use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu",))
+    opened = use_gpu_double(monkeypatch, packages=("onnxruntime-gpu",))
     report = verify_on_gpu(bundle, models["token"], shoe, HERE)
     assert (report["status"], report["targets"]) == ("passed", ["any"])
     assert "not_run" not in report
@@ -44,7 +44,7 @@ def test_a_passed_comparison_says_for_which_gpu(monkeypatch, few, bundle, models
 def test_an_engine_that_computes_something_else_abandons_the_export(
     monkeypatch, few, bundle, models, shoe
 ):
-    use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu",))
+    use_gpu_double(monkeypatch, packages=("onnxruntime-gpu",))
     with pytest.raises(VerificationError, match=r"^the exported graphs differ from the torch mode"):
         verify_on_gpu(bundle, models["head"], shoe, HERE)
 
@@ -55,7 +55,7 @@ def test_where_no_target_is_here_it_says_so(models, shoe):
 
 
 def test_a_missing_package_of_the_run_time_is_named(monkeypatch, bundle, models, shoe):
-    use_fake_gpu(monkeypatch)
+    use_gpu_double(monkeypatch)
     report = verify_on_gpu(bundle, models["token"], shoe, HERE)
     assert report == {
         "status": "not run: the backend cuda needs onnxruntime-gpu, which is not installed; run: "
@@ -66,7 +66,7 @@ def test_a_missing_package_of_the_run_time_is_named(monkeypatch, bundle, models,
 @pytest.fixture
 def rtx(monkeypatch, bundle, tmp_path):
     """Engines for this GPU, and for one that is not here."""
-    opened = use_fake_gpu(monkeypatch, packages=("onnxruntime-gpu", "tensorrt-rtx"))
+    opened = use_gpu_double(monkeypatch, packages=("onnxruntime-gpu", "tensorrt-rtx"))
     monkeypatch.setenv("GEOLRM_CACHE", str(tmp_path / "cache"))
     folder = as_engines(bundle, tmp_path / "rtx")
     module = make_module(folder, lambda: opened[0])

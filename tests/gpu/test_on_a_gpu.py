@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gpu_bundles import write_tiny_gpu_bundle
+from samples.gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine
 from geolrm.engine.anchors import select_anchors
@@ -60,24 +60,6 @@ def test_a_graph_replays_what_was_captured(device):
     device.clear(target)
     replay()
     np.testing.assert_array_equal(target.numpy(), np.arange(8))
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_whole_engine(device, shoe_views, tmp_path, precision):
-    images, cameras = shoe_views
-    folder = write_tiny_gpu_bundle(tmp_path / "bundle", precision=precision)
-    try:
-        engine = Engine(folder, backend="cuda")
-    except GeoLRMError as error:
-        pytest.skip(str(error))
-    anchors = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 3)).astype(np.float32)
-    expected = Engine(folder, backend="onnxruntime").run(images, cameras, anchors=anchors)
-    tolerance = {"fp32": 1e-4, "fp16": 2e-2}[precision]
-    for _ in range(3):
-        scene = engine.run(images, cameras, anchors=anchors)
-        for field in ("means", "opacities", "scales", "quats", "colors"):
-            got, wanted = (getattr(s.gaussians, field) for s in (scene, expected))
-            np.testing.assert_allclose(got, wanted, atol=tolerance)
 
 
 def test_the_order_in_space(device):

@@ -1,4 +1,4 @@
-"""The plugins against TensorRT's own bindings, whose libraries are stubs: no GPU is needed."""
+"""The plugins against TensorRT's own bindings, on doubles of its libraries: no GPU is needed."""
 
 import importlib.util
 import json
@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from doubles import tensorrt_plugin_builds as stand_in
+from doubles import tensorrt_plugin_builds as plugin_builds
 
 from geolrm.engine.backends.cuda import kernels
 from geolrm.engine.cuda.compiler import compile_source
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(
         importlib.util.find_spec("cuda") is None, reason="the packages of NVRTC are not installed"
     ),
-    pytest.mark.skipif(sys.platform != "linux", reason="the stub libraries are for Linux"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the doubles of libraries are for Linux"),
 ]
 SIZES = [{"views": v, "tokens": n} for v, n in [(1, 1), (6, 8192), (21, 16384), (3, 1001)]]
 
@@ -80,11 +80,11 @@ NAMES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """What TensorRT was told of every case, by its name."""
-    folder = tmp_path_factory.mktemp("stubs")
-    stand_in.build_stubs(folder)
+    folder = tmp_path_factory.mktemp("libraries")
+    plugin_builds.build_library_doubles(folder)
     cases = ATTENTIONS | GRIDS | {name: case for name, (case, _) in REFUSED.items()}
     done = subprocess.run(
-        [sys.executable, stand_in.__file__, folder], input=json.dumps(list(cases.values())),
+        [sys.executable, plugin_builds.__file__, folder], input=json.dumps(list(cases.values())),
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What gsplat is asked for, checked with a stand-in of its signature that draws with ours."""
+"""What gsplat is asked for, checked with a double of its signature that renders with ours."""
 
 import inspect
 import sys
@@ -9,66 +9,26 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from csrc.scenes import camera, cloud  # noqa: E402
-from tiny_training import run, tiny_recipe  # noqa: E402
+from doubles.gsplat import rasterization  # noqa: E402
+from samples.training import run, tiny_recipe  # noqa: E402
 
 from geolrm.engine.errors import GeoLRMError  # noqa: E402
 from geolrm.training import gsplat_backend  # noqa: E402
-from geolrm.training.rasterize import rasterize  # noqa: E402
 from geolrm.training.rendering import choose_rasterizer  # noqa: E402
 
 CPU = torch.device("cpu")
 SIZE = (40, 30)
 
 
-def rasterization(
-    means,
-    quats,
-    scales,
-    opacities,
-    colors,
-    viewmats,
-    Ks,
-    width,
-    height,
-    near_plane=0.01,
-    far_plane=1e10,
-    radius_clip=0.0,
-    eps2d=0.3,
-    sh_degree=None,
-    packed=True,
-    tile_size=16,
-    backgrounds=None,
-    render_mode="RGB",
-    sparse_grad=False,
-    absgrad=False,
-    rasterize_mode="classic",
-):
-    """The arguments of gsplat 1.5, and its checks of them."""
-    count, views = len(means), len(viewmats)
-    assert means.shape == (count, 3) and quats.shape == (count, 4) and scales.shape == (count, 3)
-    assert opacities.shape == (count,)
-    assert viewmats.shape == (views, 4, 4) and Ks.shape == (views, 3, 3)
-    assert {t.dtype for t in (means, quats, viewmats, Ks, backgrounds)} == {torch.float32}
-    assert backgrounds.shape == (views, 3) and backgrounds.is_contiguous()
-    assert render_mode == "RGB+D" and not packed
-    kind = {"colors": colors} if sh_degree is None else {"sh": colors}
-    assert sh_degree is None or colors.shape == (count, (sh_degree + 1) ** 2, 3)
-    drawn = rasterize(
-        means, opacities, scales, quats, **kind, w2c=viewmats, intrinsics=Ks,
-        size=(width, height), background=backgrounds[0].tolist(), near=near_plane, eps2d=eps2d,
-    )  # fmt: skip
-    return torch.cat([drawn.rgb, drawn.depth[..., None]], -1), drawn.alpha[..., None], {}
-
-
 @pytest.fixture
-def fake_gsplat(monkeypatch):
+def gsplat_double(monkeypatch):
     module = ModuleType("gsplat")
     module.rasterization = rasterization  # pyright: ignore
     monkeypatch.setitem(sys.modules, "gsplat", module)
 
 
 @pytest.mark.parametrize("sh_count", [0, 9])
-def test_the_same_pictures_and_gradients(fake_gsplat, sh_count):
+def test_the_same_pictures_and_gradients(gsplat_double, sh_count):
     results = []
     for name in ("gsplat", "cpu"):
         splats = {
@@ -87,7 +47,7 @@ def test_the_same_pictures_and_gradients(fake_gsplat, sh_count):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
 
 
-def test_a_step_trains_with_it(fake_gsplat, tmp_path):
+def test_a_step_trains_with_it(gsplat_double, tmp_path):
     recipe = tiny_recipe(steps=1)
     _, ours = run(tmp_path / "ours", recipe, rasterizer="cpu")
     _, theirs = run(tmp_path / "theirs", recipe, rasterizer="gsplat")
@@ -102,7 +62,7 @@ def test_without_it_cuda_is_refused_in_one_sentence(monkeypatch):
     assert choose_rasterizer("cpu", torch.device("cuda", 0), threads=1)
 
 
-def test_the_stand_in_has_the_signature_of_an_installed_gsplat():
+def test_the_double_has_the_signature_of_an_installed_gsplat():
     gsplat = pytest.importorskip("gsplat")
     real = inspect.signature(gsplat.rasterization).parameters
     assert set(inspect.signature(rasterization).parameters) <= set(real)

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from processes import BIN  # noqa: E402
+from harness.processes import BIN  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from geolrm.training.run_folder import RunFolder  # noqa: E402
@@ -73,6 +73,7 @@ def test_a_whole_run_leaves_its_files(uninterrupted):
     assert {"geolrm", "commit", "torch"} <= described["versions"][0].keys()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="signals of POSIX")
 def test_an_interrupted_command_goes_on_to_the_same_bits(uninterrupted, tmp_path):
     folder = tmp_path / "run"

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tiny_training import model_with_cues, run, tiny_recipe  # noqa: E402
+from samples.training import model_with_cues, run, tiny_recipe  # noqa: E402
 
 from geolrm import Cameras, Engine  # noqa: E402
 from geolrm.engine.bundle.manifest import Range, Source  # noqa: E402

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
+from harness.data import DATA
 
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.training import losses

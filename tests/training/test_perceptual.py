@@ -1,4 +1,4 @@
-"""LPIPS as a loss: with torchmetrics where it is installed, else with a stand-in of its network."""
+"""LPIPS as a loss: with torchmetrics where it is installed, else with a double of its network."""
 
 import sys
 from dataclasses import replace
@@ -8,56 +8,29 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tiny_training import run, tiny_recipe  # noqa: E402
+from doubles.lpips import LpipsDouble  # noqa: E402
+from samples.training import run, tiny_recipe  # noqa: E402
 
 from geolrm.engine.errors import GeoLRMError, InputError  # noqa: E402
 from geolrm.training.perceptual import load_lpips  # noqa: E402
 
 CPU = torch.device("cpu")
-STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
-CHANNELS = (64, 128, 256, 512, 512)
-
-
-class StandIn(torch.nn.Module):
-    """Tensors named and shaped like those of torchmetrics, five stages."""
-
-    def __init__(self, pretrained, net, pnet_rand):
-        super().__init__()
-        assert not pretrained and net == "vgg" and pnet_rand
-        self.net = torch.nn.Module()
-        inputs = 3
-        for stage, (layers, outputs) in enumerate(zip(STAGES, CHANNELS, strict=True)):
-            convolutions = torch.nn.Module()
-            for layer in layers:
-                convolutions.add_module(str(layer), torch.nn.Conv2d(inputs, outputs, 3, padding=1))
-                inputs = outputs
-            setattr(self.net, f"slice{stage + 1}", convolutions)
-            mixture = torch.nn.Module()
-            mixture.model = torch.nn.Sequential(
-                torch.nn.Dropout(), torch.nn.Conv2d(outputs, 1, 1, bias=False)
-            )
-            setattr(self, f"lin{stage}", mixture)
-
-    def forward(self, first, second, normalize):
-        assert normalize and not self.training
-        seen = [self.net.slice1.get_submodule("0")(2 * image - 1) for image in (first, second)]
-        return self.lin0.model((seen[0] - seen[1]) ** 2).mean((2, 3), keepdim=True)
 
 
 @pytest.fixture
 def lpips(monkeypatch):
-    """torchmetrics, or what stands for it."""
+    """torchmetrics, or its double."""
     try:
         import torchvision  # noqa: F401
         from torchmetrics.functional.image.lpips import _LPIPS
     except Exception:
         names = ["", ".functional", ".functional.image", ".functional.image.lpips"]
         modules = {f"torchmetrics{name}": ModuleType(f"torchmetrics{name}") for name in names}
-        modules["torchmetrics.functional.image.lpips"]._LPIPS = StandIn  # pyright: ignore
+        modules["torchmetrics.functional.image.lpips"]._LPIPS = LpipsDouble  # pyright: ignore
         modules["torchvision"] = ModuleType("torchvision")
         for name, module in modules.items():
             monkeypatch.setitem(sys.modules, name, module)
-        return StandIn
+        return LpipsDouble
     return _LPIPS
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import tiny_config
-from tiny_training import (
+from samples.tiny_models import tiny_config
+from samples.training import (
     assert_equal_states,
     meshes,
     model_with_cues,

@@ -1,12 +1,12 @@
+"""A real object to show."""
+
 import numpy as np
 import pytest
+from samples.hostile_text import HOSTILE
 
 from geolrm import Engine, load_capture
 from geolrm.examples import capture_path
 from geolrm.viewer import Exhibit
-
-# Whoever names a file or a title must not be able to run anything in the page.
-HOSTILE = """"Löwe" & <b>co</b></script><script>window.hacked = 1</script>{{splats}}<!--"""
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from chromium import Tab, on_white, open_browser
-from processes import call_here
-from synthetic_captures import box_splats
-from viewer.conftest import HOSTILE
+from harness.chromium import Tab, on_white, open_browser
+from harness.processes import call_here
+from samples.hostile_text import HOSTILE
+from samples.known_shapes import box_splats
 
 from geolrm import Cameras, Gaussians
 from geolrm.engine.formats.orientation import from_object_frame

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
-from samples import random_gaussians
-from viewer.conftest import HOSTILE
+from samples.gaussians import random_gaussians
+from samples.hostile_text import HOSTILE
 
 from geolrm import InputError
 from geolrm.engine.formats.splat_files import decode

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm import InputError
 from geolrm.viewer import Exhibit, InputViews, load_scene, save_scene

@@ -1,6 +1,6 @@
 import pytest
-from doubles.device import use_fake_gpu
-from gpu_parts import make_part
+from doubles.device import use_gpu_double
+from samples.gpu_artifacts import make_part
 
 from geolrm.engine.backends.selection import check_part, select_backend
 from geolrm.engine.bundle.bundle import Bundle
@@ -12,12 +12,12 @@ ALL = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
 
 @pytest.mark.parametrize("backend", ["cuda", "tensorrt", "tensorrt-rtx"])
 def test_a_part_that_runs_here(monkeypatch, backend):
-    use_fake_gpu(monkeypatch, packages=ALL)
+    use_gpu_double(monkeypatch, packages=ALL)
     selected = check_part(make_part(backend), "auto")
     what = "graphs" if backend == "cuda" else "engines"
     assert selected.name == backend
     assert selected.target == ("any" if backend == "cuda" else "sm_89")
-    assert selected.reason == f"the bundle holds fp16 {what} that run on Fake GPU (sm_89)"
+    assert selected.reason == f"the bundle holds fp16 {what} that run on GPU double (sm_89)"
 
 
 def test_no_driver(monkeypatch):
@@ -43,7 +43,7 @@ def test_no_such_device(monkeypatch):
 
 
 def test_old_driver(monkeypatch):
-    use_fake_gpu(monkeypatch, packages=ALL, cuda=(12, 4))
+    use_gpu_double(monkeypatch, packages=ALL, cuda=(12, 4))
     with pytest.raises(GeoLRMError, match=r"supports CUDA 12\.4; update the driver, or use"):
         check_part(make_part(), "asked")
 
@@ -57,7 +57,7 @@ def test_old_driver(monkeypatch):
     ],
 )
 def test_missing_extra(monkeypatch, backend, package, extras):
-    use_fake_gpu(monkeypatch)
+    use_gpu_double(monkeypatch)
     with pytest.raises(GeoLRMError) as caught:
         check_part(make_part(backend), "asked")
     assert str(caught.value) == (
@@ -67,7 +67,7 @@ def test_missing_extra(monkeypatch, backend, package, extras):
 
 
 def test_the_cpu_package_over_the_gpu_package(monkeypatch):
-    use_fake_gpu(monkeypatch, packages=ALL, providers=False)
+    use_gpu_double(monkeypatch, packages=ALL, providers=False)
     with pytest.raises(GeoLRMError, match="pip uninstall -y onnxruntime && pip install"):
         check_part(make_part(), "asked")
 
@@ -81,14 +81,14 @@ def test_the_cpu_package_over_the_gpu_package(monkeypatch):
     ],
 )
 def test_engines_of_another_machine(monkeypatch, part, message):
-    use_fake_gpu(monkeypatch, packages=ALL)
+    use_gpu_double(monkeypatch, packages=ALL)
     with pytest.raises(BundleError, match=message) as caught:
         check_part(part, "asked")
     assert str(caught.value).endswith("Rebuild it: geolrm-export mini --fp16")
 
 
 def test_a_bundle_for_the_cpu(monkeypatch):
-    use_fake_gpu(monkeypatch, packages=ALL)
+    use_gpu_double(monkeypatch, packages=ALL)
     bundle = Bundle.open("mini")
     selected = select_backend("auto", bundle)
     assert (selected.name, selected.target) == ("onnxruntime", None)

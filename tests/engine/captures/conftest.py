@@ -1,7 +1,7 @@
 """One coloured box, photographed once for all readers."""
 
 import pytest
-from written_captures import box_cameras, box_photos
+from samples.capture_files import box_cameras, box_photos
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
-from written_captures import write_transforms
+from samples.capture_files import write_transforms
 
 from geolrm import GeoLRMError, load_capture
 from geolrm.engine.captures.background import MODEL, cut_out

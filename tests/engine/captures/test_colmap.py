@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_captures import box_splats
-from written_captures import (
+from samples.capture_files import (
     on_white,
     photo_world,
     write_colmap_text,
     write_images,
 )
+from samples.known_shapes import box_splats
 
 from geolrm import GeoLRMError, InputError, load_capture
 from geolrm.engine.captures.colmap_model import MODELS, read_model

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_captures import box_splats
-from written_captures import on_white, write_colmap_text, write_poses, write_transforms
+from samples.capture_files import on_white, write_colmap_text, write_poses, write_transforms
+from samples.known_shapes import box_splats
 
 from geolrm import Cameras, InputError, load_capture
 from geolrm.engine.captures import background, read_capture
@@ -91,7 +91,7 @@ def on_grey(photos):
 def on_table(tmp_path, photos, cameras):
     """A model whose points do not tell the box from a table of twice its size."""
     folder = write_colmap_text(tmp_path, on_grey(photos), cameras, background=0)
-    from written_captures import photo_world
+    from samples.capture_files import photo_world
 
     file = folder / "sparse" / "0" / "points3D.txt"
     rng = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def on_table(tmp_path, photos, cameras):
 
 
 def longest_side(capture):
-    from written_captures import photo_world
+    from samples.capture_files import photo_world
 
     return np.ptp(box_in(capture, photo_world()), axis=0).max()
 

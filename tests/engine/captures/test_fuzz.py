@@ -11,11 +11,11 @@ import warnings
 
 import numpy as np
 import pytest
-from fuzzing import EXAMPLES, bounded, damaged, fuzz
+from harness.fuzzing import EXAMPLES, bounded, damaged, fuzz
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from written_captures import box_cameras, write_clip, write_gobjaverse_views
+from samples.capture_files import box_cameras, write_clip, write_gobjaverse_views
 
 from geolrm import GeoLRMError
 from geolrm.engine.captures import load_capture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from written_captures import write_gobjaverse_views
+from samples.capture_files import write_gobjaverse_views
 
 from geolrm import InputError, load_capture
 

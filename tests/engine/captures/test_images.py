@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from written_captures import write_transforms
+from samples.capture_files import write_transforms
 
 from geolrm import InputError, load_capture
 from geolrm.engine.captures.images import ImageReader

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from written_captures import FOV, SIZE, box_cameras, write_transforms
+from samples.capture_files import FOV, SIZE, box_cameras, write_transforms
 
 from geolrm import load_capture
 
@@ -47,7 +47,7 @@ def test_distortion_is_removed(tmp_path, photos, fields, bend):
     folder = write_transforms(tmp_path, images, cameras, fl_x=FOCAL, w=SIZE, h=SIZE, **fields)
     capture = load_capture(folder)
     assert capture.notes == ("images whose lens distortion was removed: 12",)
-    from synthetic_captures import box_splats
+    from samples.known_shapes import box_splats
 
     for index, image in enumerate(capture.images):
         drawn = box_splats().render(capture.cameras[[index]], image.shape[1::-1]).alpha[0]

@@ -5,8 +5,8 @@ import importlib.metadata
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_captures import box_splats
-from written_captures import box_photos, on_white, write_clip, write_images
+from samples.capture_files import box_photos, on_white, write_clip, write_images
+from samples.known_shapes import box_splats
 
 from geolrm import Cameras, GeoLRMError, InputError, load_capture
 from geolrm.engine.captures import video

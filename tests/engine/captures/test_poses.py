@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from written_captures import write_images, write_poses
+from samples.capture_files import write_images, write_poses
 
 from geolrm import InputError, load_capture
 

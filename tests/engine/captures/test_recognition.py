@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from written_captures import (
+from samples.capture_files import (
     on_white,
     write_clip,
     write_colmap_text,

@@ -1,17 +1,17 @@
-"""NVIDIA's own packages, as they are installed, take every call of ours: on a stub driver."""
+"""NVIDIA's own packages, as they are installed, take every call of ours: on the driver double."""
 
 import importlib.util
 import subprocess
 import sys
 
 import pytest
-from doubles import driver as stub_driver
+from doubles import driver as driver_double
 
 pytestmark = [
     pytest.mark.skipif(
         importlib.util.find_spec("cuda") is None, reason="the packages of NVRTC are not installed"
     ),
-    pytest.mark.skipif(sys.platform != "linux", reason="the stub driver is for Linux"),
+    pytest.mark.skipif(sys.platform != "linux", reason="the double of the driver is for Linux"),
 ]
 
 DEVICE = """
@@ -21,7 +21,7 @@ from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system.present_gpu import driver_cuda_version, present_gpu
 
 gpu = present_gpu()
-assert (gpu.name, gpu.sm, gpu.multiprocessors) == ("Stub GPU", "sm_90", 132), gpu
+assert (gpu.name, gpu.sm, gpu.multiprocessors) == ("GPU double", "sm_90", 132), gpu
 assert driver_cuda_version() == (13, 0)
 device = open_device(0)
 assert device._launcher.arch == "sm_90"
@@ -50,8 +50,8 @@ else:
 """
 
 KERNELS = """
-from doubles import driver as stub_driver
-stub_driver.use_kernels()
+from doubles import driver as driver_double
+driver_double.use_kernels()
 import numpy as np
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.cuda.device import open_device
@@ -82,13 +82,13 @@ np.testing.assert_array_equal(placed[4].numpy(), expected.voxels)
 
 
 def test_memory_copies_graphs_and_errors():
-    stub_driver.run(DEVICE, STUB_DRIVER_MEMORY=str(1 << 30))
+    driver_double.run(DEVICE, DRIVER_DOUBLE_MEMORY=str(1 << 30))
 
 
 def test_kernels_get_their_arguments_and_their_geometry(tmp_path):
     """An emulated kernel computes the right thing only if every argument has the right width."""
     log = tmp_path / "log"
-    stub_driver.run(KERNELS, log=log)
+    driver_double.run(KERNELS, log=log)
     told = log.read_text().splitlines()
     assert not [line for line in told if line.startswith("unknown call")]
     launched = [line for line in told if line != "graph"]
@@ -104,8 +104,8 @@ def test_the_gpu_tests_themselves_pass_where_kernels_are_emulated():
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "doubles.kernels", *files]
     command += ["-k", "not engine and not backend and not read_in_place"]
     done = subprocess.run(
-        command, env=stub_driver.environment(), cwd=stub_driver.TESTS.parent, capture_output=True,
-        text=True, timeout=300,
+        command, env=driver_double.environment(), cwd=driver_double.TESTS.parent,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
     last = done.stdout.splitlines()[-1]

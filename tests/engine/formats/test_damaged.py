@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.formats.splat_files import decode, encode

@@ -9,10 +9,10 @@ import json
 import struct
 
 import numpy as np
-from fuzzing import bounded, damaged, fuzz
+from harness.fuzzing import bounded, damaged, fuzz
 from hypothesis import example, given
 from hypothesis import strategies as st
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.formats.splat_files import decode, encode

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from glb_parsing import parse
-from samples import COUNT, random_gaussians
+from reference.glb import parse
+from samples.gaussians import COUNT, random_gaussians
 
 from geolrm import Gaussians
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from processes import assert_refused, call
+from harness.processes import assert_refused, call_here
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.formats.splat_files import decode, encode
@@ -86,11 +86,11 @@ def test_harmonics_turn_along():
 
 def test_convert_turns(tmp_path):
     signpost().save(tmp_path / "a.ply")
-    done = call("geolrm", "convert", tmp_path / "a.ply", tmp_path / "b.ply", "--up", "y")
+    done = call_here("geolrm", "convert", tmp_path / "a.ply", tmp_path / "b.ply", "--up", "y")
     assert done.returncode == 0, done.stderr
     stored = Gaussians.load(tmp_path / "b.ply", up="z")
     np.testing.assert_allclose(stored.means[0], [0, 0.45, 0], atol=1e-6)
-    done = call(
+    done = call_here(
         "geolrm", "convert", tmp_path / "b.ply", tmp_path / "c.splat", "--from-up", "z"
     )  # its numbers as they are
     assert done.returncode == 0, done.stderr
@@ -103,6 +103,6 @@ def test_other_axes_are_refused(tmp_path):
     with pytest.raises(InputError, match="up is 'z', but a .glb file is y up: leave it out"):
         encode(signpost(), ".glb", up="z")
     signpost().save(tmp_path / "a.ply")
-    done = call("geolrm", "convert", tmp_path / "a.ply", tmp_path / "b.glb", "--up", "z")
+    done = call_here("geolrm", "convert", tmp_path / "a.ply", tmp_path / "b.glb", "--up", "z")
     assert_refused(done, "up is 'z', but a .glb file is y up: leave it out")
     assert not (tmp_path / "b.glb").exists()

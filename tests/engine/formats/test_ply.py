@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm import Gaussians, InputError
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from processes import call
-from samples import COUNT, random_gaussians
+from harness.processes import call_here
+from samples.gaussians import COUNT, random_gaussians
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.formats import ply
@@ -98,11 +98,11 @@ def test_raw_is_refused_elsewhere():
 def test_convert_writes_and_reads_the_layout(tmp_path):
     scene = random_gaussians()
     scene.save(tmp_path / "a.ply")
-    done = call("geolrm", "convert", tmp_path / "a.ply", tmp_path / "b.ply", "--raw-ply")
+    done = call_here("geolrm", "convert", tmp_path / "a.ply", tmp_path / "b.ply", "--raw-ply")
     assert done.returncode == 0, done.stderr
     names, rows = parse((tmp_path / "b.ply").read_bytes())
     assert names == NAMES.split() and len(rows) == COUNT
     np.testing.assert_allclose(rows[:, 6], scene.opacities, rtol=1e-5)
-    done = call("geolrm", "convert", tmp_path / "b.ply", tmp_path / "c.ply")
+    done = call_here("geolrm", "convert", tmp_path / "b.ply", tmp_path / "c.ply")
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(Gaussians.load(tmp_path / "c.ply").scales, scene.scales, rtol=1e-5)

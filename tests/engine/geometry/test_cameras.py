@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import DATA
+from harness.data import DATA
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import random_gaussians
-from synthetic_captures import protocol_cameras
-from written_captures import quaternion_of
+from samples.capture_files import quaternion_of
+from samples.gaussians import random_gaussians
+from samples.known_shapes import protocol_cameras
 
 from geolrm import Cameras, InputError
 from geolrm.engine.geometry import harmonics

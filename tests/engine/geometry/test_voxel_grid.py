@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import DATA
+from harness.data import DATA
 
 from geolrm.engine.geometry.voxel_grid import rope_indices, unit_axis, voxel_axis, voxel_centres
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_captures import FACE_COLORS, HALF_SIDES, box_splats, make_splats
+from samples.known_shapes import FACE_COLORS, HALF_SIDES, box_splats, make_splats
 
 from geolrm import Gaussians, InputError
 from geolrm.engine.meshing.fusion import fuse

@@ -3,7 +3,7 @@
 import warnings
 
 import pytest
-from samples import random_gaussians
+from samples.gaussians import random_gaussians
 
 from geolrm import Engine
 from geolrm.engine.formats import splat_files

@@ -23,30 +23,6 @@ def assert_close(scene, expected, tolerance):
         )
 
 
-@pytest.mark.parametrize("variant", ["token", "head"])
-def test_a_run_equals_the_cpu(devices, gpu_bundles, views, variant):
-    engine = Engine(gpu_bundles(variant))
-    assert engine.backend == "cuda"
-    assert repr(engine).startswith("Engine(tiny, cuda fp32 on Fake GPU, 56 px")
-    expected = Engine(gpu_bundles(variant), backend="onnxruntime").run(*views)
-    scene = engine.run(*views)
-    assert len(scene.anchors) == len(expected.anchors) > 30
-    assert scene.num_occupied == expected.num_occupied
-    assert_close(scene, expected, TOLERANCE["fp32"])
-
-
-def test_half_precision_follows_the_cpu(devices, gpu_bundles, views):
-    anchors = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 3)).astype(np.float32)
-    scenes = [
-        Engine(gpu_bundles("token", "fp16"), backend=backend).run(*views, anchors=anchors)
-        for backend in ("cuda", "onnxruntime")
-    ]
-    for field in FIELDS:
-        got, expected = (getattr(scene.gaussians, field) for scene in scenes)
-        np.testing.assert_allclose(got, expected, atol=TOLERANCE["fp16"])
-        assert np.abs(got - expected).max() > 0  # half precision was in use
-
-
 def test_inputs_are_uploaded_once_and_the_host_waits_for_the_count_and_the_results(
     devices, gpu_bundles, views
 ):
@@ -83,47 +59,6 @@ def test_the_next_run_allocates_nothing(devices, gpu_bundles, views):
     second = engine.run(*views)
     assert len(devices[0].allocated) == allocated
     assert_close(second, first, 0)
-
-
-def test_results_survive_the_next_run(devices, gpu_bundles, views):
-    engine = Engine(gpu_bundles())
-    first = engine.run(*views)
-    kept = first.gaussians.means.copy(), first.logits.copy()
-    engine.run(views[0][::-1].copy(), views[1], max_tokens=30)
-    np.testing.assert_array_equal(first.gaussians.means, kept[0])
-    np.testing.assert_array_equal(first.logits, kept[1])
-
-
-def test_live_capture_equals_run_up_to_rounding(devices, gpu_bundles, views):
-    engine = Engine(gpu_bundles())
-    live = engine.live()
-    for count in (1, 2, 3):
-        live.add(views[0][count - 1], views[1][[count - 1]])
-        scene = engine.run(views[0][:count], views[1][list(range(count))])
-        assert_close(live.run(), scene, 0 if count == 1 else TOLERANCE["fp32"])
-
-
-def test_selection_seed_and_given_anchors(devices, gpu_bundles, views):
-    on_device = Engine(gpu_bundles())
-    on_host = Engine(gpu_bundles(), backend="onnxruntime")
-    for options in (
-        {"max_tokens": 20},
-        {"max_tokens": 20, "seed": 2**40 + 1},
-        {"max_tokens": 20, "selection": "confident"},
-    ):
-        got, expected = (engine.run(*views, **options) for engine in (on_device, on_host))
-        assert len(got.anchors) == 20
-        assert_close(got, expected, TOLERANCE["fp32"])
-    anchors = np.array([[0.5, -0.5, 0.1], [-0.25, 0, 0]], np.float32)
-    scene = on_device.run(*views, anchors=anchors)
-    np.testing.assert_array_equal(scene.anchors, anchors)
-    assert scene.logits is None and len(scene.gaussians) == 8
-
-
-def test_refinement_takes_the_gaussians_to_the_cpu(devices, gpu_bundles, views):
-    scene = Engine(gpu_bundles()).run(*views, refine_steps=2)
-    assert "refine" in scene.timings
-    assert np.isfinite(scene.gaussians.means).all() and len(scene.gaussians)
 
 
 def test_stages_give_arrays_that_numpy_reads(devices, gpu_bundles, views):

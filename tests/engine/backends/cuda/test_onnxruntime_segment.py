@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from doubles.device import FakeDevice
+from doubles.device import DeviceDouble
 
 from geolrm.engine.backends.cuda import onnxruntime_segment
 from geolrm.engine.backends.cuda.onnxruntime_segment import (
@@ -58,7 +58,7 @@ class Session:
 @pytest.fixture
 def device(monkeypatch):
     monkeypatch.setattr(ort, "InferenceSession", Session)
-    return FakeDevice(2)
+    return DeviceDouble(2)
 
 
 def test_it_runs_on_our_stream_in_our_buffers(device):
@@ -100,7 +100,7 @@ def arenas(monkeypatch):
 
 
 def test_all_segments_share_one_arena_a_gpu(device, arenas):
-    loader, other = OnnxRuntimeLoader(), FakeDevice(3)
+    loader, other = OnnxRuntimeLoader(), DeviceDouble(3)
     for name, where in (("a.onnx", device), ("b.onnx", device), ("c.onnx", other)):
         loader.load(Path(name), where)
         entry = Session.made.options.get_session_config_entry
@@ -160,7 +160,7 @@ def test_a_provider_that_does_not_load_is_not_replaced_by_the_cpu(device, monkey
 
 
 def test_the_arena_doubles():
-    """As ONNX Runtime 1.31.1's own CUDA provider did over stubs, in MB needed and held."""
+    """As ONNX Runtime 1.31.1's own CUDA provider did without a GPU, in MB needed and held."""
     measured = {71: 134.2, 140: 402.7, 279: 402.7, 542: 939.5, 1081: 2013.3, 1354: 2013.3}
     for needed, held in measured.items():
         assert arena_bytes(needed * 10**6) == pytest.approx(held * 1e6, abs=1e5)

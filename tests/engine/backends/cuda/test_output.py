@@ -93,27 +93,6 @@ def test_graphs_recur_where_results_are_dropped_or_kept_in_turn(devices, rtx, vi
     assert devices[0].count("replay") > 0
 
 
-def test_refined_gaussians_go_back_to_the_device(devices, gpu_bundles, views):
-    engine = Engine(gpu_bundles())
-    expected = engine.run(*views, refine_steps=2)
-    scene = engine.run(*views, refine_steps=2, output="device")
-    assert isinstance(scene.gaussians, DeviceGaussians)
-    assert_same(scene.gaussians.numpy(), expected.gaussians, FIELDS, rtol=0)
-
-
-def test_given_anchors_and_live_captures(devices, gpu_bundles, views):
-    engine = Engine(gpu_bundles())
-    anchors = np.array([[0.5, -0.5, 0.1], [-0.25, 0, 0]], np.float32)
-    scene = engine.run(*views, anchors=anchors, output="device")
-    np.testing.assert_array_equal(scene.anchors.numpy(), anchors)
-    assert scene.logits is None and len(scene.gaussians) == 8
-    live = engine.live()
-    for image, index in zip(views[0], range(3), strict=True):
-        live.add(image, views[1][[index]])
-    grown = live.run(output="device")
-    assert_same(grown.gaussians.numpy(), engine.run(*views).gaussians, FIELDS, rtol=0)
-
-
 def test_no_occupied_voxel_gives_empty_device_arrays(devices, gpu_bundles, views):
     engine = Engine(gpu_bundles())
     with pytest.warns(UserWarning, match="no voxel is occupied"):
@@ -209,13 +188,13 @@ def test_what_the_gpu_cannot_draw_is_drawn_on_the_cpu_with_a_sentence(devices, g
     with pytest.warns(UserWarning) as caught:
         drawn = scene.render(size=SIZE)
     assert [str(warning.message) for warning in caught] == [
-        "rendering on the CPU instead of the GPU: the fake GPU is full"
+        "rendering on the CPU instead of the GPU: the GPU double is full"
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_same(drawn, scene.render(size=SIZE, backend="cpu"), IMAGES, rtol=0)
     for options in ({"backend": "cuda"}, {"output": "device"}):
-        with pytest.raises(GeoLRMError, match="the fake GPU is full"):
+        with pytest.raises(GeoLRMError, match="the GPU double is full"):
             scene.render(size=SIZE, **options)
     device.free = 1 << 40
     assert_gates(scene.render(size=SIZE), drawn)  # another time

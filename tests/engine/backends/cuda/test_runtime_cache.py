@@ -91,7 +91,7 @@ def test_tensorrt_itself_has_no_such_cache(rtx, tmp_path, monkeypatch):
 @pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed"
 )
-def test_the_bindings_have_what_the_fake_module_has():
+def test_the_bindings_have_what_the_double_has():
     import tensorrt_rtx as trt
 
     assert {"create_runtime_config", "create_execution_context"} <= set(dir(trt.ICudaEngine))

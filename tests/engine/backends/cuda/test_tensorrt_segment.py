@@ -59,10 +59,10 @@ OF_RTX = {
 TELL = """
 import json, sys
 from pathlib import Path
-import tensorrt_stand_in as stand_in
+from doubles import tensorrt_plugin_builds as plugin_builds
 if sys.argv[1] == "tensorrt":
-    stand_in.build_stubs(Path(sys.argv[2]))
-    trt = stand_in.load(Path(sys.argv[2]))
+    plugin_builds.build_library_doubles(Path(sys.argv[2]))
+    trt = plugin_builds.load(Path(sys.argv[2]))
 else:
     import tensorrt_rtx as trt
 asked = json.loads(sys.argv[3])
@@ -110,7 +110,7 @@ def bindings(request, tmp_path):
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
     if request.param == "tensorrt" and sys.platform != "linux":
-        pytest.skip("the stub libraries are for Linux")
+        pytest.skip("the doubles of TensorRT's libraries are for Linux")
     return request.param, told(request.param, tmp_path)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from written_captures import on_white, write_colmap_text, write_gobjaverse_views, write_poses
+from samples.capture_files import on_white, write_colmap_text, write_gobjaverse_views, write_poses
 
 from geolrm import Cameras, InputError, load_capture
 from geolrm.engine.captures import read_capture

@@ -1,0 +1,25 @@
+from types import SimpleNamespace
+
+import numpy as np
+
+from geolrm.bench.quality.sheets import TILE, make_sheet
+
+
+def test_rows_are_inputs_predictions_truths_and_errors():
+    size = (TILE, TILE, 3)
+    truths = [np.full(size, 0.5, np.float32), np.zeros(size, np.float32)]
+    drawn = [np.full(size, 0.5, np.float32), np.full(size, 1 / 3, np.float32)]
+    inputs = [np.full((TILE // 2, TILE // 4, 3), 0.25, np.float32)]
+    sheet = make_sheet(SimpleNamespace(inputs=inputs, predictions=drawn, truths=truths))
+    step = TILE + 4
+    assert sheet.shape == (4 * step + 4, 2 * step + 4, 3)
+
+    def tile(row, column):
+        top, left = 4 + row * step, 4 + column * step
+        return sheet[top : top + TILE, left : left + TILE]
+
+    assert (tile(0, 1) == 255).all()  # there is one input
+    middle = tile(0, 0)[TILE // 4 : -TILE // 4, 3 * TILE // 8 : -3 * TILE // 8]
+    assert (middle == 64).all() and (tile(0, 0)[0] == 255).all()
+    assert (tile(1, 0) == 128).all() and (tile(2, 1) == 0).all()
+    assert (tile(3, 0) == 255).all() and tile(3, 1).max() <= 1  # no error; a third is black

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from geolrm import InputError
+from geolrm.engine.formats import untrusted
+
+
+def splats(count=3):
+    return {
+        "means": np.zeros((count, 3), np.float32),
+        "opacities": np.full(count, 0.5, np.float32),
+        "scales": np.full((count, 3), 0.1, np.float32),
+        "quats": np.tile(np.float32([2, 0, 0, 0]), (count, 1)),
+        "colors": np.full((count, 3), 0.5, np.float32),
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("means", np.nan, "a: splat 1 has a position of nan; every value must be finite"),
+        ("opacities", np.inf, "a: splat 1 has a opacity of inf"),
+        ("scales", 2e18, r"splat 1 has a scale of 2e\+18; every value .* within 1e\+18 of 0"),
+        ("quats", -np.inf, "splat 1 has a rotation of -inf"),
+        ("colors", np.nan, "splat 1 has a colour of nan"),
+        ("opacities", 1.5, r"a: splat 1 has opacity 1.5; it must be in \[0, 1\]"),
+        ("opacities", -0.1, r"a: splat 1 has opacity -0.1; it must be in \[0, 1\]"),
+        ("scales", -0.25, "a: splat 1 has scale -0.25; it must not be negative"),
+    ],
+)
+def test_the_first_value_that_is_none_is_named(field, value, message):
+    given_arrays = splats()
+    given_arrays[field][1:] = value
+    with pytest.raises(InputError, match=message):
+        untrusted.assemble("a", **given_arrays)
+
+
+def test_sound_values_become_gaussians_with_unit_rotations():
+    made = untrusted.assemble("a", **splats())
+    np.testing.assert_array_equal(made.quats, np.tile([1, 0, 0, 0], (3, 1)))
+    assert len(untrusted.assemble("a", **splats(0))) == 0
+
+
+@given(arrays(np.float32, (5, 4), elements=st.floats(-1e6, 1e6, width=32)))
+def test_rotations_have_unit_length_whatever_they_had(quats):
+    units = untrusted.unit_quats(quats)
+    np.testing.assert_allclose(np.linalg.norm(units, axis=1), 1, rtol=1e-5)
+    nothing = ~quats.any(axis=1)
+    np.testing.assert_array_equal(units[nothing], np.tile([1, 0, 0, 0], (nothing.sum(), 1)))
+
+
+def test_counts_that_no_object_needs():
+    untrusted.check_count(untrusted.LARGEST_COUNT, "a")
+    with pytest.raises(InputError, match="a states 20,000,001 splats; at most 20,000,000 are read"):
+        untrusted.check_count(untrusted.LARGEST_COUNT + 1, "a")

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from geolrm import InputError
+
+FIELDS = ("means", "opacities", "scales", "quats", "colors")
+
+
+def assert_identical(a, b):
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(a.gaussians, field), getattr(b.gaussians, field))
+    np.testing.assert_array_equal(a.anchors, b.anchors)
+
+
+def test_live_capture_is_bit_identical_to_run(engine, shoe_views):
+    images, cameras = shoe_views
+    live = engine.live()
+    for count in range(1, len(images) + 1):
+        live.add(images[count - 1], cameras[[count - 1]])
+        assert_identical(live.run(seed=3), engine.run(images[:count], cameras[:count], seed=3))
+    assert len(live) == 4
+
+
+def test_live_add_takes_a_matrix_and_intrinsics(engine, shoe_views):
+    images, cameras = shoe_views
+    live = engine.live()
+    live.add(images[0], cameras.c2w[0], intrinsics=cameras.intrinsics[0])
+    assert_identical(live.run(), engine.run(images[:1], cameras[:1]))
+
+
+def test_live_without_views(engine):
+    with pytest.raises(InputError, match="add at least 1 view before run"):
+        engine.live().run()

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from geolrm.engine.views.silhouettes import (
+    Silhouette,
+    carve,
+    explained,
+    grid,
+    has_mask,
+    make_silhouette,
+    reduce_pixels,
+    reduced,
+)
+
+
+def straight_ahead(alpha):
+    """A camera at the origin that looks along z; a point at (x, y, 1) falls on pixel (x, y)."""
+    return Silhouette(np.eye(4), np.eye(3), np.asarray(alpha, np.float32))
+
+
+def test_points_fall_on_pixels_row_by_row_or_outside():
+    view = straight_ahead(np.zeros((3, 4)))
+    points = np.array([[0.5, 0.5, 1], [3.9, 2.9, 1], [4.1, 0, 1], [-0.1, 0, 1], [1, 1, -1.0]])
+    pixel, depth = view.project(points)
+    assert pixel.tolist() == [0, 11, -1, -1, -1]
+    assert depth.tolist() == [1, 1, 1, 1, -1]
+
+
+def test_views_carve_what_they_show_to_be_empty():
+    full, hole = straight_ahead(np.ones((1, 2))), straight_ahead([[1, 0]])
+    points = np.array([[0.5, 0.5, 1], [1.5, 0.5, 1], [9, 9, 1.0]])
+    inside, shown = carve([full, hole], points)
+    assert inside.tolist() == [True, False, True]
+    assert shown[[0, 2]].tolist() == [2, 0]
+    assert carve([full, hole], points, tolerated=1)[0].all()
+
+
+def test_pixels_are_reduced_by_their_mean_with_nothing_beyond_the_border():
+    pixels = np.arange(6.0).reshape(2, 3, 1)
+    np.testing.assert_allclose(reduce_pixels(pixels, 2)[..., 0], [[2.0, 1.75]])
+
+
+def test_a_silhouette_of_an_image_has_alpha_or_white_background():
+    image = np.full((8, 8, 4), 255, np.uint8)
+    image[..., 3] = 0
+    image[2:6, 2:6, 3] = 255
+    view = make_silhouette(image, np.eye(4), np.eye(3), 4)
+    np.testing.assert_array_equal(view.alpha, np.pad(np.ones((2, 2)), 1))
+    assert view.intrinsics[0, 0] == view.intrinsics[1, 1] == 4
+    white = np.full((8, 8, 3), 255, np.uint8)
+    white[2:6, 2:6] = 30
+    plain = make_silhouette(white, np.eye(4), np.eye(3), 8)
+    assert (plain.alpha[2:6, 2:6] > 0.5).all() and plain.alpha[0].max() < 0.5
+    smaller = reduced(view, 2)
+    assert smaller.alpha.shape == (2, 2) and smaller.intrinsics[0, 0] == 2
+    assert reduced(view, 100).alpha.shape == view.alpha.shape
+
+
+@pytest.mark.parametrize(
+    ("image", "has"),
+    [
+        (np.full((4, 4, 4), 255, np.uint8), False),  # opaque everywhere
+        (np.zeros((4, 4, 4), np.uint8), True),
+        (np.full((4, 4, 3), 255, np.uint8), True),
+        (np.full((4, 4, 3), 128, np.uint8), False),
+    ],
+)
+def test_what_tells_an_object_from_its_background(image, has):
+    assert has_mask(image) is has
+
+
+def test_the_share_of_a_mask_that_a_hull_covers():
+    view = straight_ahead([[1, 1, 1, 0]])
+    hull = np.array([[0.5, 0.5, 1], [3.5, 0.5, 1]])
+    assert explained(view, hull) == pytest.approx(1 / 3)
+    assert explained(straight_ahead(np.zeros((2, 2))), hull) == 1
+
+
+def test_a_grid_has_its_voxels_centres():
+    points = grid(np.array([1.0, 0, 0]), 2.0, 2)
+    assert points[0].tolist() == [0, -1, -1] and points[-1].tolist() == [2, 1, 1]
+    assert points[1].tolist() == [0, -1, 1]  # x slowest
