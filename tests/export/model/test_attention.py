@@ -3,7 +3,12 @@ import torch
 from harness.data import DATA
 
 from geolrm.export.model import attention
-from geolrm.export.model.attention import attend_over_heads, rope_table, rotate
+from geolrm.export.model.attention import (
+    attend_over_heads,
+    attend_over_queries,
+    rope_table,
+    rotate,
+)
 
 VECTORS = np.load(DATA / "conformance" / "unit_vectors.npz")
 
