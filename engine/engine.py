@@ -69,8 +69,9 @@ class Engine:
         self.backend, self.backend_reason = selected.name, selected.reason
         self.threads = self._backend.threads
         self._stages = self._backend.stages
-        missing = {"proposal", "reconstruction"} - set(self._stages)
-        if missing or not any(name.startswith("encoder") for name in self._stages):
+        roles = {stage.role for stage in self._stages.values()}
+        missing = {"proposal", "reconstruction"} - roles
+        if missing or "encoder" not in roles:
             raise BundleError(
                 f"the bundle {str(self.bundle.path)!r} lacks the plan of "
                 f"{', '.join(sorted(missing)) or 'an encoder'}; export it again"
@@ -207,7 +208,7 @@ class Engine:
             return None
         from geolrm.engine.backends.cuda.memory_plan import plan_memory
 
-        tokens = self.manifest.tokens.opt if tokens is None else tokens
+        tokens = self.manifest.anchors.opt if tokens is None else tokens
         return plan_memory(self.manifest, self.manifest.gpu, views, tokens)
 
     def live(self) -> LiveCapture:
@@ -222,16 +223,18 @@ class Engine:
         """
         with self.lock:
             placed = self._place(views)
-            names = [name for name in self._stages if name.startswith("encoder")]
+            names = [name for name, stage in self._stages.items() if stage.role == "encoder"]
             features = {name: self._backend.empty_features(name, len(views)) for name in names}
             for batch in self._backend.view_batches(len(views)):
                 inputs = {name: placed[name][batch] for name in ("images", "c2w", "intrinsics")}
                 for name in names:
                     self._stages[name].run(inputs, {"features": features[name][batch]})
-            shared = features.get("encoder")
-            if shared is not None:
-                return Features(shared, shared)
-            return Features(features["encoder_proposal"], features["encoder_reconstruction"])
+            read = {
+                reader: features[name]
+                for name in names
+                for reader in self._stages[name].stage.features_for
+            }
+            return Features(read["proposal"], read["reconstruction"])
 
     def propose(self, features: Features, views: Views) -> Proposal:
         """Occupancy of the voxel grid."""
@@ -271,7 +274,7 @@ class Engine:
     @property
     def reads_volume(self) -> bool:
         """Whether anchors read the proposal's volume, as they do in models with cues."""
-        return "volume" in self.manifest.plans["reconstruction"].inputs
+        return self._stages["reconstruction"].stage.reads("volume")
 
     def _place(self, views: Views) -> PlacedViews:
         """Where the backend reads them; uploaded once however many stages ask."""
@@ -280,7 +283,7 @@ class Engine:
         return self._placed
 
     def _run_stage(self, name: str, inputs: dict[str, Array], views: Views) -> dict[str, Array]:
-        if "foreground" in self.manifest.plans[name].inputs:
+        if self._stages[name].stage.reads("foreground"):
             inputs["foreground"] = self._place(views)["foreground"]
         return self._stages[name].run(inputs)
 

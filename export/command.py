@@ -79,12 +79,12 @@ def export_checkpoint(
     options = ExportOptions(
         "fp16" if choice.stored_half else "fp32",
         views,
-        tokens or default_tokens(config),
+        tokens or default_anchors(config),
         refine_steps,
         choice if on_gpu else None,
         f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}",
     )
-    check_padding(config, options.tokens)
+    check_padding(config, options.anchors)
     report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}
     if on_gpu:
         report["gpu"] = {"status": report["status"]}
@@ -141,17 +141,17 @@ def resize(config: GeoLRMConfig, image_size: int | None) -> GeoLRMConfig:
     return replace(config, image_size=image_size)
 
 
-def default_tokens(config: GeoLRMConfig) -> Range:
+def default_anchors(config: GeoLRMConfig) -> Range:
     """One to twice the model's number of anchors, which is preferred."""
     preferred = config.proposal.max_seq_len
     return Range(1, preferred, 2 * preferred)
 
 
-def check_padding(config: GeoLRMConfig, tokens: Range) -> None:
+def check_padding(config: GeoLRMConfig, anchors: Range) -> None:
     """The ``head`` variant pads anchors to a fixed number, which must lie in the range."""
-    if config.padded_tokens is not None and tokens.max < config.padded_tokens:
+    if config.padded_tokens is not None and anchors.max < config.padded_tokens:
         raise InputError(
-            f"--tokens allows at most {tokens.max} anchors, but the head variant of this model "
+            f"--tokens allows at most {anchors.max} anchors, but the head variant of this model "
             f"pads them to {config.padded_tokens}; raise MAX to at least that"
         )
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from geolrm.engine.anchors import AnchorChoice
 from geolrm.engine.backends.selection import Selected, select_backend
 from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.plan import Role, Stage
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.features import Array
 from geolrm.engine.gaussians.gaussians import Gaussians
@@ -23,6 +24,8 @@ __all__ = ["Array", "Backend", "PlanRunner", "open_backend"]
 class PlanRunner(Protocol):
     """One stage of a bundle, ready to run."""
 
+    stage: Stage  # its plan
+    role: Role  # what it is in the model
     seconds: dict[str, float]  # by kind of step, summed until cleared; empty where unknown
 
     def run(self, inputs: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, Any]:

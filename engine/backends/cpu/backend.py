@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.anchors import AnchorChoice, pad_anchors, select_anchors
 from geolrm.engine.backends.base import PlanRunner
-from geolrm.engine.backends.cpu.executor import CpuPlanRunner, Workspace
+from geolrm.engine.backends.cpu.executor import Block, CpuExecutor
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.voxel_grid import rope_indices
@@ -22,10 +22,12 @@ class HostBackend:
         self.threads = threads
         self.lock = threading.RLock()
         self.description = f"onnxruntime {self._manifest.precision}, {threads} threads"
-        workspace = Workspace()
+        artifact = self._manifest.artifact("onnxruntime")
+        assert artifact is not None, "selected from the bundle's artifacts"
+        arena = Block()
         self.stages: Mapping[str, PlanRunner] = {
-            name: CpuPlanRunner(bundle, plan, workspace, threads)
-            for name, plan in self._manifest.plans.items()
+            name: CpuExecutor(stage, bundle, arena, threads)
+            for name, stage in artifact.stages.items()
         }
 
     @property
@@ -60,7 +62,7 @@ class HostBackend:
         """Occupied voxels, at most the limit."""
         chosen = select_anchors(logits, choice.limit, seed=choice.seed, selection=choice.selection)
         # The released head variant was trained with zero anchors up to a fixed number.
-        padded = choice.limit if self._manifest.padded_tokens and chosen.num_occupied else None
+        padded = choice.limit if self._manifest.padded_anchors and chosen.num_occupied else None
         return pad_anchors(chosen.positions, padded), chosen.num_occupied
 
     def rope_indices(self, anchors: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -17,51 +17,51 @@ HALF = 0.5  # half side of the object's cube
 ALIGNMENT = 256
 
 
-def order_bytes(tokens: int) -> int:
-    """Of what :func:`order_calls` writes, scratch included; the order lies in front."""
-    return sum(_sizes(tokens).values())
+def workspace_bytes(queries: int) -> int:
+    """Return the bytes that :func:`order_calls` sorts in."""
+    return sum(_sizes(queries).values())
 
 
-def order_calls(positions: int, place: int, *, tokens: int) -> list[Call]:
-    """The launches, in order; none of them waits for the host.
+def order_calls(positions: int, order: int, workspace: int, *, queries: int) -> list[Call]:
+    """Return the launches, in order; none of them waits for the host.
 
     Args:
         positions: float32 [N, 3] on the device.
-        place: ``order_bytes``, aligned to 256 bytes; int32 [N] in front gets the order, equal codes
-            by index.
-        tokens: N.
+        order: int32 [N], written; equal codes stay in the order of their indices.
+        workspace: ``workspace_bytes``, aligned to 256 bytes.
+        queries: N.
     """
-    at = _place(place, tokens)
-    launch = Launch((ceil_div(tokens, THREADS), 1, 1), (THREADS, 1, 1))
-    numbers = integers(tokens, int(np.float32(HALF).view(np.int32)))
+    # An odd number of passes: the result is in the others.
+    at = {"other_ids": order, **_place(workspace, queries)}
+    launch = Launch((ceil_div(queries, THREADS), 1, 1), (THREADS, 1, 1))
+    numbers = integers(queries, int(np.float32(HALF).view(np.int32)))
     arguments = (positions, *numbers, at["keys"], at["ids"])
     codes = Call(Source("morton_codes"), "morton_codes", launch, arguments)
-    return [codes, *sort_calls(at, tokens, shifts=DIGITS)]
+    return [codes, *sort_calls(at, queries, shifts=DIGITS)]
 
 
-def grid_order(tokens: int) -> NDArray[np.int32] | None:
-    """The order of all voxels of a grid in raster order; None if ``tokens`` is no cube."""
-    side = round(tokens ** (1 / 3))
-    if side**3 != tokens:
+def grid_order(queries: int) -> NDArray[np.int32] | None:
+    """Return the order of all voxels of a grid in raster order; None if ``queries`` is no cube."""
+    side = round(queries ** (1 / 3))
+    if side**3 != queries:
         return None
-    voxels = np.stack(np.unravel_index(np.arange(tokens), (side,) * 3))
-    codes = np.zeros(tokens, np.int64)
+    voxels = np.stack(np.unravel_index(np.arange(queries), (side,) * 3))
+    codes = np.zeros(queries, np.int64)
     for bit in range(side.bit_length()):
         for axis, index in enumerate(voxels):
             codes |= (index >> bit & 1) << (3 * bit + 2 - axis)
     return np.argsort(codes, kind="stable").astype(np.int32)
 
 
-def _sizes(tokens: int) -> Mapping[str, int]:
-    # An odd number of passes: the result is in the others.
-    names = ("other_ids", "other_keys", "keys", "ids")
-    sizes = {**dict.fromkeys(names, 4 * tokens), "counts": counts_bytes(tokens), "visible": 4}
+def _sizes(queries: int) -> Mapping[str, int]:
+    names = ("other_keys", "keys", "ids")
+    sizes = {**dict.fromkeys(names, 4 * queries), "counts": counts_bytes(queries), "visible": 4}
     return {name: ceil_div(size, ALIGNMENT) * ALIGNMENT for name, size in sizes.items()}
 
 
-def _place(address: int, tokens: int) -> Mapping[str, int]:
+def _place(address: int, queries: int) -> Mapping[str, int]:
     at = {}
-    for name, size in _sizes(tokens).items():
+    for name, size in _sizes(queries).items():
         at[name] = address
         address += size
     return at

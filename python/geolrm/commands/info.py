@@ -36,24 +36,24 @@ def info(
     bundle = Bundle.open(model)
     manifest = bundle.manifest
     selected = select_backend(backend, bundle, device)
-    part = manifest.gpu or None
-    if part is None and (views is not None or tokens is not None):
+    artifact = manifest.gpu
+    if artifact is None and (views is not None or tokens is not None):
         raise InputError(
-            f"--views and --tokens plan the memory of a GPU, and {model!r} has no part for one; "
+            f"--views and --tokens plan the memory of a GPU, and {model!r} holds nothing for one; "
             "export it again with --backend"
         )
     plan, free, short = None, None, None
-    if part is not None:
-        counts = {"--views": (views, manifest.views), "--tokens": (tokens, manifest.tokens)}
+    if artifact is not None:
+        counts = {"--views": (views, manifest.views), "--tokens": (tokens, manifest.anchors)}
         setting = tuple(
             limits.opt if value is None else check_whole(name, value, limits.min, limits.max)
             for name, (value, limits) in counts.items()
         )
-        planned = plan_memory(manifest, part, *setting)
+        planned = plan_memory(manifest, artifact, *setting)
         plan = setting, planned.rows()
         if selected.gpu is not None:
             free = free_memory(device)
-            short = shortage(manifest, part, *setting, available=free - planned.weights)
+            short = shortage(manifest, artifact, *setting, available=free - planned.weights)
     size = sum(entry.bytes for entry in manifest.files.values())
     facts: dict[str, Any] = {
         "model": manifest.model,
@@ -61,18 +61,18 @@ def info(
         "backend": selected.name,
         "backend_reason": selected.reason,
         "precision": manifest.precision,
-        "gpu_backend": None if part is None else part.backend,
-        "gpu_precision": None if part is None else part.precision,
-        "gpu_targets": None if part is None else ", ".join(part.targets),
+        "gpu_backend": None if artifact is None else artifact.backend,
+        "gpu_precision": None if artifact is None else artifact.precision,
+        "gpu_targets": None if artifact is None else ", ".join(artifact.targets),
         "self_attention": manifest.self_attention,
         "image_size": manifest.image_size,
         "fov_degrees": manifest.fov_degrees,
         "views": f"{manifest.views.min}:{manifest.views.opt}:{manifest.views.max}",
-        "tokens": f"{manifest.tokens.min}:{manifest.tokens.opt}:{manifest.tokens.max}",
-        "padded_tokens": manifest.padded_tokens,
+        "tokens": f"{manifest.anchors.min}:{manifest.anchors.opt}:{manifest.anchors.max}",
+        "padded_tokens": manifest.padded_anchors,
         "grid": manifest.rope.grid_size,
         "gaussians_per_anchor": manifest.gaussians_per_anchor,
-        "refine_steps": manifest.refine_steps or 0,
+        "refine_steps": manifest.refine_steps,
         "trained": manifest.source.trained,
         "checkpoint": manifest.source.checkpoint,
         "checkpoint_sha256": manifest.source.sha256,

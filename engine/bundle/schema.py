@@ -1,0 +1,70 @@
+"""Manifests of another schema version: why they are refused, and what to do about it."""
+
+import shlex
+from pathlib import Path
+
+import msgspec
+
+from geolrm.engine.bundle.manifest import CONFIG_KEY, SCHEMA_VERSION, WEIGHTS_NAME, Range, Source
+
+
+class _GpuPart(msgspec.Struct):
+    backend: str
+    precision: str
+    targets: list[str]
+
+
+class _Schema1(msgspec.Struct):
+    """What the export of a bundle of schema 1 was asked for."""
+
+    model: str
+    precision: str
+    views: Range
+    tokens: Range
+    source: Source
+    refine_steps: int = 0
+    gpu: _GpuPart | None = None
+
+
+def refusal(file: Path, raw: bytes, version: int) -> str:
+    """Return the sentence about a manifest that this version of geolrm does not read.
+
+    Args:
+        file: The manifest.
+        raw: What it holds.
+        version: Of its schema.
+
+    Raises:
+        msgspec.ValidationError: It is of no version.
+    """
+    remedy = "Upgrade: pip install -U geolrm"
+    if version < SCHEMA_VERSION:
+        older = msgspec.json.decode(raw, type=_Schema1)
+        remedy = f"Export it again: {_export_command(file.parent, older)}"
+    return (
+        f"{file} has schema version {version}; this geolrm reads version {SCHEMA_VERSION}. {remedy}"
+    )
+
+
+def _export_command(folder: Path, older: _Schema1) -> str:
+    """Over the old bundle, from its own weights where they are a checkpoint."""
+    weights = folder / WEIGHTS_NAME
+    source = str(weights) if _is_checkpoint(weights) else older.source.checkpoint or "CHECKPOINT"
+    gpu = older.gpu or _GpuPart("onnxruntime", older.precision, [])
+    words = ["geolrm-export", source, "--name", older.model, "--backend", gpu.backend]
+    if gpu.backend == "tensorrt-rtx":
+        words += ["--sm", ",".join(target.removeprefix("sm_") for target in gpu.targets)]
+    for option, numbers in (("--views", older.views), ("--tokens", older.tokens)):
+        words += [option, f"{numbers.min}:{numbers.opt}:{numbers.max}"]
+    words += [f"--{gpu.precision}", "--refine-steps", str(older.refine_steps)]
+    return shlex.join([*words, "-o", str(folder), "--force"])
+
+
+def _is_checkpoint(weights: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            return CONFIG_KEY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
