@@ -105,7 +105,7 @@ def test_seed_and_max_tokens_choose_the_subset(engine, shoe_views):
 
 def test_head_variant_pads_to_its_fixed_length(bundles, shoe_views):
     engine = Engine(bundles["head"])
-    assert len(engine.run(*shoe_views).anchors) == engine.manifest.padded_tokens == 64
+    assert len(engine.run(*shoe_views).anchors) == engine.manifest.padded_anchors == 64
     scene = engine.run(*shoe_views, max_tokens=300)  # more than are occupied
     assert len(scene.anchors) == 300 > scene.num_occupied
     assert not scene.anchors[scene.num_occupied :].any()

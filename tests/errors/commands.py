@@ -117,7 +117,7 @@ CASES = [
          lambda place: parse_views("50", 38)),
     Case("the picture is …; its file name must end in .png", "Of geolrm check -o.",
          lambda place: check(place.tmp, place.tmp / "a.jpg")),
-    Case("--views and --tokens plan the memory of a GPU, and 'mini' has no part for one; export …",
+    Case("--views and --tokens plan the memory of a GPU, and 'mini' holds nothing for one; …",
          "Of geolrm info.", lambda place: info("mini", views=6)),
     "geolrm render",
     Case("--orbit is 0; it must be 1 to 100000 frames", "Of geolrm render.",
