@@ -41,7 +41,7 @@ class Engine:
     Args:
         model: ``"mini"``, the bundled default, or a bundle folder of ``geolrm-export``.
         backend: ``"onnxruntime"`` (CPU), ``"cuda"``, ``"tensorrt"``, ``"tensorrt-rtx"``, or
-            ``"auto"``: the GPU where the bundle has a part for it that this machine can run, else
+            ``"auto"``: the GPU where the bundle holds what this machine can run there, else
             the CPU; :attr:`backend_reason` says why.
         threads: Threads of the CPU's work; None takes all cores this process may use.
         device: Number of the GPU.

@@ -8,10 +8,20 @@ import msgspec
 from geolrm.engine.bundle.manifest import CONFIG_KEY, SCHEMA_VERSION, WEIGHTS_NAME, Range, Source
 
 
-class _GpuPart(msgspec.Struct):
+class _Gpu(msgspec.Struct):
     backend: str
     precision: str
     targets: list[str]
+
+
+class _Encoder(msgspec.Struct):
+    batch_norm: bool
+
+
+class _Config(msgspec.Struct):
+    """What the header of the weights says of the model."""
+
+    encoder: _Encoder
 
 
 class _Schema1(msgspec.Struct):
@@ -23,7 +33,7 @@ class _Schema1(msgspec.Struct):
     tokens: Range
     source: Source
     refine_steps: int = 0
-    gpu: _GpuPart | None = None
+    gpu: _Gpu | None = None
 
 
 def refusal(file: Path, raw: bytes, version: int) -> str:
@@ -50,7 +60,7 @@ def _export_command(folder: Path, older: _Schema1) -> str:
     """Over the old bundle, from its own weights where they are a checkpoint."""
     weights = folder / WEIGHTS_NAME
     source = str(weights) if _is_checkpoint(weights) else older.source.checkpoint or "CHECKPOINT"
-    gpu = older.gpu or _GpuPart("onnxruntime", older.precision, [])
+    gpu = older.gpu or _Gpu("onnxruntime", older.precision, [])
     words = ["geolrm-export", source, "--name", older.model, "--backend", gpu.backend]
     if gpu.backend == "tensorrt-rtx":
         words += ["--sm", ",".join(target.removeprefix("sm_") for target in gpu.targets)]
@@ -61,10 +71,12 @@ def _export_command(folder: Path, older: _Schema1) -> str:
 
 
 def _is_checkpoint(weights: Path) -> bool:
+    """Whether nothing was folded into the weights, so that an export finds all of them."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(weights, framework="numpy") as file:
-            return CONFIG_KEY in (file.metadata() or {})
-    except (OSError, SafetensorError):
+            stated = (file.metadata() or {}).get(CONFIG_KEY, "")
+        return not msgspec.json.decode(stated, type=_Config).encoder.batch_norm
+    except (OSError, SafetensorError, msgspec.DecodeError):
         return False
