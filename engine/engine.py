@@ -66,8 +66,9 @@ class Engine:
         self.backend, self.backend_reason = selected.name, selected.reason
         self.threads = self._backend.threads
         self._stages = self._backend.stages
-        missing = {"proposal", "reconstruction"} - set(self._stages)
-        if missing or not any(name.startswith("encoder") for name in self._stages):
+        roles = {stage.role for stage in self._stages.values()}
+        missing = {"proposal", "reconstruction"} - roles
+        if missing or "encoder" not in roles:
             raise BundleError(
                 f"the bundle {str(self.bundle.path)!r} lacks the plan of "
                 f"{', '.join(sorted(missing)) or 'an encoder'}; export it again"
@@ -180,16 +181,18 @@ class Engine:
         """
         with self.lock:
             placed = self._backend.place(views)
-            names = [name for name in self._stages if name.startswith("encoder")]
+            names = [name for name, stage in self._stages.items() if stage.role == "encoder"]
             features = {name: self._backend.empty_features(name, len(placed)) for name in names}
             for batch in self._backend.view_batches(len(placed)):
                 inputs = {name: placed[name][batch] for name in ("images", "c2w", "intrinsics")}
                 for name in names:
                     self._stages[name].run(inputs, {"features": features[name][batch]})
-            shared = features.get("encoder")
-            if shared is not None:
-                return Features(shared, shared)
-            return Features(features["encoder_proposal"], features["encoder_reconstruction"])
+            read = {
+                reader: features[name]
+                for name in names
+                for reader in self._stages[name].stage.features_for
+            }
+            return Features(read["proposal"], read["reconstruction"])
 
     def join_features(self, parts: Sequence[Features]) -> Features:
         """Join the features of views that were encoded apart, in their order."""
@@ -221,14 +224,14 @@ class Engine:
     @property
     def reads_volume(self) -> bool:
         """Whether anchors read the proposal's volume, as they do in models with cues."""
-        return "volume" in self.manifest.plans["reconstruction"].inputs
+        return self._stages["reconstruction"].stage.reads("volume")
 
     def plan_memory(self, views: int, tokens: int | None = None) -> Any:
         """Plan the GPU memory of a run with so many views and anchors; None on the CPU.
 
         ``tokens`` None takes the bundle's preferred number of anchors.
         """
-        tokens = self.manifest.tokens.opt if tokens is None else tokens
+        tokens = self.manifest.anchors.opt if tokens is None else tokens
         return self._backend.plan_memory(views, tokens)
 
     def step_seconds(self) -> dict[str, float]:
@@ -297,6 +300,6 @@ class Engine:
     ) -> dict[str, Array]:
         """Run a stage after the encoders, which reads views by their projection."""
         inputs = {"features": features, "projection": placed["projection"], **(more or {})}
-        if "foreground" in self.manifest.plans[name].inputs:
+        if self._stages[name].stage.reads("foreground"):
             inputs["foreground"] = placed["foreground"]
         return self._stages[name].run(inputs)

@@ -82,7 +82,7 @@ class ArgumentChecks:
         check_selection(selection)
         given = None if anchors is None else self._given_anchors(anchors)
         if refine_steps is None:
-            refine_steps = self._manifest.refine_steps or 0
+            refine_steps = self._manifest.refine_steps
         refine_steps = check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
         limit = self._anchor_limit(max_tokens)
         return RunSettings(seed, limit, selection, given, refine_steps, output)
@@ -123,7 +123,7 @@ class ArgumentChecks:
             )
 
     def _anchor_limit(self, max_tokens: int | None) -> int:
-        tokens = self._manifest.tokens
+        tokens = self._manifest.anchors
         if max_tokens is None:
             return tokens.opt
         limit = check_whole("max_tokens", max_tokens, 1, 2**31)
@@ -140,7 +140,7 @@ class ArgumentChecks:
             positions = np.ascontiguousarray(anchors, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise InputError(f"anchors are not an array of numbers: {error}") from error
-        tokens = self._manifest.tokens
+        tokens = self._manifest.anchors
         if positions.ndim != 2 or positions.shape[1] != 3:
             raise InputError(f"anchors have shape {positions.shape}; they must be [N, 3]")
         if not np.isfinite(positions).all() or np.abs(positions).max(initial=0) > 0.5 + 1e-6:

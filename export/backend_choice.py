@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from geolrm.engine.bundle.manifest import ANY_GPU, BACKENDS, GpuIdentity
+from geolrm.engine.bundle.manifest import BACKENDS, GpuIdentity
+from geolrm.engine.bundle.plan import ANY_GPU
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system import extras
 from geolrm.engine.system.present_gpu import PresentGpu, present_gpu

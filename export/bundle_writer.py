@@ -6,24 +6,25 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
-import msgspec
 import onnx
 from safetensors import SafetensorError
 
 from geolrm.engine.bundle.bundle import file_sha256
 from geolrm.engine.bundle.manifest import (
+    CONFIG_KEY,
     MANIFEST_NAME,
     SCHEMA_VERSION,
+    Artifact,
     FileEntry,
-    GpuPart,
     Manifest,
-    Plan,
     Range,
     RopeTable,
     Source,
     encode,
 )
+from geolrm.engine.bundle.plan import CPU, Stage
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_axis
 from geolrm.engine.system.atomic import atomic_folder, error_text
@@ -33,8 +34,7 @@ from geolrm.export.engine_builder import Profile
 from geolrm.export.model import GeoLRM
 from geolrm.export.trace import Graph, trace
 
-CONFIG_KEY = "geolrm.config"
-DEFAULT_VIEWS, DEFAULT_TOKENS = Range(1, 6, 21), Range(1, 8192, 16384)
+DEFAULT_VIEWS, DEFAULT_ANCHORS = Range(1, 6, 21), Range(1, 8192, 16384)
 Progress = Callable[[str], None]
 
 
@@ -42,11 +42,11 @@ Progress = Callable[[str], None]
 class ExportOptions:
     """What a bundle is made for."""
 
-    precision: str = "fp32"  # of the storage
+    precision: Literal["fp32", "fp16"] = "fp32"  # of the storage
     views: Range = DEFAULT_VIEWS
-    tokens: Range = DEFAULT_TOKENS
+    anchors: Range = DEFAULT_ANCHORS
     refine_steps: int = 0  # of gradient descent on the input pictures, after the network
-    gpu: Choice | None = None  # None leaves the GPU part out
+    gpu: Choice | None = None  # None makes a bundle for the CPU alone
     command: str = ""  # that makes the bundle again
 
 
@@ -74,7 +74,7 @@ def write_bundle(
     """
     options = options or ExportOptions()
     options.views.check("--views")
-    options.tokens.check("--tokens")
+    options.anchors.check("--tokens")
     half = options.precision == "fp16"
     progress("tracing")
     graphs = trace(model)
@@ -86,7 +86,7 @@ def write_bundle(
         progress(f"lowering for {options.gpu.backend} in {options.gpu.precision}")
         gpu_graphs = gpu_artifact.lower_for_gpu(graphs, options.gpu, parameters)
     progress("lowering for onnxruntime")
-    plans, models, stages = _lower(graphs)
+    stages, models = _lower_for_cpu(graphs, half=half)
     if half:
         for proto in models.values():
             weights.store_half(proto, parameters)
@@ -101,8 +101,14 @@ def write_bundle(
             weights.write_weights(temporary, models.values(), extra, metadata)
             for file, proto in models.items():
                 (temporary / file).write_bytes(proto.SerializeToString())
-            part = _gpu_part(gpu_graphs, options, temporary, folder, progress)
-            manifest = describe(model, name, source, options, stages, plans, temporary, part)
+            artifacts = [
+                Artifact("onnxruntime", options.precision, [CPU], stages, {}, options.command)
+            ]
+            if gpu_graphs is not None:
+                gpu = _gpu_artifact(gpu_graphs, options, temporary, folder, progress)
+                artifacts.append(gpu)
+            files = {graph.name: f"{graph.name}.onnx" for graph in graphs}
+            manifest = describe(model, name, source, options, files, artifacts, temporary)
             (temporary / MANIFEST_NAME).write_bytes(encode(manifest))
         if verify is not None:
             progress("verifying against torch")
@@ -129,12 +135,21 @@ def describe(
     name: str,
     source: Source,
     options: ExportOptions,
-    stages: dict[str, str],
-    plans: dict[str, Plan],
+    graphs: dict[str, str],
+    artifacts: list[Artifact],
     folder: Path,
-    part: GpuPart | None = None,
 ) -> Manifest:
-    """The manifest of a bundle whose graphs, weights and engines lie in ``folder``."""
+    """Return the manifest of a bundle whose files lie in ``folder``.
+
+    Args:
+        model: What was exported.
+        name: Of the model.
+        source: Checkpoint the weights came from.
+        options: Precision and ranges.
+        graphs: The portable graph file of each stage.
+        artifacts: What each backend runs.
+        folder: Of the new bundle.
+    """
     config = model.config
     grid, scale = config.reconstruction.grid_size, config.reconstruction.xyz_scale
     axis = voxel_axis(grid)
@@ -142,28 +157,26 @@ def describe(
         schema_version=SCHEMA_VERSION,
         geolrm_version=importlib.metadata.version("geolrm"),
         model=name,
-        backend="onnxruntime",
-        precision=options.precision,  # pyright: ignore[reportArgumentType]
+        precision=options.precision,
         self_attention=config.self_attention,
         image_size=config.image_size,
         fov_degrees=config.fov_degrees,
         views=options.views,
-        tokens=options.tokens,
-        padded_tokens=config.padded_tokens,
+        anchors=options.anchors,
+        padded_anchors=config.padded_tokens,
         level_shapes=list(model.level_shapes),
         feature_dim=config.encoder.feature_dim,
         gaussians_per_anchor=config.reconstruction.gaussians_per_anchor,
         rope=RopeTable(grid, scale, axis.tolist(), rope_indices(axis, grid, scale).tolist()),
         source=source,
-        graphs=stages,
-        plans=plans,
+        graphs=graphs,
+        artifacts=artifacts,
         files={
             path.name: FileEntry(path.stat().st_size, file_sha256(path))
             for path in sorted(folder.iterdir())
         },
         versions=_versions(),
-        refine_steps=options.refine_steps or msgspec.UNSET,
-        gpu=part or msgspec.UNSET,
+        refine_steps=options.refine_steps,
     )
 
 
@@ -176,46 +189,43 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _gpu_part(
-    graphs: gpu_artifact.GpuGraphs | None,
+def _gpu_artifact(
+    graphs: gpu_artifact.GpuGraphs,
     options: ExportOptions,
     folder: Path,
     previous: Path,
     progress: Progress,
-) -> GpuPart | None:
+) -> Artifact:
     """Build what the chosen backend builds, and describe it."""
-    if graphs is None or options.gpu is None:
-        return None
+    assert options.gpu is not None, "graphs are lowered for the chosen backend"
     engines = {}
     if options.gpu.backend != "cuda":
         engines = gpu_artifact.build_engines(
             graphs,
             options.gpu,
-            Profile(options.views, options.tokens),
+            Profile(options.views, options.anchors),
             folder,
             previous=previous,
             progress=progress,
         )
-    return gpu_artifact.describe_part(graphs, options.gpu, engines, options.command)
+    return gpu_artifact.describe_artifact(graphs, options.gpu, engines, options.command)
 
 
-def _lower(
-    graphs: list[Graph],
-) -> tuple[dict[str, Plan], dict[str, onnx.ModelProto], dict[str, str]]:
-    """Plans by stage, models by file name, and the graph file of each stage."""
-    plans: dict[str, Plan] = {}
+def _lower_for_cpu(
+    graphs: list[Graph], *, half: bool
+) -> tuple[dict[str, Stage], dict[str, onnx.ModelProto]]:
+    """Stages by name; and models by file name, the portable graphs among them."""
+    stages: dict[str, Stage] = {}
     models: dict[str, onnx.ModelProto] = {}
-    stages: dict[str, str] = {}
     for graph in graphs:
-        file = stages[graph.name] = f"{graph.name}.onnx"
-        models[file] = graph.model
-        lowered = lowering.lower(graph)
-        plans[graph.name] = lowered.plan
-        for segment_file, segment in lowered.segments.items():
+        models[f"{graph.name}.onnx"] = graph.model
+        lowered = lowering.lower_for_cpu(graph, half=half)
+        stages[graph.name] = lowered.stage
+        for step in lowered.stage.segments:
             # Each file gets initializers of its own: they are changed in place later.
-            models[segment_file] = onnx.ModelProto()
-            models[segment_file].CopyFrom(segment)
-    return plans, models, stages
+            models[step.files[CPU]] = onnx.ModelProto()
+            models[step.files[CPU]].CopyFrom(lowered.segments[step.name])
+    return stages, models
 
 
 def _folded_biases(graphs: list[Graph]) -> set[str]:

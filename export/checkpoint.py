@@ -10,9 +10,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from geolrm.engine.bundle.bundle import bundled_path, file_sha256
-from geolrm.engine.bundle.manifest import MANIFEST_NAME, WEIGHTS_NAME, Source, decode
+from geolrm.engine.bundle.manifest import (
+    CONFIG_KEY,
+    MANIFEST_NAME,
+    WEIGHTS_NAME,
+    Source,
+    decode,
+)
 from geolrm.engine.errors import CheckpointError, InputError
-from geolrm.export.bundle_writer import CONFIG_KEY
 from geolrm.export.model import GeoLRM, GeoLRMConfig, released
 from geolrm.export.state_dict import read_state_dict
 

@@ -84,7 +84,7 @@ def export_checkpoint(
         choice if on_gpu else None,
         f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}",
     )
-    check_padding(config, options.tokens)
+    check_padding(config, options.anchors)
     report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}
     if on_gpu:
         report["gpu"] = {"status": report["status"]}

@@ -1,4 +1,4 @@
-"""Build an engine from one graph with TensorRT, or with TensorRT for RTX: they share their API."""
+"""Build TensorRT engines from graphs, with TensorRT or TensorRT for RTX: they share their API."""
 
 import hashlib
 import time
@@ -10,14 +10,8 @@ from typing import Any
 import onnx
 
 from geolrm.engine.backends.cuda.tensorrt_segment import collecting_logger
-from geolrm.engine.bundle.manifest import (
-    Dim,
-    EngineIdentity,
-    GpuSegmentStep,
-    Range,
-    TensorSpec,
-    size_of,
-)
+from geolrm.engine.bundle.manifest import EngineIdentity, Range
+from geolrm.engine.bundle.plan import Tensor
 from geolrm.engine.errors import GeoLRMError
 from geolrm.export.backend_choice import Target
 
@@ -30,31 +24,28 @@ class Profile:
     """Ranges of the dynamic dimensions."""
 
     views: Range
-    tokens: Range
+    anchors: Range
 
-    def shapes(self, spec: TensorSpec) -> list[tuple[int, ...]]:
-        """The smallest, preferred and largest shape of a tensor."""
-        return [
-            tuple(self.size(dim, limit) for dim in spec.shape) for limit in ("min", "opt", "max")
-        ]
+    def shapes(self, tensor: Tensor) -> list[tuple[int, ...]]:
+        """Return the smallest, preferred and largest shape of a tensor."""
+        return [tensor.shape_at(self._dims(limit)) for limit in ("min", "opt", "max")]
 
-    def size(self, dim: Dim, limit: str) -> int:
-        """One dimension at ``min``, ``opt`` or ``max``."""
-        return size_of(dim, {name: getattr(getattr(self, name), limit) for name in self.__slots__})
+    def _dims(self, limit: str) -> dict[str, int]:
+        return {"views": getattr(self.views, limit), "anchors": getattr(self.anchors, limit)}
 
 
 class EngineBuilder:
-    """Builds engines for one target.
+    """Builds TensorRT engines for one target.
 
     Args:
         tensorrt: The module ``tensorrt`` or ``tensorrt_rtx``.
         package: Its name, ``tensorrt`` or ``tensorrt-rtx``.
         target: The GPU to build for.
-        profile: Ranges of views and tokens.
+        profile: Ranges of views and anchors.
         precision: Of the graphs, for the identity.
         kernels: Version of the plugins' kernels, for the identity.
         timing_cache: Of earlier builds on the same GPU; only TensorRT has one.
-        progress: Called with a line for each engine, and while it is built.
+        progress: Called with a line for each of them, and while it is built.
     """
 
     def __init__(
@@ -85,7 +76,7 @@ class EngineBuilder:
         return f"{self.package} {self.trt.__version__}"
 
     def identity(self, model: bytes) -> EngineIdentity:
-        """Of the engine that these ONNX bytes, weights included, would become."""
+        """Return the identity of what these ONNX bytes, weights included, would become."""
         assert self.target.gpu is not None, "engines are built for a GPU"
         return EngineIdentity(
             onnx_sha256=hashlib.sha256(model).hexdigest(),
@@ -93,17 +84,22 @@ class EngineBuilder:
             kernels=self.kernels,
             precision=self.precision,  # pyright: ignore[reportArgumentType]
             views=self.profile.views,
-            tokens=self.profile.tokens,
+            anchors=self.profile.anchors,
             gpu=self.target.gpu,
         )
 
-    def build(self, step: GpuSegmentStep, model: bytes) -> bytes:
-        """The serialized engine of one segment.
+    def build(self, name: str, inputs: list[Tensor], model: bytes) -> bytes:
+        """Build the TensorRT engine of one segment, and return it serialized.
+
+        Args:
+            name: Of the segment, for messages.
+            inputs: Of the segment, for the profile.
+            model: ONNX bytes, weights included.
 
         Raises:
             GeoLRMError: The graph is refused or the build fails; with the builder's own reason.
         """
-        title = f"building {step.name} for {self.target.name}"
+        title = f"building {name} for {self.target.name}"
         self.progress(title)
         trt = self.trt
         self.logger.lines.clear()
@@ -113,12 +109,10 @@ class EngineBuilder:
         if not parser.parse(model):
             errors = [parser.get_error(index) for index in range(parser.num_errors)]
             reasons = "; ".join(f"{e.node_operator()} {e.node_name()}: {e.desc()}" for e in errors)
-            raise GeoLRMError(
-                f"{self.version} cannot read {step.name}: {' '.join(reasons.split())}"
-            )
+            raise GeoLRMError(f"{self.version} cannot read {name}: {' '.join(reasons.split())}")
         config = builder.create_builder_config()
         config.clear_flag(trt.BuilderFlag.TF32)  # positions are computed in float32 proper
-        self._add_profile(builder, config, step)
+        self._add_profile(builder, config, inputs)
         cache = self._prepare(config)
         monitor = _monitor(trt, title, self.progress)
         config.progress_monitor = monitor
@@ -128,19 +122,19 @@ class EngineBuilder:
         if plan is None:
             reason = " ".join(self.logger.lines[-3:]) or "no reason was given"
             raise GeoLRMError(
-                f"{self.version} cannot build {step.name} for {self.target.name}: {reason}"
+                f"{self.version} cannot build {name} for {self.target.name}: {reason}"
             )
         if cache is not None:
             self.timing_cache = bytes(cache.serialize())
         return bytes(plan)
 
-    def _add_profile(self, builder: Any, config: Any, step: GpuSegmentStep) -> None:
-        dynamic = [spec for spec in step.inputs if any(isinstance(dim, str) for dim in spec.shape)]
+    def _add_profile(self, builder: Any, config: Any, inputs: list[Tensor]) -> None:
+        dynamic = [each for each in inputs if any(isinstance(dim, str) for dim in each.shape)]
         if not dynamic:
             return
         profile = builder.create_optimization_profile()
-        for spec in dynamic:
-            profile.set_shape(spec.name, *self.profile.shapes(spec))
+        for tensor in dynamic:
+            profile.set_shape(tensor.name, *self.profile.shapes(tensor))
         config.add_optimization_profile(profile)
 
     def _prepare(self, config: Any) -> Any:
@@ -160,7 +154,7 @@ class EngineBuilder:
 
 
 def serialized(model: onnx.ModelProto) -> bytes:
-    """The same bytes for the same graph, weights inside."""
+    """Return the same bytes for the same graph, weights inside."""
     return model.SerializeToString(deterministic=True)
 
 

@@ -1,7 +1,7 @@
-"""The GPU part of a bundle: graphs in the chosen precision, and engines built from them."""
+"""The GPU artifact of a bundle: graphs in the chosen precision, or TensorRT engines of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -9,14 +9,8 @@ import onnx
 
 from geolrm.engine.bundle import manifest as manifests
 from geolrm.engine.bundle.bundle import file_sha256
-from geolrm.engine.bundle.manifest import (
-    MANIFEST_NAME,
-    EngineIdentity,
-    GpuPart,
-    GpuPlan,
-    GpuSegmentStep,
-    Manifest,
-)
+from geolrm.engine.bundle.manifest import MANIFEST_NAME, Artifact, EngineIdentity, Manifest
+from geolrm.engine.bundle.plan import Stage
 from geolrm.export import precision
 from geolrm.export.backend_choice import Choice
 from geolrm.export.engine_builder import (
@@ -26,8 +20,7 @@ from geolrm.export.engine_builder import (
     load_tensorrt,
     serialized,
 )
-from geolrm.export.gpu_lowering import lower_split, lower_whole
-from geolrm.export.lowering import lower_attention
+from geolrm.export.lowering import lower_attention, lower_split, lower_whole
 from geolrm.export.trace import Graph
 
 TIMING_CACHE_NAME = "timing.cache"
@@ -35,25 +28,20 @@ TIMING_CACHE_NAME = "timing.cache"
 
 @dataclass(frozen=True, slots=True)
 class GpuGraphs:
-    """Plans of all stages, and the graphs of their segments by name."""
+    """All stages, and the graphs of their segments by name."""
 
-    plans: dict[str, GpuPlan]
+    stages: dict[str, Stage]
     segments: dict[str, onnx.ModelProto]
 
     @property
     def files(self) -> dict[str, onnx.ModelProto]:
-        """The graphs by file name, where the plans run them as they are."""
-        steps = (step for plan in self.plans.values() for step in plan.steps)
-        return {
-            file: self.segments[step.name]
-            for step in steps
-            if isinstance(step, GpuSegmentStep)
-            for file in step.files.values()
-        }
+        """The graphs by file name, where the stages run them as they are."""
+        steps = (step for stage in self.stages.values() for step in stage.segments)
+        return {file: self.segments[step.name] for step in steps for file in step.files.values()}
 
 
 def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> GpuGraphs:
-    """Typed graphs, split where the backend needs it.
+    """Return typed graphs, split where the backend needs it.
 
     Args:
         graphs: As traced; left unchanged.
@@ -74,20 +62,19 @@ def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> 
         half = precision.stored_half(graph, parameters) if choice.stored_half else set()
         typed = precision.set_precision(graph, policy, parameters, half)
         if choice.backend == "cuda":
-            typed = Graph(typed.name, lower_attention(typed.model))
+            typed = replace(typed, model=lower_attention(typed.model))
         lowered = lower(typed, files)
-        result.plans[graph.name] = lowered.plan
+        result.stages[graph.name] = lowered.stage
         result.segments.update(lowered.segments)
     return result
 
 
-def describe_part(
+def describe_artifact(
     graphs: GpuGraphs, choice: Choice, engines: dict[str, EngineIdentity], command: str
-) -> GpuPart:
-    """What the manifest says of it; ``command`` makes the bundle again."""
-    assert choice.backend != "onnxruntime", "the CPU has no GPU part"
+) -> Artifact:
+    """Return what the manifest says of it; ``command`` makes the bundle again."""
     targets = [target.name for target in choice.targets]
-    return GpuPart(choice.backend, choice.precision, targets, graphs.plans, engines, command)
+    return Artifact(choice.backend, choice.precision, targets, graphs.stages, engines, command)
 
 
 def build_engines(
@@ -100,15 +87,16 @@ def build_engines(
     progress: Progress = lambda message: None,
     load: Callable = load_tensorrt,
 ) -> dict[str, EngineIdentity]:
-    """Build the engines of every target into a folder.
+    """Build the TensorRT engines of every target into a folder.
 
     Args:
         graphs: Of :func:`lower_for_gpu`.
         choice: The backend and its targets.
-        profile: Ranges of views and tokens.
-        folder: Where the engines go, and the timing cache of TensorRT.
-        previous: An older bundle; its engines are taken where nothing that they depend on changed.
-        progress: Called with a line for each engine.
+        profile: Ranges of views and anchors.
+        folder: Where the TensorRT engines go, and the timing cache of TensorRT.
+        previous: An older bundle, whose engines are taken where nothing that they depend on
+            changed.
+        progress: Called with a line for each TensorRT engine.
         load: Imports the builder's package by name.
 
     Returns:
@@ -129,14 +117,13 @@ def build_engines(
             tensorrt, choice.backend, target, profile, choice.precision,
             kernels=kernels, timing_cache=cache, progress=progress,
         )  # fmt: skip
-        for plan in graphs.plans.values():
-            for step in plan.steps:
-                if not isinstance(step, GpuSegmentStep):
-                    continue
+        for stage in graphs.stages.values():
+            for step in stage.segments:
                 model, file = serialized(graphs.segments[step.name]), step.files[target.name]
                 engines[file] = builder.identity(model)
                 engine = _reusable(previous, older, file, engines[file])
-                (folder / file).write_bytes(engine or builder.build(step, model))
+                inputs = stage.named(step.reads)
+                (folder / file).write_bytes(engine or builder.build(step.name, inputs, model))
         if builder.timing_cache:
             (folder / TIMING_CACHE_NAME).write_bytes(builder.timing_cache)
     return engines
@@ -161,8 +148,8 @@ def _read(folder: Path | None, name: str) -> bytes:
 def _reusable(
     folder: Path | None, older: Manifest | None, file: str, identity: EngineIdentity
 ) -> bytes | None:
-    """The older bundle's engine, if it is undamaged and would be built the same again."""
-    if folder is None or older is None or not older.gpu:
+    """The older bundle's TensorRT engine, if it is undamaged and would be built the same again."""
+    if folder is None or older is None or older.gpu is None:
         return None
     entry = older.files.get(file)
     if older.gpu.engines.get(file) != identity or entry is None:

@@ -1,32 +1,68 @@
-"""Lower a traced graph for ONNX Runtime on the CPU: split it at the nodes that native kernels run.
+"""Lower a traced stage for a backend: split it at the nodes that native kernels run, or leave it.
 
-A stage becomes a plan: graph segments with native steps between them.
+A stage becomes steps: segments, which are graphs or TensorRT engines, with native steps between.
 """
+
+from dataclasses import replace
 
 import onnx
 from onnx import helper
 
-from geolrm.engine.bundle.manifest import (
-    CrossAttentionStep,
-    Plan,
-    SegmentStep,
-    SelfAttentionStep,
-    Step,
-)
-from geolrm.export.onnx_operator import OPERATOR
-from geolrm.export.splitting import Lowered, Segment, Splitter, attributes, with_opset
+from geolrm.engine.bundle.plan import CPU, SegmentStep
+from geolrm.export.native_steps import cpu_cuts, gpu_cuts, grid_sample_mode
+from geolrm.export.onnx_operator import DOMAIN as OPERATOR_DOMAIN
+from geolrm.export.onnx_operator import DOMAIN_VERSION, OPERATOR
+from geolrm.export.scratch import scratch_bytes
+from geolrm.export.shapes import derive_shapes_from_inputs, free_nodes
+from geolrm.export.splitting import Files, Lowered, Splitter, attributes, with_opset
 from geolrm.export.trace import Graph
 
 MICROSOFT_DOMAIN = "com.microsoft"
+PLUGIN_VERSION = "1"  # of every quick-deployable plugin
 
 
 def is_attention(node: onnx.NodeProto) -> bool:
-    """Whether this is ONNX's own self-attention."""
+    """Return whether this is ONNX's own self-attention."""
     return node.op_type == "Attention" and node.domain == ""
 
 
+def is_grid_sample(node: onnx.NodeProto) -> bool:
+    """Return whether this is ONNX's own grid sampling."""
+    return node.op_type == "GridSample" and node.domain == ""
+
+
+def lower_for_cpu(graph: Graph, *, half: bool) -> Lowered:
+    """Split a transformer at its attention nodes; an encoder stays whole.
+
+    ``half`` keeps projected values as float16.
+    """
+    if graph.role == "encoder":
+        graph = replace(graph, model=lower_attention(graph.model))
+    return Splitter(graph, cpu_cuts(half=half)).split(
+        lambda name: {CPU: f"{name}.onnx"}, scratch_bytes
+    )
+
+
+def lower_split(graph: Graph, files: Files) -> Lowered:
+    """Cut out every node that a CUDA kernel of ours runs."""
+    graph = derive_shapes_from_inputs(graph)
+    return Splitter(graph, gpu_cuts(), free_nodes(graph)).split(files, scratch_bytes)
+
+
+def lower_whole(graph: Graph, files: Files) -> Lowered:
+    """Leave a stage one segment, whose custom nodes are left for TensorRT plugins."""
+    splitter = Splitter(graph, {})
+    step = SegmentStep(
+        name=graph.name,
+        files=files(graph.name),
+        reads=splitter.graph_inputs,
+        writes=splitter.graph_outputs,
+    )
+    return Lowered(splitter.stage([step]), {graph.name: name_plugins(graph.model)})
+
+
 def lower_attention(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Attention to com.microsoft MultiHeadAttention, which never holds the score matrix."""
+    """Turn Attention into com.microsoft MultiHeadAttention, which never holds the score matrix."""
     lowered = onnx.ModelProto()
     lowered.CopyFrom(model)
     for node in lowered.graph.node:
@@ -40,59 +76,25 @@ def lower_attention(model: onnx.ModelProto) -> onnx.ModelProto:
     return lowered
 
 
-def lower(graph: Graph) -> Lowered[Plan]:
-    """Plan of a stage: a transformer is split at its attention nodes, an encoder stays whole."""
-    if not any(node.op_type == OPERATOR for node in graph.model.graph.node):
-        graph = Graph(graph.name, lower_attention(graph.model))
-    splitter = _CpuSplitter(graph)
-    steps: list[Step] = []
-    segments: dict[str, onnx.ModelProto] = {}
-    for part in splitter.split():
-        if isinstance(part, Segment):
-            file = f"{part.name}.onnx"
-            segments[file] = part.model
-            outputs = [splitter.spec(name) for name in part.outputs]
-            steps.append(SegmentStep(file, part.inputs, outputs))
-        else:
-            steps.append(part)
-    return Lowered(Plan(splitter.graph_inputs, splitter.graph_outputs, steps), segments)
+def name_plugins(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose custom nodes, GridSample among them, carry what names a plugin.
 
-
-class _CpuSplitter(Splitter[SelfAttentionStep | CrossAttentionStep]):
-    def is_cut(self, node: onnx.NodeProto) -> bool:
-        return node.op_type == OPERATOR or is_attention(node)
-
-    def tensor_inputs(self, node: onnx.NodeProto) -> range:
-        return range(2, 5) if node.op_type == OPERATOR else range(3)
-
-    def native_step(self, node: onnx.NodeProto) -> SelfAttentionStep | CrossAttentionStep:
-        attribute = attributes(node)
-        if node.op_type != OPERATOR:
-            query, key, value = node.input[:3]
-            output = self.spec(node.output[0])
-            return SelfAttentionStep(query, key, value, output, attribute["q_num_heads"])
-        value, _, reference, offsets, logits, view_weight, view_bias = node.input
-        features, weight, bias = self.value_projection(value)
-        return CrossAttentionStep(
-            features, weight, bias, reference, offsets, logits, view_weight, view_bias,
-            self.spec(node.output[0]), attribute["num_heads"], attribute["num_points"],
-        )  # fmt: skip
-
-    def step_reads(self, step: SelfAttentionStep | CrossAttentionStep) -> list[str]:
-        if isinstance(step, SelfAttentionStep):
-            return [step.query, step.key, step.value]
-        return [step.features, step.reference_points, step.sampling_offsets, step.attention_logits]
-
-    def value_projection(self, value: str) -> tuple[str, str, str | None]:
-        """Features, weight and bias behind the operator's first input; a zero bias is None."""
-        gemm = self.producer[value]
-        while gemm.op_type == "Reshape":
-            gemm = self.producer[gemm.input[0]]
-        source = self.producer.get(gemm.input[0])
-        features = source.input[0] if source and source.op_type == "Reshape" else gemm.input[0]
-        if gemm.op_type != "Gemm" or features not in self.graph_inputs:
-            raise ValueError(
-                f"{self.name}: the values of {OPERATOR} come from {gemm.op_type} over "
-                f"{features!r}; expected one Gemm over a graph input"
-            )
-        return features, gemm.input[1], (*gemm.input, None)[2]
+    ``aot`` asks for the kernel that is compiled into the engine. TensorRT hands the attributes to a
+    plugin by place: here and there they are in alphabetical order.
+    """
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for node in named.graph.node:
+        if is_grid_sample(node):
+            padding, align = grid_sample_mode(node)
+            del node.attribute[:]
+            node.domain = OPERATOR_DOMAIN
+            fields = {"border": int(padding == "border"), "align_corners": int(align)}
+            node.attribute.extend(helper.make_attribute(k, v) for k, v in fields.items())
+            with_opset(named, OPERATOR_DOMAIN, DOMAIN_VERSION)
+        elif node.op_type != OPERATOR:
+            continue
+        fields = {"plugin_namespace": OPERATOR_DOMAIN, "plugin_version": PLUGIN_VERSION, "aot": 1}
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in fields.items())
+        node.attribute.sort(key=lambda attribute: attribute.name)
+    return named

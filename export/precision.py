@@ -6,7 +6,7 @@ attention, projection, the offsets and points that are sampled, the residual str
 decoder heads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -99,7 +99,7 @@ class _Typing:
     def __init__(
         self, graph: Graph, policy: Policy | None, parameters: set[str], stored_half: set[str]
     ):
-        self.name, self.policy, self.parameters = graph.name, policy, parameters
+        self.graph, self.policy, self.parameters = graph, policy, parameters
         self.model = onnx.ModelProto()
         self.model.CopyFrom(graph.model)
         del self.model.functions[:]
@@ -126,7 +126,7 @@ class _Typing:
             self.retype(node, outputs)
         del proto.node[:]
         proto.node.extend(self.nodes)
-        return Graph(self.name, self.model)
+        return replace(self.graph, model=self.model)
 
     def retype(self, node: onnx.NodeProto, graph_outputs: set[str]) -> None:
         """Append a node with its inputs and outputs in the types it is to have."""
@@ -194,7 +194,9 @@ class _Typing:
 
     def elem_type(self, name: str) -> int:
         if name not in self.infos:
-            raise ValueError(f"{self.name}: the traced graph does not state the type of {name!r}")
+            raise ValueError(
+                f"{self.graph.name}: the traced graph does not state the type of {name!r}"
+            )
         return self.infos[name].type.tensor_type.elem_type
 
     def set_kind(self, name: str, kind: int) -> None:

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 
 import onnx
 
-from geolrm.engine.bundle.manifest import ScratchBytes
+from geolrm.engine.bundle.plan import ITEMSIZE, ScratchBytes
 from geolrm.export.shapes import VIEWS
 from geolrm.export.splitting import DTYPES, node_reads
 
-ITEMSIZE = {"float32": 4, "float16": 2, "bfloat16": 2, "int64": 8}
-LARGE = {"views": 21, "tokens": 16384}  # where the fullest moment is looked for
+LARGE = {"views": 21, "anchors": 16384}  # where the fullest moment is looked for
 
-# Bytes by the powers of views and of tokens that multiply them.
+# Bytes by the powers of views and of anchors that multiply them.
 _Size = Counter[tuple[int, int]]
 
 
@@ -71,5 +70,5 @@ def _size(value: onnx.ValueInfoProto) -> _Size:
 
 
 def _at_large(size: _Size) -> int:
-    views, tokens = LARGE.values()
-    return sum(amount * views**v * tokens**t for (v, t), amount in size.items())
+    views, anchors = LARGE.values()
+    return sum(amount * views**v * anchors**n for (v, n), amount in size.items())

@@ -4,12 +4,13 @@ A segment can then compute the shapes it needs by itself, and no shape passes be
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from geolrm.engine.bundle.manifest import split_dim
+from geolrm.engine.bundle.plan import split_dim
 from geolrm.export.splitting import attributes
 from geolrm.export.trace import Graph
 
@@ -57,7 +58,7 @@ def derive_shapes_from_inputs(graph: Graph) -> Graph:
         nodes.append(helper.make_node("Concat", sides, [node.output[0]], axis=0))
     del proto.node[:]
     proto.node.extend(nodes)
-    return Graph(graph.name, model)
+    return replace(graph, model=model)
 
 
 def free_nodes(graph: Graph) -> list[onnx.NodeProto]:
@@ -86,7 +87,7 @@ def _dims(value: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def _size(dims: list[int | str]) -> int:
-    """Elements for one view or token: shapes are read from small tensors."""
+    """Elements for one view or anchor: shapes are read from small tensors."""
     return math.prod(dim for dim in dims if isinstance(dim, int))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from geolrm.engine.bundle.plan import Reader, Role
 from geolrm.export import onnx_operator
 from geolrm.export.model import GeoLRM
 from geolrm.export.model.cross_attention import LevelShapes
@@ -71,10 +72,12 @@ class ReconstructionStage(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A traced stage: its file stem and the model."""
+    """A traced stage: its file stem, the model, and what it is in the pipeline."""
 
     name: str
     model: onnx.ModelProto
+    role: Role
+    features_for: tuple[Reader, ...] = ()  # of an encoder
 
 
 def prepare(model: GeoLRM) -> GeoLRM:
@@ -98,7 +101,7 @@ def prepare(model: GeoLRM) -> GeoLRM:
 
 
 def trace(model: GeoLRM) -> list[Graph]:
-    """Trace all graphs of a model, with dynamic numbers of views and tokens.
+    """Trace all graphs of a model, with dynamic numbers of views and anchors.
 
     The graphs are ``encoder`` (or ``encoder_proposal`` and ``encoder_reconstruction``),
     ``proposal`` and ``reconstruction``.
@@ -107,20 +110,24 @@ def trace(model: GeoLRM) -> list[Graph]:
     config = model.config
     size, channels = config.image_size, config.encoder.feature_dim
     pixels = sum(height * width for height, width in model.level_shapes)
-    views, tokens = Dim("views", min=1, max=1024), Dim("tokens", min=1, max=1 << 20)
+    views, count = Dim("views", min=1, max=1024), Dim("anchors", min=1, max=1 << 20)
     cameras = (torch.eye(4).expand(3, 4, 4), torch.eye(3).expand(3, 3, 3))
     features = torch.zeros(3, pixels, channels)
     projection = torch.ones(3, 3, 4)
     graphs = []
-    owners = {"encoder_proposal": "serializer", "encoder_reconstruction": "lrm_generator"}
+    readers: dict[str, tuple[str, tuple[Reader, ...]]] = {
+        "encoder_proposal": ("serializer", ("proposal",)),
+        "encoder_reconstruction": ("lrm_generator", ("reconstruction",)),
+    }
     if config.shared_encoder:
-        owners = {"encoder": "serializer"}
-    for name, owner in owners.items():
+        readers = {"encoder": ("serializer", ("proposal", "reconstruction"))}
+    for name, (owner, features_for) in readers.items():
         stage = EncoderStage(owner, getattr(model, owner))
         inputs = {"images": torch.zeros(3, 3, size, size)}
         inputs |= {"c2w": cameras[0], "intrinsics": cameras[1]}
         dynamic = {key: {0: views} for key in inputs}
-        graphs.append(_export(name, stage, inputs, dynamic, ["features"]))
+        traced = _export(stage, inputs, dynamic, ["features"])
+        graphs.append(Graph(name, traced, "encoder", features_for))
     inputs = {"features": features, "projection": projection}
     outputs, volume = ["logits"], {}
     if config.cues is not None:
@@ -130,17 +137,19 @@ def trace(model: GeoLRM) -> list[Graph]:
         outputs.append("volume")
         grid = [config.proposal.grid_size] * 3
         volume = {"volume": torch.zeros(1, config.cues.volume_channels + 1, *grid)}
-    graphs.append(_export("proposal", ProposalStage(model), inputs, dynamic, outputs))
+    traced = _export(ProposalStage(model), inputs, dynamic, outputs)
+    graphs.append(Graph("proposal", traced, "proposal"))
     inputs |= {"anchors": torch.zeros(5, 3), "rope_index": torch.zeros(5, 3, dtype=torch.int64)}
     inputs |= volume
-    dynamic |= {"anchors": {0: tokens}, "rope_index": {0: tokens}}
+    dynamic |= {"anchors": {0: count}, "rope_index": {0: count}}
     dynamic |= {key: None for key in volume}
     outputs = list(DecodedGaussians._fields)
-    graphs.append(_export("reconstruction", ReconstructionStage(model), inputs, dynamic, outputs))
+    traced = _export(ReconstructionStage(model), inputs, dynamic, outputs)
+    graphs.append(Graph("reconstruction", traced, "reconstruction"))
     return graphs
 
 
-def _export(name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]) -> Graph:
+def _export(stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]) -> onnx.ModelProto:
     """Export one stage by torch.onnx, with the fallback function of the operator appended."""
     for logger in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(logger).setLevel(logging.ERROR)
@@ -166,7 +175,7 @@ def _export(name: str, stage: nn.Module, inputs: dict, dynamic: dict, outputs: l
         for entry in function.opset_import:  # ONNX Runtime inlines only functions of one opset
             entry.version = OPSET
     _strip_provenance(model)
-    return Graph(name, model)
+    return model
 
 
 def _strip_provenance(model: onnx.ModelProto) -> None:

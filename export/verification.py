@@ -73,9 +73,9 @@ def verify(
     features = engine.encode(views)
     proposal = engine.propose(features, views)
     logits = np.asarray(proposal.logits)
-    limit = max(min(MAX_ANCHORS, manifest.tokens.max), manifest.tokens.min)
+    limit = max(min(MAX_ANCHORS, manifest.anchors.max), manifest.anchors.min)
     anchors = select_anchors(logits, limit, seed=seed).positions
-    if len(anchors) < manifest.tokens.min or len(anchors) == 0:  # an empty proposal hides nothing
+    if len(anchors) < manifest.anchors.min or len(anchors) == 0:  # an empty proposal hides nothing
         anchors = select_anchors(np.ones_like(logits), limit, seed=seed).positions
     gaussians = engine.reconstruct(features, views, anchors, proposal.volume)
     arrays = (

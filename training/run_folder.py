@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from geolrm.engine.bundle.bundle import file_sha256
+from geolrm.engine.bundle.manifest import CONFIG_KEY
 from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.engine.system.atomic import atomic_file, check_writable, existing_path
-from geolrm.export.bundle_writer import CONFIG_KEY
 from geolrm.export.model import GeoLRMConfig
 from geolrm.training.config import Recipe
 from geolrm.training.recipe_files import decode_recipe

@@ -88,7 +88,7 @@ class Evaluation:
         if self.engine is not None:
             self.threads = self.engine.threads
             if refine_steps is None:
-                self.refine_steps = self.engine.manifest.refine_steps or 0
+                self.refine_steps = self.engine.manifest.refine_steps
             check_whole("refine_steps", self.refine_steps, 0, MAX_REFINE_STEPS)
             self._check_views(self.engine)
         for name, folder in self.folders.items():

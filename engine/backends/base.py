@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from geolrm.engine.bundle.plan import Role, Stage
 from geolrm.engine.features import Array, PlacedViews
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.options import RunSettings
@@ -20,6 +21,8 @@ __all__ = ["Array", "Backend", "PlanRunner"]
 class PlanRunner(Protocol):
     """One stage of a bundle, ready to run."""
 
+    stage: Stage  # its plan
+    role: Role  # what it is in the model
     seconds: dict[str, float]  # by kind of step, summed until cleared; empty where unknown
 
     def run(self, inputs: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,45 +1,46 @@
-"""Whether a built engine may be used on this GPU with the installed builder."""
+"""Whether a built TensorRT engine may be used on this GPU with the installed builder."""
 
-from geolrm.engine.bundle.manifest import ANY_GPU, EngineIdentity, GpuPart, GpuSegmentStep
+from geolrm.engine.bundle.manifest import Artifact, EngineIdentity
+from geolrm.engine.bundle.plan import ANY_GPU
 from geolrm.engine.errors import BundleError
 from geolrm.engine.system.present_gpu import PresentGpu
 
 
-def choose_target(part: GpuPart, gpu: PresentGpu) -> str:
-    """Which of a bundle's targets this GPU runs.
+def choose_target(artifact: Artifact, gpu: PresentGpu) -> str:
+    """Return which of the targets this GPU runs.
 
     Raises:
         BundleError: None of them; the message names both GPUs and the command that rebuilds.
     """
-    if ANY_GPU in part.targets:
+    if ANY_GPU in artifact.targets:
         return ANY_GPU
-    if gpu.sm in part.targets:
+    if gpu.sm in artifact.targets:
         return gpu.sm
-    built = " and ".join(part.targets)
+    built = " and ".join(artifact.targets)
     raise BundleError(
-        f"{_first_file(part)} was built for {built}; this GPU is {gpu.sm}. Rebuild it: "
-        f"{part.command}"
+        f"{_first_file(artifact)} was built for {built}; this GPU is {gpu.sm}. Rebuild it: "
+        f"{artifact.command}"
     )
 
 
-def check_engine(file: str, part: GpuPart, gpu: PresentGpu, builder: str) -> None:
-    """Compare what an engine was built for with what is here.
+def check_engine(file: str, artifact: Artifact, gpu: PresentGpu, builder: str) -> None:
+    """Compare what a TensorRT engine was built for with what is here.
 
     Args:
-        file: Of the engine, as the plan names it.
-        part: Of the manifest.
+        file: Of the TensorRT engine, as the plan names it.
+        artifact: Of the manifest.
         gpu: The GPU of this machine.
         builder: What is installed, such as ``tensorrt 11.4.0.106``.
 
     Raises:
         BundleError: They differ; the message names the first field that does, and the remedy.
     """
-    identity = part.engines.get(file)
+    identity = artifact.engines.get(file)
     if identity is None:
-        raise BundleError(f"{file} has no identity in the manifest. Rebuild it: {part.command}")
+        raise BundleError(f"{file} has no identity in the manifest. Rebuild it: {artifact.command}")
     difference = _difference(identity, gpu, builder)
     if difference:
-        raise BundleError(f"{file} was built {difference}. Rebuild it: {part.command}")
+        raise BundleError(f"{file} was built {difference}. Rebuild it: {artifact.command}")
 
 
 def _difference(identity: EngineIdentity, gpu: PresentGpu, builder: str) -> str:
@@ -61,9 +62,6 @@ def _difference(identity: EngineIdentity, gpu: PresentGpu, builder: str) -> str:
     return ""
 
 
-def _first_file(part: GpuPart) -> str:
-    for plan in part.plans.values():
-        for step in plan.steps:
-            if isinstance(step, GpuSegmentStep):
-                return next(iter(step.files.values()))
-    return "the bundle"
+def _first_file(artifact: Artifact) -> str:
+    files = (file for step in artifact.segments for file in step.files.values())
+    return next(files, "the bundle")

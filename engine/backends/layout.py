@@ -1,77 +1,39 @@
-"""Where the intermediate tensors of a plan lie in one arena: shared where lives do not overlap."""
+"""Where the intermediate tensors of a stage lie in one arena: shared where lives do not overlap."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from geolrm.engine.bundle.manifest import (
-    GpuCrossAttentionStep,
-    GpuPlan,
-    GpuSegmentStep,
-    GpuStep,
-    GridSampleStep,
-    TensorSpec,
-    size_of,
-)
-from geolrm.engine.cuda.array import nbytes
+from geolrm.engine.bundle.plan import Dims, Stage, Tensor
 
-ALIGNMENT = 256  # bytes; what TensorRT and cudaMalloc align to
+ALIGNMENT = 256  # bytes; what TensorRT and cudaMalloc align to, and whole cache lines of a CPU
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Offsets of a plan's intermediates for one number of views and of tokens."""
+    """Offsets in the arena for one number of views and of anchors."""
 
-    offsets: Mapping[str, int]
+    tensors: Mapping[str, int]  # of the intermediates that are no views
+    workspaces: Sequence[int]  # of each step, for what its operator needs while it runs
     nbytes: int
 
 
-def shape_of(spec: TensorSpec, dims: Mapping[str, int]) -> tuple[int, ...]:
-    """A tensor's shape for these numbers of views and tokens."""
-    return tuple(size_of(dim, dims) for dim in spec.shape)
+def bytes_of(tensors: Iterable[Tensor], dims: Dims) -> int:
+    """Return the sum of their sizes, each aligned."""
+    return sum(_aligned(tensor.nbytes_at(dims)) for tensor in tensors)
 
 
-def step_inputs(step: GpuStep) -> list[TensorSpec]:
-    """Tensors that a step reads."""
-    if isinstance(step, GpuSegmentStep):
-        return step.inputs
-    if isinstance(step, GridSampleStep):
-        return [step.input, step.grid]
-    assert isinstance(step, GpuCrossAttentionStep)
-    return [
-        step.value, step.reference_points, step.sampling_offsets, step.attention_logits
-    ]  # fmt: skip
+def lay_out(stage: Stage, dims: Dims, workspaces: Sequence[int]) -> Layout:
+    """Return offsets by size, the largest first, each as low as what lives at the time allows.
 
-
-def step_outputs(step: GpuStep) -> list[TensorSpec]:
-    """Tensors that a step writes."""
-    return step.outputs if isinstance(step, GpuSegmentStep) else [step.output]
-
-
-def bytes_of(specs: list[TensorSpec], dims: Mapping[str, int]) -> int:
-    """Their sizes, each aligned."""
-    return sum(_aligned(nbytes(shape_of(spec, dims), spec.dtype)) for spec in specs)
-
-
-def lay_out(plan: GpuPlan, dims: Mapping[str, int]) -> Layout:
-    """Offsets by size, the largest first, each as low as what lives at the same time allows.
-
-    The plan's own inputs and outputs lie elsewhere.
+    Args:
+        stage: Its own inputs and outputs lie elsewhere.
+        dims: Numbers of views and anchors.
+        workspaces: Bytes for the operator of each step, which last as long as the step.
     """
-    outside = {spec.name for spec in [*plan.inputs, *plan.outputs]}
-    lives: dict[str, tuple[int, int, int]] = {}  # first step, last step, bytes
-    for index, step in enumerate(plan.steps):
-        for spec in step_outputs(step):
-            if spec.name not in outside:
-                size = _aligned(nbytes(shape_of(spec, dims), spec.dtype))
-                lives[spec.name] = (index, index, size)
-        for spec in step_inputs(step):
-            if spec.name in lives:
-                first, _, size = lives[spec.name]
-                lives[spec.name] = (first, index, size)
-    offsets: dict[str, int] = {}
-    total = 0
-    for name in sorted(lives, key=lambda name: (-lives[name][2], lives[name][0], name)):
-        first, last, size = lives[name]
+    lives = _lives(stage, dims)
+    lives |= {index: (index, index, _aligned(size)) for index, size in enumerate(workspaces)}
+    offsets: dict[Hashable, int] = {}
+    for key, (first, last, size) in sorted(lives.items(), key=_largest_first):
         taken = sorted(
             (offsets[other], offsets[other] + lives[other][2])
             for other in offsets
@@ -82,9 +44,33 @@ def lay_out(plan: GpuPlan, dims: Mapping[str, int]) -> Layout:
             if start + size <= begin:
                 break
             start = max(start, end)
-        offsets[name] = start
-        total = max(total, start + size)
-    return Layout(offsets, total)
+        offsets[key] = start
+    return Layout(
+        {key: offset for key, offset in offsets.items() if isinstance(key, str)},
+        [offsets[index] for index in range(len(workspaces))],
+        max((offsets[key] + lives[key][2] for key in offsets), default=0),
+    )
+
+
+def _lives(stage: Stage, dims: Dims) -> dict[Hashable, tuple[int, int, int]]:
+    """Of each intermediate the first step, the last step and the bytes."""
+    known = {tensor.name: tensor for tensor in stage.tensors}
+    owner = {name: tensor.view_of or name for name, tensor in known.items()}
+    lives: dict[Hashable, tuple[int, int, int]] = {}
+    for index, step in enumerate(stage.steps):
+        for name in step.writes:
+            if known[name].lifetime == "intermediate":
+                lives[name] = (index, index, _aligned(known[name].nbytes_at(dims)))
+        for name in (owner[name] for name in step.reads):
+            if name in lives:
+                first, _, size = lives[name]
+                lives[name] = (first, index, size)
+    return lives
+
+
+def _largest_first(item: tuple[Hashable, tuple[int, int, int]]) -> tuple[int, int, str]:
+    key, (first, _, size) = item
+    return -size, first, str(key)
 
 
 def _aligned(size: int) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from geolrm.engine.backends.engine_identity import check_engine, choose_target
 from geolrm.engine.bundle.bundle import BUNDLED_MODELS, Bundle
-from geolrm.engine.bundle.manifest import BACKENDS, GpuPart, GpuSegmentStep
+from geolrm.engine.bundle.manifest import BACKENDS, Artifact
 from geolrm.engine.errors import BundleError, GeoLRMError, InputError
 from geolrm.engine.system import extras
 from geolrm.engine.system.present_gpu import PresentGpu
@@ -28,73 +28,69 @@ def select_backend(asked: str, bundle: Bundle, device: int = 0) -> Selected:
 
     Raises:
         InputError: There is no such backend.
-        BundleError: The bundle has no part for it, or its part is for another GPU or builder.
+        BundleError: The bundle has no artifact for it, or one for another GPU or builder.
         GeoLRMError: The driver, the GPU or a package is missing or too old.
     """
     if asked not in BACKENDS:
         raise InputError(f"backend is {asked!r}; it must be one of {', '.join(BACKENDS)}")
-    part = bundle.manifest.gpu or None
-    if asked == "onnxruntime":
-        return Selected(asked, "it was asked for")
+    manifest = bundle.manifest
     if asked == "auto":
-        if part is None:
-            return Selected("onnxruntime", "the bundle holds no part for a GPU")
+        if manifest.gpu is None:
+            return Selected("onnxruntime", "the bundle holds nothing for a GPU")
         try:
-            return check_part(part, "auto", device)
+            return check_artifact(manifest.gpu, "auto", device)
         except GeoLRMError as error:
-            return Selected("onnxruntime", f"not {part.backend}: {error}")
-    if part is None or part.backend != asked:
-        held = "onnxruntime" if part is None else f"{part.backend} and onnxruntime"
-        model, checkpoint = bundle.manifest.model, bundle.manifest.source.checkpoint
+            return Selected("onnxruntime", f"not {manifest.gpu.backend}: {error}")
+    artifact = manifest.artifact(asked)
+    if artifact is None:
+        held = " and ".join(each.backend for each in manifest.artifacts)
+        model, checkpoint = manifest.model, manifest.source.checkpoint
         source = model if model in BUNDLED_MODELS else checkpoint or "CHECKPOINT"
         raise BundleError(
             f"backend is {asked!r}, but the bundle {str(bundle.path)!r} holds {held}; export it "
             f"again: geolrm-export {source} --backend {asked} --fp16 -o FOLDER"
         )
-    return check_part(part, "asked", device)
+    if asked == "onnxruntime":
+        return Selected(asked, "it was asked for")
+    return check_artifact(artifact, "asked", device)
 
 
-def check_part(part: GpuPart, asked: str, device: int = 0) -> Selected:
-    """Whether this machine runs the GPU part of a bundle.
+def check_artifact(artifact: Artifact, asked: str, device: int = 0) -> Selected:
+    """Check that this machine runs the GPU artifact of a bundle.
 
     Raises:
         BundleError: It was made for another GPU or by another builder.
         GeoLRMError: The driver, the GPU or a package is missing or too old.
     """
-    what = f"the backend {part.backend}"
+    what = f"the backend {artifact.backend}"
     gpu = check_gpu(what, device, "or use the backend onnxruntime")
-    package = PACKAGES[part.backend]  # what runs the segments; the kernels come in all of them
+    package = PACKAGES[artifact.backend]  # what runs the segments; the kernels come in all of them
     for name in (*extras.KERNEL_PACKAGES, package):
-        extras.require(name, what, extra=extras_of(part.backend))
-    target = choose_target(part, gpu)
-    if part.backend == "cuda":
+        extras.require(name, what, extra=extras_of(artifact.backend))
+    target = choose_target(artifact, gpu)
+    if artifact.backend == "cuda":
         _check_provider()
     else:
         builder = f"{package} {extras.installed_version(package)}"
-        for file in segment_files(part, target):
-            check_engine(file, part, gpu, builder)
-    what = "graphs" if part.backend == "cuda" else "engines"
-    reason = f"the bundle holds {part.precision} {what} that run on {gpu.name} ({gpu.sm})"
+        for file in segment_files(artifact, target):
+            check_engine(file, artifact, gpu, builder)
+    what = "graphs" if artifact.backend == "cuda" else "TensorRT engines"
+    reason = f"the bundle holds {artifact.precision} {what} that run on {gpu.name} ({gpu.sm})"
     if asked == "asked":
         reason = f"it was asked for; {reason}"
-    return Selected(part.backend, reason, target, gpu)
+    return Selected(artifact.backend, reason, target, gpu)
 
 
 def extras_of(backend: str) -> str:
-    """The extras of geolrm that a GPU backend needs: "gpu", or "gpu" and its own."""
+    """Return the extras of geolrm that a GPU backend needs: "gpu", or "gpu" and its own."""
     return ",".join(dict.fromkeys(("gpu", extras.EXTRAS[PACKAGES[backend]])))
 
 
-def segment_files(part: GpuPart, target: str) -> list[str]:
-    """Files of all segments for a target, each once."""
-    files = [
-        step.files.get(target)
-        for plan in part.plans.values()
-        for step in plan.steps
-        if isinstance(step, GpuSegmentStep)
-    ]
+def segment_files(artifact: Artifact, target: str) -> list[str]:
+    """Return the files of all segments for a target, each once."""
+    files = [step.files.get(target) for step in artifact.segments]
     if None in files:
-        raise BundleError(f"the bundle lacks a file for {target}. Rebuild it: {part.command}")
+        raise BundleError(f"the bundle lacks a file for {target}. Rebuild it: {artifact.command}")
     return list(dict.fromkeys(file for file in files if file is not None))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.bundle import manifest as manifests
 from geolrm.engine.bundle.manifest import MANIFEST_NAME, SCHEMA_VERSION, WEIGHTS_NAME, Manifest
+from geolrm.engine.bundle.schema import refusal
 from geolrm.engine.errors import BundleError
 from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_axis
 from geolrm.engine.system.atomic import existing_path
@@ -19,13 +20,13 @@ BUNDLED_MODELS = ("mini",)
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as hex digits."""
+    """Return the SHA-256 of a file as hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bundled_path(name: str) -> Path:
-    """Folder of a bundle that ships with the package."""
+    """Return the folder of a bundle that ships with the package."""
     import importlib.resources
 
     return Path(str(importlib.resources.files("geolrm") / "models" / name))
@@ -59,13 +60,13 @@ class Bundle:
         return bundle
 
     def file(self, name: str) -> Path:
-        """Path of a file that the manifest lists."""
+        """Return the path of a file that the manifest lists."""
         if name not in self.manifest.files:
             raise BundleError(f"{self._what(name)} is used but not listed in {MANIFEST_NAME}")
         return self.path / name
 
     def weights(self, names: set[str]) -> dict[str, NDArray]:
-        """Tensors of the weights file, float16 or float32."""
+        """Return tensors of the weights file, float16 or float32."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -126,15 +127,7 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         version = manifests.schema_version(raw)
         if version != SCHEMA_VERSION:
-            raise BundleError(
-                f"{file} has schema version {version}; this geolrm reads version "
-                f"{SCHEMA_VERSION}. "
-                + (
-                    "Upgrade: pip install -U geolrm"
-                    if version > SCHEMA_VERSION
-                    else "Export it again with this version"
-                )
-            )
+            raise BundleError(refusal(file, raw, version))
         manifest = manifests.decode(raw)
         if manifest.checksum != manifests.digest(manifest):
             raise BundleError(

@@ -145,7 +145,7 @@ def engine_arrays(case: Case, model: GeoLRM, variant: str) -> dict[str, NDArray]
     collected: dict[str, list[NDArray]] = defaultdict(list)
     views, limit = case.arrays["images"].shape[1], case.arrays["sel.xyzs"].shape[1]
     options = ExportOptions(
-        views=Range(1, views, max(views, 2)), tokens=Range(1, limit, max(limit, 2))
+        views=Range(1, views, max(views, 2)), anchors=Range(1, limit, max(limit, 2))
     )
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"

@@ -100,7 +100,7 @@ def test_settings_beyond_the_bundle_are_refused(no_gpu, bundle, capsys):
     _, error, code = refuse(capsys, info.info, str(bundle), views=22)
     assert error == "error: --views is 22; it must be a whole number from 1 to 21" and code == 2
     _, error, code = refuse(capsys, info.info, "mini", tokens=5)
-    assert "--views and --tokens plan the memory of a GPU, and 'mini' has no part" in error
+    assert "--views and --tokens plan the memory of a GPU, and 'mini' holds nothing" in error
 
 
 def test_run_plans_its_memory_and_says_its_backend(gpu, bundle, tmp_path, capsys):

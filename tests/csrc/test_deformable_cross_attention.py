@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from reference import deformable_cross_attention as reference
 
 from geolrm import _C
-from geolrm.engine.backends.cuda.executor import attention_calls
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention
-from geolrm.engine.bundle.manifest import GpuCrossAttentionStep, TensorSpec
+from geolrm.engine.backends.cuda.operators import attention_calls
+from geolrm.engine.bundle.plan import DeformableCrossAttentionStep
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.errors import InputError
 
@@ -258,12 +258,12 @@ def test_an_engine_reads_values_16_bytes_at_a_time():
 
     tensors = dict([array("v", 3, 50, 768), array("r", 3, 9, 2), array("s", 9, 512),
                     array("l", 9, 256), array("o", 9, 768)])  # fmt: skip
-    specs = {k: TensorSpec(k, a.dtype, list(a.shape)) for k, a in tensors.items()}
-    step = GpuCrossAttentionStep(
-        *(specs[k] for k in "vrsl"), "weight", "bias", specs["o"], num_heads=16, num_points=8
+    step = DeformableCrossAttentionStep(
+        reads=["v", "r", "s", "l"], writes=["o"], num_heads=16, num_points=8
     )
-    weights = dict([array("weight", 768), array("bias", 1)])
-    (call,) = attention_calls(step, tensors, weights, array("shapes", 2, 2)[1])
+    inputs = [tensors[name] for name in step.reads]
+    weights = [array("weight", 768)[1], array("bias", 1)[1]]
+    (call,) = attention_calls(step, inputs, tensors["o"], weights, array("shapes", 2, 2)[1])
     assert call.source.defines["GEOLRM_VECTOR"] == 8
     assert call.source.defines["GEOLRM_WEIGHT"] == "float"
     assert call.launch.block == (96, 2, 1)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geolrm import _C
-from geolrm.engine.backends.cuda.spatial_order import order_bytes, order_calls
+from geolrm.engine.backends.cuda.spatial_order import order_calls, workspace_bytes
 from geolrm.engine.cuda.launch import pointer
 
 
@@ -47,10 +47,11 @@ def test_the_cpu_orders_by_places_in_two_views(queries, views, seed):
 def test_cuda_orders_by_places_in_space(device, queries, seed):
     positions = (awkward(np.random.default_rng(seed), (queries, 3)) - np.float32(0.5)).copy()
     shuffle(device, seed % 1000)
-    place = device.empty((order_bytes(queries),), "uint8")
-    placed = device.upload(positions)
-    device.launch(order_calls(pointer(placed), pointer(place), queries=queries))
-    order = place.numpy()[: 4 * queries].view(np.int32)
+    placed, out = device.upload(positions), device.empty((queries,), "int32")
+    workspace = device.empty((workspace_bytes(queries),), "uint8")
+    addresses = (pointer(array) for array in (placed, out, workspace))
+    device.launch(order_calls(*addresses, queries=queries))
+    order = out.numpy()
     seen = (positions + np.float32(0.5))[:, ::-1]
     np.testing.assert_array_equal(order, np.argsort(codes(seen, 8), kind="stable"))
 

@@ -179,7 +179,7 @@ def test_given_anchors_skip_selection_and_keep_their_order(subject, again, views
 
 def test_the_head_variant_pads_to_its_fixed_length(opened, precision, views):
     engine = opened.engine("head", precision)
-    assert len(engine.run(*views).anchors) == engine.manifest.padded_tokens == 64
+    assert len(engine.run(*views).anchors) == engine.manifest.padded_anchors == 64
     scene = engine.run(*views, max_tokens=300)  # more than are occupied
     assert len(scene.anchors) == 300 > scene.num_occupied
     assert not scene.anchors[scene.num_occupied :].any()

@@ -7,7 +7,7 @@ from errors.case import Case
 
 from geolrm import Engine
 from geolrm.engine import engine
-from geolrm.engine.backends.cpu.onnxruntime_segment import Session
+from geolrm.engine.backends.cpu.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.bundle import manifest
 from geolrm.engine.bundle.bundle import WEIGHTS_NAME, Bundle, file_sha256
 
@@ -77,7 +77,7 @@ def damaged_weights(place):
 
 def damaged_graph(place):
     (place.tmp / "a.onnx").write_bytes(b"no graph")
-    return Session(place.tmp / "a.onnx", 1)
+    return OnnxRuntimeSegment(place.tmp / "a.onnx", 1)
 
 
 def odd_name(content):
@@ -89,7 +89,7 @@ def other_axes(content):
 
 
 def without_a_plan(place):
-    backend = SimpleNamespace(threads=1, stages={"proposal": None})
+    backend = SimpleNamespace(threads=1, stages={"proposal": SimpleNamespace(role="proposal")})
     place.patch.setattr(
         engine, "open_backend", lambda *_: (SimpleNamespace(name="", reason=""), backend)
     )

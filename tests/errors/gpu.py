@@ -9,7 +9,7 @@ from doubles.device import STREAM, DeviceDouble, use_gpu_double
 from doubles.tensorrt_builder import BuilderDouble
 from doubles.tensorrt_runtime import make_module
 from errors.case import Case
-from samples.gpu_artifacts import make_part
+from samples.gpu_artifacts import make_artifact, segment
 from samples.gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError
@@ -22,9 +22,10 @@ from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSa
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.backends.cuda.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.backends.engine_identity import check_engine, choose_target
-from geolrm.engine.backends.selection import check_part, segment_files, select_backend
+from geolrm.engine.backends.selection import check_artifact, segment_files, select_backend
 from geolrm.engine.bundle.bundle import Bundle
-from geolrm.engine.bundle.manifest import GpuIdentity, GpuSegmentStep, Range
+from geolrm.engine.bundle.manifest import GpuIdentity, Range
+from geolrm.engine.bundle.plan import Tensor
 from geolrm.engine.cuda import compiler, device, faults, launch
 from geolrm.engine.errors import BundleError
 from geolrm.engine.geometry.cameras import Cameras
@@ -80,20 +81,20 @@ def driver(init=0, count=1, answer=0):
 # The choice of a backend
 
 
-def part_here(part, asked="asked", index=0, missing=None, **machine):
+def artifact_here(artifact, asked="asked", index=0, missing=None, **machine):
     def trigger(place):
         use_gpu_double(place.patch, **({"packages": PACKAGES} | machine))
         if missing is not None:
             place.patch.setattr(usable_gpu, "present_gpu", raising(GeoLRMError(missing)))
-        return check_part(part, asked, index)
+        return check_artifact(artifact, asked, index)
 
     return trigger
 
 
-def part_without_a_file():
-    part = make_part("tensorrt")
-    part.plans["proposal"].steps.append(GpuSegmentStep("more", {"sm_120": "more.plan"}, [], []))
-    return part
+def artifact_without_a_file():
+    artifact = make_artifact("tensorrt")
+    artifact.stages["proposal"].steps.append(segment("more", {"sm_120": "more.plan"}))
+    return artifact
 
 
 def export_choice(backend, precision=None, sm=None, gpu=ADA, packages=()):
@@ -274,7 +275,7 @@ def build(parse=None, failure=None):
         profile = engine_builder.Profile(Range(1, 3, 21), Range(1, 64, 512))
         target = Target("sm_89", GpuIdentity("sm_89"), present=True)
         builder = engine_builder.EngineBuilder(builder, "tensorrt", target, profile, "fp16")
-        return builder.build(GpuSegmentStep("proposal", {}, [], []), graph())
+        return builder.build("proposal", [Tensor("x", "float32", [1])], graph())
 
     return trigger
 
@@ -357,32 +358,32 @@ CASES = [
          driver(answer=999)),
     "The choice of a backend",
     Case("backend is …, but the bundle … holds onnxruntime; export it again: geolrm-export …",
-         "A bundle without a part for GPUs.",
+         "A bundle for the CPU alone.",
          lambda place: select_backend("cuda", Bundle.open("mini"))),
     Case("device is 3, but there is no GPU 3: …; counted from 0",
          "`CUDA_VISIBLE_DEVICES` hides GPUs, and changes their numbers.",
-         part_here(make_part(), index=3, missing="there is no GPU 3: one; counted from 0"),
+         artifact_here(make_artifact(), index=3, missing="there is no GPU 3: one; counted from 0"),
          InputError),
     Case("the backend … needs an NVIDIA GPU, but …; install a driver of CUDA 13.0 or later, or …",
          "The reason is one of the above; `auto` gives it, and goes on on the CPU.",
-         part_here(make_part(), missing="no NVIDIA driver was found")),
+         artifact_here(make_artifact(), missing="no NVIDIA driver was found")),
     Case("the backend … needs a driver of CUDA 13.0 or later, and the NVIDIA driver of this …",
-         "`nvidia-smi` shows the version.", part_here(make_part(), cuda=(12, 4))),
+         "`nvidia-smi` shows the version.", artifact_here(make_artifact(), cuda=(12, 4))),
     Case("the backend cuda needs onnxruntime-gpu, which is not installed; run: pip install …",
-         "Each backend has an extra.", part_here(make_part(), packages=())),
+         "Each backend has an extra.", artifact_here(make_artifact(), packages=())),
     Case("onnxruntime-gpu is installed, but the package onnxruntime lies over it and knows no …",
          "Both put their files into one folder; the one installed last wins.",
-         part_here(make_part(), providers=False)),
+         artifact_here(make_artifact(), providers=False)),
     Case("… was built for sm_120; this GPU is sm_89. Rebuild it: …",
          "Engines of TensorRT fit one kind of GPU; --sm of geolrm-export names several.",
-         lambda place: choose_target(make_part("tensorrt", sm="sm_120"), ADA), BundleError),
+         lambda place: choose_target(make_artifact("tensorrt", sm="sm_120"), ADA), BundleError),
     Case("the bundle lacks a file for sm_89. Rebuild it: …", "It was changed after the export.",
-         lambda place: segment_files(part_without_a_file(), "sm_89")),
+         lambda place: segment_files(artifact_without_a_file(), "sm_89")),
     Case("… has no identity in the manifest. Rebuild it: …", "It was changed after the export.",
-         lambda place: check_engine("other.plan", make_part("tensorrt"), ADA, "tensorrt 1")),
+         lambda place: check_engine("other.plan", make_artifact("tensorrt"), ADA, "tensorrt 1")),
     Case("… was built …; installed is …. Rebuild it: …",
          "By another version of TensorRT, or for another GPU.",
-         part_here(make_part("tensorrt", builder="1.6")), BundleError),
+         artifact_here(make_artifact("tensorrt", builder="1.6")), BundleError),
     "Memory and device",
     Case("… views with … anchors need … GB of GPU memory beside the weights, and … GB are free; …",
          "The largest setting that fits follows; geolrm info --views V --tokens N shows it all.",

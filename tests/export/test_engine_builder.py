@@ -158,22 +158,26 @@ def test_progress_is_reported_of_the_outermost_phase(first):
 
 def test_the_bundle_holds_engines_identities_and_the_timing_cache(first):
     folder, manifest, builds, _, _ = first
-    part = manifest.gpu
-    assert manifests.decode((folder / "manifest.json").read_bytes()).gpu == part
-    assert (part.backend, part.precision, part.targets) == ("tensorrt", "fp16", ["sm_89"])
-    assert part.command == "geolrm-export tiny --fp16"
+    artifact = manifest.gpu
+    assert manifests.decode((folder / "manifest.json").read_bytes()).gpu == artifact
+    assert (artifact.backend, artifact.precision, artifact.targets) == (
+        "tensorrt",
+        "fp16",
+        ["sm_89"],
+    )
+    assert artifact.command == "geolrm-export tiny --fp16"
     files = [f"{stage}.sm_89.plan" for stage in STAGES]
-    assert list(part.engines) == files
+    assert list(artifact.engines) == files
     for file, build in zip(files, builds, strict=True):
         assert (folder / file).read_bytes() == b"engine of " + build.model[-64:]
         assert manifest.files[file].bytes == (folder / file).stat().st_size
-        identity = part.engines[file]
+        identity = artifact.engines[file]
         assert identity.builder == "tensorrt 11.4.0.106"
         assert identity.kernels == registration.version()
-        assert (identity.precision, identity.views, identity.tokens) == ("fp16", VIEWS, TOKENS)
+        assert (identity.precision, identity.views, identity.anchors) == ("fp16", VIEWS, TOKENS)
         assert identity.gpu == HERE.gpu
-    assert len({identity.onnx_sha256 for identity in part.engines.values()}) == 4
-    assert [step.files for step in part.plans["proposal"].steps] == [
+    assert len({identity.onnx_sha256 for identity in artifact.engines.values()}) == 4
+    assert [step.files for step in artifact.stages["proposal"].steps] == [
         {"sm_89": "proposal.sm_89.plan"}
     ]
     assert (folder / "timing.cache").read_bytes() == b"timed;" * 4

@@ -25,18 +25,21 @@ import onnx
 from onnx import TensorProto, helper
 from doubles.tensorrt_builder import BuilderDouble
 from geolrm.engine.system.atomic import atomic_folder
-from geolrm.engine.bundle.manifest import GpuIdentity, GpuPlan, GpuSegmentStep, Range, TensorSpec
+from geolrm.engine.bundle.manifest import GpuIdentity, Range
+from geolrm.engine.bundle.plan import SegmentStep, Stage, Tensor
 from geolrm.export.backend_choice import Choice, Target
 from geolrm.export.engine_builder import Profile
 from geolrm.export.gpu_artifact import GpuGraphs, build_engines
 
 builder = BuilderDouble()
-specs = [TensorSpec(name, "float32", ["views", 3]) for name in ("x", "y")]
-values = [helper.make_tensor_value_info(s.name, TensorProto.FLOAT, s.shape) for s in specs]
+tensors = [Tensor("x", "float32", ["views", 3], "input"), Tensor("y", "float32", ["views", 3])]
+values = [helper.make_tensor_value_info(t.name, TensorProto.FLOAT, t.shape) for t in tensors]
 node = helper.make_node("Identity", ["x"], ["y"])
 model = helper.make_model(helper.make_graph([node], "g", values[:1], values[1:]))
-steps = [GpuSegmentStep(n, {"sm_89": n + ".plan"}, specs[:1], specs[1:]) for n in "ab"]
-graphs = GpuGraphs({"s": GpuPlan(specs[:1], specs[1:], steps)}, {"a": model, "b": model})
+steps = [
+    SegmentStep(name=n, files={"sm_89": n + ".plan"}, reads=["x"], writes=["y"]) for n in "ab"
+]
+graphs = GpuGraphs({"s": Stage("proposal", tensors, steps)}, {"a": model, "b": model})
 choice = Choice("tensorrt-rtx", "fp16", (Target("sm_89", GpuIdentity("sm_89")),), "")
 def during():
     if len(builder.builds) == 2:  # the first engine is written, the second is being built

@@ -11,14 +11,7 @@ from reference.gpu_plan import PlanOnCpu
 
 from geolrm import Engine
 from geolrm.engine.anchors import select_anchors
-from geolrm.engine.backends.layout import step_inputs
-from geolrm.engine.bundle.manifest import (
-    GpuCrossAttentionStep,
-    GpuIdentity,
-    GpuSegmentStep,
-    GridSampleStep,
-    Range,
-)
+from geolrm.engine.bundle.manifest import GpuIdentity, Range
 from geolrm.engine.geometry.voxel_grid import rope_indices
 from geolrm.engine.views.preprocessing import prepare_views
 from geolrm.export import bundle_writer, weights
@@ -108,9 +101,9 @@ def test_graphs_for_gpus_compute_what_the_cpu_engine_does(
     for file, model in lowered.files.items():
         (tmp_path / file).write_bytes(serialized(model))
     arrays = dict(inputs)
-    for plan in lowered.plans.values():
-        stage = PlanOnCpu(plan, tmp_path, view_weights(mini), level_shapes)
-        arrays |= stage.run({spec.name: arrays[spec.name] for spec in plan.inputs})
+    for stage in lowered.stages.values():
+        runner = PlanOnCpu(stage, tmp_path, view_weights(mini), level_shapes)
+        arrays |= runner.run({tensor.name: arrays[tensor.name] for tensor in stage.inputs})
     for name, tolerance in TOLERANCES[precision].items():
         error = np.abs(arrays[name].astype(np.float64) - expected[name]).max()
         assert error <= tolerance, name
@@ -167,60 +160,53 @@ def element_types(model):
 def test_tensorrt_gets_each_stage_whole_with_plugins_where_others_have_steps(mini):
     whole = mini.lower("tensorrt", "fp16", "sm_89")
     split = mini.lower("tensorrt-rtx", "fp16", "sm_86", "sm_89")
-    assert set(whole.plans) == {"encoder", "proposal", "reconstruction"}
-    for stage, plan in whole.plans.items():
-        (step,) = plan.steps
-        assert step.files == {"sm_89": f"{stage}.sm_89.plan"}
-        nodes = whole.segments[stage].graph.node
+    assert set(whole.stages) == {"encoder", "proposal", "reconstruction"}
+    for name, stage in whole.stages.items():
+        (step,) = stage.steps
+        assert step.files == {"sm_89": f"{name}.sm_89.plan"}
+        nodes = whole.segments[name].graph.node
         assert all(node.op_type != "GridSample" or node.domain == "geolrm" for node in nodes)
         plugins = [node for node in nodes if node.domain == "geolrm"]
-        steps = split.plans[stage].steps
-        kinds = (GpuCrossAttentionStep, GridSampleStep)
-        for kind in kinds:
-            name = {GpuCrossAttentionStep: "DeformableCrossAttention"}.get(kind, "GridSample")
-            count = sum(isinstance(each, kind) for each in steps)
-            assert count == sum(node.op_type == name for node in plugins)
-            assert count > 0 or stage == "encoder"
+        operators = [step.operator for step in split.stages[name].steps]
+        counted = {
+            "deformable_cross_attention": "DeformableCrossAttention", "grid_sample": "GridSample"
+        }  # fmt: skip
+        for operator, kind in counted.items():
+            count = operators.count(operator)
+            assert count == sum(node.op_type == kind for node in plugins)
+            assert count > 0 or stage.role == "encoder"
+        assert operators.count("query_order") == (stage.role == "reconstruction")
         for node in plugins:
             fields = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             assert list(fields) == sorted(fields)  # the order in which the plugins take them
             assert (fields["aot"], fields["plugin_namespace"]) == (1, b"geolrm")
             assert fields["plugin_version"] == b"1"
-        for segment in steps:
-            if isinstance(segment, GpuSegmentStep):
-                model = split.segments[segment.name]
-                assert all(node.op_type != "GridSample" for node in model.graph.node)
-                assert all(node.domain == "" for node in model.graph.node)
-                names = {sm: f"{segment.name}.{sm}.plan" for sm in ("sm_86", "sm_89")}
-                assert segment.files == names
+        for segment in split.stages[name].segments:
+            model = split.segments[segment.name]
+            assert all(node.op_type != "GridSample" for node in model.graph.node)
+            assert all(node.domain == "" for node in model.graph.node)
+            names = {sm: f"{segment.name}.{sm}.plan" for sm in ("sm_86", "sm_89")}
+            assert segment.files == names
 
 
 @pytest.mark.parametrize("backend", ["cuda", "tensorrt-rtx"])
 def test_kernels_read_what_no_segment_has_to_copy_into_another_shape(mini, backend):
     lowered = mini.lower(backend, "fp16", "sm_89")
     values = 0
-    for plan in lowered.plans.values():
-        read = {
-            spec.name: spec
-            for step in plan.steps
-            if not isinstance(step, GpuSegmentStep)
-            for spec in step_inputs(step)
-        }
-        for step in plan.steps:
-            if not isinstance(step, GpuSegmentStep):
-                continue
+    steps = [step for stage in lowered.stages.values() for step in stage.steps]
+    for stage in lowered.stages.values():
+        kernels = [step for step in stage.steps if step not in stage.segments]
+        tensors = stage.named([name for step in kernels for name in step.reads])
+        read = {tensor.view_of or tensor.name: tensor for tensor in tensors}
+        for step in stage.segments:
             for node in lowered.segments[step.name].graph.node:
                 if node.op_type in ("Reshape", "Unsqueeze", "Squeeze"):
                     assert read.keys().isdisjoint(node.output), node.name
-            for spec in step.outputs:
-                if isinstance(spec.shape[0], str) and spec.shape[0].startswith("4160*"):
-                    assert read[spec.name].shape == ["views", 4160, spec.shape[1]]
+            for tensor in stage.named(step.writes):
+                if isinstance(tensor.shape[0], str) and tensor.shape[0].startswith("4160*"):
+                    assert read[tensor.name].shape == ["views", 4160, tensor.shape[1]]
                     values += 1
-    assert values == sum(
-        isinstance(step, GpuCrossAttentionStep)
-        for plan in lowered.plans.values()
-        for step in plan.steps
-    )
+    assert values == [step.operator for step in steps].count("deformable_cross_attention")
 
 
 needs_rtx = pytest.mark.skipif(
@@ -238,11 +224,11 @@ def build_all(traced: Traced, sms: list[str], precision: str = "fp16") -> dict[s
     for sm in sms:
         target = Target(sm, GpuIdentity(sm))
         builder = EngineBuilder(tensorrt_rtx, "tensorrt-rtx", target, PROFILE, precision)
-        for plan in lowered.plans.values():
-            for step in plan.steps:
-                if isinstance(step, GpuSegmentStep):
-                    model = serialized(lowered.segments[step.name])
-                    engines[step.files[sm]] = builder.build(step, model)
+        for stage in lowered.stages.values():
+            for step in stage.segments:
+                model = serialized(lowered.segments[step.name])
+                inputs = stage.named(step.reads)
+                engines[step.files[sm]] = builder.build(step.name, inputs, model)
     return engines
 
 
@@ -295,12 +281,12 @@ def test_a_refused_graph_is_one_sentence(mini):
     from geolrm import GeoLRMError
 
     lowered = mini.lower("tensorrt-rtx", "fp16", "sm_89")
-    (step,) = lowered.plans["encoder"].steps
-    assert isinstance(step, GpuSegmentStep)
+    stage = lowered.stages["encoder"]
+    (step,) = stage.segments
     model = onnx.ModelProto()
     model.CopyFrom(lowered.segments[step.name])
     model.graph.node[0].op_type = "NonZero"
     target = Target("sm_89", GpuIdentity("sm_89"))
     builder = EngineBuilder(tensorrt_rtx, "tensorrt-rtx", target, PROFILE, "fp16")
     with pytest.raises(GeoLRMError, match=r"^tensorrt-rtx 1\.\S+ cannot read encoder\.segment00: "):
-        builder.build(step, serialized(model))
+        builder.build(step.name, stage.named(step.reads), serialized(model))

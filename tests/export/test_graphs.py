@@ -11,7 +11,6 @@ from safetensors import safe_open
 from samples.tiny_models import one_layer, tiny_config, tiny_model, write_tiny
 
 from geolrm import Cameras, Engine
-from geolrm.engine.bundle.manifest import CrossAttentionStep, SegmentStep, SelfAttentionStep
 from geolrm.engine.geometry.voxel_grid import rope_indices
 from geolrm.engine.views.preprocessing import make_views
 from geolrm.export.model.geometry import projection_matrices
@@ -105,14 +104,15 @@ def test_offsets_and_weights_are_computed_once_per_token(bundles):
               for v in model.graph.value_info}  # fmt: skip
     assert len(gemms) == 2
     for gemm in gemms:
-        assert shapes[gemm.output[0]] == ["tokens", 16]
+        assert shapes[gemm.output[0]] == ["anchors", 16]
 
 
 def test_plan_alternates_segments_and_native_steps(bundles):
-    plan = Engine(bundles["token"]).manifest.plans["reconstruction"]
-    kinds = [type(step) for step in plan.steps]
-    block = [SegmentStep, SelfAttentionStep, SegmentStep, CrossAttentionStep]
-    assert kinds == [*block, *block, SegmentStep]
+    artifact = Engine(bundles["token"]).manifest.artifact("onnxruntime")
+    operators = [step.operator for step in artifact.stages["reconstruction"].steps]
+    sampling = ["value_projection", "deformable_cross_attention"]
+    block = ["segment", "self_attention", "segment", *sampling]
+    assert operators == [*block, *block, "segment"]
 
 
 def test_each_weight_is_stored_once(bundles):

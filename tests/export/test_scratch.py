@@ -1,6 +1,6 @@
 from onnx import TensorProto, helper
 
-from geolrm.engine.bundle.manifest import ScratchBytes
+from geolrm.engine.bundle.plan import ScratchBytes
 from geolrm.export.scratch import scratch_bytes
 
 KINDS = {"half": TensorProto.FLOAT16, "float": TensorProto.FLOAT}
@@ -10,14 +10,14 @@ def test_what_lives_at_the_fullest_moment():
     values = {
         name: helper.make_tensor_value_info(name, KINDS[kind], shape)
         for name, kind, shape in [
-            ("x", "half", ["tokens", 8]),
-            ("a", "half", ["tokens", 8]),
-            ("b", "float", ["views", "tokens", 3]),
-            ("flat", "float", ["3*tokens", "views"]),
-            ("c", "float", ["views", "tokens", 3]),
+            ("x", "half", ["anchors", 8]),
+            ("a", "half", ["anchors", 8]),
+            ("b", "float", ["views", "anchors", 3]),
+            ("flat", "float", ["3*anchors", "views"]),
+            ("c", "float", ["views", "anchors", 3]),
             ("d", "half", ["16*views", 5]),
             ("e", "half", [7]),
-            ("y", "half", ["tokens", 8]),
+            ("y", "half", ["anchors", 8]),
         ]
     }
     nodes = [
@@ -33,7 +33,7 @@ def test_what_lives_at_the_fullest_moment():
     graph = helper.make_graph(nodes, "g", [values["x"]], [values["y"]], [weight])
     scratch = scratch_bytes(helper.make_model(graph), values)
     assert scratch == ScratchBytes(0, 160, 16, 24)
-    assert scratch.of(views=2, tokens=10) == 2 * 160 + 10 * 16 + 20 * 24
+    assert scratch.at({"views": 2, "anchors": 10}) == 2 * 160 + 10 * 16 + 20 * 24
 
 
 def test_a_graph_of_nothing_but_its_outputs_needs_none():

@@ -9,7 +9,7 @@ from geolrm.engine.anchors import select_anchors
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
 from geolrm.engine.backends.cuda.rope import rope_calls
-from geolrm.engine.backends.cuda.spatial_order import grid_order, order_bytes, order_calls
+from geolrm.engine.backends.cuda.spatial_order import grid_order, order_calls, workspace_bytes
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_axis, voxel_centres
 
@@ -64,9 +64,11 @@ def test_a_graph_replays_what_was_captured(device):
 
 def test_the_order_in_space(device):
     centres = (voxel_centres(16).reshape(-1, 3) * 0.9).astype(np.float32).copy()
-    place = device.empty((order_bytes(4096),), "uint8")
-    device.launch(order_calls(device.upload(centres).address, place.address, queries=4096))
-    np.testing.assert_array_equal(place.numpy()[: 4 * 4096].view(np.int32), grid_order(4096))
+    order = device.empty((4096,), "int32")
+    workspace = device.empty((workspace_bytes(4096),), "uint8")
+    addresses = (device.upload(centres).address, order.address, workspace.address)
+    device.launch(order_calls(*addresses, queries=4096))
+    np.testing.assert_array_equal(order.numpy(), grid_order(4096))
 
 
 def test_results_are_read_in_place_and_drawn_on_the_device(device, shoe_views, tmp_path):

@@ -10,27 +10,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from geolrm.engine.backends.layout import shape_of
-from geolrm.engine.bundle.manifest import (
-    GpuCrossAttentionStep,
-    GpuPlan,
-    GpuSegmentStep,
-    GridSampleStep,
-    TensorSpec,
-)
+from geolrm.engine.bundle.plan import Stage, Tensor
 from geolrm.export.onnx_operator import deformable_cross_attention
 
 Arrays = dict[str, NDArray]
 
 
 class PlanOnCpu:
-    """Runs one stage; every array that passes is checked against its spec.
+    """Runs one stage; every array that passes is checked against the plan.
 
     bfloat16 arrays are held as float32 that was rounded to bfloat16.
     """
 
-    def __init__(self, plan: GpuPlan, folder: Path, weights: Arrays, level_shapes: list):
-        self.plan, self.weights = plan, weights
+    def __init__(self, stage: Stage, folder: Path, weights: Arrays, level_shapes: list):
+        self.stage, self.weights = stage, weights
+        self.tensors = {tensor.name: tensor for tensor in stage.tensors}
         self.sides = [side for shape in level_shapes for side in shape]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -38,71 +32,70 @@ class PlanOnCpu:
             step.name: onnxruntime.InferenceSession(
                 _without_bfloat16(folder / step.files["any"]), options
             )
-            for step in plan.steps
-            if isinstance(step, GpuSegmentStep)
+            for step in stage.segments
+        }
+        self.operators = {
+            "segment": self.segment,
+            "query_order": lambda step, anchors: [np.arange(len(anchors), dtype=np.int32)],
+            "grid_sample": grid_sample,
+            "deformable_cross_attention": self.attend,
         }
 
     def run(self, inputs: Arrays) -> Arrays:
         """All steps in order."""
         dims: dict[str, int] = {}
-        arrays = {spec.name: checked(spec, inputs[spec.name], dims) for spec in self.plan.inputs}
-        for step in self.plan.steps:
-            if isinstance(step, GpuSegmentStep):
-                wanted = {value.name for value in self.sessions[step.name].get_inputs()}
-                feeds = {s.name: checked(s, arrays[s.name], dims) for s in step.inputs}
-                assert wanted == set(feeds)
-                made = self.sessions[step.name].run([s.name for s in step.outputs], feeds)
-                specs = step.outputs
-            elif isinstance(step, GridSampleStep):
-                pair = (viewed(s, arrays[s.name], dims) for s in (step.input, step.grid))
-                made, specs = [grid_sample(step, *pair)], [step.output]
-            else:
-                made, specs = [self.attend(step, arrays, dims)], [step.output]
-            for spec, array in zip(specs, made, strict=True):
-                arrays[spec.name] = checked(spec, array, dims)
-        return {spec.name: arrays[spec.name] for spec in self.plan.outputs}
+        arrays = {t.name: checked(t, inputs[t.name], dims) for t in self.stage.inputs}
+        for step in self.stage.steps:
+            read = [self.read(name, arrays, dims) for name in step.reads]
+            made = self.operators[step.operator](step, *read)
+            for name, array in zip(step.writes, made, strict=True):
+                arrays[name] = checked(self.tensors[name], array, dims)
+        return {tensor.name: arrays[tensor.name] for tensor in self.stage.outputs}
 
-    def attend(self, step: GpuCrossAttentionStep, arrays: Arrays, dims: dict[str, int]) -> NDArray:
-        specs = (
-            step.value, step.reference_points, step.sampling_offsets, step.attention_logits
-        )  # fmt: skip
-        value, *rest = (viewed(s, arrays[s.name], dims) for s in specs)
-        read = [value.astype(np.float32), *rest]
-        read += [self.weights[step.view_weight].reshape(-1), self.weights[step.view_bias]]
+    def read(self, name: str, arrays: Arrays, dims: dict[str, int]) -> NDArray:
+        tensor = self.tensors[name]
+        if tensor.view_of is not None:
+            return checked(tensor, arrays[tensor.view_of].reshape(tensor.shape_at(dims)), dims)
+        return checked(tensor, arrays[name], dims)
+
+    def segment(self, step, *arrays: NDArray) -> list[NDArray]:
+        session = self.sessions[step.name]
+        assert {value.name for value in session.get_inputs()} == set(step.reads)
+        return session.run(step.writes, dict(zip(step.reads, arrays, strict=True)))
+
+    def attend(self, step, value: NDArray, *placed: NDArray) -> list[NDArray]:
+        weight, bias = (self.weights[name] for name in step.weights)
+        read = [value, *placed[:3], weight.reshape(-1), bias]
         tensors = [torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in read]
         out = deformable_cross_attention(*tensors, self.sides, step.num_heads, step.num_points)
-        if step.output.dtype == "bfloat16":
+        if self.tensors[step.writes[0]].dtype == "bfloat16":
             out = out.bfloat16().float()
-        return out.numpy().astype(value.dtype)
+        return [out.numpy().astype(value.dtype)]
 
 
-def grid_sample(step: GridSampleStep, data: NDArray, grid: NDArray) -> NDArray:
-    return F.grid_sample(
+def grid_sample(step, data: NDArray, grid: NDArray) -> list[NDArray]:
+    sampled = F.grid_sample(
         torch.from_numpy(data),
         torch.from_numpy(grid),
         mode="bilinear",
         padding_mode=step.padding_mode,
         align_corners=step.align_corners,
-    ).numpy()
+    )
+    return [sampled.numpy()]
 
 
-def viewed(spec: TensorSpec, array: NDArray, dims: dict[str, int]) -> NDArray:
-    """As a kernel reads it, in a shape of its own."""
-    return checked(spec, array.reshape(shape_of(spec, dims)), dims)
-
-
-def checked(spec: TensorSpec, array: NDArray, dims: dict[str, int]) -> NDArray:
+def checked(tensor: Tensor, array: NDArray, dims: dict[str, int]) -> NDArray:
     """The array, if type and shape are as stated; symbols get their sizes at first sight."""
-    dtype = "float32" if spec.dtype == "bfloat16" else spec.dtype
-    assert array.dtype == dtype, f"{spec} is {array.dtype}"
-    assert array.ndim == len(spec.shape), f"{spec} has shape {array.shape}"
-    for dim, size in zip(spec.shape, array.shape, strict=True):
+    dtype = "float32" if tensor.dtype == "bfloat16" else tensor.dtype
+    assert array.dtype == dtype, f"{tensor} is {array.dtype}"
+    assert array.ndim == len(tensor.shape), f"{tensor} has shape {array.shape}"
+    for dim, size in zip(tensor.shape, array.shape, strict=True):
         if isinstance(dim, str):
             *factor, symbol = dim.split("*")
             expected = dims.setdefault(symbol, size) * (int(factor[0]) if factor else 1)
         else:
             expected = dim
-        assert size == expected, f"{spec} has shape {array.shape} where {dims}"
+        assert size == expected, f"{tensor} has shape {array.shape} where {dims}"
     return np.ascontiguousarray(array)
 
 

@@ -1,4 +1,4 @@
-"""Bundles with a part for GPUs, made without one."""
+"""Bundles with an artifact for GPUs, made without one."""
 
 import hashlib
 import shutil
@@ -38,20 +38,20 @@ def as_engines(folder: Path, copy: Path, backend="tensorrt-rtx", sm="sm_89") -> 
     shutil.copytree(folder, copy)
 
     def change(content):
-        part = content["gpu"]
-        part.update(backend=backend, targets=[sm], command="geolrm-export tiny --fp16")
-        for plan in part["plans"].values():
-            for step in plan["steps"]:
-                if step["step"] == "segment":
+        (artifact,) = (each for each in content["artifacts"] if each["backend"] == "cuda")
+        artifact.update(backend=backend, targets=[sm], command="geolrm-export tiny --fp16")
+        for stage in artifact["stages"].values():
+            for step in stage["steps"]:
+                if step["operator"] == "segment":
                     file = step["files"].pop("any")
                     step["files"] = {sm: file}
-                    part["engines"][file] = {
+                    artifact["engines"][file] = {
                         "onnx_sha256": hashlib.sha256(file.encode()).hexdigest(),
                         "builder": f"{backend} 1.7.1",
                         "kernels": "",
                         "precision": "fp16",
                         "views": {"min": 1, "opt": 3, "max": 21},
-                        "tokens": {"min": 1, "opt": 64, "max": 512},
+                        "anchors": {"min": 1, "opt": 64, "max": 512},
                         "gpu": {"sm": sm},
                     }
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.anchors import pad_anchors, select_anchors
 from geolrm.engine.backends.base import PlanRunner
-from geolrm.engine.backends.cpu.executor import CpuPlanRunner, Workspace
+from geolrm.engine.backends.cpu.executor import Block, CpuExecutor
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.features import PlacedViews
 from geolrm.engine.gaussians.gaussians import Gaussians
@@ -27,10 +27,12 @@ class HostBackend:
         self.threads = threads
         self.lock = threading.RLock()
         self.description = f"onnxruntime {self._manifest.precision}, {threads} threads"
-        workspace = Workspace()
+        artifact = self._manifest.artifact("onnxruntime")
+        assert artifact is not None, "selected from the bundle's artifacts"
+        arena = Block()
         self.stages: Mapping[str, PlanRunner] = {
-            name: CpuPlanRunner(bundle, plan, workspace, threads)
-            for name, plan in self._manifest.plans.items()
+            name: CpuExecutor(stage, bundle, arena, threads)
+            for name, stage in artifact.stages.items()
         }
 
     @property
@@ -72,7 +74,7 @@ class HostBackend:
         limit = settings.limit
         chosen = select_anchors(logits, limit, seed=settings.seed, selection=settings.selection)
         # The released head variant was trained with zero anchors up to a fixed number.
-        padded = limit if self._manifest.padded_tokens and chosen.num_occupied else None
+        padded = limit if self._manifest.padded_anchors and chosen.num_occupied else None
         return pad_anchors(chosen.positions, padded), chosen.num_occupied
 
     def rope_indices(self, anchors: NDArray[np.float32]) -> NDArray[np.int64]:

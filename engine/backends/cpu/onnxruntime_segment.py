@@ -22,7 +22,7 @@ def _shared_arena() -> bool:
     return True
 
 
-class Session:
+class OnnxRuntimeSegment:
     """A graph file on the CPU provider."""
 
     def __init__(self, path: Path, threads: int):

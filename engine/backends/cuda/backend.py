@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from geolrm.engine.backends.base import PlanRunner
 from geolrm.engine.backends.cuda import segment_loaders as loaders
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
-from geolrm.engine.backends.cuda.encoding import BatchRunner, view_batches
-from geolrm.engine.backends.cuda.executor import Block, GpuPlanRunner
+from geolrm.engine.backends.cuda.encoding import BatchExecutor, view_batches
+from geolrm.engine.backends.cuda.executor import Block, CudaExecutor
 from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
 from geolrm.engine.backends.cuda.memory_plan import MemoryPlan, plan_memory, shortage
+from geolrm.engine.backends.cuda.operators import Context
 from geolrm.engine.backends.cuda.rope import rope_calls
 from geolrm.engine.backends.cuda.runtime_cache import runtime_cache_path
-from geolrm.engine.backends.layout import shape_of
+from geolrm.engine.backends.cuda.segments import Segment
 from geolrm.engine.backends.selection import Selected, segment_files
 from geolrm.engine.bundle.bundle import Bundle
-from geolrm.engine.bundle.manifest import GpuCrossAttentionStep, GpuPart, GpuSegmentStep
+from geolrm.engine.bundle.manifest import Artifact
+from geolrm.engine.bundle.plan import SegmentStep
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.errors import GeoLRMError
@@ -45,54 +47,40 @@ class DeviceBackend:
     """
 
     def __init__(self, bundle: Bundle, selected: Selected, threads: int, index: int):
-        assert bundle.manifest.gpu, "selected from the bundle's GPU part"
-        assert selected.target is not None and selected.gpu is not None
-        self._bundle, self._manifest = bundle, bundle.manifest
-        self._part: GpuPart = bundle.manifest.gpu
+        artifact = bundle.manifest.artifact(selected.name)
+        target, gpu = selected.target, selected.gpu
+        assert artifact is not None, "selected from the bundle's artifacts"
+        assert target is not None and gpu is not None
+        self._manifest, self._artifact = bundle.manifest, artifact
         self.threads = threads
-        self.description = f"{selected.name} {self._part.precision} on {selected.gpu.name}"
+        self.description = f"{selected.name} {artifact.precision} on {gpu.name}"
         self.device = devices.open_device(index)
         self.lock = self.device.lock
         self.device.engage()
         weakref.finalize(self, self.device.retire).atexit = False
         self._arena, self._scratch = Block(self.device), Block(self.device)
         self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))
-        weights = self._put_weights()
+        stored = bundle.weights(artifact.weights) if artifact.weights else {}
+        weights = {name: self.put(array.astype(np.float32)) for name, array in stored.items()}
         shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
-        loader = loaders.loader(selected.name, self._runtime_cache(selected))
+        loader = loaders.loader(selected.name, _runtime_cache(artifact, selected))
+
+        def load(step: SegmentStep) -> Segment:
+            return loader.load(bundle.file(step.files[target]), self.device)
+
         stages: dict[str, PlanRunner] = {}
         slots: dict[str, Block] = {}
-        for name, plan in self._part.plans.items():
-            segments = {
-                step.name: loader.load(bundle.file(step.files[selected.target]), self.device)
-                for step in plan.steps
-                if isinstance(step, GpuSegmentStep)
-            }
-            runner = GpuPlanRunner(
-                plan, segments, weights, shapes, self.device, self._arena, self._scratch
-            )
-            encodes = name.startswith("encoder")
-            stages[name] = BatchRunner(runner, self.device, slots) if encodes else runner
+        for name, stage in artifact.stages.items():
+            tensors = {tensor.name: tensor for tensor in stage.tensors}
+            context = Context(tensors, self.device, load, weights, shapes, self._scratch.take)
+            executor = CudaExecutor(stage, context, self._arena)
+            if stage.role == "encoder":
+                stages[name] = BatchExecutor(executor, self.device, slots)
+            else:
+                stages[name] = executor
         loader.keep()
         self.stages: Mapping[str, PlanRunner] = stages
         self._checked: set[tuple[int, int]] = set()
-
-    def _runtime_cache(self, selected: Selected) -> Path | None:
-        if selected.name != "tensorrt-rtx":
-            return None
-        assert selected.target is not None and selected.gpu is not None
-        files = segment_files(self._part, selected.target)
-        version = extras.installed_version(selected.name) or ""
-        return runtime_cache_path(self._part, files, selected.gpu, version, driver_cuda_version())
-
-    def _put_weights(self) -> dict[str, DeviceArray]:
-        names = set()
-        for plan in self._part.plans.values():
-            for step in plan.steps:
-                if isinstance(step, GpuCrossAttentionStep):
-                    names |= {step.view_weight, step.view_bias}
-        stored = self._bundle.weights(names) if names else {}
-        return {name: self.put(array.astype(np.float32)) for name, array in stored.items()}
 
     def place(self, views: Views | PlacedViews) -> PlacedViews:
         """Upload the arrays of views once, each when a stage first reads it."""
@@ -108,8 +96,8 @@ class DeviceBackend:
 
     def empty_features(self, stage: str, views: int) -> DeviceArray:
         """Allocate uninitialised [V, L, C], in the precision that the stage writes."""
-        (spec,) = self._part.plans[stage].outputs
-        return self.device.empty(shape_of(spec, {"views": views}), spec.dtype)
+        (features,) = self._artifact.stages[stage].outputs
+        return self.device.empty(features.shape_at({"views": views}), features.dtype)
 
     def concatenate(self, parts: Sequence[DeviceArray]) -> DeviceArray:
         """Join arrays along the first axis, on the device."""
@@ -138,7 +126,7 @@ class DeviceBackend:
         self.device.launch(kernel.calls(*addresses, limit=limit, seed=settings.seed))
         kept, occupied = (int(number) for number in state[:2].numpy())
         # The released head variant was trained with zero anchors up to a fixed number.
-        if self._manifest.padded_tokens and occupied:
+        if self._manifest.padded_anchors and occupied:
             kept = settings.limit
         return positions[:kept], occupied
 
@@ -191,7 +179,7 @@ class DeviceBackend:
 
     def plan_memory(self, views: int, anchors: int) -> MemoryPlan:
         """Plan the memory of a run, from the manifest alone."""
-        return plan_memory(self._manifest, self._part, views, anchors)
+        return plan_memory(self._manifest, self._artifact, views, anchors)
 
     def check_memory(self, views: int, anchors: int) -> None:
         """Refuse a setting that needs more than is free; one that has run is not asked again.
@@ -201,16 +189,25 @@ class DeviceBackend:
         """
         if (views, anchors) in self._checked:
             return
-        plan = plan_memory(self._manifest, self._part, views, anchors)
+        plan = plan_memory(self._manifest, self._artifact, views, anchors)
         held = self._arena.nbytes + self._scratch.nbytes
-        if self._part.backend == "cuda":  # ONNX Runtime's arena, of all engines on this GPU
+        if self._artifact.backend == "cuda":  # ONNX Runtime's arena, of all engines on this GPU
             grown = self.device.attached.get(ARENA, 0)
             held += min(grown, plan.scratch)
         available = self.device.free_bytes() + held
-        short = shortage(self._manifest, self._part, views, anchors, available)
+        short = shortage(self._manifest, self._artifact, views, anchors, available)
         if short is not None:
             raise GeoLRMError(short)
         self._checked.add((views, anchors))
-        if self._part.backend == "cuda":
+        if self._artifact.backend == "cuda":
             self.device.attached[ARENA] = max(grown, plan.scratch)
         self._arena.take(plan.activations)  # at once: graphs hold its address
+
+
+def _runtime_cache(artifact: Artifact, selected: Selected) -> Path | None:
+    if selected.name != "tensorrt-rtx":
+        return None
+    assert selected.target is not None and selected.gpu is not None
+    files = segment_files(artifact, selected.target)
+    version = extras.installed_version(selected.name) or ""
+    return runtime_cache_path(artifact, files, selected.gpu, version, driver_cuda_version())

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from geolrm.engine.backends.cuda.executor import Block, GpuPlanRunner
+from geolrm.engine.backends.cuda.executor import Block, CudaExecutor
+from geolrm.engine.bundle.plan import Role
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.launch import ceil_div
@@ -11,47 +12,48 @@ AT_ONCE = 8  # views; more would need more scratch memory than the later stages 
 
 
 def view_batches(views: int) -> list[slice]:
-    """As few as there can be, and as equal: the same sizes are the same CUDA graphs."""
+    """Return as few batches as there can be, and as equal: one size is one CUDA graph."""
     size = largest_batch(views)
     return [slice(first, min(first + size, views)) for first in range(0, views, size)]
 
 
 def largest_batch(views: int) -> int:
-    """Views of the largest of :func:`view_batches`."""
+    """Return the views of the largest of :func:`view_batches`."""
     return ceil_div(views, ceil_div(views, AT_ONCE))
 
 
-class BatchRunner:
+class BatchExecutor:
     """An encoder that reads, and where it is captured also writes, at fixed addresses.
 
     One execution context and one graph then serve all batches of a size, and what a batch reads is
     aligned wherever it begins.
 
     Args:
-        runner: Of the stage.
+        executor: Of the stage.
         device: Where it runs.
         slots: By name; shared by encoders, which run in turn.
     """
 
-    def __init__(self, runner: GpuPlanRunner, device: Device, slots: dict[str, Block]):
-        self._runner, self._device, self._slots = runner, device, slots
-        self.seconds = runner.seconds
+    def __init__(self, executor: CudaExecutor, device: Device, slots: dict[str, Block]):
+        self._executor, self._device, self._slots = executor, device, slots
+        self.stage, self.seconds = executor.stage, executor.seconds
+        self.role: Role = executor.role
 
     def run(
         self,
         inputs: Mapping[str, DeviceArray],
         outputs: Mapping[str, DeviceArray] | None = None,
     ) -> dict[str, DeviceArray]:
-        """See :class:`geolrm.engine.backends.cuda.executor.GpuPlanRunner`."""
+        """Queue all steps, see :meth:`geolrm.engine.backends.executor.Executor.run`."""
         placed = {}
-        for spec in self._runner.plan.inputs:
+        for spec in self.stage.inputs:
             given = inputs[spec.name]
             placed[spec.name] = self._slot(spec.name, given)
             self._device.copy(given, placed[spec.name])
-        if outputs is None or not self._runner.capturable:
-            return self._runner.run(placed, outputs)
+        if outputs is None or not self._executor.capturable:
+            return self._executor.run(placed, outputs)
         made = {name: self._slot(name, array) for name, array in outputs.items()}
-        self._runner.run(placed, made)
+        self._executor.run(placed, made)
         for name, array in made.items():
             self._device.copy(array, outputs[name])
         return dict(outputs)

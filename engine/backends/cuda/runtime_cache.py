@@ -13,24 +13,24 @@ from typing import Any
 
 import msgspec
 
-from geolrm.engine.bundle.manifest import GpuPart
+from geolrm.engine.bundle.manifest import Artifact
 from geolrm.engine.cuda.disk_cache import cache_folder, read_code, write_code
 from geolrm.engine.system.present_gpu import PresentGpu
 
 
 def runtime_cache_path(
-    part: GpuPart, files: list[str], gpu: PresentGpu, version: str, driver: tuple[int, int]
+    artifact: Artifact, files: list[str], gpu: PresentGpu, version: str, driver: tuple[int, int]
 ) -> Path:
-    """A name for what these engines compile to on this GPU.
+    """Return a name for what these TensorRT engines compile to on this GPU.
 
     Args:
-        part: Of the manifest, with the engines' identities.
+        artifact: Of the manifest, with the engines' identities.
         files: Of the engines.
         gpu: That runs them.
         version: Of tensorrt-rtx.
         driver: The newest CUDA that it supports.
     """
-    identities = {file: msgspec.to_builtins(part.engines[file]) for file in sorted(files)}
+    identities = {file: msgspec.to_builtins(artifact.engines[file]) for file in sorted(files)}
     machine = [gpu.name, gpu.sm, gpu.multiprocessors, gpu.memory_bytes]
     text = json.dumps([identities, machine, version, driver], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -17,21 +17,22 @@ HALF = 0.5  # half side of the object's cube
 ALIGNMENT = 256
 
 
-def order_bytes(queries: int) -> int:
-    """Of what :func:`order_calls` writes, scratch included; the order lies in front."""
+def workspace_bytes(queries: int) -> int:
+    """Return the bytes that :func:`order_calls` sorts in."""
     return sum(_sizes(queries).values())
 
 
-def order_calls(positions: int, place: int, *, queries: int) -> list[Call]:
-    """The launches, in order; none of them waits for the host.
+def order_calls(positions: int, order: int, workspace: int, *, queries: int) -> list[Call]:
+    """Return the launches, in order; none of them waits for the host.
 
     Args:
         positions: float32 [N, 3] on the device.
-        place: ``order_bytes``, aligned to 256 bytes; int32 [N] in front gets the order, equal codes
-            by index.
+        order: int32 [N], written; equal codes stay in the order of their indices.
+        workspace: ``workspace_bytes``, aligned to 256 bytes.
         queries: N.
     """
-    at = _place(place, queries)
+    # An odd number of passes: the result is in the others.
+    at = {"other_ids": order, **_place(workspace, queries)}
     launch = Launch((ceil_div(queries, THREADS), 1, 1), (THREADS, 1, 1))
     numbers = integers(queries, int(np.float32(HALF).view(np.int32)))
     arguments = (positions, *numbers, at["keys"], at["ids"])
@@ -40,7 +41,7 @@ def order_calls(positions: int, place: int, *, queries: int) -> list[Call]:
 
 
 def grid_order(queries: int) -> NDArray[np.int32] | None:
-    """The order of all voxels of a grid in raster order; None if ``queries`` is no cube."""
+    """Return the order of all voxels of a grid in raster order; None if ``queries`` is no cube."""
     side = round(queries ** (1 / 3))
     if side**3 != queries:
         return None
@@ -53,8 +54,7 @@ def grid_order(queries: int) -> NDArray[np.int32] | None:
 
 
 def _sizes(queries: int) -> Mapping[str, int]:
-    # An odd number of passes: the result is in the others.
-    names = ("other_ids", "other_keys", "keys", "ids")
+    names = ("other_keys", "keys", "ids")
     sizes = {**dict.fromkeys(names, 4 * queries), "counts": counts_bytes(queries), "visible": 4}
     return {name: ceil_div(size, ALIGNMENT) * ALIGNMENT for name, size in sizes.items()}
 

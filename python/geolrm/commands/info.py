@@ -36,7 +36,7 @@ def info(
     bundle = Bundle.open(model)
     manifest = bundle.manifest
     selected = select_backend(backend, bundle, device)
-    artifact = manifest.gpu or None
+    artifact = manifest.gpu
     if artifact is None and (views is not None or tokens is not None):
         raise InputError(
             f"--views and --tokens plan the memory of a GPU, and {model!r} has no GPU artifact; "
@@ -44,7 +44,7 @@ def info(
         )
     plan, free, short = None, None, None
     if artifact is not None:
-        counts = {"--views": (views, manifest.views), "--tokens": (tokens, manifest.tokens)}
+        counts = {"--views": (views, manifest.views), "--tokens": (tokens, manifest.anchors)}
         setting = tuple(
             limits.opt if value is None else check_whole(name, value, limits.min, limits.max)
             for name, (value, limits) in counts.items()
@@ -68,11 +68,11 @@ def info(
         "image_size": manifest.image_size,
         "fov_degrees": manifest.fov_degrees,
         "views": f"{manifest.views.min}:{manifest.views.opt}:{manifest.views.max}",
-        "tokens": f"{manifest.tokens.min}:{manifest.tokens.opt}:{manifest.tokens.max}",
-        "padded_tokens": manifest.padded_tokens,
+        "tokens": f"{manifest.anchors.min}:{manifest.anchors.opt}:{manifest.anchors.max}",
+        "padded_tokens": manifest.padded_anchors,
         "grid": manifest.rope.grid_size,
         "gaussians_per_anchor": manifest.gaussians_per_anchor,
-        "refine_steps": manifest.refine_steps or 0,
+        "refine_steps": manifest.refine_steps,
         "trained": manifest.source.trained,
         "checkpoint": manifest.source.checkpoint,
         "checkpoint_sha256": manifest.source.sha256,

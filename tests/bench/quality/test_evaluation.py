@@ -98,7 +98,7 @@ def test_the_model_is_scored_on_what_the_engine_returns(dataset, engine):
 def test_refinement_is_noted_and_reaches_the_measure_of_memory(dataset, engine, monkeypatch):
     measured = []
     monkeypatch.setattr(evaluation, "run_peak_bytes", lambda *_, **call: measured.append(call))
-    for asked, expected in ((0, 0), (2, 2), (None, engine.manifest.refine_steps or 0)):
+    for asked, expected in ((0, 0), (2, 2), (None, engine.manifest.refine_steps)):
         options = {"views": [2], "model": engine, "objects": ["box"], "refine_steps": asked}
         report = Evaluation(dataset, **options).run()
         assert report.model is not None and report.model.refine_steps == expected

@@ -18,6 +18,10 @@ def edit(folder, change, sign=False):
     file.write_bytes(manifest.encode(manifest.decode(raw)) if sign else raw)
 
 
+def stages(content):
+    return content["artifacts"][0]["stages"]
+
+
 def test_the_bundled_model_fits_the_package():
     folder = bundled_path("mini")
     assert sum(file.stat().st_size for file in folder.rglob("*")) <= 25e6
@@ -36,16 +40,18 @@ def test_folder_without_manifest(tmp_path):
 
 def test_newer_schema(bundle_copy):
     edit(bundle_copy, lambda c: c.update(schema_version=SCHEMA_VERSION + 1))
-    with pytest.raises(BundleError, match=r"has schema version 2; this geolrm reads .* Upgrade"):
+    with pytest.raises(BundleError, match=r"has schema version 3; this geolrm reads .* Upgrade"):
         Engine(bundle_copy)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda c: c.pop("plans"),
+        lambda c: c.pop("artifacts"),
         lambda c: c.update(image_size="large"),
-        lambda c: c["plans"]["proposal"]["steps"][0].update(step="shell"),
+        lambda c: stages(c)["proposal"]["steps"][0].update(operator="shell"),
+        lambda c: stages(c)["proposal"]["steps"].pop(),
+        lambda c: stages(c)["proposal"].update(role="other"),
         lambda c: c.update(unknown=1),
     ],
 )
@@ -88,7 +94,7 @@ def test_flipped_byte(bundle_copy, name):
         lambda c: c.update(image_size=0),
         lambda c: c.update(precision="fp16"),
         lambda c: c["views"].update(opt=-6),
-        lambda c: c["plans"]["proposal"]["steps"].pop(),
+        lambda c: stages(c)["proposal"]["steps"][-1]["files"].update(cpu="encoder.onnx"),
     ],
 )
 def test_changed_manifest(bundle_copy, change):
@@ -98,7 +104,7 @@ def test_changed_manifest(bundle_copy, change):
 
 
 def test_missing_plan(bundle_copy):
-    edit(bundle_copy, lambda c: c["plans"].pop("proposal"), sign=True)
+    edit(bundle_copy, lambda c: stages(c).pop("proposal"), sign=True)
     with pytest.raises(BundleError, match="lacks the plan of proposal"):
         Engine(bundle_copy)
 

@@ -83,7 +83,7 @@ def test_engines_run_eagerly_then_are_captured_then_replayed(devices, rtx, gpu_b
         device.log.clear()
         assert_close(engine.run(*views), expected, TOLERANCE["fp32"])
         kinds.append({kind: device.count(kind) for kind in ("engine", "capture", "replay")})
-    graphs = len(engine.manifest.gpu.plans)
+    graphs = len(engine.manifest.gpu.stages)
     assert kinds[0] == {"engine": len(module.engines), "capture": 0, "replay": 0}
     assert sum(kind["capture"] for kind in kinds) == graphs
     assert kinds[-1] == {"engine": 0, "capture": 0, "replay": graphs}
@@ -94,7 +94,7 @@ def test_one_graph_of_an_encoder_serves_all_batches(devices, rtx, gpu_bundles, v
     monkeypatch.setattr(encoding, "AT_ONCE", 1)
     engine = Engine(rtx[0])
     expected = Engine(gpu_bundles(), backend="onnxruntime").encode(engine.prepare(*views))
-    encoders = len(engine.manifest.gpu.plans) - 2
+    encoders = len(engine.manifest.gpu.stages) - 2
     (device,) = devices
     captured = 0
     for _ in range(3):
@@ -204,11 +204,12 @@ def test_auto_takes_the_cpu_where_an_engine_does_not_load(devices, rtx, views):
     refused = "tensorrt-rtx 1.7.1 cannot load {}: the plan is damaged"
 
     def change(content):
-        step = next(s for s in content["gpu"]["plans"]["proposal"]["steps"] if "files" in s)
+        artifact = content["artifacts"][1]
+        step = next(s for s in artifact["stages"]["proposal"]["steps"] if "files" in s)
         (folder / "x.plan").write_bytes(b"damaged")
         (old,) = step["files"].values()
         step["files"] = {"sm_89": "x.plan"}
-        content["gpu"]["engines"]["x.plan"] = content["gpu"]["engines"].pop(old)
+        artifact["engines"]["x.plan"] = artifact["engines"].pop(old)
         digest = hashlib.sha256(b"damaged").hexdigest()
         content["files"]["x.plan"] = {"bytes": 7, "sha256": digest}
 

@@ -1,46 +1,12 @@
-import itertools
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csrc.cuda import emulation
 from geolrm.engine.backends.cuda.rope import rope_calls
-from geolrm.engine.backends.layout import lay_out, step_inputs, step_outputs
-from geolrm.engine.bundle.manifest import GpuPlan, GpuSegmentStep, TensorSpec
 from geolrm.engine.cuda.pool import Pool, rounded
 from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_centres
-
-
-def spec(name, size):
-    return TensorSpec(name, "float32", [size])
-
-
-@settings(max_examples=100, deadline=None)
-@given(data=st.data(), count=st.integers(1, 12))
-def test_tensors_that_live_together_do_not_overlap(data, count):
-    steps, known = [], [spec("in", 4)]
-    for index in range(count):
-        reads = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
-        writes = [
-            spec(f"t{index}_{k}", data.draw(st.integers(1, 999))) for k in range(index % 3 + 1)
-        ]
-        steps.append(GpuSegmentStep(f"s{index}", {"any": "f"}, reads, writes))
-        known += writes
-    plan = GpuPlan([known[0]], [known[-1]], steps)
-    layout = lay_out(plan, {})
-    assert set(layout.offsets) == {s.name for s in known} - {"in", known[-1].name}
-    for index, step in enumerate(steps):
-        later = {s.name for after in steps[index:] for s in step_inputs(after)}
-        made = {s.name for before in steps[: index + 1] for s in step_outputs(before)}
-        alive = (later & made) | {s.name for s in step_outputs(step)}
-        sizes = {s.name: 4 * s.shape[0] for s in known}
-        spans = sorted(
-            (layout.offsets[n], layout.offsets[n] + sizes[n]) for n in alive if n in layout.offsets
-        )
-        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
-        assert not spans or spans[-1][1] <= layout.nbytes
 
 
 def test_a_pool_lends_the_lowest_idle_address_of_a_size():

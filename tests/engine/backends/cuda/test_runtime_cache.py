@@ -64,17 +64,17 @@ def test_what_is_damaged_or_refused_is_compiled_again(rtx, tmp_path, damage):
 
 
 def test_the_name_covers_engines_gpu_version_and_driver(monkeypatch, rtx):
-    part = Engine(rtx[0]).manifest.gpu
-    files = backend_selection.segment_files(part, "sm_89")
-    given = (part, files, GPU, "1.7.1", (13, 0))
-    paths = {runtime_cache_path(*given), runtime_cache_path(part, files[::-1], *given[2:])}
+    artifact = Engine(rtx[0]).manifest.gpu
+    files = backend_selection.segment_files(artifact, "sm_89")
+    given = (artifact, files, GPU, "1.7.1", (13, 0))
+    paths = {runtime_cache_path(*given), runtime_cache_path(artifact, files[::-1], *given[2:])}
     assert len(paths) == 1
-    paths.add(runtime_cache_path(part, files, GPU, "1.7.2", (13, 0)))
-    paths.add(runtime_cache_path(part, files, GPU, "1.7.1", (13, 1)))
-    paths.add(runtime_cache_path(part, files, replace(GPU, name="Other"), *given[3:]))
-    paths.add(runtime_cache_path(part, files, replace(GPU, multiprocessors=1), *given[3:]))
-    part.engines[files[0]] = type(part.engines[files[0]])(
-        "f" * 64, *[getattr(part.engines[files[0]], f) for f in
+    paths.add(runtime_cache_path(artifact, files, GPU, "1.7.2", (13, 0)))
+    paths.add(runtime_cache_path(artifact, files, GPU, "1.7.1", (13, 1)))
+    paths.add(runtime_cache_path(artifact, files, replace(GPU, name="Other"), *given[3:]))
+    paths.add(runtime_cache_path(artifact, files, replace(GPU, multiprocessors=1), *given[3:]))
+    artifact.engines[files[0]] = type(artifact.engines[files[0]])(
+        "f" * 64, *[getattr(artifact.engines[files[0]], f) for f in
                     ("builder", "kernels", "precision", "views", "tokens", "gpu")]
     )  # fmt: skip
     paths.add(runtime_cache_path(*given))

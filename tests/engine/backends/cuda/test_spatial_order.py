@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from csrc.cuda import emulation
 from geolrm import Engine
-from geolrm.engine.backends.cuda import executor as plans
+from geolrm.engine.backends.cuda import operators
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
-from geolrm.engine.backends.cuda.spatial_order import grid_order, order_bytes, order_calls
+from geolrm.engine.backends.cuda.spatial_order import grid_order, order_calls, workspace_bytes
 from geolrm.engine.geometry.voxel_grid import voxel_centres
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
@@ -17,11 +17,12 @@ FIELDS = ("means", "opacities", "scales", "quats", "colors")
 
 def order_on_device(positions, seed=0):
     count = len(positions)
-    raw = np.full(order_bytes(count) + 256, 0xFF, np.uint8)
-    start = -raw.ctypes.data % 256
-    place = raw[start : start + order_bytes(count)]
-    emulation.run(order_calls(positions.ctypes.data, place.ctypes.data, queries=count), seed)
-    return place[: 4 * count].view(np.int32).copy()
+    order = np.full(count, -1, np.int32)
+    raw = np.full(workspace_bytes(count) + 256, 0xFF, np.uint8)
+    workspace = raw.ctypes.data + -raw.ctypes.data % 256
+    given = positions.ctypes.data, order.ctypes.data, workspace
+    emulation.run(order_calls(*given, queries=count), seed)
+    return order
 
 
 def morton(positions):
@@ -91,8 +92,8 @@ def test_every_attention_takes_the_order_and_the_results_are_the_same_bits(
     assert launched.count("deformable_cross_attention_ordered") == 4
     assert "deformable_cross_attention" not in launched
     assert launched.count("query_order") == 1  # one order for all layers
-    attention_calls = plans.attention_calls
-    monkeypatch.setattr(plans, "attention_calls", lambda *given: attention_calls(*given[:4]))
+    attention_calls = operators.attention_calls
+    monkeypatch.setattr(operators, "attention_calls", lambda *given: attention_calls(*given[:-1]))
     device.log.clear()
     plain = Engine(gpu_bundles()).run(*views)
     assert entries(device).count("deformable_cross_attention") == 4
@@ -123,6 +124,5 @@ def test_the_memory_plan_counts_the_order(devices, gpu_bundles, views):
     engine.run(*views, max_tokens=512)
     planned = plan_memory(engine.manifest, engine.manifest.gpu, 3, 512)
     assert engine._backend._arena.nbytes == planned.activations  # taken at once, never grown
-    runner = engine._stages["reconstruction"]
-    dims = {"views": 3, "tokens": 512}
-    assert runner._layout(dims).nbytes + order_bytes(512) <= planned.activations
+    layout = engine._stages["reconstruction"].layout({"views": 3, "anchors": 512})
+    assert workspace_bytes(512) <= layout.nbytes <= planned.activations
