@@ -37,7 +37,7 @@ def test_kernels_of_later_shapes_are_written_when_the_engine_goes(rtx, tmp_path)
     engine, _ = load_again(rtx)
     (file,) = (tmp_path / "cache" / "tensorrt-rtx").iterdir()
     before = read_code(file)
-    cache = next(iter(engine._stages["proposal"]._segments.values()))._runtime.cache
+    cache = engine._stages["proposal"]._operators[0]._segment._runtime.cache
     cache._state.cache.kernels.append(1000)  # compiled in the background meanwhile
     del engine, cache
     gc.collect()
@@ -75,7 +75,7 @@ def test_the_name_covers_engines_gpu_version_and_driver(monkeypatch, rtx):
     paths.add(runtime_cache_path(artifact, files, replace(GPU, multiprocessors=1), *given[3:]))
     artifact.engines[files[0]] = type(artifact.engines[files[0]])(
         "f" * 64, *[getattr(artifact.engines[files[0]], f) for f in
-                    ("builder", "kernels", "precision", "views", "tokens", "gpu")]
+                    ("builder", "kernels", "precision", "views", "anchors", "gpu")]
     )  # fmt: skip
     paths.add(runtime_cache_path(*given))
     assert len(paths) == 6
