@@ -72,7 +72,7 @@ def mirrored(path):
     raise ValueError(path)
 
 
-@pytest.mark.parametrize("path", modules(), ids=str)
+@pytest.mark.parametrize("path", [*modules()], ids=str)
 def test_a_module_with_logic_has_its_mirrored(path):
     there = (ROOT / mirrored(path)).is_file()
     if str(path) in TESTED_ELSEWHERE:

@@ -122,10 +122,11 @@ def _compile(name: str, arch: str, kind: str, macros: Mapping[str, str]) -> Comp
 def _output(program: Any, measure: Callable, fetch: Callable) -> bytes:
     status, size = measure(program)
     _check(status, measure.__name__)
-    buffer = b" " * size  # the bindings write into it
+    # The bindings write into it, so it must not be one of Python's shared one-byte objects.
+    buffer = b" " * max(size, 2)
     (status,) = fetch(program, buffer)
     _check(status, fetch.__name__)
-    return buffer
+    return buffer[:size]
 
 
 def _check(status: Any, call: str) -> None:

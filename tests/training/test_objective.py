@@ -41,7 +41,7 @@ def test_overlap_of_proposed_and_true_voxels():
 
 def test_the_first_pass_counts_half():
     weights = LossConfig(occupancy=3.0)
-    logits, target = torch.randn(4, 4, 4), torch.ones(4, 4, 4)
+    logits, target = torch.randn(4, 4, 4), (torch.rand(4, 4, 4) > 0.5).float()
     assert set(occupancy_terms(Proposal(logits), target, weights)) == {"occupancy"}
     both = occupancy_terms(Proposal(logits, None, logits), target, weights)
     assert torch.equal(both["coarse"], both["occupancy"])
@@ -76,7 +76,7 @@ def test_early_steps_read_the_true_anchors():
     occupancy[2, 3] = 1
     episode = SimpleNamespace(occupancy=occupancy)
     anchors = objective.choose_anchors(
-        torch.zeros(8, 8, 8), episode, 0, 5, torch.Generator().manual_seed(0)
+        0.1 * torch.randn(8, 8, 8), episode, 0, 5, torch.Generator().manual_seed(0)
     )
     true = np.argwhere(occupancy.numpy()) / 7 - 0.5
     chosen = {tuple(np.round(row, 4)) for row in anchors.numpy()}

@@ -32,8 +32,13 @@ def test_a_lens_without_distortion_changes_nothing(channels):
     assert cy == pytest.approx(pixels.shape[0] / 2, abs=1)
 
 
-def test_a_lens_that_cannot_be_undone():
+def test_a_lens_that_cannot_be_undone(monkeypatch):
     pytest.importorskip("pycolmap")
-    camera = SparseCamera("OPENCV", 24, 20, (30, 30, 12, 10))  # without its coefficients
-    with pytest.raises(InputError, match=r"a.png has lens distortion \(OPENCV\) that cannot be"):
+
+    def thrown(*_):
+        raise RuntimeError("Check failed: IsUndistorted")
+
+    monkeypatch.setattr(undistortion, "_undistort", thrown)
+    camera = SparseCamera("OPENCV", 24, 20, (30, 30, 12, 10, 9, 9, 9, 9))
+    with pytest.raises(InputError, match=r"\(OPENCV\) that cannot be undone: Check failed: IsU"):
         undistortion.undistorted(np.zeros((20, 24, 3), np.uint8), camera, "a.png")

@@ -40,6 +40,13 @@ def test_code_is_made_once_for_its_macros(source, monkeypatch, tmp_path):
 
 
 @NEEDS_NVRTC
+def test_an_empty_log_is_not_written_into_pythons_own_bytes(source):
+    """A log of one byte once turned every ``b" "`` of the process into a zero."""
+    compile_source("fill", "compute_80", {"VALUE": 3}, cache=False)
+    assert b"a "[1:][0] == 32
+
+
+@NEEDS_NVRTC
 def test_what_does_not_compile_is_told(source):
     with pytest.raises(GeoLRMError, match=r"fill.cu does not compile for compute_80: .*VALUE"):
         compile_source("fill", "compute_80", cache=False)
