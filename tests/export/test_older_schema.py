@@ -4,7 +4,7 @@ import json
 import shlex
 
 import pytest
-from conftest import one_layer, tiny_config, tiny_model, write_tiny
+from samples.tiny_models import one_layer, tiny_config, tiny_model, write_tiny
 
 from geolrm import BundleError, Engine
 from geolrm.commands.export import app

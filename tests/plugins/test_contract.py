@@ -11,7 +11,7 @@ from doubles import tensorrt_plugin_builds as plugin_builds
 
 from geolrm.engine.backends.cuda import kernels
 from geolrm.engine.cuda.compiler import compile_source
-from geolrm.export.gpu_lowering import PLUGIN_VERSION
+from geolrm.export.lowering import PLUGIN_VERSION
 from geolrm.plugins import registration
 
 pytestmark = [
