@@ -60,7 +60,7 @@ class Scene:
         return render(self.gaussians, cameras, size, backend=backend, **options)
 
     def numpy(self) -> Scene:
-        """The same with all arrays on the host; waits for the GPU."""
+        """Copy all arrays to the host, and wait for the GPU."""
         logits = None if self.logits is None else np.asarray(self.logits)
         return replace(
             self, gaussians=self.gaussians.numpy(), anchors=np.asarray(self.anchors), logits=logits

@@ -45,7 +45,7 @@ class ExportOptions:
     precision: Literal["fp32", "fp16"] = "fp32"  # of the storage
     views: Range = DEFAULT_VIEWS
     anchors: Range = DEFAULT_ANCHORS
-    refine_steps: int = 0  # of gradient descent on the input pictures, after the network
+    refine_steps: int = 0  # of gradient descent on the input images, after the network
     gpu: Choice | None = None  # None makes a bundle for the CPU alone
     command: str = ""  # that makes the bundle again
 
@@ -122,7 +122,7 @@ def write_bundle(
 
 @contextlib.contextmanager
 def _one_sentence(folder: Path) -> Iterator[None]:
-    """What the disk refuses while a bundle is written."""
+    """Say in one sentence what the disk refuses while a bundle is written."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -181,7 +181,7 @@ def describe(
 
 
 def _versions() -> dict[str, str]:
-    """What exported; ONNX Runtime is one of two packages."""
+    """List what exported; ONNX Runtime is one of two packages."""
     found = {}
     for package in ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

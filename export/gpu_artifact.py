@@ -148,7 +148,7 @@ def _read(folder: Path | None, name: str) -> bytes:
 def _reusable(
     folder: Path | None, older: Manifest | None, file: str, identity: EngineIdentity
 ) -> bytes | None:
-    """The older bundle's TensorRT engine, if it is undamaged and would be built the same again."""
+    """Read the older bundle's TensorRT engine, if undamaged and what would be built again."""
     if folder is None or older is None or older.gpu is None:
         return None
     entry = older.files.get(file)

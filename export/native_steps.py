@@ -141,7 +141,7 @@ def _grid_sample(splitter: Splitter, node: onnx.NodeProto) -> list[AnyStep]:
 
 
 def _behind_views(splitter: Splitter, name: str) -> str:
-    """What a kernel reads: the tensor behind a value's views, in the shape of the last of them.
+    """Find what a kernel reads: the tensor behind a value's views, shaped like the last.
 
     ONNX Runtime copies a view that is an output, and the values of a layer are half a gigabyte.
     """

@@ -152,7 +152,7 @@ class Splitter:
         return self._cuts.get(_kind(node))
 
     def _reads(self, steps: list[AnyStep]) -> list[str]:
-        """What the steps of a cut node need from the steps before them, or from the inputs."""
+        """List what the steps of a cut node need from the steps before them, or from the inputs."""
         made = {name for step in steps for name in step.writes}
         names = [name for step in steps for name in step.reads if name not in made]
         return [self.tensor(name).view_of or name for name in names]
@@ -201,7 +201,7 @@ class Splitter:
         return [list(reversed(nodes)) for nodes in placed]
 
     def _model(self, name: str, nodes: list[onnx.NodeProto], needed: set[str]) -> onnx.ModelProto:
-        """The nodes of one segment as a model, which yields what is needed of it."""
+        """Make a model of the nodes of one segment, which yields what is needed of it."""
         nodes = [*self._repetitions(nodes), *nodes]
         made = [name for node in nodes for name in node.output if name]
         reads = dict.fromkeys(name for node in nodes for name in node_reads(node))
@@ -218,7 +218,7 @@ class Splitter:
         return helper.make_model(graph, opset_imports=opsets, ir_version=self.model.ir_version)
 
     def _repetitions(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
-        """The repeated nodes that these nodes need, in order."""
+        """List the repeated nodes that these nodes need, in order."""
         wanted = {name for node in nodes for name in node_reads(node)}
         found = []
         for node in reversed(self.nodes):

@@ -1,7 +1,7 @@
 """From a bundle to a backend that is ready to run it."""
 
 from geolrm.engine.backends.base import Backend
-from geolrm.engine.backends.cpu.backend import HostBackend
+from geolrm.engine.backends.cpu.backend import CpuBackend
 from geolrm.engine.backends.selection import Selected, select_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import GeoLRMError
@@ -19,12 +19,12 @@ def open_backend(
     threads = threads or usable_cores()
     selected = select_backend(asked, bundle, device)
     if selected.target is not None:
-        from geolrm.engine.backends.cuda.backend import DeviceBackend
+        from geolrm.engine.backends.cuda.backend import CudaBackend
 
         try:
-            return selected, DeviceBackend(bundle, selected, threads, device)
+            return selected, CudaBackend(bundle, selected, threads, device)
         except GeoLRMError as error:
             if asked != "auto":
                 raise
             selected = Selected("onnxruntime", f"not {selected.name}: {error}")
-    return selected, HostBackend(bundle, threads)
+    return selected, CpuBackend(bundle, threads)

@@ -29,7 +29,7 @@ def names() -> list[str]:
 
 
 def fingerprint(name: str) -> str:
-    """A hash of a kernel's source and of every header that it includes, whatever way."""
+    """Hash a kernel's source and of every header that it includes, whatever way."""
     digest = hashlib.sha256()
     for file in included(path(name)):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
@@ -37,7 +37,7 @@ def fingerprint(name: str) -> str:
 
 
 def included(source: Path) -> list[Path]:
-    """A source and the headers under :data:`FOLDER` that it includes, each once, in a fixed order.
+    """List a source and the headers under :data:`FOLDER` that it includes, each once, in order.
 
     Conditions are not evaluated: a header that only some compiler sees counts too.
     """

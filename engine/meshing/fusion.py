@@ -76,7 +76,7 @@ def fuse(
     Args:
         gaussians: Any scene whose surface can be seen from outside.
         size: Voxels along the longest side of its box.
-        views: Pictures from directions spread evenly over the sphere.
+        views: Images from directions spread evenly over the sphere.
         threads: Of the rasterizer; None takes all cores. It never changes the mesh.
         advance: Called after each view.
 
@@ -173,13 +173,13 @@ def empty_field(gaussians: Gaussians, size: int) -> Field:
 
 
 def reach(gaussians: Gaussians) -> float:
-    """Radius about the origin that holds the unit object; every picture shows all of it."""
+    """Radius about the origin that holds the unit object; every image shows all of it."""
     radius = float(np.linalg.norm(gaussians.means, axis=1).max() + 2 * gaussians.scales.max())
     return min(radius, 1.0)  # a cube of side 1 and the widest splats that matter
 
 
 def cameras_around(gaussians: Gaussians, views: int, voxel: float) -> tuple[Cameras, int]:
-    """Cameras all around the unit object, and the side of their pictures in pixels."""
+    """Cameras all around the unit object, and the side of their images in pixels."""
     distance = reach(gaussians) / np.sin(np.deg2rad(FOV / 2))
     pixels = PIXELS_A_VOXEL * 2 * np.tan(np.deg2rad(FOV / 2)) * distance / voxel
     return Cameras.around(views, distance, FOV), int(np.ceil(pixels / 2) * 2)

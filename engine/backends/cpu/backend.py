@@ -19,7 +19,7 @@ from geolrm.engine.system.output import Output
 from geolrm.engine.views.preprocessing import Views
 
 
-class HostBackend:
+class CpuBackend:
     """See :class:`geolrm.engine.backends.base.Backend`."""
 
     def __init__(self, bundle: Bundle, threads: int):

@@ -57,7 +57,7 @@ class SelectAnchors:
         limit: int,
         seed: int = 0,
     ) -> list[Call]:
-        """The launches, in order; none of them waits for the host.
+        """Return the launches, in order; none of them waits for the host.
 
         Args:
             logits: [side, side, side], x slowest.

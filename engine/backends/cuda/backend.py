@@ -40,7 +40,7 @@ from geolrm.engine.views.preprocessing import Views
 ARENA = "bytes of ONNX Runtime's arena"  # of what is attached to a device
 
 
-class DeviceBackend:
+class CudaBackend:
     """See :class:`geolrm.engine.backends.base.Backend`.
 
     The host waits for the device twice in a run: for the number of anchors, and for the results.

@@ -31,7 +31,7 @@ Divide = Callable[[Any, int], Any]
 
 
 def storage_name(name: str, dtype: str) -> str:
-    """A storage type's name in the sources."""
+    """Return a storage type's name in the sources, or refuse it."""
     if dtype not in STORAGE:
         raise InputError(f"{name} is stored as {dtype!r}; it must be one of {', '.join(STORAGE)}")
     return STORAGE[dtype][0]
@@ -143,7 +143,7 @@ class DeformableCrossAttention:
         )
 
     def sizes(self, views: Any, queries: Any, pixels: int) -> tuple[Any, ...]:
-        """The kernel's integers: V and N as given (symbols too), L, then the fixed ones."""
+        """List the kernel's integers: V and N as given (symbols too), L, then the fixed ones."""
         if pixels * self.heads * self.head_dim >= 2**31:
             raise InputError(
                 f"a view of {pixels} pixels and {self.heads * self.head_dim} channels is too "
@@ -226,7 +226,7 @@ class GridSample:
         return Launch((divide(points, block[0]), channel_blocks, batch), block)
 
     def sizes(self, shape: tuple[int, ...], points: Any) -> tuple[Any, ...]:
-        """The kernel's integers; ``shape`` is the input's without the batch."""
+        """List the kernel's integers; ``shape`` is the input's without the batch."""
         if len(shape) not in (3, 4) or min(shape) < 1:
             raise InputError(
                 f"input has shape {['N', *shape]}; it must be [N, C, H, W] or [N, C, D, H, W]"

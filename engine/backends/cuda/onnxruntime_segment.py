@@ -38,7 +38,7 @@ SILENT = 4  # severity of messages: an error is raised, so it need not be printe
 
 
 def arena_bytes(needed: int) -> int:
-    """What the arena holds for segments that need so much; it fills its pieces with gaps."""
+    """Return what the arena holds for segments that need so much; it fills its pieces with gaps."""
     held = ARENA_START
     while held < needed + needed // 8:
         held = 2 * held + ARENA_START
@@ -49,7 +49,7 @@ class OnnxRuntimeLoader:
     """See :class:`geolrm.engine.backends.cuda.segments.Loader`."""
 
     def load(self, path: Path, device: Device) -> "OnnxRuntimeSegment":
-        """A session of its own, in the arena of all.
+        """Open a session of its own, in the arena of all.
 
         Raises:
             BundleError: ONNX Runtime refuses the graph.
@@ -59,7 +59,7 @@ class OnnxRuntimeLoader:
         return OnnxRuntimeSegment(path, device)
 
     def keep(self) -> None:
-        """The provider keeps nothing."""
+        """Do nothing: the provider keeps nothing."""
 
 
 @functools.cache

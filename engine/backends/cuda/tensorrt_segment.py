@@ -47,7 +47,7 @@ class Runtime:
             self.cache.save()
 
     def load(self, path: Path, device: Device) -> "TensorRtSegment":
-        """The engine in a file whose identity and checksum were checked before.
+        """Read the TensorRT engine in a file whose identity and checksum were checked before.
 
         Raises:
             GeoLRMError: TensorRT refuses it; with its own reason.
@@ -75,7 +75,7 @@ class TensorRtSegment:
     def bind(
         self, inputs: Arrays, outputs: Arrays, scratch: Scratch, *, lasting: bool = False
     ) -> Binding:
-        """A lasting binding has a context of its own: a captured one must not change again."""
+        """Fix the tensors; a lasting binding has a context that no other changes."""
         context = self._new_context() if lasting else self._context
         for name, array in inputs.items():
             if not context.set_input_shape(name, array.shape):
@@ -119,7 +119,7 @@ class TensorRtSegment:
 
 
 def collecting_logger(trt: ModuleType) -> Any:
-    """A logger that keeps errors for the one sentence, and prints nothing."""
+    """Make a logger that keeps errors for the one sentence, and prints nothing."""
 
     class Logger(trt.ILogger):
         def __init__(self) -> None:
