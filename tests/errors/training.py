@@ -168,7 +168,7 @@ def dying(told=None):
 
             return SimpleNamespace(join=wait)
 
-        place.patch.setattr(torch.multiprocessing, "spawn", spawn)
+        place.patch.setattr(processes, "spawn", spawn)
         return processes.run_processes(lambda *_: None, None, 2)
 
     return trigger
@@ -207,7 +207,7 @@ CASES = [
          "Something of the images must remain.",
          lambda place: switched(tiny_recipe(), ["low-level", "high-level"])),
     "Devices and processes",
-    Case("--rasterizer is 'gsplat', which renders on CUDA alone, but the run is on …",
+    Case("--rasterizer is 'gsplat', which renders on CUDA alone, but the run is on the CPU; …",
          "Of geolrm-train.", on(rasterizer="gsplat")),
     Case("--device is 'cuda', but torch finds no CUDA device; use --device cpu, or install a …",
          "Of geolrm-train.", on(device="cuda")),
