@@ -25,7 +25,7 @@ NAMES = ["weights", "inputs", "features", "activations", "outputs", "scratch", "
 def bundle(tmp_path_factory):
     """Tiny, with the ranges of a large one."""
     folder = write_tiny_gpu_bundle(tmp_path_factory.mktemp("gpu") / "bundle")
-    rewrite_manifest(folder, lambda content: content["tokens"].update(max=32768))
+    rewrite_manifest(folder, lambda content: content["anchors"].update(max=32768))
     return folder
 
 
@@ -134,7 +134,7 @@ def test_without_a_gpu_auto_takes_the_cpu_and_cuda_is_refused(no_gpu, bundle, tm
     for backend in ("tensorrt", "tensorrt-rtx"):
         _, error, code = refuse(capsys, info.info, str(bundle), backend=backend)
         assert f"backend is '{backend}', but the bundle" in error and code == 2
-        assert "holds cuda and onnxruntime; export it again: geolrm-export" in error
+        assert "holds onnxruntime and cuda; export it again: geolrm-export" in error
 
 
 def test_render_draws_on_a_gpu_that_is_asked_for(monkeypatch, tmp_path, capsys):
