@@ -20,7 +20,7 @@ from geolrm.export.model import GeoLRM
 from geolrm.export.trace import trace
 
 settings.register_profile("quick", max_examples=30, deadline=None)
-settings.register_profile("thorough", max_examples=300, deadline=None)
+settings.register_profile("thorough", max_examples=100, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
