@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from csrc.scenes import camera, cloud
 
-from geolrm import Cameras
+from geolrm import Cameras, InputError
 from geolrm.engine.rendering import model as models
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.render import render
@@ -47,3 +47,21 @@ def test_float64_is_rounded_and_integers_are_refused():
     arrays["means"] = np.zeros((50, 3), np.int64)
     with pytest.raises(TypeError, match="means has dtype int64; it must be float32"):
         render(Bag(**arrays), cameras(), SIZE)
+
+
+def test_scenes_that_cannot_be_watched_are_packed_each_time():
+    class Slotted:
+        __slots__ = ("colors", "means", "opacities", "quats", "scales")
+
+    scene, held = Slotted(), len(models._models)
+    for name, array in cloud(5, 2).arrays().items():
+        setattr(scene, name, array)
+    assert models.splat_model(scene) is not models.splat_model(scene)
+    assert len(models._models) == held
+
+
+def test_what_the_kernels_refuse_is_an_input_error():
+    scene = cloud(5, 2)
+    scene.opacities[3] = 1.5
+    with pytest.raises(InputError, match="opacities of splat 3 is 1.5; it must lie in"):
+        models.pack(Bag(**scene.arrays()))
