@@ -60,45 +60,8 @@ def test_no_gaussians_make_a_valid_file(tmp_path):
     assert read_ply(tmp_path / "a.ply")[1].shape == (0, 17)
 
 
-def test_shapes_are_checked():
-    with pytest.raises(InputError, match=r"scales has shape \(2, 3\); with 1 means"):
-        Gaussians(
-            np.zeros((1, 3)), np.zeros(1), np.zeros((2, 3)), np.zeros((1, 4)), np.ones((1, 3))
-        )
-    with pytest.raises(InputError, match="either colors .* or sh"):
-        Gaussians(np.zeros((1, 3)), np.zeros(1), np.zeros((1, 3)), np.zeros((1, 4)))
-
-
 def test_unwritable_path_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
         random_gaussians().save(tmp_path / "file" / "a.ply")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [
-        ("colors", np.zeros((2, 3), np.uint8), r"dtype uint8; it must be float32.*\) / 255"),
-        ("means", np.zeros((2, 3), complex), "means has dtype complex128; it must be float32"),
-        ("scales", np.full((2, 3), "1"), "scales has dtype <U1; it must be float32"),
-        ("opacities", np.array([1, None]), "opacities has dtype object; it must be float32"),
-        ("quats", [[1, 0, 0, 0], [1, 0]], "quats is not an array of numbers of one shape"),
-        ("means", None, r"means has shape \(\); it must be \(N, 3\)"),
-        ("means", np.zeros((2, 4)), r"means has shape \(2, 4\); it must be \(N, 3\)"),
-    ],
-)
-def test_other_types_and_shapes_are_refused(name, value, text):
-    two = random_gaussians().select(np.arange(2))
-    arrays = {n: getattr(two, n) for n in ("means", "opacities", "scales", "quats")}
-    with pytest.raises(InputError, match=text):
-        Gaussians(**(arrays | {"colors": np.zeros((2, 3)), name: value}))
-
-
-def test_numbers_of_any_width_and_order_are_taken():
-    lists = Gaussians([[0, 0, 0]], [1], [[1, 2, 3]], [[1, 0, 0, 0]], [[0.5, 0, 1]])
-    arrays = [np.asarray(a, ">f8") for a in ([[0, 0, 0]], [1], [[1, 2, 3]], [[1, 0, 0, 0]])]
-    swapped = Gaussians(*arrays, np.asfortranarray([[0.5, 0, 1]]))
-    for name in ("means", "opacities", "scales", "quats", "colors"):
-        np.testing.assert_array_equal(getattr(lists, name), getattr(swapped, name))
-        assert getattr(swapped, name).dtype == np.dtype(np.float32).newbyteorder("=")

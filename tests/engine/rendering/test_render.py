@@ -1,6 +1,5 @@
 """The Python face: duck-typed scenes and cameras, caching, conventions."""
 
-import gc
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +8,9 @@ from csrc.scenes import assert_close, camera, cloud, truth
 from reference.rasterizer import Parameters
 
 from geolrm import Cameras, Gaussians
-from geolrm.engine.rendering import model as models
-from geolrm.engine.rendering.cpu import check_threads
 from geolrm.engine.rendering.frame import to_opencv
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.render import render
-from geolrm.engine.system import cores
 
 
 class Bag(SimpleNamespace):
@@ -35,33 +31,6 @@ def test_conventions(sh_count):
     image = render(Bag(**scene.arrays()), opengl(cam, size), size, background=(0, 0, 0))
     assert_close(image, truth(scene, cam, size, p=Parameters(background=(0, 0, 0))))
     assert repr(image) == "Renders(1 views, 90x60)"
-
-
-def test_a_scene_is_packed_once_and_let_go():
-    scene, size = Bag(**cloud(50, 2).arrays()), (20, 20)
-    cameras = opengl(camera(size), size)
-    held = len(models._models)
-    out = Renders.empty(1, size)
-    first = render(scene, cameras, size, out=out)
-    assert first is out
-    model = models.splat_model(scene)
-    render(scene, cameras, size)
-    assert models.splat_model(scene) is model
-    assert len(models._models) == held + 1
-    del scene
-    gc.collect()
-    assert len(models._models) == held
-
-
-def test_float64_is_rounded_and_integers_are_refused():
-    arrays, size = cloud(50, 2).arrays(), (20, 20)
-    cameras = opengl(camera(size), size)
-    expected = render(Bag(**arrays), cameras, size)
-    wide = Bag(**{name: array.astype(np.float64) for name, array in arrays.items()})
-    np.testing.assert_array_equal(render(wide, cameras, size).rgb, expected.rgb)
-    arrays["means"] = np.zeros((50, 3), np.int64)
-    with pytest.raises(TypeError, match="means has dtype int64; it must be float32"):
-        render(Bag(**arrays), cameras, size)
 
 
 def test_wrong_cameras():
@@ -129,13 +98,3 @@ def test_the_whole_interface_in_words(sh_count):
     assert_close(image, truth(scene, cam, size, p=Parameters(antialiased=True, **options)), view=1)
     same = gaussians.render(cameras, size, antialiased=True, **options)
     assert same.rgb.tobytes() == image.rgb.tobytes()
-
-
-def test_threads_are_the_cores_that_this_process_may_use(monkeypatch):
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert check_threads(None) == 3 and check_threads(2) == 2
-    monkeypatch.delattr(cores.os, "sched_getaffinity")
-    monkeypatch.setattr(cores.os, "cpu_count", lambda: None)
-    assert check_threads(None) == 1
-    with pytest.raises(ValueError, match="threads is 0; it must be a whole number, 1 or more"):
-        check_threads(0)

@@ -1,0 +1,80 @@
+import errno
+import os
+import signal
+import sys
+
+import pytest
+
+from geolrm import BundleError, GeoLRMError, InputError
+from geolrm.engine.errors import CheckpointError, VerificationError
+from geolrm.engine.system.exit_codes import fail, one_sentence_errors
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def handler():
+    """The handler of Ctrl-C is the process's own again after a test."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def leave(error):
+    """The exit code of a command that raises."""
+    with pytest.raises(SystemExit) as caught, one_sentence_errors():
+        raise error
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (InputError("size is 0"), 2, "size is 0"),
+        (BundleError("it is corrupt"), 2, "it is corrupt"),
+        (CheckpointError("it lacks a tensor"), 2, "it lacks a tensor"),
+        (VerificationError("they differ"), 1, "they differ"),
+        (GeoLRMError("there is no driver"), 1, "there is no driver"),
+        (FULL, 1, "cannot write to standard output: No space left on device"),
+        (
+            MemoryError(),
+            1,
+            "out of memory; use smaller inputs, or a machine with more memory",
+        ),
+    ],
+)
+def test_an_error_is_one_sentence_and_a_code(capsys, error, code, sentence):
+    assert leave(error) == code
+    assert capsys.readouterr() == ("", f"error: {sentence}\n")
+
+
+def test_the_command_that_ran_out_of_memory_advises(capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "OUT_OF_MEMORY", "use a smaller --size", False)
+    assert leave(MemoryError()) == 1
+    assert capsys.readouterr().err == "error: out of memory; use a smaller --size\n"
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("a bug"), FileNotFoundError(errno.ENOENT, "none", "a.ply")]
+)
+def test_what_nobody_foresaw_keeps_its_traceback(capsys, error):
+    with pytest.raises(type(error)) as caught, one_sentence_errors():
+        raise error
+    assert caught.value is error and capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_interrupt_counts_whatever_a_library_made_of_it(capsys):
+    with pytest.raises(SystemExit) as caught, one_sentence_errors():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise InputError("the file is truncated") from None
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "error: interrupted; no unfinished file was left\n"
+
+
+def test_failing_prints_to_standard_error(capsys):
+    with pytest.raises(SystemExit) as caught:
+        fail("no", 7)
+    assert caught.value.code == 7 and capsys.readouterr() == ("", "error: no\n")
