@@ -11,7 +11,7 @@ from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError
 from geolrm.commands import info, render, run
-from geolrm.engine.backends.cuda import onnxruntime_segment, segments
+from geolrm.engine.backends.cuda import onnxruntime_segment
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.system import usable_gpu
@@ -100,7 +100,7 @@ def test_settings_beyond_the_bundle_are_refused(no_gpu, bundle, capsys):
     _, error, code = refuse(capsys, info.info, str(bundle), views=22)
     assert error == "error: --views is 22; it must be a whole number from 1 to 21" and code == 2
     _, error, code = refuse(capsys, info.info, "mini", tokens=5)
-    assert "--views and --tokens plan the memory of a GPU, and 'mini' holds nothing" in error
+    assert "--views and --tokens plan the memory of a GPU, and 'mini' has no GPU artifact" in error
 
 
 def test_run_plans_its_memory_and_says_its_backend(gpu, bundle, tmp_path, capsys):
@@ -160,7 +160,7 @@ def test_render_without_a_gpu(no_gpu, tmp_path, capsys):
     _, error, code = refuse(
         capsys, render.render, tmp_path / "a.ply", tmp_path / "x", orbit=1, backend="cuda"
     )
-    assert error.endswith(f"the backend cuda {NO_DRIVER}or draw with the backend cpu")
+    assert error.endswith(f"the backend cuda {NO_DRIVER}or render with the backend cpu")
     assert code == 1
 
 
@@ -171,7 +171,7 @@ def test_auto_takes_the_cpu_where_the_gpus_part_does_not_load(monkeypatch, bundl
         def load(self, path, device):
             raise GeoLRMError("onnxruntime-gpu 1.31 does not load its CUDA provider")
 
-    monkeypatch.setattr(segments, "loader", lambda *_: Loader())
+    monkeypatch.setattr(segment_loaders, "loader", lambda *_: Loader())
     engine = Engine(bundle, threads=1)
     assert engine.backend == "onnxruntime" and engine.plan_memory(3) is None
     assert engine.backend_reason == (

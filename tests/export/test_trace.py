@@ -14,7 +14,7 @@ def test_exporting_leaves_the_model_unchanged(models):
         assert torch.equal(tensor, before[key])
 
 
-def test_stages_become_graphs_with_symbolic_views_and_tokens(models):
+def test_stages_become_graphs_with_symbolic_views_and_anchors(models):
     graphs = {graph.name: graph.model.graph for graph in bundle_writer.trace(models["token"])}
     assert list(graphs) == [
         "encoder_proposal", "encoder_reconstruction", "proposal", "reconstruction",
@@ -26,4 +26,4 @@ def test_stages_become_graphs_with_symbolic_views_and_tokens(models):
             assert sides["images"] == ["views", 3, 56, 56]
         else:
             assert sides["features"] == ["views", 14 * 14 + 8 * 8, 12]
-    assert sides["anchors"] == ["tokens", 3] and sides["rope_index"] == ["tokens", 3]
+    assert sides["anchors"] == ["anchors", 3] and sides["rope_index"] == ["anchors", 3]

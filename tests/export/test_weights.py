@@ -27,7 +27,7 @@ def names(made):
 
 def test_constants_that_are_no_parameters_get_the_graphs_name():
     made = model()
-    qualify_constants(Graph("proposal", made), {"layer.weight"})
+    qualify_constants(Graph("proposal", made, "proposal"), {"layer.weight"})
     assert names(made) == ["layer.weight", "proposal.layer.bias"]
     assert made.graph.node[1].input[1] == "proposal.layer.bias"
 

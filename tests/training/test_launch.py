@@ -36,10 +36,10 @@ def test_the_device_is_what_there_is(tmp_path, monkeypatch):
 
 def test_what_a_run_came_to(tmp_path):
     asked = options(tmp_path)
-    assert launch.outcome(asked, 0, False)["loss"] is None
+    assert launch.summary(asked, 0, False)["loss"] is None
     RunFolder(asked.folder).start(asked.recipe, {})
     RunFolder(asked.folder).log({"step": 0, "total": 2.5})
-    told = json.loads(json.dumps(launch.outcome(asked, 1, False)))
+    told = json.loads(json.dumps(launch.summary(asked, 1, False)))
     assert (told["step"], told["steps"], told["done"], told["loss"]) == (1, 5, False, 2.5)
 
 

@@ -18,8 +18,8 @@ def told(tmp_path_factory):
     source = EpisodeSource(meshes(), ["first", "second"], recipe)
     records, images, calls = [], [], iter([False, False, False, True])
     state = train(
-        recipe, source, folder, intervals=Intervals(checkpoint_seconds=1e9, pictures=3),
-        report=records.append, picture=lambda step, *_: images.append(step),
+        recipe, source, folder, intervals=Intervals(checkpoint_seconds=1e9, sample_steps=3),
+        report=records.append, show=lambda step, *_: images.append(step),
         stop=lambda: next(calls),
     )  # fmt: skip
     return state, records, images, folder, source

@@ -20,9 +20,9 @@ def test_occupancy_is_projected_along_each_axis():
 def test_truth_stands_above_what_was_made(tmp_path):
     shade = torch.full((2, 5, 5, 4), 0.25)
     shade[..., 3] = 1
-    drawn = SimpleNamespace(rgb=torch.full((2, 5, 5, 3), 0.75))
+    rendered = SimpleNamespace(rgb=torch.full((2, 5, 5, 3), 0.75))
     save_sample(
-        tmp_path / "a.png", SimpleNamespace(target_rgba=shade), SimpleNamespace(drawn=drawn)
+        tmp_path / "a.png", SimpleNamespace(target_rgba=shade), SimpleNamespace(rendered=rendered)
     )
     image = np.asarray(Image.open(tmp_path / "a.png"))
     assert image.shape == (10, 10, 3)
@@ -31,7 +31,7 @@ def test_truth_stands_above_what_was_made(tmp_path):
 
 def test_without_renders_the_occupancy_is_shown(tmp_path):
     occupancy = torch.zeros(8, 8, 8)
-    outcome = SimpleNamespace(drawn=None, logits=torch.full((8, 8, 8), -50.0))
+    outcome = SimpleNamespace(rendered=None, logits=torch.full((8, 8, 8), -50.0))
     save_sample(tmp_path / "a.png", SimpleNamespace(occupancy=occupancy), outcome)
     assert np.asarray(Image.open(tmp_path / "a.png")).max() == 0
 

@@ -28,7 +28,7 @@ def refine(occlusion):
         *(torch.from_numpy(a).float() for a in (cameras.intrinsics, cameras.c2w))
     )
     centres = torch.from_numpy(voxel_centres(GRID).reshape(-1, 3))
-    latents = torch.randn(config.tokens_per_axis**3, 24)
+    latents = torch.randn(config.queries_per_axis**3, 24)
     foreground = torch.rand(2, 4, 56, 56)
     reference = project(centres, projection)
     return network(latents, torch.randn(2, 8, 8, 12), foreground, projection, centres, reference)
