@@ -11,7 +11,7 @@ from samples.gpu_bundles import as_engines, write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError
 from geolrm.commands import info, render, run
-from geolrm.engine.backends.cuda import onnxruntime_segment
+from geolrm.engine.backends.cuda import onnxruntime_segment, segment_loaders
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.system import usable_gpu
