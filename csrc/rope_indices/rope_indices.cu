@@ -1,5 +1,5 @@
-// Positions to the integers that 3D RoPE rotates by: engine/geometry/voxel_grid.py's rope_indices, in the
-// same order of roundings, so that they truncate alike.
+// Positions to the integers that 3D RoPE rotates by: engine/geometry/voxel_grid.py's rope_indices,
+// in the same order of roundings, so that they truncate alike.
 #include "cuda/device.cuh"
 
 // positions [values], rows of (x, y, z) -> indices [values]; `scale` and `last` (G - 1) as float32
