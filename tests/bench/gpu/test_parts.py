@@ -55,7 +55,7 @@ import onnxruntime
 from doubles.device import HostSession
 from geolrm.bench.gpu import engine as bench
 from geolrm.engine.system import extras
-from geolrm.engine.backends.cuda import segments
+from geolrm.engine.backends.cuda import segment_loaders, segments
 
 class HostSegment:
     capturable = False
@@ -72,7 +72,7 @@ class Loader:
     def keep(self):
         pass
 
-segments.loader = lambda *_: Loader()
+segment_loaders.loader = lambda *_: Loader()
 extras.installed_version = lambda name: "13.0"
 onnxruntime.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
 bench.WARM_UP, bench.time_engine.__defaults__ = 0, (1,)
