@@ -182,7 +182,8 @@ def test_a_captured_frame_follows_its_cameras(gpu):
     frame = None
     for azimuth in (0.1, 1.7, 4.0):
         w2c, intrinsics = camera(size, azimuth=azimuth)
-        calls, _ = rasterizer.prepare(splats, w2c[None], intrinsics[None], size, out=out)
+        view = Frame(w2c[None], intrinsics[None], size)
+        calls, _ = rasterizer.prepare(splats, view, out=out)
         if frame is None:
             gpu.launch(calls)  # compiles and loads, which no capture may do
             frame = gpu.capture(lambda calls=calls: gpu.launch(calls))
