@@ -1,28 +1,41 @@
 from types import SimpleNamespace
 
-import pytest
-
 from geolrm.plugins import registration
 
 
-@pytest.fixture
-def defined(monkeypatch):
-    calls = []
-    for plugin in registration.PLUGINS:
-        monkeypatch.setattr(plugin, "define", lambda *given, **options: calls.append(given[1:]))
+class PluginDouble:
+    """Stands in for the module ``tensorrt.plugin``: it keeps what is registered, and runs nothing."""
+
+    def __init__(self):
+        self.op = SimpleNamespace()
+        self.shapes, self.kernels, self.lazy = {}, {}, []
+
+    def register(self, name, *, lazy_register):
+        self.lazy.append(lazy_register)
+        return lambda function: self.shapes.setdefault(name, function)
+
+    def aot_impl(self, name):
+        return lambda function: self.kernels.setdefault(name, function)
+
+
+def test_each_plugin_is_registered_for_the_gpu_once(monkeypatch):
+    asked = []
+    for each in registration.PLUGINS:
+
+        def callbacks(plugin, arch, name=each.NAME):
+            asked.append((name, arch))
+            return f"shapes of {name}", f"kernel of {name}"
+
+        monkeypatch.setattr(each, "callbacks", callbacks)
     monkeypatch.setattr(registration, "version", lambda: "a hash nvrtc 13.0")
-    return calls
-
-
-def test_each_plugin_is_defined_for_the_gpu_once(defined):
-    plugin = SimpleNamespace(op=SimpleNamespace())
-    assert registration.register(plugin, "sm_89") == "a hash nvrtc 13.0"
-    names = [f"geolrm::{each.NAME}" for each in registration.PLUGINS]
-    assert defined == [(name, "compute_89") for name in names]
-    known = {each.NAME: object() for each in registration.PLUGINS}
-    plugin.op.geolrm = SimpleNamespace(**known)
+    plugin, names = PluginDouble(), [each.NAME for each in registration.PLUGINS]
+    assert registration.register(plugin, "sm_89", lazy=True) == "a hash nvrtc 13.0"
+    assert asked == [(name, "compute_89") for name in names] and plugin.lazy == [True] * 2
+    assert plugin.shapes == {f"geolrm::{name}": f"shapes of {name}" for name in names}
+    assert plugin.kernels == {f"geolrm::{name}": f"kernel of {name}" for name in names}
+    plugin.op.geolrm = SimpleNamespace(**dict.fromkeys(names))
     registration.register(plugin, "sm_89")
-    assert len(defined) == len(names)
+    assert len(asked) == len(plugin.lazy) == len(names)
 
 
 def test_the_version_follows_the_kernels(monkeypatch):
