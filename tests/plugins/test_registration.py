@@ -4,7 +4,7 @@ from geolrm.plugins import registration
 
 
 class PluginDouble:
-    """Stands in for the module ``tensorrt.plugin``: it keeps what is registered, and runs nothing."""
+    """Stands in for ``tensorrt.plugin``: it keeps what is registered, and runs nothing."""
 
     def __init__(self):
         self.op = SimpleNamespace()

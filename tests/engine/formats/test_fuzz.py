@@ -14,8 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from samples.gaussians import random_gaussians
 
-from geolrm import Gaussians, InputError
+from geolrm import InputError
 from geolrm.engine.formats.splat_files import decode, encode
+from geolrm.engine.gaussian_arrays import GaussianArrays
 
 
 def scenes():
@@ -31,7 +32,7 @@ def read(content, suffix, **options):
     except InputError as error:
         assert 10 < len(str(error)) < 600
         return
-    assert isinstance(found, Gaussians)
+    assert isinstance(found, GaussianArrays)
     assert np.isfinite(found.means).all() and np.isfinite(found.scales).all()
     if len(found):
         encode(found, ".ply")
