@@ -39,13 +39,34 @@ def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np
                 "at least one matrix"
             )
 
+    array = _read_file(path, check)
+    return array[None] if array.ndim == 2 else array
+
+
+def read_table(path: Path, columns: int) -> NDArray[np.float64]:
+    """Read a table [V, ``columns``] of numbers from a .npy file.
+
+    Raises:
+        InputError: Names the file, what it holds, and what it must hold.
+    """
+
+    def check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+        if dtype.kind not in "fiu" or len(shape) != 2 or shape[1] != columns or not shape[0]:
+            raise InputError(
+                f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers [V, {columns}], at "
+                "least one row"
+            )
+
+    return _read_file(path, check)
+
+
+def _read_file(path: Path, check: Check) -> NDArray[np.float64]:
     try:
         with path.open("rb") as file:
             array = _read_array(file, path.stat().st_size, repr(str(path)), check)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}; restore it") from error
-    array = array.astype(np.float64)
-    return array[None] if array.ndim == 2 else array
+    return array.astype(np.float64)
 
 
 def read_points(path: Path) -> NDArray[np.float32]:

@@ -8,10 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.captures.photographs import Photographs, shapes_of
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 
-Kind = Literal["transforms", "colmap", "gobjaverse", "sv3d", "zero123plus", "poses"]
+Kind = Literal["transforms", "colmap", "gobjaverse", "sv3d", "zero123plus", "poses", "llff"]
 TITLES: dict[Kind, str] = {
     "transforms": "NeRF/nerfstudio transforms",
     "colmap": "COLMAP sparse model",
@@ -19,6 +20,7 @@ TITLES: dict[Kind, str] = {
     "sv3d": "SV3D orbit",
     "zero123plus": "Zero123++ sheet",
     "poses": "images with poses.npy",
+    "llff": "images with poses_bounds.npy (LLFF)",
 }
 
 
@@ -28,7 +30,7 @@ class Capture:
 
     path: Path  # the folder or file that holds it
     names: list[str]  # [V] image paths as listed
-    images: list[NDArray[np.uint8]]  # V of [H, W, 3|4], straight alpha
+    images: Sequence[NDArray[np.uint8]]  # V of [H, W, 3|4], straight alpha
     cameras: Cameras  # V, OpenGL, object frame, intrinsics divided by the image size
     kind: Kind = "transforms"
     source: Path | None = None  # the file that the poses are from; None: there is none
@@ -46,10 +48,11 @@ class Capture:
     @property
     def found(self) -> str:
         """Say in one line what was recognised: kind, number of views, their size and alpha."""
-        sizes = {(image.shape[1], image.shape[0]) for image in self.images}
+        shapes = shapes_of(self.images)
+        sizes = {(shape[1], shape[0]) for shape in shapes}
         width, height = next(iter(sizes))
         size = f"{width} x {height} px" if len(sizes) == 1 else "different sizes"
-        with_alpha = sum(image.shape[2] == 4 for image in self.images)
+        with_alpha = sum(shape[2] == 4 for shape in shapes)
         alpha = {0: "without alpha", len(self): "with alpha"}.get(
             with_alpha, f"{with_alpha} with alpha"
         )
@@ -67,10 +70,15 @@ class Capture:
                     f"view {index} was asked for, but {str(self.path)!r} has frames 0 to "
                     f"{len(self) - 1}"
                 )
+        images = self.images
+        if isinstance(images, Photographs):
+            chosen = images.subset(indices)  # which decodes none of them
+        else:
+            chosen = [images[i] for i in indices]
         return replace(
             self,
             names=[self.names[i] for i in indices],
-            images=[self.images[i] for i in indices],
+            images=chosen,
             cameras=self.cameras[list(indices)],
         )
 

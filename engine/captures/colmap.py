@@ -5,22 +5,25 @@ from pathlib import Path
 import numpy as np
 
 from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.colmap_model import SparseModel, model_suffix, read_model
+from geolrm.engine.captures.colmap_model import model_suffix, read_model
+from geolrm.engine.captures.file_search import FileSearch, missing_note, name_some
 from geolrm.engine.captures.images import (
+    LONGEST_SIDE,
     ImageReader,
     check_shape,
-    find_image,
     list_images,
     natural_sort,
-    with_alpha,
 )
-from geolrm.engine.captures.undistortion import distortion_note, undistorted
+from geolrm.engine.captures.mask_folder import with_mask_folder
+from geolrm.engine.captures.photographs import Photographs, without_distortion
+from geolrm.engine.captures.undistortion import distortion_note
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "0", ".")
 IMAGE_FOLDERS = ("images", "input", ".")
 MASK_FOLDER = "masks"
+MOST_TRIED = 1000  # names that tell which folder is theirs
 
 
 def find_model(folder: Path) -> Path | None:
@@ -31,41 +34,47 @@ def find_model(folder: Path) -> Path | None:
     return None
 
 
-def read_colmap(model_folder: Path, folder: Path) -> Capture:
+def read_colmap(model_folder: Path, folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capture:
     """Read images, cameras and points, in the frame of the model, which may be any.
 
-    Images are looked for in ``images``, ``input`` or beside the model, upwards from it; a folder
-    ``masks`` beside them holds ``NAME.png`` for the image ``NAME.jpg``, or ``NAME.jpg.png``.
+    Images are looked for in ``images``, ``input`` or beside the model, upwards from it; those that
+    are gone are left out, and a note counts them. A folder ``masks`` in theirs or beside it holds
+    ``NAME.png`` for the image ``NAME.jpg``, or ``NAME.jpg.png``, or a mask of the image's name.
 
     Raises:
         InputError: Names the file, what is wrong with it, and what to do.
         GeoLRMError: Lenses distort and pycolmap, which corrects it, is not installed.
     """
     model = read_model(model_folder)
-    root = _image_folder(model_folder, model.names[0])
-    reader = ImageReader()
-    images, intrinsics, distorted = [], [], 0
-    for name, key in zip(model.names, model.camera_ids, strict=True):
+    root = _image_folder(model_folder, model.names)
+    reader, search = ImageReader(longest_side=longest_side), FileSearch(root)
+    pictures, lenses, kept, missing = [], [], [], []
+    for index, (name, key) in enumerate(zip(model.names, model.camera_ids, strict=True)):
+        file = search.find(name)
+        if file is None:
+            missing.append(name)
+            continue
         where = f"{model_folder}, image {name[:200]!r}"
         camera = model.cameras[key]
         listed = (camera.width, camera.height)
-        image = reader.read(find_image(root, name, where), where, listed)
-        if (mask := _mask_file(root, name)) is not None:
-            image = with_alpha(image, reader.read(mask, where, listed), str(mask), where)
-        check_shape(listed, image.shape, f"{where}: its camera's pixels")
-        if camera.distorts:
-            distorted += 1
-            image, camera = undistorted(image, camera, where)
-        intrinsics.append(camera.normalised)
-        images.append(image)
+        picture = reader.measure(file, where, listed)
+        check_shape(listed, picture.shape, f"{where}: its camera's pixels")
+        pictures.append(picture)
+        lenses.append(camera)
+        kept.append(index)
+    names = [model.names[index] for index in kept]
+    beside = root if FileSearch(root).descend([MASK_FOLDER]) is not None else root.parent
+    photographs, notes = with_mask_folder(Photographs(reader, pictures), beside, names)
+    images, lenses, distorted = without_distortion(photographs, lenses)
     try:
-        c2w = np.linalg.inv(model.w2c) @ FLIP_YZ
-        cameras = Cameras(c2w.astype(np.float64), np.array(intrinsics))
+        c2w = np.linalg.inv(model.w2c[kept]) @ FLIP_YZ
+        intrinsics = np.stack([lens.normalised for lens in lenses])
+        cameras = Cameras(c2w.astype(np.float64), intrinsics)
     except InputError as error:
         raise InputError(f"{model_folder}: {error}") from error
     return Capture(
         folder,
-        model.names,
+        names,
         images,
         cameras,
         kind="colmap",
@@ -73,7 +82,9 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
         points=model.points,
         notes=(
             *_notes_of_models(model_folder),
-            *_notes_of_images(model, root),
+            *([missing_note(missing, len(model.names))] if missing else []),
+            *_notes_of_images(len(names), root),
+            *notes,
             *reader.notes,
             *distortion_note(distorted),
         ),
@@ -95,34 +106,25 @@ def _notes_of_models(model: Path) -> list[str]:
     return [f"{model.name} of {model.parent} was read, its other models ({names}) were not"]
 
 
-def _notes_of_images(model: SparseModel, root: Path) -> list[str]:
+def _notes_of_images(posed: int, root: Path) -> list[str]:
     listed = len(list_images(root))
-    if listed <= len(model.names):
+    if listed <= posed:
         return []
-    return [f"{len(model.names)} of {listed} images have a pose; the others were left out"]
+    return [f"{posed} of {listed} images have a pose; the others were left out"]
 
 
-def _image_folder(model: Path, name: str) -> Path:
-    """Find the folder that names are relative to: the nearest upwards with the first image."""
+def _image_folder(model: Path, names: list[str]) -> Path:
+    """Find the folder that names are relative to: the nearest upwards that has one of them."""
     for above in (model, *list(model.absolute().parents)[:3]):
         for below in IMAGE_FOLDERS:
-            try:
-                if (above / below / name).is_file():
-                    return above / below
-            except (OSError, ValueError):
-                break
+            folder = FileSearch(above).descend([below]) if below != "." else above
+            if folder is None:
+                continue
+            search = FileSearch(folder)
+            if any(search.find(name) is not None for name in names[:MOST_TRIED]):
+                return folder
+    where = f"{model.parent if model.name.isdecimal() else model}"
     raise InputError(
-        f"{model}: image {name[:200]!r} of the model is missing; put the images into a folder "
-        "'images' beside 'sparse'"
+        f"{model}: every one of the {len(names)} images of the model is missing "
+        f"({name_some(names)}); put the images into a folder 'images' beside {where!r}"
     )
-
-
-def _mask_file(root: Path, name: str) -> Path | None:
-    folder = root / MASK_FOLDER if (root / MASK_FOLDER).is_dir() else root.parent / MASK_FOLDER
-    for candidate in (folder / f"{name}.png", (folder / name).with_suffix(".png")):
-        try:
-            if candidate.is_file():
-                return candidate
-        except (OSError, ValueError):
-            break
-    return None

@@ -4,6 +4,7 @@ COLMAP's own reader believes the counts in a file, and loops over a damaged one 
 docs/decisions/004-colmap-models-are-read-here.md.
 """
 
+import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -201,7 +202,7 @@ class _Cursor:
 
     def text(self) -> str:
         end = self.content.index(b"\0", self.position)
-        found = self.content[self.position : end].decode()
+        found = os.fsdecode(self.content[self.position : end])  # names of files, in any encoding
         self.position = end + 1
         return found
 
@@ -234,7 +235,7 @@ def _binary_points(content: bytes) -> Iterator[tuple[float, float, float]]:
 
 
 def _lines(content: bytes) -> Iterator[str]:
-    for line in content.decode().splitlines():
+    for line in content.decode("utf-8", "surrogateescape").splitlines():
         if not line.startswith("#"):
             yield line
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.hull import SHOWN, nearest_to_rays, visual_hull
+from geolrm.engine.captures.photographs import coarse_image
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning
@@ -81,6 +82,11 @@ def fit_to_cube(capture: Capture, *, upright: bool) -> Capture:
     )
 
 
+def box_of_masks(capture: Capture) -> Box | None:
+    """Bound the object as its masks show it, in the frame of the poses; None where they do not."""
+    return _box_of_masks(capture, capture.cameras.c2w, NO_POINTS)[0]
+
+
 def _box_of_points(points: NDArray[np.float64], c2w: NDArray[np.float64], capture: Capture) -> Box:
     where = capture.source or capture.path
     remedy = "give images with alpha, masks, or remove the background (--remove-background)"
@@ -137,7 +143,8 @@ def _masked_views(
 ) -> tuple[list[Silhouette], NDArray[np.float64]]:
     """Make silhouettes of the views whose mask shows something; with their origins [V, 3]."""
     views, origins = [], []
-    for image, pose, matrix in zip(capture.images, c2w, capture.cameras.intrinsics, strict=True):
+    for index, (pose, matrix) in enumerate(zip(c2w, capture.cameras.intrinsics, strict=True)):
+        image = coarse_image(capture.images, index)
         if has_mask(image):
             view = make_silhouette(image, pose, matrix, MASK_SIDE)
             if (view.alpha >= INSIDE).any():

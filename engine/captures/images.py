@@ -1,13 +1,17 @@
 """Images from disk, none of them trusted for its size."""
 
-import os
+import contextlib
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.captures.masks import mask_values
 from geolrm.engine.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -16,47 +20,156 @@ MAX_PIXELS, MAX_SIDE = 1 << 27, 1 << 16
 LONGEST_SIDE = 2048  # px; larger images are reduced, since models read a few hundred
 ORIENTATION, AS_STORED = 0x0112, 1  # EXIF's tag, and its value for no turn
 QUARTER_TURNS = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # EXIF to Pillow
+MASK_NOTES = {
+    "alpha": "masks that are cut-outs, whose alpha was taken",
+    "stretched": "masks of few values or of a palette, stretched to black and white",
+}
 MAX_TOTAL_BYTES = 4 << 30  # of one capture's images, decoded
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file whose header was read, and what it becomes when it is decoded."""
+
+    file: Path
+    where: str  # what refers to it, for errors
+    mode: str  # Pillow's, "RGB" or "RGBA"
+    size: tuple[int, int]  # width and height when reduced, before it is turned
+    stored: tuple[int, int]  # width and height in the file
+    draft: bool  # JPEG, which can be decoded at a fraction of its size
+    turn: str | None  # Pillow's transposition
+    mask: "Picture | None" = None  # whose pixels become the alpha
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape [H, W, C] of the decoded image."""
+        width, height = self.size[::-1] if self.turn in QUARTER_TURNS.values() else self.size
+        return height, width, 4 if self.mask is not None or self.mode == "RGBA" else 3
+
+
 class ImageReader:
-    """A reader of one capture's images, which share one budget of memory."""
+    """A reader of one capture's images, which share one budget of memory.
+
+    Several threads may use it.
+    """
 
     def __init__(self, total_bytes: int = MAX_TOTAL_BYTES, longest_side: int | None = LONGEST_SIDE):
         self.total_bytes, self.longest_side = total_bytes, longest_side
         self.used = self.reduced = self.turned = self.left = 0
+        self.masks: dict[str, set[Path]] = {}  # those that are no plain ones, by what was done
+        self._lock = threading.Lock()
 
     def read(
         self, path: Path, where: str, listed: tuple[float, float] | None = None
     ) -> NDArray[np.uint8]:
-        """Read an image, uint8 [H, W, 3|4]; it is decoded whole, so that a truncated file is found.
+        """Read an image, uint8 [H, W, 3|4]: :meth:`measure` it, then :meth:`decode` it."""
+        return self.decode(self.measure(path, where, listed))
+
+    def measure(
+        self,
+        path: Path,
+        where: str,
+        listed: tuple[float, float] | None = None,
+        mask: Path | None = None,
+        mask_name: str = "",
+    ) -> Picture:
+        """Read the header of an image, and of its mask, and tell what they become.
 
         Args:
             path: The image file.
             where: What refers to it, for the error.
             listed: (width, height) that the poses are for. The image is turned as its EXIF says
                 where it has their shape only then; otherwise pixels are taken as they are stored.
+            mask: The file of its mask, of the same size.
+            mask_name: What the mask is called in errors.
 
         Raises:
-            InputError: The file is no image, damaged, too large, or has more than 8 bits a channel.
+            InputError: The file is no image, too large, or has more than 8 bits a channel.
         """
+        with self._opened(path, where) as image:
+            picture = self._measure(image, path, where, listed)
+        return picture if mask is None else self.with_mask(picture, mask, mask_name, listed)
+
+    def with_mask(
+        self,
+        picture: Picture,
+        mask: Path,
+        name: str = "",
+        listed: tuple[float, float] | None = None,
+    ) -> Picture:
+        """Read the header of an image's mask, whose pixels become its alpha.
+
+        Raises:
+            InputError: The mask is no image, or of another size.
+        """
+        where, stored = picture.where, picture.stored
+        with self._opened(mask, where) as image:
+            other = self._measure(image, mask, where, listed, is_mask=True)
+            if other.shape[:2] != picture.shape[:2] or sorted(image.size) != sorted(stored):
+                raise InputError(
+                    f"{where}: mask {(name or str(mask))!r} has {image.width} x {image.height} "
+                    f"pixels, its image {stored[0]} x {stored[1]}; they must agree"
+                )
+        return replace(picture, mask=other)
+
+    def decode(self, picture: Picture, coarse: int | None = None) -> NDArray[np.uint8]:
+        """Decode an image whole, so that a truncated file is found: uint8 [H, W, 3|4].
+
+        Args:
+            picture: From :meth:`measure`.
+            coarse: Longest side that is enough: JPEG is then decoded faster, at a fraction of its
+                size that is not smaller, and its mask reduced alike.
+
+        Raises:
+            InputError: The file is damaged, or memory does not suffice for the images.
+        """
+        from PIL import Image
+
+        with self._opened(picture.file, picture.where) as image:
+            size = picture.size
+            if coarse and picture.draft:
+                share = coarse / max(image.size)
+                image.draft(picture.mode, tuple(max(round(share * side), 1) for side in image.size))
+                if max(image.size) < max(size):
+                    size = image.size
+            elif size != picture.stored:
+                image.draft(picture.mode, size)
+            self._reserve(4 * size[0] * size[1], picture)
+            pixels = image.convert(picture.mode)
+            if pixels.size != size:
+                pixels = pixels.resize(size, reducing_gap=2.0)
+            if picture.turn:
+                pixels = pixels.transpose(Image.Transpose[picture.turn])
+            array = np.asarray(pixels)
+        if picture.mask is None:
+            return array
+        return np.dstack([array[..., :3], self._decode_mask(picture.mask, size)])
+
+    def _decode_mask(self, picture: Picture, size: tuple[int, int]) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        with self._opened(picture.file, picture.where) as image:
+            image.load()
+            values, done = mask_values(image)
+            if done:
+                with self._lock:
+                    self.masks.setdefault(done, set()).add(picture.file)
+            pixels = Image.fromarray(values)
+            if picture.turn:
+                pixels = pixels.transpose(Image.Transpose[picture.turn])
+                size = size[::-1] if picture.turn in QUARTER_TURNS.values() else size
+            if pixels.size != size:
+                pixels = pixels.resize(size, reducing_gap=2.0)
+            return np.asarray(pixels)
+
+    @contextlib.contextmanager
+    def _opened(self, path: Path, where: str) -> Iterator[Any]:
+        """Open an image, and say in one sentence what goes wrong while it is used."""
         from PIL import Image, UnidentifiedImageError
 
         try:
             with Image.open(path, formats=FORMATS) as image:
-                self._check_header(image, path, where)
-                has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-                mode = "RGBA" if has_alpha else "RGB"
-                size, turn = image.size, self._turns(image, listed)
-                if self.longest_side and max(size) > self.longest_side:
-                    self.reduced += 1
-                    scale = self.longest_side / max(size)
-                    width, height = (max(round(scale * side), 1) for side in size)
-                    image.draft(mode, (width, height))
-                    pixels = image.convert(mode).resize((width, height), reducing_gap=2.0)
-                else:
-                    pixels = image.convert(mode)
-                array = np.asarray(pixels.transpose(Image.Transpose[turn]) if turn else pixels)
+                yield image
         except UnidentifiedImageError as error:
             raise InputError(
                 f"{where}: {str(path)!r} is no image that can be read; replace it by PNG, JPEG or "
@@ -74,8 +187,25 @@ class ImageReader:
                 f"{where}: image {str(path)!r} cannot be decoded: {error}; it may be truncated, "
                 "restore it"
             ) from error
-        self.used += array.nbytes
-        return array
+
+    def _measure(
+        self,
+        image: Any,
+        path: Path,
+        where: str,
+        listed: tuple[float, float] | None,
+        is_mask: bool = False,
+    ) -> Picture:
+        self._check_header(image, path, where, is_mask)
+        has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+        size = image.size
+        if self.longest_side and max(size) > self.longest_side:
+            scale = self.longest_side / max(size)
+            size = tuple(max(round(scale * side), 1) for side in size)
+            self.reduced += not is_mask
+        turn = self._turns(image, listed, count=not is_mask)
+        mode, draft = "RGBA" if has_alpha else "RGB", image.format in ("JPEG", "MPO")
+        return Picture(path, where, mode, size, image.size, draft, turn)
 
     @property
     def notes(self) -> list[str]:
@@ -92,7 +222,14 @@ class ImageReader:
             )
         return notes
 
-    def _turns(self, image, listed: tuple[float, float] | None) -> str | None:
+    @property
+    def mask_notes(self) -> list[str]:
+        """Say what was done to the masks that were decoded so far, a sentence each."""
+        return [f"{MASK_NOTES[done]}: {len(files)}" for done, files in sorted(self.masks.items())]
+
+    def _turns(
+        self, image: Any, listed: tuple[float, float] | None, count: bool = True
+    ) -> str | None:
         """Name Pillow's transposition that gives the listed shape, where the stored one differs."""
         try:
             orientation = image.getexif().get(ORIENTATION, AS_STORED)
@@ -107,11 +244,12 @@ class ImageReader:
             and not same_shape(listed, (width, height))
             and same_shape(listed, (height, width))
         )
-        self.turned, self.left = self.turned + turned, self.left + (not turned)
+        if count:
+            self.turned, self.left = self.turned + turned, self.left + (not turned)
         return QUARTER_TURNS[orientation] if turned else None
 
-    def _check_header(self, image, path: Path, where: str) -> None:
-        if image.mode.startswith("I") or image.mode == "F":
+    def _check_header(self, image: Any, path: Path, where: str, is_mask: bool) -> None:
+        if (image.mode.startswith("I") or image.mode == "F") and not is_mask:
             raise InputError(
                 f"{where}: image {str(path)!r} has more than 8 bits a channel (mode "
                 f"{image.mode}); convert it to 8-bit RGB or RGBA"
@@ -121,31 +259,17 @@ class ImageReader:
                 f"{where}: image {str(path)!r} has {image.width} x {image.height} pixels, "
                 "more than are supported; make it smaller"
             )
-        pixels = image.width * image.height
-        if self.longest_side:
-            pixels = min(pixels, self.longest_side**2)
-        if self.used + 4 * pixels > self.total_bytes:
-            raise InputError(
-                f"{where}: with image {str(path)!r} the images take more than "
-                f"{self.total_bytes / 2**30:.3g} GiB of memory; make them smaller, or remove some"
-            )
 
-
-def with_alpha(
-    image: NDArray[np.uint8], mask: NDArray[np.uint8], name: str, where: str
-) -> NDArray[np.uint8]:
-    """Give an image [H, W, 3|4] a mask [H, W, 3|4] as its alpha: white is the object."""
-    if mask[..., 0].max() == 1:
-        raise InputError(
-            f"{where}: mask {name!r} holds 0 and 1; the object must be white (255) in it: multiply "
-            "by 255"
-        )
-    if mask.shape[:2] != image.shape[:2]:
-        raise InputError(
-            f"{where}: mask {name!r} has {mask.shape[1]} x {mask.shape[0]} pixels, its image "
-            f"{image.shape[1]} x {image.shape[0]}; they must agree"
-        )
-    return np.dstack([image[..., :3], mask[..., 0]])
+    def _reserve(self, count: int, picture: Picture) -> None:
+        """Take so many bytes from the budget, before they are decoded."""
+        with self._lock:
+            self.used += count
+            if self.used > self.total_bytes:
+                raise InputError(
+                    f"{picture.where}: with image {str(picture.file)!r} the images take more than "
+                    f"{self.total_bytes / 2**30:.3g} GiB of memory; make them smaller, or remove "
+                    "some"
+                )
 
 
 def same_shape(listed: tuple[float, float], size: tuple[int, int]) -> bool:
@@ -161,20 +285,6 @@ def check_shape(listed: tuple[float, float], shape: tuple[int, ...], what: str) 
             f"{what} are {listed[0]:g} x {listed[1]:g}, but the image has {width} x {height} "
             "pixels, another shape; correct w and h, or the image"
         )
-
-
-def find_image(folder: Path, name: str, where: str) -> Path:
-    """Find the file of a name, its suffix left out or not; Windows' separators will do."""
-    names = [name] if os.sep == "\\" else [name, name.replace("\\", "/")]
-    for candidate in (folder / (n + suffix) for n in names for suffix in ("", *IMAGE_SUFFIXES)):
-        try:
-            if candidate.is_file():
-                return candidate
-        except (OSError, ValueError):  # a name too long for the system, or with a null byte
-            break
-    shown = str(folder / name)
-    shown = shown if len(shown) < 300 else f"{shown[:300]}..."
-    raise InputError(f"{where}: image {shown!r} is missing; restore it or remove the frame")
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -17,7 +17,11 @@ def read_json(file: Path) -> dict[str, Any]:
             raise InputError(
                 f"{file} is larger than {MAX_JSON_BYTES} bytes; it cannot be a capture"
             )
-        content = json.loads(file.read_bytes())
+        text = file.read_bytes()
+        try:
+            content = json.loads(text)
+        except UnicodeDecodeError:  # names of files that are not UTF-8 come back as their bytes
+            content = json.loads(text.decode("utf-8", "surrogateescape"))
     except InputError:
         raise
     except OSError as error:

@@ -2,15 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from geolrm.engine.captures.background import cut_out
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap import find_model, read_colmap
-from geolrm.engine.captures.fitting import fit_to_cube
 from geolrm.engine.captures.gobjaverse import holds_object, read_object
-from geolrm.engine.captures.images import IMAGE_SUFFIXES, list_images
+from geolrm.engine.captures.images import IMAGE_SUFFIXES, LONGEST_SIDE, list_images
+from geolrm.engine.captures.llff import POSES_BOUNDS, read_llff
 from geolrm.engine.captures.orbits import SV3D_FRAMES, read_frames, read_sheet
 from geolrm.engine.captures.poses import POSES, read_posed_folder
+from geolrm.engine.captures.readiness import (
+    ALWAYS_FITTED,
+    fit_looked_at,
+    ready,
+    with_masks_ready,
+)
 from geolrm.engine.captures.transforms import read_transforms
 from geolrm.engine.captures.video import CONTAINERS, read_clip
 from geolrm.engine.errors import InputError
@@ -21,7 +28,7 @@ NERFSTUDIO_MODEL = "colmap/sparse/0"  # what ns-process-data makes transforms.js
 WANTED = (
     "give a folder that holds transforms.json with camera_angle_x or fl_x, and frames with "
     "file_path and transform_matrix; or a COLMAP sparse model, a GObjaverse object, images with "
-    f"{POSES}, {SV3D_FRAMES} frames or a clip of SV3D, or a Zero123++ sheet"
+    f"{POSES} or {POSES_BOUNDS}, {SV3D_FRAMES} frames or a clip of SV3D, or a Zero123++ sheet"
 )
 
 Reader = Callable[[], Capture]
@@ -31,7 +38,7 @@ def load_capture(
     path: str | Path,
     *,
     remove_background: bool = False,
-    fit: bool = False,
+    fit: bool | Literal["auto"] = "auto",
     undo_applied_transform: bool = False,
 ) -> Capture:
     """Read a capture of any kind; the files say which, and ``Capture.kind`` tells it.
@@ -39,17 +46,20 @@ def load_capture(
     * a folder with ``transforms.json`` (NeRF/Blender, nerfstudio), or such a file;
     * a folder with a COLMAP sparse model, in ``sparse/0``, ``sparse`` or by itself;
     * the folder of a GObjaverse object;
-    * a folder of images with ``poses.npy``;
+    * a folder of images with ``poses.npy``, or with LLFF's ``poses_bounds.npy``;
     * an SV3D clip (.mp4), or a folder of its 21 frames;
     * a Zero123++ sheet.
 
-    Every listed frame is checked, image and pose, before anything is returned.
+    Every listed frame is checked, pose and image, before anything is returned; of large JPEG files
+    the header, since they are decoded when they are asked for. Frames whose files are missing, and
+    views whose mask shows nothing, are left out, and the notes name them.
 
     Args:
         path: The folder or file.
         remove_background: Give images without alpha one by rembg, the extra ``[rembg]``.
-        fit: Move and scale the object into the cube by its masks; z stays up. COLMAP models,
-            whose frame is any, always are, by masks or points, and turned upright.
+        fit: Move and scale the object into the cube by its masks; z stays up. ``"auto"`` does so
+            where masks agree that it lies outside the cube or fills little of it. COLMAP models
+            and LLFF, whose frame is any, always are, by masks or points, and turned upright.
         undo_applied_transform: Give the poses of nerfstudio's ``transforms.json`` in the frame
             before its ``applied_transform``.
 
@@ -60,9 +70,10 @@ def load_capture(
     capture = read_capture(
         path,
         remove_background=remove_background,
-        fit=fit,
+        fit=False if fit == "auto" else fit,
         undo_applied_transform=undo_applied_transform,
     )
+    capture = ready(capture, fit_if_outside=fit == "auto")
     capture.check_facing()
     return capture
 
@@ -73,26 +84,32 @@ def read_capture(
     remove_background: bool = False,
     fit: bool = False,
     undo_applied_transform: bool = False,
+    longest_side: int = LONGEST_SIDE,
 ) -> Capture:
-    """Read a capture as :func:`load_capture` does, but let cameras be anywhere and look away."""
-    capture = _read(path, undo_applied_transform)
+    """Read a capture as it is: cameras may be anywhere and look away, masks may show nothing.
+
+    ``longest_side`` is that of images in pixels, to which larger ones are reduced; the rest is as
+    for :func:`load_capture`.
+    """
+    capture = _read(path, undo_applied_transform, longest_side)
     if remove_background:  # first, since masks tell where the object is
         capture = cut_out(capture)
-    if fit or capture.kind == "colmap":
-        capture = fit_to_cube(capture, upright=capture.kind == "colmap")
+    capture = with_masks_ready(capture)
+    if fit or capture.kind in ALWAYS_FITTED:
+        capture = fit_looked_at(capture, upright=capture.kind in ALWAYS_FITTED)
     return capture
 
 
-def _read(path: str | Path, undo_applied: bool) -> Capture:
+def _read(path: str | Path, undo_applied: bool, longest_side: int) -> Capture:
     path = existing_path(path)
     if not path.exists():
         raise InputError(f"{str(path)!r} is no capture (there is no such path); {WANTED}")
     if path.is_file():
-        return _file_reader(path, undo_applied)()
+        return _file_reader(path, undo_applied, longest_side)()
     if not path.is_dir():
         raise InputError(f"{str(path)!r} is neither a file nor a folder; {WANTED}")
     try:
-        found = _folder_readers(path, undo_applied)
+        found = _folder_readers(path, undo_applied, longest_side)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be listed: {error.strerror}") from error
     if not found:
@@ -105,20 +122,24 @@ def _read(path: str | Path, undo_applied: bool) -> Capture:
     return next(iter(found.values()))()
 
 
-def _file_reader(path: Path, undo_applied: bool) -> Reader:
+def _file_reader(path: Path, undo_applied: bool, side: int) -> Reader:
     suffix = path.suffix.lower()
     if suffix in CONTAINERS:
         return lambda: read_clip(path)
     if suffix in IMAGE_SUFFIXES:
         return lambda: read_sheet(path)
     if path.name == POSES:
-        return lambda: read_posed_folder(path.parent)
+        return lambda: read_posed_folder(path.parent, longest_side=side)
+    if path.name == POSES_BOUNDS:
+        return lambda: read_llff(path.parent, longest_side=side)
     if suffix == ".json":
-        return lambda: read_transforms(path, path.parent, undo_applied=undo_applied)
+        return lambda: read_transforms(
+            path, path.parent, undo_applied=undo_applied, longest_side=side
+        )
     raise InputError(f"{str(path)!r} is no capture; {WANTED}")
 
 
-def _folder_readers(folder: Path, undo_applied: bool) -> dict[Path, Reader]:
+def _folder_readers(folder: Path, undo_applied: bool, side: int) -> dict[Path, Reader]:
     """Return a reader for each capture in a folder, by the path that would name it alone."""
     found: dict[Path, Reader] = {}
     if (file := _transforms_file(folder)) is not None:
@@ -128,14 +149,18 @@ def _folder_readers(folder: Path, undo_applied: bool) -> dict[Path, Reader]:
         )
         if (folder / NERFSTUDIO_MODEL).is_dir():
             notes = (*notes, f"{file.name} was read, {NERFSTUDIO_MODEL} that it is from not")
-        found[file] = lambda: read_transforms(file, folder, notes, undo_applied=undo_applied)
+        found[file] = lambda: read_transforms(
+            file, folder, notes, undo_applied=undo_applied, longest_side=side
+        )
     model = find_model(folder)
     if model is not None and not (found and model == folder / NERFSTUDIO_MODEL):
-        found[model] = lambda: read_colmap(model, folder)
+        found[model] = lambda: read_colmap(model, folder, longest_side=side)
     if holds_object(folder):
         found[folder] = lambda: read_object(folder)
     if (folder / POSES).is_file():
-        found[folder / POSES] = lambda: read_posed_folder(folder)
+        found[folder / POSES] = lambda: read_posed_folder(folder, longest_side=side)
+    if (folder / POSES_BOUNDS).is_file() and not found:  # where it is of a model, that says more
+        found[folder / POSES_BOUNDS] = lambda: read_llff(folder, longest_side=side)
     if not found:
         files = list_images(folder)
         if len(files) == SV3D_FRAMES:

@@ -2,6 +2,7 @@
 
 import math
 import reprlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap_model import NO_DISTORTION, SparseCamera
-from geolrm.engine.captures.images import ImageReader, check_shape, find_image, with_alpha
+from geolrm.engine.captures.file_search import FileSearch, all_missing, missing_note, name_some
+from geolrm.engine.captures.images import LONGEST_SIDE, ImageReader, check_shape
 from geolrm.engine.captures.json_fields import number, positive, read_json
-from geolrm.engine.captures.undistortion import distortion_note, undistorted
+from geolrm.engine.captures.mask_folder import with_mask_folder
+from geolrm.engine.captures.photographs import Photographs, without_distortion
+from geolrm.engine.captures.undistortion import distortion_note
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import move_poses
@@ -22,15 +26,23 @@ FISHEYE = "OPENCV_FISHEYE"
 
 
 def read_transforms(
-    file: Path, folder: Path, notes: tuple[str, ...] = (), *, undo_applied: bool = False
+    file: Path,
+    folder: Path,
+    notes: tuple[str, ...] = (),
+    *,
+    undo_applied: bool = False,
+    longest_side: int = LONGEST_SIDE,
 ) -> Capture:
-    """Read every frame of the file, image and pose.
+    """Read every frame of the file whose image is there; a note counts those left out.
+
+    Where no frame names a mask, those of a folder ``masks`` beside the file are taken.
 
     Args:
         file: The JSON file; images are named relative to its folder.
         folder: What the capture is called.
         notes: What the choice of this file left out, a sentence each.
         undo_applied: Give the poses before nerfstudio's ``applied_transform``.
+        longest_side: Of an image, in pixels; larger ones are reduced.
 
     Raises:
         InputError: Names the frame, what is wrong with it, and what to do.
@@ -40,39 +52,32 @@ def read_transforms(
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{file} lists no frames; it needs a non-empty list 'frames'")
-    names, images, c2w, intrinsics, distorted = [], [], [], [], 0
-    reader = ImageReader()
-    for index, frame in enumerate(frames):
-        where = f"{file}, frame {index}"
-        if not isinstance(frame, dict):
-            raise InputError(f"{where} is {type(frame).__name__}; it must be an object")
-        name = frame.get("file_path")
-        if not isinstance(name, str) or not name:
-            raise InputError(f"{where} has no file_path; it must name the frame's image")
-        c2w.append(_matrix(frame, "transform_matrix", where))
-        fields = {**content, **frame}
-        width, height = positive(fields, "w", where), positive(fields, "h", where)
+    reader, search = ImageReader(longest_side=longest_side), FileSearch(file.parent)
+    found = _find_files(frames, file, search)
+    pictures, lenses = [], []
+    for each in found.frames:
+        fields = {**content, **each.fields}
+        width, height = positive(fields, "w", each.where), positive(fields, "h", each.where)
         size = (width, height) if width and height else None
-        image = reader.read(find_image(file.parent, name, where), where, size)
-        image = _with_mask(image, frame, file.parent, reader, size, where)
-        camera = _camera(fields, image.shape, where)
-        if camera.distorts:
-            distorted += 1
-            image, camera = undistorted(image, camera, where)
-        intrinsics.append(camera.normalised)
-        names.append(name)
-        images.append(image)
+        picture = reader.measure(each.image, each.where, size, each.mask, each.mask_name)
+        pictures.append(picture)
+        lenses.append(_camera(fields, picture.shape, each.where))
+    photographs = Photographs(reader, pictures)
+    if not any("mask_path" in each.fields for each in found.frames):
+        photographs, note = with_mask_folder(photographs, file.parent, found.names)
+        found.notes.extend(note)
+    images, lenses, distorted = without_distortion(photographs, lenses)
     try:
-        cameras = Cameras(np.stack(c2w), np.stack(intrinsics))
+        cameras = Cameras(np.stack(found.c2w), np.stack([lens.normalised for lens in lenses]))
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    notes = (*notes, *reader.notes, *distortion_note(distorted))
+    notes = (*notes, *found.notes, *reader.notes, *distortion_note(distorted))
     if content.get("applied_transform") is not None:
         if undo_applied:
             cameras = Cameras(_before_applied(content, cameras.c2w, file), cameras.intrinsics)
         undone = "undone" if undo_applied else "left as it is"
         notes = (*notes, f"the applied_transform of the file was {undone}")
-    return Capture(folder, names, images, cameras, source=file, notes=notes)
+    return Capture(folder, found.names, images, cameras, source=file, notes=notes)
 
 
 def _before_applied(
@@ -106,24 +111,74 @@ def _matrix(fields: dict[str, Any], key: str, where: str) -> NDArray[np.float64]
     return matrix
 
 
-def _with_mask(
-    image: NDArray[np.uint8],
-    frame: dict[str, Any],
-    folder: Path,
-    reader: ImageReader,
-    size: tuple[float, float] | None,
-    where: str,
-) -> NDArray[np.uint8]:
-    """Give an image its frame's nerfstudio mask as alpha, where there is one."""
-    name = frame.get("mask_path")
-    if name is None:
-        return image
-    if not isinstance(name, str) or not name:
-        raise InputError(
-            f"{where}: mask_path is {reprlib.repr(name)}; it must name the frame's mask"
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    fields: dict[str, Any]
+    where: str
+    image: Path
+    mask: Path | None
+    mask_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The frames whose files are there."""
+
+    frames: list[_Frame]
+    names: list[str]
+    c2w: list[NDArray[np.float64]]  # [4, 4] each
+    notes: list[str]
+
+
+def _find_files(frames: list[Any], file: Path, search: FileSearch) -> _Found:
+    """Find the image and the mask of every frame; frames whose files are gone are left out.
+
+    Raises:
+        InputError: A frame is malformed, or no image is there.
+    """
+    found, missing, bare = _Found([], [], [], []), [], []
+    for index, frame in enumerate(frames):
+        where = f"{file}, frame {index}"
+        if not isinstance(frame, dict):
+            raise InputError(f"{where} is {type(frame).__name__}; it must be an object")
+        name = frame.get("file_path")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{where} has no file_path; it must name the frame's image")
+        mask_name = frame.get("mask_path")
+        if mask_name is not None and (not isinstance(mask_name, str) or not mask_name):
+            raise InputError(
+                f"{where}: mask_path is {reprlib.repr(mask_name)}; it must name the frame's mask"
+            )
+        matrix = _matrix(frame, "transform_matrix", where)
+        image = search.find(name)
+        if image is None:
+            missing.append(name)
+            continue
+        mask = search.find(mask_name, is_mask=True) if mask_name else None
+        if mask_name and mask is None:
+            bare.append(len(found.frames))
+        found.frames.append(_Frame(frame, where, image, mask, mask_name or ""))
+        found.names.append(name)
+        found.c2w.append(matrix)
+    if not found.frames:
+        raise InputError(all_missing(str(file), missing, str(file.parent)))
+    if missing:
+        found.notes.append(missing_note(missing, len(frames)))
+    masked = sum(bool(each.mask_name) for each in found.frames)
+    if bare and len(bare) == masked:
+        found.notes.append(
+            f"none of the {masked} masks that {file.name} lists is there; images were read without"
         )
-    mask = reader.read(find_image(folder, name, where), where, size)
-    return with_alpha(image, mask, name, where)
+    elif bare:
+        names = [found.frames[index].mask_name for index in bare]
+        found.notes.append(
+            f"listed masks that are missing, whose frames were left out: {len(bare)} of {masked} "
+            f"({name_some(names)})"
+        )
+        for listed in (found.frames, found.names, found.c2w):
+            for index in reversed(bare):
+                del listed[index]
+    return found
 
 
 def _camera(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> SparseCamera:

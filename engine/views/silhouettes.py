@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.geometry.cameras import FLIP_YZ
-from geolrm.engine.views.alpha import WHITE_ENOUGH, alpha_from_white
+from geolrm.engine.views.alpha import alpha_from_background, alpha_from_white, find_background
 
 INSIDE = 0.5  # alpha from which a pixel shows the object
 
@@ -78,7 +78,7 @@ def make_silhouette(
     """Make the silhouette of a posed image, reduced to at most ``longest_side`` pixels.
 
     Args:
-        image: [H, W, 3|4]; without alpha, white that is connected to the border is background.
+        image: [H, W, 3|4]; without alpha, the border's colour is background where it reaches it.
         c2w: [4, 4] OpenGL camera-to-world.
         intrinsics: [3, 3], divided by the image size.
         longest_side: Of the silhouette, in pixels.
@@ -86,7 +86,12 @@ def make_silhouette(
     height, width = image.shape[:2]
     factor = -(-max(height, width) // longest_side)
     small = reduce_pixels(image, factor) / np.float32(255)
-    alpha = small[..., 3] if small.shape[2] == 4 else alpha_from_white(small)
+    if small.shape[2] == 4:
+        alpha = small[..., 3]
+    elif (background := find_background(image)) is not None:
+        alpha = alpha_from_background(small, background)
+    else:
+        alpha = alpha_from_white(small)
     scale = np.array([[width / factor], [height / factor], [1.0]])
     return Silhouette(np.linalg.inv(c2w @ FLIP_YZ).astype(np.float64), intrinsics * scale, alpha)
 
@@ -112,11 +117,10 @@ def explained(view: Silhouette, hull: NDArray[np.float64]) -> float:
 
 
 def has_mask(image: NDArray[np.uint8]) -> bool:
-    """Tell whether alpha, or else a white border, separates the object from its background."""
+    """Tell whether alpha, or else a border of one colour, separates the object from the rest."""
     if image.shape[2] == 4:
         return bool((image[..., 3] < 128).any())
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    return float(np.median(border)) >= 255 * WHITE_ENOUGH
+    return find_background(image) is not None
 
 
 def grid(centre: NDArray[np.float64], radius: float, resolution: int) -> NDArray[np.float64]:

@@ -21,9 +21,12 @@ from geolrm.engine.captures.undistortion import undistorted
 POSE = [[1, 0, 0, 0], [0, 0, -1, -2], [0, 1, 0, 0], [0, 0, 0, 1]]  # from the front, at y = -2
 
 
-def write(folder, frame=None, size=(8, 8), mode="RGBA", **fields):
+def write(folder, frame=None, size=(8, 8), mode="RGBA", transparent=False, **fields):
     """A capture of one frame; fields that are None are left out."""
-    Image.new(mode, size).save(folder / "a.png")
+    picture = Image.new(mode, size)
+    if mode == "RGBA" and not transparent:
+        picture.paste((90, 40, 20, 255), (2, 2, size[0] - 2, size[1] - 2))
+    picture.save(folder / "a.png")
     frame = {"file_path": "a.png", "transform_matrix": POSE} | (frame or {})
     content = {"fl_x": 10.0, "frames": [frame]} | fields
     content = {key: value for key, value in content.items() if value is not None}
@@ -87,6 +90,20 @@ def images(count, *, poses=None, intrinsics=None, size=(8, 8)):
 def poses_file(content):
     def trigger(place):
         (place.tmp / "poses.npy").write_bytes(content)
+        return load_capture(place.tmp)
+
+    return trigger
+
+
+def bounds(rows=None, count=1, width=8, down=1):
+    """LLFF's file: rows of down, right, backwards, place and (height, width, focal length)."""
+    matrix = [[0, 1, 0, 0, 8], [0, 0, -1, -2, width], [-down, 0, 0, 0, 10]]
+
+    def trigger(place):
+        for index in range(count):
+            Image.new("RGBA", (8, 8)).save(place.tmp / f"{index}.png")
+        row = np.array([*np.ravel(matrix), 1, 2], float)[None]
+        np.save(place.tmp / "poses_bounds.npy", row if rows is None else rows)
         return load_capture(place.tmp)
 
     return trigger
@@ -282,11 +299,6 @@ POINTS = b"".join(b"%d 1 1 1 0 0 0 0\n" % index for index in range(20))
 LENS = b"1 SIMPLE_RADIAL 8 8 10 4 4 0.1\n"
 
 
-def mask_of_labels(place):
-    Image.fromarray(np.eye(8, dtype=np.uint8)).save(place.tmp / "m.png")
-    return load({"mask_path": "m.png"})(place)
-
-
 CASES = [
     "Finding a capture",
     Case("… is no capture (there is no such path); give a folder that holds transforms.json with …",
@@ -354,6 +366,9 @@ CASES = [
          load(fl_x="wide")),
     Case("…, frame 0: fl_x is -1; it must be positive", "A size or focal length of 0 or less.",
          load(fl_x=-1)),
+    Case("…: view 0 has a mask that shows no object (…); the object must be opaque or white in …",
+         "Nothing of any image is the object; a single such view is left out.",
+         load(mode="RGBA", transparent=True)),
     Case("…: pose 0 …. What is likely wrong: geolrm check; an object with masks that lies …",
          "Of a capture whose cameras do not see the cube.",
          load({"transform_matrix": np.diag([1, -1, -1, 1]).tolist()})),
@@ -380,6 +395,17 @@ CASES = [
     Case("…poses.npy: pose 0 has last row …; it must be (0, 0, 0, 1). …",
          "What the group Cameras lists comes with the name of the file.",
          images(1, poses=np.zeros((1, 4, 4)))),
+    "poses_bounds.npy (LLFF)",
+    Case("… has … images but poses_bounds.npy … rows; there must be one row for each image, in …",
+         "Images are taken in natural order of their names.", bounds(count=2)),
+    Case("… holds …; it must be numbers [V, 17], at least one row", "An array of another shape.",
+         bounds(np.zeros((1, 16)))),
+    Case("…: row 0 holds numbers that are not finite, or a height, width or focal length that is …",
+         "The file is damaged.", bounds(np.zeros((1, 17)))),
+    Case("…: row 0 is of 16 x 8 pixels, but 0.png has 8 x 8, another shape: images and rows do …",
+         "Images were added or taken away.", bounds(width=16)),
+    Case("…poses_bounds.npy: pose 0 is no rigid motion: …",
+         "What the group Cameras lists comes with the name of the file.", bounds(down=3)),
     "COLMAP models",
     Case("… lists no images; reconstruct again with more overlap", "COLMAP placed no image.",
          colmap(images=b"")),
@@ -390,7 +416,7 @@ CASES = [
          colmap(cameras=b"1 PINHOLE 8\n")),
     Case("…: image … has a quaternion of length … and translation …; a pose has length 1 and …",
          "A damaged pose.", colmap(images=b"1 0 0 0 0 0 0 2 1 a.png\n\n")),
-    Case("…: image … of the model is missing; put the images into a folder 'images' …",
+    Case("…: every one of the … images of the model is missing (…); put the images into a folder …",
          "The model names an image that is not there.", colmap(picture=False)),
     Case("… has … points where its cameras look, too few to find the object (at least …); give …",
          "Neither points nor masks tell where the object is.", colmap()),
@@ -446,15 +472,14 @@ CASES = [
          "One image alone has no pose.",
          lambda place: load_capture(write(place.tmp) / "a.png")),
     "Images and masks",
-    Case("…, frame 0: mask 'm.png' holds 0 and 1; the object must be white (255) in it: multiply …",
-         "Labels were stored.", mask_of_labels),
     Case("…, frame 0: image … states more pixels than are supported; make it smaller",
          "Or a damaged header.", image(huge_png(1 << 30, 1 << 30))),
     Case("…, frame 0: image … has 12000 x 12000 pixels, more than are supported; make it smaller",
          "134 million pixels, and 65536 a side, are the most.", image(huge_png(12000, 12000))),
     Case("…, frame 0: with image … the images take more than … GiB of memory; make them smaller, …",
          "Of all images of a capture, 4 GiB.", little_memory),
-    Case("…, frame 0: image … is missing; restore it or remove the frame", "Every frame is read.",
+    Case("…: the image that it lists is missing (…); restore them where the file says, …",
+         "Where some are there, the others are left out.",
          load({"file_path": "none.png"})),
     Case("…, frame 0: … is no image that can be read; replace it by PNG, JPEG or WebP",
          "An unknown or damaged format.", image(b"no image")),

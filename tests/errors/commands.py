@@ -8,7 +8,7 @@ from errors.case import Case, without
 from samples.capture_files import write_transforms
 from samples.gaussians import random_gaussians
 
-from geolrm import Cameras
+from geolrm import Cameras, load_capture
 from geolrm.commands import export, render, train
 from geolrm.commands.check import check
 from geolrm.commands.evaluate import evaluate, parse_counts, parse_names
@@ -16,9 +16,10 @@ from geolrm.commands.export import parse_range
 from geolrm.commands.info import info
 from geolrm.commands.render import check_output as check_frames
 from geolrm.commands.render import orbit_cameras
-from geolrm.commands.run import parse_views
+from geolrm.commands.run import choose_views, parse_views
 from geolrm.engine.system import exit_codes
 from geolrm.engine.system.file_lock import locked
+from geolrm.examples import capture_path
 
 
 def draw(**options):
@@ -27,6 +28,10 @@ def draw(**options):
         return render.render(place.tmp / "a.ply", place.tmp / "frames", **options)
 
     return trigger
+
+
+def of_faulty_views(place):
+    return choose_views(load_capture(capture_path("shoe")), [0, 1], {0, 1})
 
 
 def exported(**options):
@@ -102,7 +107,7 @@ def video_at_a_folder(place):
 
 
 def video_of_two_shapes(place):
-    photos = [np.zeros((8, 8, 4), np.uint8), np.zeros((8, 6, 4), np.uint8)]
+    photos = [np.full((8, 8, 4), 255, np.uint8), np.full((8, 6, 4), 255, np.uint8)]
     write_transforms(place.tmp / "c", photos, Cameras.orbit([0, 90], 10, 1.5, 40.0))
     random_gaussians().save(place.tmp / "a.ply")
     render.render(place.tmp / "a.ply", place.tmp / "a.mp4", place.tmp / "c", None, 64, as_json=True)
@@ -116,6 +121,8 @@ CASES = [
          lambda place: parse_views("0,0", 38)),
     Case("--views is 50; this capture has 38 frames, so give 1 to 38", "Of geolrm run.",
          lambda place: parse_views("50", 38)),
+    Case("every one of the views 0, 1 has a mask that is empty or inverted; choose others",
+         "Of geolrm run --views 0,1.", of_faulty_views),
     Case("the overview is …; its file name must end in .png", "Of geolrm check -o.",
          lambda place: check(place.tmp, place.tmp / "a.jpg")),
     Case("--views and --tokens plan the memory of a GPU, and 'mini' has no GPU artifact; export …",

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.diagnostics.conventions import diagnose_agreement
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_point, name_views
 from geolrm.engine.captures.diagnostics.image_checks import (
     COMPARED_SIDE,
@@ -64,7 +65,9 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
         model_size: Side of the model's input in pixels.
     """
     cameras, images = capture.cameras, capture.images
-    poses = diagnose_poses(cameras, model_fov)
+    fitted = bool(np.any(capture.object_to_world != np.eye(4)))
+    masked = all(has_mask(image) for image in images)
+    poses = diagnose_poses(cameras, model_fov, masked=masked, fitted=fitted)
     lost = any(each.topic in ("axes", "looking away") and each.views for each in poses)
     masks = diagnose_masks(images)
     views = [
@@ -72,7 +75,7 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
         for image, pose, matrix in zip(images, cameras.c2w, cameras.intrinsics, strict=True)
     ]
     outlines, scale, hull, step = [], [], None, 0.0
-    if all(has_mask(image) for image in images):
+    if masked:
         outlines = diagnose_silhouettes(views)
         if not lost and len(capture) > 1:
             found = visual_hull(views, cameras.c2w[:, :3, 3])
@@ -119,6 +122,8 @@ def _agreement(
     views = [reduced(view, AGREEING_SIDE) for view in outlines]
     if any(image.shape[2] == 3 for image in capture.images):
         return _white_agreement(views, hull)
+    if (other := diagnose_agreement(capture)) is not None:
+        return [other]
     if hull is None:
         return [Diagnostic("poses", f"the masks of all {total} views agree on no object; {remedy}")]
     shares = np.array([explained(view, hull) for view in views])
@@ -186,10 +191,13 @@ def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Di
     """Check that the object lies in the cube and fills most of it."""
     low, high = hull.min(axis=0) - step / 2, hull.max(axis=0) + step / 2
     side, centre = float((high - low).max()), (low + high) / 2
-    remedy = (
-        f"move the poses by {name_point(-centre)}, then multiply positions by {FILL / side:.3g}, "
-        "or give --fit, which does both"
-    )
+    if np.any(capture.object_to_world != np.eye(4)):
+        remedy = "it was fitted, so that some masks or poses contradict the others: correct those"
+    else:
+        remedy = (
+            f"move the poses by {name_point(-centre)}, then multiply positions by "
+            f"{FILL / side:.3g}, or give --fit, which does both (geolrm run does by itself)"
+        )
     box = f"{name_point(low)} to {name_point(high)}"
     beyond = max(float(-low.min()), float(high.max())) - 0.5
     # Seen from one side alone, the hull is longer than the object.

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_views
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.alpha import WHITE_ENOUGH
 from geolrm.engine.views.silhouettes import INSIDE, Silhouette, has_mask, reduce_pixels
 
 FEWEST_PIXELS = 0.002  # least share of an image that shows an object
@@ -37,9 +36,9 @@ def diagnose_masks(images: Sequence[NDArray[np.uint8]]) -> list[Diagnostic]:
         diagnostics.append(
             Diagnostic(
                 "masks",
-                f"{name_views(plain, total)} {has} no alpha, and a background that is not white "
-                f"(border at {min(levels):.2f}, at least {WHITE_ENOUGH:g} is white): give masks, "
-                "or remove the background with --remove-background",
+                f"{name_views(plain, total)} {has} no alpha, and a background that is neither "
+                f"white nor of one colour (border at {min(levels):.2f}, and it varies): give "
+                "masks, or remove the background with --remove-background",
                 tuple(plain),
             )
         )
@@ -66,8 +65,8 @@ def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
             Diagnostic(
                 "masks",
                 f"{name_views(empty, total)} {show} no object (less than {FEWEST_PIXELS:.1%} of "
-                "the pixels are not background), which empties the space that they see: leave them "
-                "out, or correct their masks",
+                "the pixels are not background), which empties the space that they see: correct "
+                "their masks, or leave them out, as geolrm run does",
                 tuple(empty),
             )
         )

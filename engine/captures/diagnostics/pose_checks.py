@@ -1,12 +1,21 @@
 """Diagnostics of cameras alone: axes, where they look, repetitions, what no camera sees."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.captures.diagnostics.conventions import (
+    RULE,
+    diagnose_convention,
+    focus_of,
+    rays,
+)
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_point, name_views
-from geolrm.engine.captures.hull import nearest_to_rays
-from geolrm.engine.geometry.camera_checks import CUBE_RADIUS
-from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
+from geolrm.engine.geometry.camera_checks import CUBE_RADIUS, FARTHEST_CAMERA
+from geolrm.engine.geometry.cameras import Cameras
 
 MOST = 0.6  # share of faulty views from which the convention is wrong, not single poses
 LEVEL = np.sin(np.deg2rad(20))  # how far a camera's x axis may leave the horizontal plane
@@ -19,57 +28,74 @@ POLAR = 75.0  # degrees of elevation; beyond it an azimuth says little
 SAME_PLACE, SAME_TURN = 1e-3, 2e-3  # in median distances; in entries of a rotation
 FOV_RANGE = 0.5, 1.5  # in fields of view of the model
 SEEN = 0.8, 4.0  # what images show at the origin, in cube sides
-# What poses may be instead of OpenGL camera-to-world, and how to mend each.
-MISTAKES = (
-    ("OpenCV camera-to-world", "negate columns 1 and 2 of the 3x3 part (y and z)"),
-    ("OpenGL world-to-camera", "invert the matrices"),
-    ("OpenCV world-to-camera", "invert the matrices, then negate columns 1 and 2 (y and z)"),
-)
 
 
-def diagnose_poses(cameras: Cameras, model_fov: float) -> list[Diagnostic]:
+def diagnose_poses(
+    cameras: Cameras, model_fov: float, *, masked: bool = True, fitted: bool = False
+) -> list[Diagnostic]:
     """Find what is doubtful about poses and intrinsics, the gravest first.
 
     Args:
         cameras: In the object frame, wherever they look.
         model_fov: Field of view that the model was trained with, in degrees.
+        masked: Whether masks tell the object from its background, so that it can be fitted.
+        fitted: Whether the capture was moved already, so that its poses are not the user's.
     """
-    facing = _facing(cameras)
-    frame = facing or _upright(cameras)
+    remedy = _Remedy(masked, fitted)
+    facing = _facing(cameras, remedy)
+    frame = facing if any(each.topic == "axes" for each in facing) else [
+        *(facing or []), *_upright(cameras)
+    ]  # fmt: skip
     if any(diagnostic.topic == "axes" for diagnostic in frame):  # the rest would follow from it
         return [*frame, *_few(cameras), *_fields(cameras, model_fov)]
     return [
         *frame,
-        *([] if facing else _focus(cameras)),
+        *([] if facing else _focus(cameras, remedy)),
         *_repeated(cameras),
         *(_few(cameras) or _one_sided(cameras)),
         *_fields(cameras, model_fov),
     ]
 
 
-def _facing(cameras: Cameras) -> list[Diagnostic]:
-    faults = cameras.facing_faults()
+@dataclass(frozen=True, slots=True)
+class _Remedy:
+    """What a user can do about an object that is elsewhere."""
+
+    masked: bool
+    fitted: bool
+
+    def move(self, focus: NDArray) -> str:
+        if self.fitted and self.masked:
+            return "look at the masks, by which it was fitted"
+        if self.fitted:
+            return "give masks, or --remove-background, so that it is fitted by them"
+        if self.masked:
+            return "give --fit, which finds it by its masks (geolrm run does so by itself)"
+        return (
+            f"move the poses by {name_point(-focus)} if it is there, or give masks or "
+            "--remove-background, and --fit"
+        )
+
+
+def _facing(cameras: Cameras, remedy: _Remedy) -> list[Diagnostic]:
+    total, faults = len(cameras), cameras.facing_faults()
+    away = [index for index, text in faults.items() if "looks away" in text]
+    if (found := diagnose_convention(cameras)) is not None:
+        name, how = found
+        views = away if len(away) >= MOST * total else range(total)
+        return [
+            Diagnostic(
+                "axes",
+                f"{name_views(views, total)} look away from the object, and would face it if these "
+                f"were {name} poses; {RULE}: {how}",
+                tuple(views),
+            )
+        ]
     if not faults:
         return []
-    away = [index for index, text in faults.items() if "looks away" in text]
-    total = len(cameras)
-    if len(away) >= MOST * total:
-        c2w, inverse = cameras.c2w, np.linalg.inv(cameras.c2w).astype(np.float64)
-        tries = (c2w @ FLIP_YZ, inverse, inverse @ FLIP_YZ)
-        for (name, remedy), poses in zip(MISTAKES, tries, strict=True):
-            # Only the directions are tried: a scale that is wrong too is told by itself.
-            if np.mean(_cosines(poses) > 0.5) > 1 - MOST / 2:
-                return [
-                    Diagnostic(
-                        "axes",
-                        f"{name_views(away, total)} look away from the object, and would face it "
-                        f"if these were {name} poses; they must be OpenGL camera-to-world "
-                        f"(x right, y up, looking along -z): {remedy}",
-                        tuple(away),
-                    )
-                ]
-        if elsewhere := _focus(cameras, faced=MOST):
-            return elsewhere
+    # Cameras that converge elsewhere are right, and the object is there.
+    if elsewhere := _focus(cameras, remedy, faced=MOST, faults=faults):
+        return elsewhere
     diagnostics = []
     if away:
         look = "looks" if len(away) == 1 else "look"
@@ -86,13 +112,6 @@ def _facing(cameras: Cameras) -> list[Diagnostic]:
         more = f" (and {len(others) - 1} others alike)" if len(others) > 1 else ""
         diagnostics.append(Diagnostic("scale", faults[index] + more, tuple(others)))
     return diagnostics
-
-
-def _cosines(c2w: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cosines [V] between where cameras look and the origin; 0 for those in it."""
-    origins = c2w[:, :3, 3]
-    distances = np.maximum(np.linalg.norm(origins, axis=1), 1e-9)
-    return np.einsum("vi,vi->v", c2w[:, :3, 2], origins) / distances
 
 
 def _upright(cameras: Cameras) -> list[Diagnostic]:
@@ -124,27 +143,59 @@ def _upright(cameras: Cameras) -> list[Diagnostic]:
     ]
 
 
-def _focus(cameras: Cameras, faced: float = 0.0) -> list[Diagnostic]:
-    """Find a focus off the origin that at least a share ``faced`` of the cameras looks at."""
+def _focus(
+    cameras: Cameras,
+    remedy: _Remedy,
+    faced: float = 0.0,
+    faults: Mapping[int, str] = MappingProxyType({}),
+) -> list[Diagnostic]:
+    """Find a focus off the origin that at least a share ``faced`` of the cameras looks at.
+
+    A camera of ``faults`` that does not look at that focus either is named, too.
+    """
     c2w, intrinsics = cameras.c2w, cameras.intrinsics
-    centre = (0.5 - intrinsics[:, [0, 1], 2]) / intrinsics[:, [0, 1], [0, 1]] * [1, -1]
-    ray = np.concatenate([centre, -np.ones((len(c2w), 1))], axis=1)
-    ray = np.einsum("vij,vj->vi", c2w[:, :3, :3], ray / np.linalg.norm(ray, axis=1)[:, None])
-    focus = nearest_to_rays(c2w[:, :3, 3], ray) if len(c2w) > 1 else None
-    if focus is None or (away := float(np.linalg.norm(focus))) <= FARTHEST_FOCUS:
+    focus, ray = focus_of(c2w, intrinsics), rays(c2w, intrinsics)
+    if focus is None:
         return []
+    away = float(np.linalg.norm(focus))
     towards = focus - c2w[:, :3, 3]
-    towards /= np.maximum(np.linalg.norm(towards, axis=1), 1e-9)[:, None]
-    if np.mean(np.einsum("vi,vi->v", ray, towards) > FACED) < faced:
+    depths = np.linalg.norm(towards, axis=1)
+    towards /= np.maximum(depths, 1e-9)[:, None]
+    facing = np.einsum("vi,vi->v", ray, towards) > FACED
+    if np.mean(facing) < faced:
         return []
-    return [
-        Diagnostic(
-            "scale",
-            f"the cameras look at {name_point(focus)}, {away:.3g} from the origin; the object must "
-            f"lie in [-0.5, 0.5]^3: move the poses by {name_point(-focus)} if it is there, or give "
-            "--fit, which finds it by its masks",
+    diagnostics = []
+    usual = float(np.median(depths))
+    if away > FARTHEST_FOCUS and usual > FARTHEST_CAMERA:
+        diagnostics.append(
+            Diagnostic(
+                "scale",
+                f"the cameras look at {name_point(focus)} from {usual:.3g} away, as if positions "
+                f"were in millimetres or another small unit; the object must lie in "
+                f"[-0.5, 0.5]^3: {remedy.move(focus)}",
+            )
         )
-    ]
+    elif away > FARTHEST_FOCUS:
+        diagnostics.append(
+            Diagnostic(
+                "scale",
+                f"the cameras look at {name_point(focus)}, {away:.3g} from the origin; the object "
+                f"must lie in [-0.5, 0.5]^3: {remedy.move(focus)}",
+            )
+        )
+    else:
+        return []
+    if lost := [index for index in faults if not facing[index]]:
+        look = "looks" if len(lost) == 1 else "look"
+        diagnostics.append(
+            Diagnostic(
+                "looking away",
+                f"{name_views(lost, len(cameras))} {look} away from {name_point(focus)}, where the "
+                "others look; correct the pose, or leave the image out",
+                tuple(lost),
+            )
+        )
+    return diagnostics
 
 
 def seen_width(cameras: Cameras) -> float:

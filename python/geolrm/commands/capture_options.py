@@ -10,3 +10,11 @@ RemoveBackground = Annotated[
 Fit = Annotated[
     bool, typer.Option("--fit", help="Move and scale the object into the cube, by its masks.")
 ]
+AutoFit = Annotated[
+    bool | None,
+    typer.Option(
+        "--fit/--no-fit",
+        help="Move and scale the object into the cube, by its masks; default: where they say that "
+        "it is outside or tiny.",
+    ),
+]

@@ -10,6 +10,7 @@ from geolrm.commands.console import CAPTURE_HELP, print_json, steps
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.exit_codes import FAILED
 
+LONGEST_SIDE = 1024  # px, to which images are reduced: more than is compared or drawn
 OUT_OF_MEMORY = "use fewer or smaller images"
 
 
@@ -34,6 +35,7 @@ def check(
     from geolrm.engine.captures import read_capture
     from geolrm.engine.captures.diagnostics.diagnosis import diagnose
     from geolrm.engine.captures.overview import draw_overview
+    from geolrm.engine.captures.photographs import Photographs
     from geolrm.engine.system.atomic import check_writable
     from geolrm.engine.views.sheets import save_image
 
@@ -43,7 +45,14 @@ def check(
     manifest = Bundle.open(model).manifest
     with steps(not as_json) as step:
         step("reading the capture")
-        content = read_capture(capture, remove_background=remove_background, fit=fit)
+        content = read_capture(
+            capture,
+            remove_background=remove_background,
+            fit=fit,
+            longest_side=LONGEST_SIDE,
+        )
+        if isinstance(content.images, Photographs):
+            content.images.decode()
         step("looking for what is doubtful")
         diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)
         step("drawing")

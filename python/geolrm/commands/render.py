@@ -82,7 +82,7 @@ def render(
         gaussians = Gaussians.load(splats)
         if path is None:
             assert cameras is not None
-            capture = load_capture(cameras, remove_background=remove_background, fit=fit)
+            capture = load_capture(cameras, remove_background=remove_background, fit=fit or "auto")
             path, sizes = capture.cameras, frame_sizes(capture, size, even=video)
         else:
             sizes = [(size, size)] * len(path)

@@ -1,16 +1,22 @@
 """``geolrm run``: reconstruct a capture."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from geolrm.commands.capture_options import Fit, RemoveBackground
+from geolrm.commands.capture_options import AutoFit, RemoveBackground
 from geolrm.commands.console import CAPTURE_HELP, print_json, print_table, steps
 from geolrm.commands.convert import check_output
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
+from geolrm.engine.system.user_warnings import warn
 
+if TYPE_CHECKING:
+    from geolrm.engine.captures import Capture
+
+LONGEST_SIDE = 1024  # px, to which images are reduced: four times what models read
 OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
 BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
 
@@ -34,6 +40,22 @@ def parse_views(text: str, count: int) -> int | list[int]:
         raise InputError(f"--views is {chosen}; this capture has {count} frames, so give 1 to "
                          f"{count}")  # fmt: skip
     return chosen
+
+
+def choose_views(content: "Capture", wanted: int | list[int], faulty: Collection[int]) -> list[int]:
+    """Choose a number of views spread over the directions, or those given, without faulty ones."""
+    if isinstance(wanted, list):
+        content.subset(wanted)  # refuses an index that is none
+        chosen = [index for index in wanted if index not in faulty]
+        if not chosen:
+            raise InputError(
+                f"every one of the views {', '.join(map(str, wanted))} has a mask that is empty or "
+                "inverted; choose others"
+            )
+        return chosen
+    sound = [index for index in range(len(content)) if index not in faulty]
+    chosen = content.cameras[sound].spread(min(wanted, len(sound)))
+    return [sound[index] for index in chosen]
 
 
 def run(
@@ -64,7 +86,7 @@ def run(
         typer.Option("--scene", help="Also keep all that 'geolrm view' shows (.safetensors)."),
     ] = None,
     remove_background: RemoveBackground = False,
-    fit: Fit = False,
+    fit: AutoFit = None,
     world: Annotated[
         bool,
         typer.Option("--world", help="Write OUTPUT in the frame of the capture's own poses."),
@@ -79,7 +101,13 @@ def run(
     Example: geolrm run examples/captures/shoe -o shoe.ply --views 8 --view
     """
     from geolrm.engine.anchors import Selection
-    from geolrm.engine.captures import load_capture
+    from geolrm.engine.captures import read_capture
+    from geolrm.engine.captures.diagnostics.conventions import convention_warning
+    from geolrm.engine.captures.readiness import (
+        faulty_views,
+        fit_where_outside,
+        left_out_note,
+    )
     from geolrm.engine.engine import Engine
     from geolrm.engine.options import RunOptions
     from geolrm.viewer import Exhibit, check_scene_name, save_scene, write_page
@@ -92,15 +120,28 @@ def run(
         check_writable(path)
     with steps(not as_json) as step:
         step("reading the capture")
-        content = load_capture(capture, remove_background=remove_background, fit=fit)
+        content = read_capture(
+            capture,
+            remove_background=remove_background,
+            fit=fit is True,
+            longest_side=LONGEST_SIDE,
+        )
+        step("looking for what is doubtful")
+        faulty = faulty_views(content)
+        left_out = left_out_note(content, faulty)
+        if fit is None:
+            content = fit_where_outside(content, faulty)
+        if (doubt := convention_warning(content, faulty)) is not None:
+            warn(doubt)
         step("loading the model")
         engine = Engine(model, backend=backend, threads=threads, device=device)
         wanted = views
         if wanted is None:
-            wanted = str(min(engine.manifest.views.opt, len(content)))
+            wanted = str(min(engine.manifest.views.opt, len(content) - len(faulty)))
         parsed = parse_views(wanted, len(content))
-        chosen = content.cameras.spread(parsed) if isinstance(parsed, int) else parsed
+        chosen = choose_views(content, parsed, faulty)
         used = content.subset(chosen)
+        used.check_facing()
         plan = engine.plan_memory(len(chosen), max_tokens)
         memory = "" if plan is None else f" in {plan.total / 1e9:.2f} GB of GPU memory"
         step(f"reconstructing from views {', '.join(map(str, chosen))}{memory}")
@@ -125,7 +166,7 @@ def run(
         "capture": str(capture),
         "kind": content.kind,
         "found": content.found,
-        "notes": content.notes,
+        "notes": (*content.notes, *left_out),
         "object_to_world": content.object_to_world.tolist(),
         "frame": "world" if world else "object",
         "views": chosen,
@@ -147,7 +188,7 @@ def run(
         print_json(summary)
         return
     print(content.found)
-    for note in content.notes:
+    for note in (*content.notes, *left_out):
         print(f"note: {note}")
     print(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
           if isinstance(parsed, int) else f"views: {', '.join(map(str, chosen))}")  # fmt: skip

@@ -60,7 +60,7 @@ def view(
         step("reading")
         exhibit = read_exhibit(source, title)
         if cameras is not None:
-            capture = load_capture(cameras, remove_background=remove_background, fit=fit)
+            capture = load_capture(cameras, remove_background=remove_background, fit=fit or "auto")
             exhibit = replace(exhibit, views=InputViews.from_capture(capture))
         warn_if_empty(exhibit.gaussians, source, "the page shows none")
         step("writing")

@@ -1,6 +1,7 @@
 """COLMAP sparse models: the frame they end up in, both forms of the files, and damage."""
 
 import importlib.metadata
+import os
 import struct
 import subprocess
 import sys
@@ -220,8 +221,8 @@ def remove_images(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (remove_image, r"sparse/0, image '3.png': image .*3.png' is missing; restore it"),
-        (remove_images, r"sparse/0: image '0.png' of the model is missing; put the images into"),
+        (remove_images, r"sparse/0: every one of the 12 images of the model is missing \(0.png, "
+         r"1.png, 10.png, 11.png and 8 more\); put the images into a folder 'images' beside"),
         (edit_text("cameras.txt", lambda t: t.replace("7 PINHOLE", "8 PINHOLE")),
          r"images.txt: image '0.png' is of camera 7, which .*cameras.txt does not have"),
         (edit_text("cameras.txt", lambda t: t.replace("PINHOLE", "ODD")),
@@ -248,8 +249,36 @@ def test_damaged_models_are_named(project, damage, message):
         load_capture(project)
 
 
+def test_missing_images_are_left_out(project):
+    remove_image(project)
+    (project / "images" / "0.png").unlink()  # the first of the model, too
+    capture = load_capture(project)
+    assert len(capture) == 10
+    assert capture.notes[0] == ("2 of 12 listed images are missing and were left out: 0.png, 3.png")
+
+
+def test_cut_outs_of_another_suffix_take_the_photographs_place(project):
+    file = project / "sparse" / "0" / "images.txt"
+    file.write_text(file.read_text().replace(".png", ".jpg"))
+    capture = load_capture(project)
+    assert len(capture) == 12 and capture.names[0] == "0.jpg"
+    assert capture.images[0].shape[2] == 4
+
+
+def test_names_that_are_not_utf8(project):
+    name = os.fsdecode("é.png".encode("latin-1"))
+    try:
+        (project / "images" / "3.png").rename(project / "images" / name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    file = project / "sparse" / "0" / "images.txt"
+    file.write_bytes(file.read_bytes().replace(b" 3.png", b" \xe9.png"))
+    assert name in load_capture(project).names
+
+
 def test_without_masks_and_points_there_is_no_object(tmp_path, photos, cameras):
-    folder = write_colmap_text(tmp_path, on_white(photos) // 2, cameras)
+    noise = np.random.default_rng(0).integers(0, 255, on_white(photos).shape, np.uint8)
+    folder = write_colmap_text(tmp_path, noise, cameras)
     (folder / "sparse" / "0" / "points3D.txt").unlink()
     with pytest.raises(InputError, match=r"has 0 points where its cameras look, too few to find"):
         load_capture(folder)

@@ -67,7 +67,7 @@ def test_large_photos_and_their_masks_are_reduced_alike(tmp_path, photos, camera
     (folder / "transforms.json").write_text(json.dumps(content))
     capture = load_capture(folder)
     assert capture.images[3].shape == (1536, 2048, 4)
-    assert capture.notes == ("images reduced to 2048 px: 2",)
+    assert capture.notes == ("images reduced to 2048 px: 1",)
 
 
 def test_a_size_that_does_not_reduce_evenly(tmp_path):
@@ -94,14 +94,17 @@ def test_two_pictures_in_a_jpeg_of_a_phone(tmp_path):
     assert np.abs(found[..., 0].astype(int) - GRADIENT).max() < 12
 
 
-def test_masks_of_0_and_1_are_refused(tmp_path, photos, cameras):
+def test_masks_of_0_and_1_are_stretched(tmp_path, photos, cameras):
     folder = write_transforms(tmp_path, photos, cameras)
     Image.fromarray(np.eye(64, dtype=np.uint8)).save(folder / "m.png")
     content = json.loads((folder / "transforms.json").read_text())
     content["frames"][3]["mask_path"] = "m.png"
     (folder / "transforms.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"frame 3: mask 'm.png' holds 0 and 1; the object must"):
-        load_capture(folder)
+    capture = load_capture(folder)
+    np.testing.assert_array_equal(capture.images[3][..., 3], 255 * np.eye(64, dtype=np.uint8))
+    assert capture.notes == (
+        "masks of few values or of a palette, stretched to black and white: 1",
+    )
 
 
 def test_separators_of_windows(tmp_path, photos, cameras):

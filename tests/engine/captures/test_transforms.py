@@ -77,7 +77,6 @@ def flip_axes(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_in_frame(9, "file_path", "rgb/none.png"), "frame 9: image .*none.png' is missing"),
         (set_in_frame(9, "file_path", None), "frame 9 has no file_path"),
         (set_in_frame(2, "transform_matrix", [[1, 2], [3]]), "frame 2: transform_matrix must be"),
         (set_in_frame(2, "transform_matrix", None), "frame 2: transform_matrix must be"),
@@ -95,8 +94,11 @@ def flip_axes(content):
         ),
         (lambda c: c.update(k4=0.2), "k4 is 0.2, which only OPENCV_FISHEYE has; correct camera_"),
         (set_in_frame(1, "mask_path", 5), "frame 1: mask_path is 5; it must name"),
-        (set_in_frame(1, "file_path", "/"), "frame 1: image '/' is missing"),
-        (set_in_frame(1, "file_path", "a" * 5000), "frame 1: image .* is missing"),
+        (
+            lambda c: [frame.update(file_path=f"none/{k}") for k, frame in enumerate(c["frames"])],
+            r"every one of the 38 listed images is missing \(none/0, none/1, none/2, none/3 and 34 "
+            r"more\); restore them where the file says, relative to",
+        ),
         (set_in_frame(1, "transform_matrix", [[10**400] * 4] * 4), "transform_matrix must be"),
         (lambda c: c.update(cx=-400), "pose 0 looks away"),
         (lambda c: [c.pop("fl_x"), c.pop("camera_angle_x")], "neither fl_x .* nor camera_angle_x"),
@@ -109,6 +111,15 @@ def flip_axes(content):
 def test_broken_captures_are_named(capture_copy, change, message):
     with pytest.raises(InputError, match=message):
         load_capture(edit(capture_copy, change))
+
+
+@pytest.mark.parametrize("name", ["rgb/none.png", "/", "a" * 5000])
+def test_missing_images_are_left_out(capture_copy, name):
+    capture = load_capture(edit(capture_copy, set_in_frame(9, "file_path", name)))
+    assert len(capture) == 37 and "rgb/009.png" not in capture.names
+    (note,) = capture.notes
+    assert note.startswith("1 of 38 listed images is missing and was left out: ")
+    assert len(note) < 200
 
 
 def test_truncated_image_is_named(capture_copy):

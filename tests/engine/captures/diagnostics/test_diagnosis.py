@@ -117,8 +117,12 @@ def test_scale_from_masks_and_its_remedy(clean, scale, by, expected):
 
 
 def test_scale_without_masks(clean):
-    images = [image[..., :3] // 2 + 60 for image in clean.images]
-    masks = r"masks: all 18 views have no alpha, .* not white \(border at 0.24, .*: give masks, or"
+    noise = np.random.default_rng(0).integers(0, 100, (256, 256, 3), np.uint8)
+    images = [image[..., :3] // 2 + noise for image in clean.images]
+    masks = (
+        r"masks: all 18 views have no alpha, .* neither white nor of one colour \(border at 0.20, "
+        r"and it varies\): give masks, or"
+    )
     assert_only(diagnostics_of(clean, images=images), masks)
     far = posed(clean, moved(clean.cameras.c2w, 5))
     diagnostics = diagnostics_of(clean, images=images, cameras=far)
@@ -143,7 +147,8 @@ def test_missing_masks(clean):
     assert_only(
         diagnostics_of(clean, images=half), "masks: the outlines on the white background do"
     )
-    white[3] = np.where(clean.images[3][..., 3:] == 0, 128, white[3]).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    white[3] = np.where(clean.images[3][..., 3:] == 0, noise, white[3]).astype(np.uint8)
     assert_only(diagnostics_of(clean, images=white), "masks: view 3 has no alpha, and a background")
 
 
@@ -182,6 +187,11 @@ def test_poses_that_repeat_or_belong_to_other_images(clean):
     diagnostics = diagnostics_of(clean, cameras=posed(clean, poses))
     assert_only(diagnostics, "poses: views 2 and 3 have the same pose; each image needs its own")
     poses = clean.cameras.c2w[::-1]
+    assert (
+        "the masks agree on no object, and would if poses and images were matched in reverse: put"
+        in diagnostics_of(clean, cameras=posed(clean, poses))[0]
+    )
+    poses = clean.cameras.c2w[np.random.default_rng(0).permutation(18)]
     assert (
         "show an object where the other masks leave nothing"
         in diagnostics_of(clean, cameras=posed(clean, poses))[0]

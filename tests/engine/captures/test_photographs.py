@@ -1,0 +1,80 @@
+"""Images that are decoded when they are asked for, and not before."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geolrm import InputError
+from geolrm.engine.captures.images import ImageReader
+from geolrm.engine.captures.photographs import (
+    COARSE_SIDE,
+    Photographs,
+    coarse_image,
+    decode_in_threads,
+    shapes_of,
+)
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Three JPEG files of 4000 x 3000 px, the first with a mask."""
+    reader = ImageReader(longest_side=1024)
+    Image.new("L", (4000, 3000), 255).save(tmp_path / "m.png")
+    pictures = []
+    for index in range(3):
+        file = tmp_path / f"{index}.jpg"
+        Image.new("RGB", (4000, 3000), (50 * index, 90, 30)).save(file)
+        pictures.append(
+            reader.measure(file, "here", mask=tmp_path / "m.png" if not index else None)
+        )
+    return Photographs(reader, pictures)
+
+
+def test_nothing_is_decoded_before_it_is_asked_for(large):
+    assert large.shapes == shapes_of(large) == [(768, 1024, 4), (768, 1024, 3), (768, 1024, 3)]
+    assert repr(large) == "Photographs(3 images, 0 decoded)"
+    assert large[2].shape == (768, 1024, 3) and large[2] is large[-1]
+    assert repr(large) == "Photographs(3 images, 1 decoded)"
+    assert large[0].shape == (768, 1024, 4) and large[0][..., 3].min() == 255
+    with pytest.raises(IndexError):
+        large[3]
+
+
+def test_outlines_are_decoded_at_a_fraction(large):
+    image = large.coarse(0)
+    assert image.shape == (375, 500, 4) or max(image.shape) >= COARSE_SIDE
+    assert max(image.shape) < 1024 and repr(large).endswith("0 decoded)")
+    np.testing.assert_allclose(coarse_image(large, 1)[0, 0], large[1][0, 0], atol=3)
+    whole = large[2]
+    assert large.coarse(2) is whole
+
+
+def test_subsets_share_what_is_decoded(large):
+    some = large.subset([2, 0])
+    assert some[0] is large[2] and len(large[:2]) == 2 and large[1:][1] is large[2]
+
+
+def test_masks_turned_over(large):
+    over = large.turned_over()
+    assert over[0][..., 3].max() == 0 and over.coarse(0)[..., 3].max() == 0
+    np.testing.assert_array_equal(over[1], large[1])
+    np.testing.assert_array_equal(over.turned_over()[0], large[0])
+
+
+def test_all_are_decoded_on_all_cores(large):
+    large.decode()
+    assert repr(large) == "Photographs(3 images, 3 decoded)"
+    np.testing.assert_array_equal(
+        large[1][5, 5], Image.open(large.pictures[1].file).getpixel((9, 9))
+    )
+
+
+def test_the_first_of_several_errors_is_raised():
+    def fail(index):
+        if index > 2:
+            raise InputError(f"{index}")
+        return index
+
+    assert decode_in_threads(fail, range(3)) == [0, 1, 2]
+    with pytest.raises(InputError, match="^3$"):
+        decode_in_threads(fail, range(9))
