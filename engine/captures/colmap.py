@@ -14,7 +14,7 @@ from geolrm.engine.captures.images import (
     natural_sort,
     with_alpha,
 )
-from geolrm.engine.captures.undistortion import distortion_note, undistorted
+from geolrm.engine.captures.undistortion import distortion_note, undistorted, valid_masks
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
@@ -44,7 +44,7 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
     model = read_model(model_folder)
     root = _image_folder(model_folder, model.names[0])
     reader = ImageReader()
-    images, intrinsics, distorted = [], [], 0
+    images, intrinsics, valid, distorted = [], [], [], 0
     for name, key in zip(model.names, model.camera_ids, strict=True):
         where = f"{model_folder}, image {name[:200]!r}"
         camera = model.cameras[key]
@@ -53,11 +53,13 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
         if (mask := _mask_file(root, name)) is not None:
             image = with_alpha(image, reader.read(mask, where, listed), str(mask), where)
         check_shape(listed, image.shape, f"{where}: its camera's pixels")
+        known = None
         if camera.distorts:
             distorted += 1
-            image, camera = undistorted(image, camera, where)
+            image, camera, known = undistorted(image, camera, where)
         intrinsics.append(camera.normalised)
         images.append(image)
+        valid.append(known)
     try:
         c2w = np.linalg.inv(model.w2c) @ FLIP_YZ
         cameras = Cameras(c2w.astype(np.float64), np.array(intrinsics))
@@ -71,6 +73,7 @@ def read_colmap(model_folder: Path, folder: Path) -> Capture:
         kind="colmap",
         source=model_folder,
         points=model.points,
+        valid=valid_masks(valid),
         notes=(
             *_notes_of_models(model_folder),
             *_notes_of_images(model, root),

@@ -12,7 +12,7 @@ from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap_model import NO_DISTORTION, SparseCamera
 from geolrm.engine.captures.images import ImageReader, check_shape, find_image, with_alpha
 from geolrm.engine.captures.json_fields import number, positive, read_json
-from geolrm.engine.captures.undistortion import distortion_note, undistorted
+from geolrm.engine.captures.undistortion import distortion_note, undistorted, valid_masks
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import move_poses
@@ -40,7 +40,7 @@ def read_transforms(
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{file} lists no frames; it needs a non-empty list 'frames'")
-    names, images, c2w, intrinsics, distorted = [], [], [], [], 0
+    names, images, c2w, intrinsics, valid, distorted = [], [], [], [], [], 0
     reader = ImageReader()
     for index, frame in enumerate(frames):
         where = f"{file}, frame {index}"
@@ -56,12 +56,14 @@ def read_transforms(
         image = reader.read(find_image(file.parent, name, where), where, size)
         image = _with_mask(image, frame, file.parent, reader, size, where)
         camera = _camera(fields, image.shape, where)
+        known = None
         if camera.distorts:
             distorted += 1
-            image, camera = undistorted(image, camera, where)
+            image, camera, known = undistorted(image, camera, where)
         intrinsics.append(camera.normalised)
         names.append(name)
         images.append(image)
+        valid.append(known)
     try:
         cameras = Cameras(np.stack(c2w), np.stack(intrinsics))
     except InputError as error:
@@ -72,7 +74,9 @@ def read_transforms(
             cameras = Cameras(_before_applied(content, cameras.c2w, file), cameras.intrinsics)
         undone = "undone" if undo_applied else "left as it is"
         notes = (*notes, f"the applied_transform of the file was {undone}")
-    return Capture(folder, names, images, cameras, source=file, notes=notes)
+    return Capture(
+        folder, names, images, cameras, source=file, notes=notes, valid=valid_masks(valid)
+    )
 
 
 def _before_applied(
