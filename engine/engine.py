@@ -27,7 +27,7 @@ from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
 from geolrm.engine.system.user_warnings import warn
-from geolrm.engine.views.preprocessing import Images, Views, count_images, prepare_views
+from geolrm.engine.views.preprocessing import Images, Valid, Views, count_images, prepare_views
 
 MAX_DEVICES = 1024
 
@@ -91,6 +91,7 @@ class Engine:
         *,
         intrinsics: ArrayLike | None = None,
         fov: float | None = None,
+        valid: Valid | None = None,
         **options: Unpack[RunOptions],
     ) -> Scene:
         """Reconstruct one object.
@@ -103,6 +104,9 @@ class Engine:
             intrinsics: [3, 3] or [V, 3, 3], divided by the image size.
             fov: Or the field of view in degrees of square images. With neither, and poses that are
                 no Cameras, the bundle's training field of view is assumed, with a warning.
+            valid: Of each image [H, W] bool, False where nothing is known of it, or None where it
+                is known whole, as :attr:`Capture.valid`; None: all are. What lies outside an image
+                is never known.
             **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``refine_steps`` and
                 ``output``: see :class:`geolrm.engine.options.RunOptions`.
 
@@ -117,7 +121,7 @@ class Engine:
         with clock("prepare"):
             cameras = self.checks.cameras(poses, intrinsics, fov)
             self.checks.view_count(count_images(images))
-            views = self.prepare(images, cameras)
+            views = self.prepare(images, cameras, valid)
         return self.run_views(views, settings, clock)
 
     def run_views(
@@ -169,9 +173,9 @@ class Engine:
         """Start a capture that grows; each view is encoded once, when it is added."""
         return LiveCapture(self)
 
-    def prepare(self, images: Images, cameras: Cameras) -> Views:
+    def prepare(self, images: Images, cameras: Cameras, valid: Valid | None = None) -> Views:
         """Make of images what the model takes, and what a refinement compares with."""
-        return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE)
+        return prepare_views(images, cameras, self.manifest.image_size, REFERENCE_SIZE, valid)
 
     def encode(self, views: Views | PlacedViews) -> Features:
         """Encode each view alone: which views come with it matters to rounding at most.

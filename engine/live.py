@@ -14,7 +14,7 @@ from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.options import ArgumentChecks, RunOptions, RunSettings
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
-from geolrm.engine.views.preprocessing import Images, Views, join_views
+from geolrm.engine.views.preprocessing import Images, Valid, Views, join_views
 
 
 class CapturingEngine(Protocol):
@@ -24,7 +24,7 @@ class CapturingEngine(Protocol):
     checks: ArgumentChecks
     lock: threading.RLock
 
-    def prepare(self, images: Images, cameras: Cameras) -> Views: ...
+    def prepare(self, images: Images, cameras: Cameras, valid: Valid | None = None) -> Views: ...
     def encode(self, views: Views) -> Features: ...
     def join_features(self, parts: Sequence[Features]) -> Features: ...
     def run_views(
@@ -53,6 +53,7 @@ class LiveCapture:
         *,
         intrinsics: ArrayLike | None = None,
         fov: float | None = None,
+        valid: NDArray[np.bool_] | None = None,
     ) -> None:
         """Encode one more view.
 
@@ -61,6 +62,7 @@ class LiveCapture:
             pose: [4, 4] OpenGL camera-to-world, or one camera.
             intrinsics: [3, 3], divided by the image size.
             fov: Or the field of view in degrees.
+            valid: [H, W], False where nothing is known of the image; None: it is known whole.
         """
         engine, limit = self._engine, self._engine.manifest.views.max
         if len(self) >= limit:
@@ -69,7 +71,7 @@ class LiveCapture:
                 f"or export the bundle again with --views 1:{limit}:{2 * limit}"
             )
         cameras = engine.checks.cameras(pose, intrinsics, fov)
-        views = engine.prepare([np.asarray(image)], cameras)
+        views = engine.prepare([np.asarray(image)], cameras, None if valid is None else [valid])
         with engine.lock:
             self._features.append(engine.encode(views))
             self._views.append(views)

@@ -38,6 +38,9 @@ class Capture:
     object_to_world: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     points: NDArray[np.float64] | None = None  # [P, 3] of a sparse model, object frame
     notes: tuple[str, ...] = ()  # what the reader assumed or changed, a sentence each
+    # V of [H, W], False where nothing is known of an image, or None where it is known whole;
+    # None: all are
+    valid: list[NDArray[np.bool_] | None] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,6 +82,7 @@ class Capture:
             self,
             names=[self.names[i] for i in indices],
             images=chosen,
+            valid=None if self.valid is None else [self.valid[i] for i in indices],
             cameras=self.cameras[list(indices)],
         )
 

@@ -65,7 +65,7 @@ def read_colmap(model_folder: Path, folder: Path, *, longest_side: int = LONGEST
     names = [model.names[index] for index in kept]
     beside = root if FileSearch(root).descend([MASK_FOLDER]) is not None else root.parent
     photographs, notes = with_mask_folder(Photographs(reader, pictures), beside, names)
-    images, lenses, distorted = without_distortion(photographs, lenses)
+    images, lenses, valid, distorted = without_distortion(photographs, lenses)
     try:
         c2w = np.linalg.inv(model.w2c[kept]) @ FLIP_YZ
         intrinsics = np.stack([lens.normalised for lens in lenses])
@@ -80,6 +80,7 @@ def read_colmap(model_folder: Path, folder: Path, *, longest_side: int = LONGEST
         kind="colmap",
         source=model_folder,
         points=model.points,
+        valid=valid,
         notes=(
             *_notes_of_models(model_folder),
             *([missing_note(missing, len(model.names))] if missing else []),

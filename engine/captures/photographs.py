@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.colmap_model import SparseCamera
 from geolrm.engine.captures.images import ImageReader, Picture
-from geolrm.engine.captures.undistortion import undistorted
+from geolrm.engine.captures.undistortion import undistorted, valid_masks
 from geolrm.engine.system.cores import usable_cores
 
 COARSE_SIDE = 512  # px, at least, of an image that only its outline is wanted of
@@ -87,11 +87,14 @@ class Photographs(Sequence[NDArray[np.uint8]]):
 
 def without_distortion(
     photographs: Photographs, lenses: Sequence[SparseCamera]
-) -> tuple[Sequence[NDArray[np.uint8]], list[SparseCamera], int]:
+) -> tuple[
+    Sequence[NDArray[np.uint8]], list[SparseCamera], list[NDArray[np.bool_] | None] | None, int
+]:
     """Undo the distortion of lenses; where there is none, nothing is decoded.
 
     Returns:
-        The images, their V pinhole cameras, and how many of them were distorted.
+        The images, their V pinhole cameras, where each shows something (None: everywhere), and how
+        many of them were distorted.
 
     Raises:
         GeoLRMError: pycolmap is not installed.
@@ -99,14 +102,15 @@ def without_distortion(
     """
     distorted = sum(lens.distorts for lens in lenses)
     if not distorted:
-        return photographs, list(lenses), 0
+        return photographs, list(lenses), None, 0
     photographs.decode()
-    images, cameras = [], []
+    images, cameras, valid = [], [], []
     for image, lens, picture in zip(photographs, lenses, photographs.pictures, strict=True):
-        straight = undistorted(image, lens, picture.where) if lens.distorts else (image, lens)
+        straight = undistorted(image, lens, picture.where) if lens.distorts else (image, lens, None)
         images.append(straight[0])
         cameras.append(straight[1])
-    return images, cameras, distorted
+        valid.append(straight[2])
+    return images, cameras, valid_masks(valid), distorted
 
 
 def decode_in_threads(decode: Callable[[int], Any], indices: Sequence[int]) -> list[Any]:

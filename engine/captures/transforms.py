@@ -66,7 +66,7 @@ def read_transforms(
     if not any("mask_path" in each.fields for each in found.frames):
         photographs, note = with_mask_folder(photographs, file.parent, found.names)
         found.notes.extend(note)
-    images, lenses, distorted = without_distortion(photographs, lenses)
+    images, lenses, valid, distorted = without_distortion(photographs, lenses)
     try:
         cameras = Cameras(np.stack(found.c2w), np.stack([lens.normalised for lens in lenses]))
     except InputError as error:
@@ -77,7 +77,7 @@ def read_transforms(
             cameras = Cameras(_before_applied(content, cameras.c2w, file), cameras.intrinsics)
         undone = "undone" if undo_applied else "left as it is"
         notes = (*notes, f"the applied_transform of the file was {undone}")
-    return Capture(folder, found.names, images, cameras, source=file, notes=notes)
+    return Capture(folder, found.names, images, cameras, source=file, notes=notes, valid=valid)
 
 
 def _before_applied(

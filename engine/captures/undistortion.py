@@ -1,5 +1,6 @@
 """Lens distortion, removed by pycolmap, which is the extra ``[colmap]``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from geolrm.engine.system.extras import require
 
 def undistorted(
     image: NDArray[np.uint8], camera: SparseCamera, where: str
-) -> tuple[NDArray[np.uint8], SparseCamera]:
+) -> tuple[NDArray[np.uint8], SparseCamera, NDArray[np.bool_] | None]:
     """Return the image [H, W, 3|4] as a pinhole camera would see it, and that camera.
+
+    The third value is where the image is known [H, W], False where the lens showed nothing; None
+    where all of it is.
 
     Raises:
         GeoLRMError: pycolmap is not installed.
@@ -37,6 +41,8 @@ def undistorted(
         source.rescale(width, height)
         options = pycolmap.UndistortCameraOptions()
         rgb, target = _undistort(pycolmap, options, image[..., :3], source)
+        everywhere = np.full((height, width), 255, np.uint8)
+        shown, _ = _undistort(pycolmap, options, everywhere, source)
         pixels = rgb
         if image.shape[2] == 4:
             alpha, _ = _undistort(pycolmap, options, image[..., 3], source)
@@ -48,7 +54,15 @@ def undistorted(
             f"{where} has lens distortion ({camera.model}) that cannot be undone: "
             f"{str(error)[:120]}; undistort the images with COLMAP, or calibrate again"
         ) from error
-    return pixels, SparseCamera("PINHOLE", target.width, target.height, (fx, fy, cx, cy))
+    pinhole = SparseCamera("PINHOLE", target.width, target.height, (fx, fy, cx, cy))
+    return pixels, pinhole, None if shown.all() else shown > 0
+
+
+def valid_masks(
+    masks: Sequence[NDArray[np.bool_] | None],
+) -> list[NDArray[np.bool_] | None] | None:
+    """Return what a capture says of these masks: None where every image is known whole."""
+    return None if all(mask is None for mask in masks) else list(masks)
 
 
 def distortion_note(count: int) -> list[str]:

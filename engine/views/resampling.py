@@ -1,4 +1,7 @@
-"""Images of any pinhole camera as squares with a centred principal point and fx = fy."""
+"""Images of any pinhole camera as squares with a centred principal point and fx = fy.
+
+What lies outside the image, or is marked as not known, takes no part in any average.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,23 +10,30 @@ from geolrm.engine.errors import InputError
 
 LARGEST_CANVAS = 1 << 28  # pixels of a padded image
 LARGEST_PADDING = 4  # longer side of a padded image, in that of the image
+KNOWN = 0.5  # share of a pixel's weights on what is known, from which it is known
 
 
 def resample_to_square(
-    rgb: NDArray[np.float32], intrinsics: NDArray[np.float64], size: int
-) -> tuple[NDArray[np.float32], float]:
+    rgb: NDArray[np.float32],
+    intrinsics: NDArray[np.float64],
+    size: int,
+    valid: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.float32], float, NDArray[np.bool_] | None]:
     """Resample an image [H, W, C] to the square [C, size, size] around its principal point.
 
-    The square is as wide as the widest half of the image, so that nothing is cropped; what lies
-    outside the image is 1, the value of its background.
+    The square is as wide as the widest half of the image, so that nothing is cropped. A pixel
+    averages what is known, and is known itself where that makes up half of it; elsewhere it is 1,
+    the value of the background.
 
     Args:
         rgb: The image, every channel in [0, 1].
         intrinsics: [3, 3], divided by the image size.
         size: Side of the square in pixels.
+        valid: [H, W], False where nothing is known of the image; None: all of it is known.
 
     Returns:
-        The square, and its focal length divided by ``size``.
+        The square; its focal length divided by ``size``; and where it is known [size, size], or
+        None where that is everywhere.
 
     Raises:
         InputError: The square would be mostly padding.
@@ -38,7 +48,10 @@ def resample_to_square(
     top, bottom = cy - half * fy, cy + half * fy
     exact = np.allclose([left, top, right, bottom], [0, 0, width, height], atol=1e-3)
     if exact and height == width == size:
-        return np.ascontiguousarray(rgb.transpose(2, 0, 1)), 0.5 / half
+        square = np.ascontiguousarray(rgb.transpose(2, 0, 1))
+        if valid is None or valid.all():
+            return square, 0.5 / half, None
+        return np.where(valid, square, np.float32(1)), 0.5 / half, valid
     pad_left, pad_top = max(0, int(np.ceil(-left - 1e-3))), max(0, int(np.ceil(-top - 1e-3)))
     pad_right = max(0, int(np.ceil(right - width - 1e-3)))
     pad_bottom = max(0, int(np.ceil(bottom - height - 1e-3)))
@@ -57,21 +70,28 @@ def resample_to_square(
         min(right + pad_left, canvas_width),
         min(bottom + pad_top, canvas_height),
     )
-    return _resize(rgb, padding, box, size), 0.5 / half
+    if valid is not None and valid.all():
+        valid = None
+    if valid is None and not np.any(padding):
+        return _resize(rgb, box, size).clip(0, 1), 0.5 / half, None
+    shown = np.ones((height, width), np.float32) if valid is None else valid.astype(np.float32)
+    share = _resize(np.pad(shown, padding)[..., None], box, size)[0]
+    known = share >= KNOWN
+    # What pixels lack to 1: it is 0 where nothing is known, so that sums leave that out.
+    lacking = _resize(np.pad((1 - rgb) * shown[..., None], (*padding, (0, 0))), box, size)
+    square = 1 - np.where(known, lacking / np.maximum(share, KNOWN), 0).clip(0, 1)
+    return square.astype(np.float32), 0.5 / half, None if known.all() else known
 
 
 def _resize(
-    rgb: NDArray[np.float32],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    box: tuple[float, float, float, float],
-    size: int,
+    planes: NDArray[np.float32], box: tuple[float, float, float, float], size: int
 ) -> NDArray[np.float32]:
-    """Pad with 1, then resize by Pillow's antialiased bicubic (Keys, a = -0.5), in float32."""
+    """Resize [H, W, C] by Pillow's antialiased bicubic (Keys, a = -0.5), in float32."""
     from PIL import Image
 
-    square = np.empty((rgb.shape[-1], size, size), np.float32)
+    square = np.empty((planes.shape[-1], size, size), np.float32)
     for channel in range(len(square)):
-        plane = np.pad(rgb[..., channel], padding, constant_values=1)
-        resized = Image.fromarray(plane).resize((size, size), Image.Resampling.BICUBIC, box=box)
+        plane = Image.fromarray(np.ascontiguousarray(planes[..., channel]))
+        resized = plane.resize((size, size), Image.Resampling.BICUBIC, box=box)
         square[channel] = np.asarray(resized)
-    return square.clip(0, 1)
+    return square

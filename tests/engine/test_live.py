@@ -31,3 +31,17 @@ def test_live_add_takes_a_matrix_and_intrinsics(engine, shoe_views):
 def test_live_without_views(engine):
     with pytest.raises(InputError, match="add at least 1 view before run"):
         engine.live().run()
+
+
+def test_what_is_not_valid_of_a_view_is_as_in_run(engine, shoe_views):
+    images, cameras = shoe_views
+    valid = np.ones(images.shape[1:3], bool)
+    valid[:, :100] = False
+    live = engine.live()
+    live.add(images[0], cameras[[0]])
+    live.add(images[1], cameras[[1]], valid=valid)
+    scene = live.run(seed=3)
+    assert_identical(scene, engine.run(images[:2], cameras[:2], valid=[None, valid], seed=3))
+    assert scene.views.valid[0].all() and not scene.views.valid[1].all()
+    with pytest.raises(InputError, match="the valid mask of image 0 is bool"):
+        live.add(images[2], cameras[[2]], valid=valid[:-1])

@@ -39,7 +39,7 @@ def demo(
         chosen = capture.cameras.spread(engine.manifest.views.opt)
         used = capture.subset(chosen)
         step("reconstructing")
-        scene = engine.run(used.images, used.cameras)
+        scene = engine.run(used.images, used.cameras, valid=used.valid)
         step("writing")
         scene.gaussians.save(splats)
         write_page(Exhibit.from_scene(scene, DEMO_CAPTURE, used.names), page)

@@ -151,7 +151,7 @@ def run(
             "selection": cast(Selection, selection),  # checked by the engine
             "refine_steps": refine,
         }
-        scene = engine.run(used.images, used.cameras, **options)
+        scene = engine.run(used.images, used.cameras, valid=used.valid, **options)
         step("writing")
         written = scene.gaussians
         if world:

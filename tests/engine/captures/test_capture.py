@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,11 @@ def test_what_was_found_is_one_line(channels, sizes, found):
 
 
 def test_a_subset_is_in_the_order_that_was_asked_for():
-    whole = capture()
+    masks = [np.ones((8, 8), bool), None, None]
+    whole = replace(capture(), valid=masks)
     part = whole.subset([2, 0])
+    assert part.valid is not None and part.valid[1] is masks[0] and part.valid[0] is None
+    assert capture().subset([0]).valid is None
     assert part.names == ["2.png", "0.png"] and part.images[0] is whole.images[2]
     np.testing.assert_array_equal(part.cameras.c2w, whole.cameras.c2w[[2, 0]])
     for index in (3, -1):

@@ -203,7 +203,8 @@ def test_lenses(camera, channels):
     pytest.importorskip("pycolmap")
     found = refused_or_read(lambda: undistorted(PIXELS[..., :channels], camera, "here"))
     if found is not None:
-        image, pinhole = found
+        image, pinhole, known = found
+        assert known is None or (known.shape == image.shape[:2] and not known.all())
         assert image.shape == (pinhole.height, pinhole.width, channels)
         assert max(image.shape) <= 20
 

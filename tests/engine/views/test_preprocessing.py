@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geolrm import Cameras, InputError
-from geolrm.engine.views.preprocessing import prepare_views
+from geolrm.engine.views.preprocessing import join_views, prepare_views
 
 
 def intrinsics(fx, fy, cx, cy):
@@ -89,3 +89,77 @@ def test_alpha_of_a_view_is_resampled_with_its_colours():
     np.testing.assert_array_equal(views.alpha[0], image[..., 3] / 255)
     np.testing.assert_array_equal(views.foreground[0, 0], image[..., 3] / 255)
     np.testing.assert_array_equal(views.foreground[0, 1:3], 0)
+
+
+def test_a_whole_square_view_is_known_everywhere():
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 4), dtype=np.uint8)
+    views = prepare_views([image], camera(), 28, 32)
+    assert views.valid is None and views.reference_valid is None
+    marked = prepare_views([image], camera(), 28, 32, valid=[np.ones((40, 40), bool)])
+    assert marked.valid is None and marked.reference_valid is None
+    np.testing.assert_array_equal(marked.images, views.images)
+    np.testing.assert_array_equal(marked.reference, views.reference)
+
+
+def test_padding_is_unknown():
+    image = np.full((20, 40, 3), 128, np.uint8)
+    k = intrinsics(1, 2, 0.5, 0.5)
+    views = prepare_views([image], Cameras(camera().c2w, k), 40, 80)
+    assert views.valid.dtype == np.float32 and views.valid.shape == (1, 40, 40)
+    np.testing.assert_array_equal(views.valid[0, 10:30], 1)
+    assert views.valid.sum() == 20 * 40
+    assert views.reference_valid.shape == (1, 80, 80)
+    np.testing.assert_array_equal(views.alpha, views.valid)
+    np.testing.assert_allclose(views.foreground[0, :3, 10:30], 128 / 255, atol=1e-6)
+    np.testing.assert_array_equal(views.images[0][:, views.valid[0] == 0], 1)
+    same = prepare_views([image], Cameras(camera().c2w, k), 40)
+    np.testing.assert_array_equal(same.reference_valid, same.valid)
+
+
+@pytest.mark.parametrize("kind", ["uint8 without alpha", "uint8", "float without alpha", "float"])
+def test_what_is_not_valid_is_no_object(kind):
+    """A lens left the corner black: on images without alpha it would count as the object."""
+    image = np.full((40, 40, 4), 255, np.uint8)
+    image[10:30, 10:30, :3] = 60
+    image[..., 3] = 0
+    image[10:30, 10:30, 3] = 255
+    valid = np.ones((40, 40), bool)
+    valid[:8, :15] = False
+    image[~valid] = [0, 0, 0, 255]
+    image = image[..., :3] if "without" in kind else image
+    if kind.startswith("float"):
+        image = (image / 255).astype(np.float32).transpose(2, 0, 1)
+    views = prepare_views([image], camera(), 40, valid=[valid])
+    np.testing.assert_array_equal(views.valid[0], valid)
+    alpha = np.zeros((40, 40))
+    alpha[10:30, 10:30] = 1
+    np.testing.assert_array_equal(views.alpha[0], alpha)
+
+
+def test_views_that_are_known_whole_join_those_that_are_not():
+    image = np.full((40, 40, 3), 255, np.uint8)
+    valid = np.ones((40, 40), bool)
+    valid[:5] = False
+    whole = prepare_views([image], camera(), 20, 40)
+    partly = prepare_views([image], camera(), 20, 40, valid=[valid])
+    joined = join_views([whole, partly, whole])
+    assert joined.valid[:, 0, 0].tolist() == [1, 0, 1]
+    np.testing.assert_array_equal(joined.valid[1], partly.valid[0])
+    np.testing.assert_array_equal(joined.reference_valid[1], valid)
+    assert joined.reference_valid[[0, 2]].all()
+    assert join_views([whole, whole]).valid is None
+
+
+def test_valid_masks_are_checked():
+    image = np.full((8, 9, 3), 255, np.uint8)
+    message = "2 valid masks were given for 1 images; there must be one per image, or None for an"
+    with pytest.raises(InputError, match=message):
+        prepare_views([image], camera(), 28, valid=[None, None])
+    message = (
+        r"the valid mask of image 0 is uint8 \[8, 9\]; it must be bool \[8, 9\], the size of the "
+        "image, and False where nothing is known"
+    )
+    with pytest.raises(InputError, match=message):
+        prepare_views([image], camera(), 28, valid=[np.ones((8, 9), np.uint8)])
+    with pytest.raises(InputError, match=r"bool \[9, 8\]; it must be bool \[8, 9\]"):
+        prepare_views([image], camera(), 28, valid=[np.ones((9, 8), bool)])
