@@ -130,7 +130,7 @@ def build_engines(
 
 
 def _manifest(folder: Path | None) -> Manifest | None:
-    """Of an older bundle, where there is one that can be read."""
+    """Read the manifest of an older bundle, where there is one that can be read."""
     try:
         raw = _read(folder, MANIFEST_NAME)
         return manifests.decode(raw) if raw else None

@@ -19,7 +19,6 @@ MIRRORED = {  # folders of modules, and where their tests are
 TESTED_ELSEWHERE = {
     "engine/backends/base.py": "the seam, in tests/engine/test_engine_contract.py",
     "engine/backends/cpu/backend.py": "tests/engine/test_engine_contract.py",
-    "engine/backends/cpu/executor.py": "tests/engine/test_engine_contract.py",
     "engine/backends/cpu/onnxruntime_segment.py": "tests/engine/test_engine_contract.py",
     "engine/backends/cuda/anchors.py": "an operator: tests/csrc",
     "engine/backends/cuda/encoding.py": "tests/engine/backends/cuda/test_backend.py",

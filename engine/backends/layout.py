@@ -53,7 +53,7 @@ def lay_out(stage: Stage, dims: Dims, workspaces: Sequence[int]) -> Layout:
 
 
 def _lives(stage: Stage, dims: Dims) -> dict[Hashable, tuple[int, int, int]]:
-    """Of each intermediate the first step, the last step and the bytes."""
+    """Find of each intermediate the first step, the last step and the bytes."""
     known = {tensor.name: tensor for tensor in stage.tensors}
     owner = {name: tensor.view_of or name for name, tensor in known.items()}
     lives: dict[Hashable, tuple[int, int, int]] = {}

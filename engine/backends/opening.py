@@ -14,7 +14,7 @@ def open_backend(
     """Load all stages of a bundle on the backend that this machine and the caller choose.
 
     Returns the choice with its reason, and the backend. ``auto`` falls back to the CPU also where
-    the GPU's part does not load.
+    the artifact for the GPU does not load.
     """
     threads = threads or usable_cores()
     selected = select_backend(asked, bundle, device)

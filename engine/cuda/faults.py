@@ -38,5 +38,5 @@ def _fault(reason: str) -> GeoLRMError:
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message; its class where there is none."""
+    """Return the first line of an error's message, or its class where there is none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -66,7 +66,7 @@ def integers(*numbers: int) -> tuple[np.int32, ...]:
 
 
 def ceil_div(amount: int, part: int) -> int:
-    """How many parts cover an amount."""
+    """Count the parts that cover an amount."""
     return -(-amount // part)
 
 

@@ -17,7 +17,7 @@ def sort_parts(count: int) -> int:
 
 
 def counts_bytes(count: int, rows: int = 1) -> int:
-    """Of ``counts``, the scratch of :func:`sort_calls`."""
+    """Return the bytes of ``counts``, the scratch of :func:`sort_calls`."""
     return 4 * 256 * sort_parts(count) * rows
 
 

@@ -28,7 +28,7 @@ class Staging:
         return _bytes_at(int(self._buffer.handle) + start, size)
 
     def reset(self) -> None:
-        """All copies are done."""
+        """Take the buffer again from its start; all copies must be done."""
         self._used = 0
 
 

@@ -88,7 +88,7 @@ class SplatPlan:
 
     @property
     def tiles(self) -> tuple[int, int]:
-        """Along x and y."""
+        """Return the numbers of tiles along x and y."""
         return ceil_div(self.width, TILE), ceil_div(self.height, TILE)
 
     @property
@@ -98,7 +98,7 @@ class SplatPlan:
 
     @property
     def nbytes(self) -> int:
-        """Of the workspace."""
+        """Return the bytes of the workspace."""
         return sum(ceil_div(size, ALIGNMENT) * ALIGNMENT for size in self._sizes().values())
 
     def _sizes(self) -> dict[str, int]:

@@ -37,7 +37,7 @@ class CpuBackend:
 
     @property
     def device(self) -> None:
-        """No GPU."""
+        """Return None: there is no GPU."""
         return None
 
     def check_memory(self, views: int, anchors: int) -> None:

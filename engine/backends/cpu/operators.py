@@ -31,7 +31,7 @@ class Context:
 
     @property
     def level_shapes(self) -> NDArray[np.int64]:
-        """[levels, 2] (H, W)."""
+        """Return the shapes of the feature levels, [levels, 2] (H, W)."""
         return np.array(self.bundle.manifest.level_shapes, dtype=np.int64)
 
 

@@ -37,12 +37,12 @@ class SelectAnchors:
 
     @property
     def state_bytes(self) -> int:
-        """Of ``state``; its first two int32 are the numbers of kept and of occupied voxels."""
+        """Return the bytes of ``state``, whose first two int32 are the numbers of kept and of occupied voxels."""
         return STATE_BYTES
 
     @property
     def counts_bytes(self) -> int:
-        """Of ``counts``."""
+        """Return the bytes of ``counts``."""
         return 8 * ceil_div(self.side**3, PER_BLOCK)
 
     def calls(

@@ -12,7 +12,7 @@ THREADS = 256
 def rope_calls(
     positions: Any, indices: Any, *, tokens: int, grid_size: int, xyz_scale: float
 ) -> list[Call]:
-    """One launch.
+    """Return the one launch that makes RoPE indices of positions.
 
     Args:
         positions: float32 [N, 3] on the device.
