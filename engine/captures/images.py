@@ -198,10 +198,10 @@ class ImageReader:
     ) -> Picture:
         self._check_header(image, path, where, is_mask)
         has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-        size = image.size
+        size: tuple[int, int] = image.size
         if self.longest_side and max(size) > self.longest_side:
             scale = self.longest_side / max(size)
-            size = tuple(max(round(scale * side), 1) for side in size)
+            size = max(round(scale * size[0]), 1), max(round(scale * size[1]), 1)
             self.reduced += not is_mask
         turn = self._turns(image, listed, count=not is_mask)
         mode, draft = "RGBA" if has_alpha else "RGB", image.format in ("JPEG", "MPO")

@@ -27,7 +27,7 @@ ALWAYS_FITTED = ("colmap", "llff")  # kinds whose frame may be any
 MOST_PIXELS = 1 << 28  # of files that are decoded to look at them; of more, some views are chosen
 FEWEST_LOOKED_AT = 24
 MOSTLY = 0.8  # share of the masks from which all of them are inverted
-DECIDING_VIEWS = 16  # whose masks tell whether the object is in the cube
+DECIDING_VIEWS = 12  # whose masks tell whether the object is in the cube
 OUTSIDE = 0.15  # cube sides that the hull may reach beyond the cube; it is larger than its object
 SMALLEST = 0.5  # least longest side of the object, in sides of the cube
 

@@ -38,8 +38,8 @@ class Background:
         if self.white:
             return rgb.min(axis=-1) >= WHITE_BACKGROUND
         if self.color.min() >= NEARLY_WHITE:
-            return (rgb >= self.color - np.float32(self.tolerance)).all(axis=-1)
-        return (np.abs(rgb - self.color) <= np.float32(self.tolerance)).all(axis=-1)
+            return np.min(rgb - self.color, axis=-1) >= -np.float32(self.tolerance)
+        return np.abs(rgb - self.color).max(axis=-1) <= np.float32(self.tolerance)
 
 
 def find_background(image: NDArray) -> Background | None:

@@ -26,9 +26,9 @@ from geolrm.engine.views.silhouettes import (
 FACED = np.cos(np.deg2rad(25))  # between where a camera looks and the common focus
 MOST = 0.6  # share of the views that must look at the focus under the right convention
 SPREAD = 0.15  # least smaller eigenvalue share of the viewing directions: they must not be alike
-COMPARED_SIDE = 256  # px, of outlines
+COMPARED_SIDE = 128  # px, of outlines
 CLEARLY, BETTER = 0.85, 0.15  # share of outlines explained by a convention that is claimed
-TESTED_VIEWS = 16  # whose masks are compared under each convention
+TESTED_VIEWS = 12  # whose masks are compared under each convention
 RULE = "they must be OpenGL camera-to-world (x right, y up, looking along -z)"
 
 
