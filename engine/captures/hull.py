@@ -1,9 +1,9 @@
 """The visual hull: what posed masks leave of space, wherever their object is.
 
 A view that shows the object whole says that there is none of it outside of its image; of one that
-cuts it nothing is known there. So masks alone leave space without bounds where few views look, and a
-place counts only where it is needed: among the places that could be what a pixel shows, those that
-about as many views show as any of them.
+cuts it nothing is known there. So masks alone leave space without bounds where few views look, and
+a place counts only where it is needed: among the places that could be what a pixel shows, those
+that about as many views show as any of them.
 """
 
 from collections.abc import Sequence
