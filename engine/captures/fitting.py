@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.hull import SHOWN, nearest_to_rays, visual_hull
+from geolrm.engine.captures.hull import FEWEST_VIEWS, nearest_to_rays, visual_hull
 from geolrm.engine.captures.photographs import coarse_image
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
@@ -129,7 +129,8 @@ def _box_of_masks(
         return None, "the masks agree on no object; the points were used instead"
     hull, tolerated = found
     inside, shown = carve(views, points, tolerated)
-    left = points[inside & (shown >= SHOWN * len(views))]
+    inside &= shown >= min(FEWEST_VIEWS, len(views))
+    left = points[inside & ((points >= hull[0]) & (points <= hull[1])).all(axis=1)]
     disregarded = f" but, at any place, {tolerated}" if tolerated else ""
     if len(left) >= FEWEST_POINTS:
         low, high = np.percentile(left, [TRIM, 100 - TRIM], axis=0)
@@ -143,10 +144,12 @@ def _masked_views(
 ) -> tuple[list[Silhouette], NDArray[np.float64]]:
     """Make silhouettes of the views whose mask shows something; with their origins [V, 3]."""
     views, origins = [], []
-    for index, (pose, matrix) in enumerate(zip(c2w, capture.cameras.intrinsics, strict=True)):
+    valid = capture.valid or [None] * len(capture)
+    posed = zip(c2w, capture.cameras.intrinsics, valid, strict=True)
+    for index, (pose, matrix, known) in enumerate(posed):
         image = coarse_image(capture.images, index)
         if has_mask(image):
-            view = make_silhouette(image, pose, matrix, MASK_SIDE)
+            view = make_silhouette(image, pose, matrix, MASK_SIDE, known)
             if (view.alpha >= INSIDE).any():
                 views.append(view)
                 origins.append(pose[:3, 3])

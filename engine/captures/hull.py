@@ -1,20 +1,42 @@
-"""The visual hull: what posed masks leave of space, wherever their object is."""
+"""The visual hull: what posed masks leave of space, wherever their object is.
+
+A view that shows the object whole says that there is none of it outside of its image; of one that
+cuts it nothing is known there. So masks alone leave space without bounds where few views look, and
+a place counts only where it is needed: among the places that could be what a pixel shows, those
+that about as many views show as any of them.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.views.silhouettes import INSIDE, Silhouette, carve, grid
+from geolrm.engine.views.silhouettes import (
+    INSIDE,
+    Silhouette,
+    border_share,
+    carve,
+    explained,
+    grid,
+    reduced,
+)
 
 RESOLUTION = 64  # voxels along an axis
-SHOWN = 0.8  # share of the views that must show a point of the hull
+SHOWN = 0.8  # share of whole views that show a voxel; of what shows the best of a pixel's ray
+CUT = 0.005  # share of a border's pixels from which the image cuts the object
+NEEDED = 0.5  # share of the views that show a voxel which must need it
+FEWEST_VIEWS = 3  # that must show a voxel of the hull, where there are so many
+RAY_SIDE = 48  # px, so that a pixel is not smaller than a voxel
+GROWTH, MOST_GROWTHS = 1.5, 4  # of a grid whose hull leaves masks unexplained, and how often
+ENOUGH = 0.02  # share of the masks that a larger grid must explain beyond a smaller one
 
 
 def visual_hull(
     views: Sequence[Silhouette], origins: NDArray[np.float64], tolerated: int = 0
 ) -> tuple[NDArray[np.float64], float] | None:
     """Find what every mask leaves of space, wherever the object is and however large.
+
+    Any image may cut the object, and all of them may.
 
     Args:
         views: The masks and their cameras.
@@ -34,16 +56,58 @@ def visual_hull(
     distances = np.linalg.norm(origins - centre, axis=1)
     halves = [box[2] / view.intrinsics[0, 0] for view, box in zip(views, boxes, strict=True)]
     radius = 1.5 * float(np.max(distances * halves))
-    hull, half = np.empty((0, 3)), 0.0
-    for _ in range(2):  # the second time at the resolution of the object itself
-        points = grid(centre, radius, RESOLUTION)
-        inside, shown = carve(views, points, tolerated)
-        hull, half = points[inside & (shown >= SHOWN * len(views))], radius / RESOLUTION
-        if not len(hull):
-            return None
-        low, high = hull.min(axis=0) - half, hull.max(axis=0) + half
-        centre, radius = (low + high) / 2, 0.55 * float((high - low).max())
-    return hull, half
+    coarse = [reduced(view, RAY_SIDE) for view in views]
+    whole = [view for view in views if border_share(view) < CUT]
+    best, hull, half = -1.0, np.empty((0, 3)), 0.0
+    for _ in range(MOST_GROWTHS):
+        found = _hull_in(views, whole, coarse, grid(centre, radius, RESOLUTION), tolerated)
+        share = float(np.mean([explained(view, found) for view in coarse]))
+        if share > best + ENOUGH:
+            best, hull, half = share, found, radius / RESOLUTION
+        # Masks that images cut are smaller than the object, and then it does not fit the grid.
+        if len(whole) == len(views) or best > 1 - ENOUGH or radius >= distances.max():
+            break
+        radius *= GROWTH
+    if not len(hull):
+        return None
+    low, high = hull.min(axis=0) - half, hull.max(axis=0) + half
+    centre, radius = (low + high) / 2, 0.55 * float((high - low).max())
+    # Once more, at the resolution of the object itself.
+    hull = _hull_in(views, whole, coarse, grid(centre, radius, RESOLUTION), tolerated)
+    return (hull, radius / RESOLUTION) if len(hull) else None
+
+
+def _hull_in(
+    views: Sequence[Silhouette],
+    whole: Sequence[Silhouette],
+    coarse: Sequence[Silhouette],
+    points: NDArray[np.float64],
+    tolerated: int,
+) -> NDArray[np.float64]:
+    """Return those of the points [N, 3] that masks leave and need.
+
+    Args:
+        views: All of them.
+        whole: Those that show the object whole.
+        coarse: All of them, small.
+        points: [N, 3], a grid.
+        tolerated: How many views may be wrong about a point.
+    """
+    inside, shown = carve(views, points, tolerated)
+    if len(whole) == len(views):
+        return points[inside & (shown >= SHOWN * len(views))]
+    inside &= shown >= min(FEWEST_VIEWS, len(views))
+    kept, shown = points[inside], shown[inside]
+    bounded = carve(whole, kept, len(whole))[1] >= SHOWN * len(whole)
+    kept, shown = kept[bounded], shown[bounded]
+    needed = np.zeros(len(kept))  # views
+    for view in coarse:
+        pixel, _ = view.project(kept)
+        on = (pixel >= 0) & (view.alpha.ravel()[pixel] >= INSIDE)
+        best = np.zeros(view.alpha.size)
+        np.maximum.at(best, pixel[on], shown[on])
+        needed[on] += shown[on] >= SHOWN * best[pixel[on]]
+    return kept[needed >= NEEDED * shown]
 
 
 def nearest_to_rays(

@@ -1,7 +1,7 @@
 """Masks of posed images, and what is left of space when every mask has carved it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,19 @@ INSIDE = 0.5  # alpha from which a pixel shows the object
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Silhouette:
-    """One view's alpha, and its camera in OpenCV axes."""
+    """One view's alpha, and its camera in OpenCV axes. Outside of it nothing is known."""
 
     w2c: NDArray[np.float64]  # [4, 4]
     intrinsics: NDArray[np.float64]  # [3, 3], in pixels of alpha
     alpha: NDArray[np.float32]  # [H, W]
+    # [H, W], where alpha is known; None: everywhere
+    valid: NDArray[np.bool_] | None = field(default=None, kw_only=True)
 
     def project(self, points: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the pixels [N], row by row, that points [N, 3] fall on, -1 outside; and depths."""
+        """Return the pixels [N], row by row, that points [N, 3] fall on, and their depths.
+
+        The pixel is -1 outside of the image, and where nothing is known.
+        """
         height, width = self.alpha.shape
         matrix = self.intrinsics @ self.w2c[:3]
         # Not a matrix product: threads cost more than they bring in one so thin.
@@ -32,7 +37,10 @@ class Silhouette:
             for along, side in ((x, width), (y, height))
         )
         inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (depth > 0)
-        return np.where(inside, row * width + column, -1), depth
+        pixel = np.where(inside, row * width + column, -1)
+        if self.valid is not None:
+            pixel[~self.valid.ravel()[pixel]] = -1
+        return pixel, depth
 
 
 def carve(
@@ -46,8 +54,8 @@ def carve(
         tolerated: How many views may be wrong about a point.
 
     Returns:
-        Whether each point [N] is kept, and how many views have it in their image [N]; that count
-        is complete only for points that are kept.
+        Whether each point [N] is kept, and how many views show what is there [N]; that count is
+        complete only for points that are kept.
     """
     kept, shown = np.arange(len(points)), np.zeros(len(points), np.int64)
     empty = np.zeros(len(points), np.int64)
@@ -61,12 +69,36 @@ def carve(
     return inside, shown
 
 
-def reduce_pixels(pixels: NDArray, factor: int) -> NDArray[np.float32]:
-    """Average [H, W, C] over squares of ``factor`` pixels; beyond the border there are zeros."""
+def reduce_pixels(
+    pixels: NDArray, factor: int, valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Average [H, W, C] over squares of ``factor`` pixels: those that there are, and are valid.
+
+    Args:
+        pixels: The image.
+        factor: Side of a square; at the right and at the bottom less may be left.
+        valid: [H, W], False where nothing is known; None: all of it is. A square without any such
+            pixel is 0.
+    """
+    height, width = pixels.shape[:2]
+    whole = height % factor == 0 and width % factor == 0
+    if whole and valid is None:
+        return _squares(pixels, factor).mean(axis=(1, 3))
+    known = np.ones((height, width, 1)) if valid is None else valid[..., None].astype(np.float64)
+    total, count = (_squares(array, factor).sum(axis=(1, 3)) for array in (pixels * known, known))
+    return (total / np.maximum(count, 1)).astype(np.float32)
+
+
+def reduce_valid(valid: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
+    """Reduce [H, W] as :func:`reduce_pixels` does: a square is valid where half of it is."""
+    return _squares(valid[..., None], factor).mean(axis=(1, 3))[..., 0] >= INSIDE
+
+
+def _squares(pixels: NDArray, factor: int) -> NDArray:
+    """Cut [H, W, C] into squares [H / f, f, W / f, f, C], filled up with zeros."""
     height, width, channels = pixels.shape
     padded = np.pad(pixels, ((0, -height % factor), (0, -width % factor), (0, 0)))
-    squares = padded.reshape(-(-height // factor), factor, -(-width // factor), factor, channels)
-    return squares.mean(axis=(1, 3))
+    return padded.reshape(-(-height // factor), factor, -(-width // factor), factor, channels)
 
 
 def make_silhouette(
@@ -74,6 +106,7 @@ def make_silhouette(
     c2w: NDArray[np.float64],
     intrinsics: NDArray[np.float64],
     longest_side: int,
+    valid: NDArray[np.bool_] | None = None,
 ) -> Silhouette:
     """Make the silhouette of a posed image, reduced to at most ``longest_side`` pixels.
 
@@ -82,26 +115,44 @@ def make_silhouette(
         c2w: [4, 4] OpenGL camera-to-world.
         intrinsics: [3, 3], divided by the image size.
         longest_side: Of the silhouette, in pixels.
+        valid: [H, W], False where nothing is known of the image; None: all of it is.
     """
     height, width = image.shape[:2]
     factor = -(-max(height, width) // longest_side)
-    small = reduce_pixels(image, factor) / np.float32(255)
+    small = reduce_pixels(image, factor, valid) / np.float32(255)
+    background = None if small.shape[2] == 4 else find_background(image)
+    if valid is not None:
+        valid = reduce_valid(valid, factor)
+        small[~valid] = [1, 1, 1, 0][: small.shape[2]]  # what is unknown is no object
     if small.shape[2] == 4:
         alpha = small[..., 3]
-    elif (background := find_background(image)) is not None:
+    elif background is not None:
         alpha = alpha_from_background(small, background)
     else:
         alpha = alpha_from_white(small)
+    if valid is not None:
+        alpha = alpha * valid
     scale = np.array([[width / factor], [height / factor], [1.0]])
-    return Silhouette(np.linalg.inv(c2w @ FLIP_YZ).astype(np.float64), intrinsics * scale, alpha)
+    w2c = np.linalg.inv(c2w @ FLIP_YZ).astype(np.float64)
+    return Silhouette(w2c, intrinsics * scale, alpha, valid=valid)
 
 
 def reduced(view: Silhouette, longest_side: int) -> Silhouette:
     """Reduce a silhouette to at most ``longest_side`` pixels, after its mask was found."""
     factor = max(-(-max(view.alpha.shape) // longest_side), 1)
-    alpha = reduce_pixels(view.alpha[..., None], factor)[..., 0]
+    alpha = reduce_pixels(view.alpha[..., None], factor, view.valid)[..., 0]
     scale = np.array([[1 / factor], [1 / factor], [1.0]])
-    return Silhouette(view.w2c, view.intrinsics * scale, alpha)
+    valid = None if view.valid is None else reduce_valid(view.valid, factor)
+    return Silhouette(view.w2c, view.intrinsics * scale, alpha, valid=valid)
+
+
+def border_share(view: Silhouette) -> float:
+    """Return the share of the border of what a view knows that shows the object: it cuts it."""
+    known = np.ones(view.alpha.shape, np.bool_) if view.valid is None else view.valid
+    wide = np.pad(known, 1)
+    inner = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    border = view.alpha[known & ~inner]
+    return float((border >= INSIDE).mean()) if border.size else 0.0
 
 
 def explained(view: Silhouette, hull: NDArray[np.float64]) -> float:

@@ -10,6 +10,7 @@ from errors.case import Case
 from PIL import Image
 from samples.known_shapes import protocol_cameras
 
+from geolrm.bench.photos.cut_views import read_depths
 from geolrm.bench.quality import evaluation
 from geolrm.bench.quality.dataset import find_subjects, load_subject
 from geolrm.bench.quality.outputs import check_folder, staged
@@ -26,6 +27,11 @@ def points(**arrays):
         return read_points(place.tmp / "points.npz")
 
     return trigger
+
+
+def without_depth(place):
+    (place.tmp / "transforms.json").write_text('{"frames": [{"file_path": "a.png"}]}')
+    return read_depths(place.tmp, 1)
 
 
 def no_zip(place):
@@ -140,6 +146,8 @@ CASES = [
          "Of the images that are scored.", subject(size=8)),
     Case("…: image 0 has no alpha and its border is not white (median …); remove the background, …",
          "Of the images that are scored.", subject(mode="RGB")),
+    Case("…: frame 0 has no depth image; give captures with 'depth_file_path', which tells what a …",
+         "Of the benchmark of cut views.", without_depth),
     Case("views are [4, 4]; give numbers of views, each once", "Of Evaluation.",
          lambda place: evaluation.Evaluation(place.tmp, views=[4, 4])),
     Case("12 views were asked for; this bundle takes 1 to 8: leave 12 out, or export it again …",

@@ -22,7 +22,7 @@ from geolrm.engine.captures.diagnostics.pose_checks import (
     diagnose_unmasked_scale,
 )
 from geolrm.engine.captures.fitting import AGREEING_SIDE, EXPLAINED, FILL
-from geolrm.engine.captures.hull import visual_hull
+from geolrm.engine.captures.hull import FEWEST_VIEWS, visual_hull
 from geolrm.engine.views.silhouettes import (
     INSIDE,
     Silhouette,
@@ -70,9 +70,12 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
     poses = diagnose_poses(cameras, model_fov, masked=masked, fitted=fitted)
     lost = any(each.topic in ("axes", "looking away") and each.views for each in poses)
     masks = diagnose_masks(images)
+    valid = capture.valid or [None] * len(capture)
     views = [
-        make_silhouette(image, pose, matrix, COMPARED_SIDE)
-        for image, pose, matrix in zip(images, cameras.c2w, cameras.intrinsics, strict=True)
+        make_silhouette(image, pose, matrix, COMPARED_SIDE, known)
+        for image, pose, matrix, known in zip(
+            images, cameras.c2w, cameras.intrinsics, valid, strict=True
+        )
     ]
     outlines, scale, hull, step = [], [], None, 0.0
     if masked:
@@ -178,7 +181,7 @@ def _culprit(views: list[Silhouette], origins: NDArray[np.float64]) -> int | Non
     worst = int(alone.argmax())
     others = [view for index, view in enumerate(views) if index != worst]
     rest, shown = carve(others, points)
-    kept = points[rest & (shown >= 0.8 * len(others))]
+    kept = points[rest & (shown >= min(FEWEST_VIEWS, len(others)))]
     if not len(kept):
         return None
     again = visual_hull(others, np.delete(origins, worst, axis=0))

@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_views
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.silhouettes import INSIDE, Silhouette, has_mask, reduce_pixels
+from geolrm.engine.views.silhouettes import (
+    INSIDE,
+    Silhouette,
+    border_share,
+    has_mask,
+    reduce_pixels,
+)
 
 FEWEST_PIXELS = 0.002  # least share of an image that shows an object
 CUT = 0.02  # share of the border's pixels beyond which it cuts the object
@@ -70,9 +76,9 @@ def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
                 tuple(empty),
             )
         )
-    cut = [i for i, view in enumerate(views) if _border_share(view) > CUT]
+    cut = [i for i, view in enumerate(views) if border_share(view) > CUT]
     if cut:
-        worst = max(_border_share(views[i]) for i in cut)
+        worst = max(border_share(views[i]) for i in cut)
         diagnostics.append(
             Diagnostic(
                 "masks",
@@ -159,12 +165,6 @@ def diagnose_quality(
 def _border_level(image: NDArray[np.uint8]) -> float:
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     return float(np.median(border[:, :3])) / 255
-
-
-def _border_share(view: Silhouette) -> float:
-    alpha = view.alpha
-    border = np.concatenate([alpha[0], alpha[-1], alpha[1:-1, 0], alpha[1:-1, -1]])
-    return float((border >= INSIDE).mean())
 
 
 def _linear_luminance(image: NDArray[np.uint8], view: Silhouette) -> NDArray[np.float32]:

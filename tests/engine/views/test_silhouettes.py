@@ -9,6 +9,7 @@ from geolrm.engine.views.silhouettes import (
     has_mask,
     make_silhouette,
     reduce_pixels,
+    reduce_valid,
     reduced,
 )
 
@@ -35,9 +36,53 @@ def test_views_carve_what_they_show_to_be_empty():
     assert carve([full, hole], points, tolerated=1)[0].all()
 
 
-def test_pixels_are_reduced_by_their_mean_with_nothing_beyond_the_border():
+def test_a_view_shows_nothing_where_nothing_is_known_of_it():
+    unknown = Silhouette(
+        np.eye(4), np.eye(3), np.zeros((1, 2), np.float32), valid=np.array([[True, False]])
+    )
+    points = np.array([[0.5, 0.5, 1], [1.5, 0.5, 1], [9, 9, 1.0]])
+    assert unknown.project(points)[0].tolist() == [0, -1, -1]
+    inside, shown = carve([unknown], points)
+    assert inside.tolist() == [False, True, True] and shown.tolist() == [1, 0, 0]
+
+
+def test_pixels_are_reduced_by_the_mean_of_those_that_there_are():
     pixels = np.arange(6.0).reshape(2, 3, 1)
-    np.testing.assert_allclose(reduce_pixels(pixels, 2)[..., 0], [[2.0, 1.75]])
+    np.testing.assert_allclose(reduce_pixels(pixels, 2)[..., 0], [[2.0, 3.5]])
+    valid = np.array([[True, False, False], [True, False, False]])
+    np.testing.assert_allclose(reduce_pixels(pixels, 2, valid)[..., 0], [[1.5, 0]])
+    np.testing.assert_array_equal(reduce_valid(valid, 2), [[True, False]])
+
+
+@pytest.mark.parametrize("size", [(201, 301), (200, 300), (7, 9), (480, 640)])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_no_size_makes_an_object_at_the_border(size, channels):
+    """What pads an image to whole squares is no object, with alpha or on white."""
+    image = np.full((*size, channels), 255, np.uint8)
+    image[..., 3:] = 0
+    rows, columns = (slice(side // 3, side // 2) for side in size)
+    image[rows, columns] = [10, 20, 30, 255][:channels]
+    view = make_silhouette(image, np.eye(4), np.eye(3), 64)
+    for edge in (view.alpha[0], view.alpha[-1], view.alpha[:, 0], view.alpha[:, -1]):
+        assert edge.max() == 0
+    small = reduced(view, 10)
+    assert small.alpha[-1].max() == 0 and small.alpha[:, -1].max() == 0
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_what_is_not_valid_is_no_object(channels):
+    image = np.full((20, 20, 4), 255, np.uint8)
+    image[..., 3] = 0
+    image[8:12, 8:12] = [0, 0, 0, 255]
+    valid = np.ones((20, 20), bool)
+    valid[:4, :6] = False
+    image[~valid] = [0, 0, 0, 255]  # as a lens leaves it
+    view = make_silhouette(image[..., :channels], np.eye(4), np.eye(3), 10, valid)
+    expected = np.zeros((10, 10))
+    expected[4:6, 4:6] = 1
+    np.testing.assert_array_equal(view.alpha, expected)
+    np.testing.assert_array_equal(view.valid, valid[::2, ::2])
+    np.testing.assert_array_equal(reduced(view, 5).valid, reduce_valid(valid, 4))
 
 
 def test_a_silhouette_of_an_image_has_alpha_or_white_background():

@@ -1,0 +1,1 @@
+"""What photographs do to a reconstruction that renders do not: cut frames, wrong poses."""
