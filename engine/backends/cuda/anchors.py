@@ -37,7 +37,7 @@ class SelectAnchors:
 
     @property
     def state_bytes(self) -> int:
-        """Return the bytes of ``state``, whose first two int32 are the numbers of kept and of occupied voxels."""
+        """Return the bytes of ``state``: first two int32, how many voxels are kept and occupied."""
         return STATE_BYTES
 
     @property

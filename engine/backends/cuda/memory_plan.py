@@ -125,7 +125,10 @@ def _scratch(stage: Stage, step: SegmentStep, dims: Dims) -> int:
 
 
 def _weights(manifest: Manifest, artifact: Artifact) -> int:
-    """Sum the bytes of one target's files: graphs keep their weights beside them, TensorRT engines inside."""
+    """Sum the bytes of one target's files.
+
+    Graphs keep their weights beside them, TensorRT engines inside.
+    """
     target = artifact.targets[0]
     files = {step.files[target] for step in artifact.segments}
     total = sum(manifest.files[file].bytes for file in files if file in manifest.files)
