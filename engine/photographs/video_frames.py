@@ -111,7 +111,7 @@ class _Chooser:
         if stretch != self.stretch:
             self.keep()
             self.stretch = stretch
-        if time - self._looked < self.length / CANDIDATES and self._best is not None:
+        if time - self._looked < 0.99 * self.length / CANDIDATES and self._best is not None:
             return
         self._looked = time
         image = frame.to_image()

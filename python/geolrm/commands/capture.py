@@ -94,6 +94,6 @@ def capture_beside(output: Path) -> Path:
     path = output.with_suffix(".capture")
     if path == output:
         raise InputError(
-            f"output {str(output)!r} is what its capture would be called; name another"
+            f"output {str(output)!r} is what its capture is called; name another"
         )
     return path

@@ -227,7 +227,7 @@ def _check_useful(
         )
     counts = {
         "blurred": sum(why == "blurred" for why in early.values()),
-        "of one spot (equal to another)": sum(why.startswith("equal") for why in early.values()),
+        "of one spot, equal to another": sum(why.startswith("equal") for why in early.values()),
         "unreadable": len(broken),
     }
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
