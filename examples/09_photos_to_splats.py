@@ -1,7 +1,7 @@
 """Photographs without poses to splats: what ``geolrm run PHOTOS -o shoe.ply`` does, step by step.
 
 Takes a folder of photographs or a video, with the extra ``[photos]``. Without an argument a walk
-around the bundled lion's reconstruction is rendered first, and its cameras are forgotten.
+around a reconstruction is rendered first, and its cameras are forgotten.
 
     python examples/09_photos_to_splats.py [PHOTOS] [-o OUT] [--views 6]
 """
@@ -20,7 +20,8 @@ from geolrm.examples import load_or_reconstruct
 def take_photographs(folder: Path) -> Path:
     """Write photographs from around an object, with alpha, and no word of where they are from."""
     folder.mkdir(parents=True, exist_ok=True)
-    renders = load_or_reconstruct(None).render(Cameras.from_orbit("sv3d"), (640, 640))
+    cameras = Cameras.orbit(8.0 * np.arange(16), 20.0, radius=1.5, fov=39.6)  # steps of 8 degrees
+    renders = load_or_reconstruct(None).render(cameras, (640, 640))
     for index, (rgb, alpha) in enumerate(zip(renders.rgb, renders.alpha, strict=True)):
         straight = (rgb - (1 - alpha[..., None])) / np.maximum(alpha[..., None], 1e-6)
         image = np.concatenate([straight, alpha[..., None]], axis=-1)
