@@ -39,7 +39,7 @@ def cut_out(capture: Capture, segmenter: Segmenter | None = None) -> Capture:
             capture,
             notes=(*capture.notes, "every image has an alpha, so that no background was removed"),
         )
-    segmenter = segmenter or _load_segmenter()
+    segmenter = segmenter or load_segmenter()
     images = list(capture.images)
     for index in plain:
         images[index] = np.dstack([images[index], _mask(segmenter, images[index])])
@@ -71,15 +71,20 @@ def _without_compiling() -> Iterator[None]:
         settings.DISABLE_JIT = before
 
 
-def _load_segmenter() -> Segmenter:
+def load_segmenter(model: str = MODEL) -> Segmenter:
+    """Load a model of rembg.
+
+    Raises:
+        GeoLRMError: rembg is not installed, or has no weights of the model.
+    """
     require("rembg", "removing backgrounds", instead="give images with alpha")
     with _without_compiling():
         from rembg import new_session  # pyright: ignore[reportMissingImports]
     try:
-        return new_session(MODEL)
+        return new_session(model)
     except Exception as error:  # any of requests, pooch, ONNX Runtime, the file system
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise GeoLRMError(
-            f"rembg could not load its model {MODEL}, which it downloads at first use ({reason}); "
-            f"connect to the network once, or put {MODEL}.onnx into ~/.rembg/models/{MODEL}"
+            f"rembg could not load its model {model}, which it downloads at first use ({reason}); "
+            f"connect to the network once, or put {model}.onnx into ~/.rembg/models/{model}"
         ) from error

@@ -168,7 +168,8 @@ def _folder_readers(folder: Path, undo_applied: bool, side: int) -> dict[Path, R
         elif files:
             raise InputError(
                 f"{str(folder)!r} holds {len(files)} images without poses; give transforms.json, a "
-                f"COLMAP model in sparse/0 or {POSES} with them ({SV3D_FRAMES} images alone are "
+                f"COLMAP model in sparse/0 or {POSES} with them, or find their poses with geolrm "
+                f"capture ({SV3D_FRAMES} images alone are "
                 "read as an SV3D orbit)"
             )
         elif clips := sorted(f for f in folder.iterdir() if f.suffix.lower() in CONTAINERS):

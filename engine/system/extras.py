@@ -11,6 +11,7 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime-gpu": "gpu",
     "onnxscript": "export",
+    "pillow-heif": "photos",
     "pycolmap": "colmap",
     "rembg": "rembg",
     "scikit-image": "mesh",

@@ -277,7 +277,7 @@ def rembg_without_weights(place):
 
     place.patch.setattr(background, "require", lambda *_, **__: None)
     place.patch.setitem(sys.modules, "rembg", SimpleNamespace(new_session=new_session))
-    return background._load_segmenter()
+    return background.load_segmenter()
 
 
 def odd_lens(place):
@@ -449,7 +449,7 @@ CASES = [
          gobjaverse(lambda stem: stem.with_suffix(".png").write_bytes(b"no image"))),
     "Removing backgrounds",
     Case("removing backgrounds needs rembg, which is not installed; run: pip install …",
-         "Of --remove-background.", without("rembg", lambda place: background._load_segmenter())),
+         "Of --remove-background.", without("rembg", lambda place: background.load_segmenter())),
     Case("rembg could not load its model …, which it downloads at first use (…); connect to the …",
          "Of --remove-background.", rembg_without_weights),
     "Clips and sheets",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from samples.textured_box import orbit, write_photographs
 
 from geolrm import Gaussians
 from geolrm.examples import CAPTURES
@@ -112,6 +113,13 @@ def test_view(tmp_path, splats):
     page = (tmp_path / "out" / "view.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
     assert "rgb/000.png" in page
+
+
+def test_photographs_to_splats(tmp_path):
+    write_photographs(tmp_path / "photos", orbit(6, degrees=75), alpha=True)
+    told = run("09_photos_to_splats.py", tmp_path, "photos", "-o", "out/a.ply", "--views", 3)
+    assert "6 of 6 photographs are posed -> out/a.capture" in told
+    assert len(Gaussians.load(tmp_path / "out" / "a.ply")) > 500
 
 
 def test_every_example_is_listed_and_tested():

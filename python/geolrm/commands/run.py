@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from geolrm.commands.capture import capture_beside, pose, print_report
 from geolrm.commands.capture_options import AutoFit, RemoveBackground
 from geolrm.commands.console import CAPTURE_HELP, print_json, print_table, steps
 from geolrm.commands.convert import check_output
@@ -110,6 +111,7 @@ def run(
     )
     from geolrm.engine.engine import Engine
     from geolrm.engine.options import RunOptions
+    from geolrm.engine.photographs import PhotographOptions, is_photographs
     from geolrm.viewer import Exhibit, check_scene_name, save_scene, write_page
 
     check_output(output, raw_ply)
@@ -119,6 +121,14 @@ def run(
     for path in filter(None, (page, scene_file)):
         check_writable(path)
     with steps(not as_json) as step:
+        posed: dict[str, Any] | None = None
+        if is_photographs(capture):
+            kept = capture_beside(output)
+            photographs = PhotographOptions(
+                masks="rembg" if remove_background else "auto", threads=threads, seed=seed
+            )
+            posed = pose(capture, kept, photographs, step)
+            capture = kept
         step("reading the capture")
         content = read_capture(
             capture,
@@ -164,6 +174,7 @@ def run(
             save_scene(exhibit, scene_file)
     summary: dict[str, Any] = {
         "capture": str(capture),
+        "photographs": posed,
         "kind": content.kind,
         "found": content.found,
         "notes": (*content.notes, *left_out),
@@ -187,6 +198,9 @@ def run(
     if as_json:
         print_json(summary)
         return
+    if posed is not None:
+        print_report(posed)
+        print(f"the capture -> {capture}")
     print(content.found)
     for note in (*content.notes, *left_out):
         print(f"note: {note}")

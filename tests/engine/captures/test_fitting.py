@@ -112,7 +112,7 @@ def longest_side(capture):
 
 def test_removed_backgrounds_tell_the_object_from_its_table(on_table, monkeypatch):
     assert longest_side(load_capture(on_table)) < 0.6
-    monkeypatch.setattr(background, "_load_segmenter", Cutter)
+    monkeypatch.setattr(background, "load_segmenter", Cutter)
     capture = load_capture(on_table, remove_background=True)
     assert longest_side(capture) == pytest.approx(FILL, abs=0.05)
     assert capture.notes[0] == "rembg removed the background of 12 images"
@@ -136,7 +136,7 @@ def half(mask):
     ],
 )
 def test_a_few_wrong_masks_do_not_cut_the_object(on_table, monkeypatch, wrong, said):
-    monkeypatch.setattr(background, "_load_segmenter", lambda: Cutter(**wrong))
+    monkeypatch.setattr(background, "load_segmenter", lambda: Cutter(**wrong))
     capture = load_capture(on_table, remove_background=True)
     assert capture.notes[-1].endswith(said), capture.notes
     assert longest_side(capture) == pytest.approx(FILL, abs=0.1)
