@@ -44,6 +44,14 @@ def formats(context: typer.Context) -> None:
     formats.main(context.args)
 
 
+@app.command("photos", context_settings=PASSED_ON)
+def photos(context: typer.Context) -> None:
+    """Measure what wrong poses cost, and their refinement; see its --help."""
+    from geolrm.bench import photos
+
+    photos.main(context.args)
+
+
 @app.command("gpu-raster", context_settings=PASSED_ON)
 def gpu_raster(context: typer.Context) -> None:
     """Measure the CUDA rasterizer, and gsplat where it is installed; see its --help."""

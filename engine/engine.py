@@ -22,7 +22,15 @@ from geolrm.engine.options import (
     RunSettings,
     check_whole,
 )
-from geolrm.engine.refinement.refine import REFERENCE_SIZE, refine
+from geolrm.engine.refinement.poses import (
+    ROUNDS,
+    compare,
+    moved_views,
+    poses_look_wrong,
+    refine_colors,
+    refine_poses,
+)
+from geolrm.engine.refinement.refine import REFERENCE_SIZE
 from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
@@ -107,8 +115,8 @@ class Engine:
             valid: Of each image [H, W] bool, False where nothing is known of it, or None where it
                 is known whole, as :attr:`Capture.valid`; None: all are. What lies outside an image
                 is never known.
-            **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``refine_steps`` and
-                ``output``: see :class:`geolrm.engine.options.RunOptions`.
+            **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``refine_steps``,
+                ``refine_poses`` and ``output``: see :class:`geolrm.engine.options.RunOptions`.
 
         Returns:
             The scene; with no occupied voxel it has no Gaussians, and a warning says so.
@@ -141,32 +149,15 @@ class Engine:
               | propose     logits [G, G, G]; with cues also a volume       (3.2)
               | choose      anchors [N, 3]: occupied voxels, or those given
               | reconstruct Gaussians [N k], those of an anchor together    (3.3)
-              | refine      the same, moved and thinned, on the CPU
+              | refine      the same, moved and thinned, on the CPU; where poses are refined
+              |             with them, place and what follows is done again with those
             scene           where ``settings.output`` wants it
         """
-        backend, given = self._backend, settings.given is not None
         with self.lock:
-            backend.check_memory(len(views), settings.num_anchors)
-            placed = backend.place(views)
-            if features is None:
-                with clock("encode"):
-                    features = self.encode(placed)
-            proposal = None
-            if self.reads_volume or not given:
-                with clock("propose"):
-                    proposal = self.propose(features, placed)
-            with clock("select"):
-                anchors, num_occupied = self._choose_anchors(proposal, settings)
-            with clock("reconstruct"):
-                volume = None if proposal is None else proposal.volume
-                gaussians = self._decode(features, placed, anchors, volume)
-                logits = None if given or proposal is None else proposal.logits
-                scene = Scene(gaussians, anchors, logits, num_occupied, views, gpu=backend.device)
-                scene = backend.deliver(scene, settings.output)
+            self._backend.check_memory(len(views), settings.num_anchors)
+            scene = self._see(views, settings, clock, features)
             if settings.refine_steps and len(scene.gaussians):
-                with clock("refine"):
-                    refined = self._refine(scene.gaussians, views, settings)
-                    scene = backend.deliver(replace(scene, gaussians=refined), settings.output)
+                scene = self._refine(scene, settings, clock)
             return replace(scene, timings=clock.timings())
 
     def live(self) -> LiveCapture:
@@ -285,15 +276,63 @@ class Engine:
             decoded["sh"] = decoded.pop("colors")
         return backend.gaussians(decoded)
 
-    def _refine(self, gaussians: Gaussians, views: Views, settings: RunSettings) -> Gaussians:
-        """Leave out those that nobody sees, and move the others by gradient descent, on the CPU."""
-        return refine(
-            drop_hidden(gaussians.numpy(), self.threads),
-            views,
-            steps=settings.refine_steps,
-            seed=settings.seed,
-            threads=self.threads,
-        )
+    def _see(
+        self,
+        views: Views,
+        settings: RunSettings,
+        clock: Stopwatch,
+        features: Features | None = None,
+    ) -> Scene:
+        """Run the network: all of :meth:`run_views` but the refinement."""
+        backend, given = self._backend, settings.given is not None
+        placed = backend.place(views)
+        if features is None:
+            with clock("encode"):
+                features = self.encode(placed)
+        proposal = None
+        if self.reads_volume or not given:
+            with clock("propose"):
+                proposal = self.propose(features, placed)
+        with clock("select"):
+            anchors, num_occupied = self._choose_anchors(proposal, settings)
+        with clock("reconstruct"):
+            volume = None if proposal is None else proposal.volume
+            gaussians = self._decode(features, placed, anchors, volume)
+            logits = None if given or proposal is None else proposal.logits
+            scene = Scene(gaussians, anchors, logits, num_occupied, views, gpu=backend.device)
+            return backend.deliver(scene, settings.output)
+
+    def _refine(self, scene: Scene, settings: RunSettings, clock: Stopwatch) -> Scene:
+        """Leave out what nobody sees, and move the rest by gradient descent, on the CPU.
+
+        Where poses are refined with it, the network sees the better poses before the next round.
+        """
+        given, seed, threads = scene.views, settings.seed, self.threads
+        with clock("refine"):
+            gaussians = drop_hidden(scene.gaussians.numpy(), threads)
+            alignment = compare(gaussians, given, threads)
+            moves = settings.refine_poses is True
+            moves |= settings.refine_poses == "auto" and poses_look_wrong(alignment)
+            if not moves:
+                gaussians, alignment = refine_colors(
+                    gaussians, given, alignment, steps=settings.refine_steps, seed=seed,
+                    threads=threads,
+                )  # fmt: skip
+        for number, part in enumerate(ROUNDS if moves else ()):
+            if number > 0:
+                seen = self._see(moved_views(given, alignment.c2w), settings, clock)
+                if not len(seen.gaussians):
+                    break
+                scene, gaussians = seen, drop_hidden(seen.gaussians.numpy(), threads)
+            with clock("refine"):
+                gaussians, alignment = refine_poses(
+                    gaussians, scene.views, alignment, part, given=given.c2w, seed=seed,
+                    threads=threads,
+                )  # fmt: skip
+        with clock("refine"):
+            views = moved_views(given, alignment.c2w) if moves else given
+            scene = replace(scene, gaussians=gaussians, views=views, alignment=alignment)
+            return self._backend.deliver(scene, settings.output)
 
     def _run_stage(
         self,

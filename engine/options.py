@@ -1,7 +1,7 @@
 """What a caller asks of a run, checked against the bundle before any work is done."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from geolrm.engine.system.output import Output, check_output
 from geolrm.engine.system.user_warnings import warn
 
 MAX_THREADS = 1024
+RefinePoses = Literal["auto"] | bool
 
 
 class RunOptions(TypedDict, total=False):
@@ -30,6 +31,10 @@ class RunOptions(TypedDict, total=False):
             :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
             None, the default, takes the bundle's number; 0 gives what the network says, anchor by
             anchor.
+        refine_poses: Whether the poses are refined with the Gaussians, in rounds between which
+            the network runs again: True, False, or ``"auto"``, the default, where the median image
+            lies more than a pixel of 256 off what the network made of it.
+            ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
         output: ``"numpy"``, the default, or ``"device"`` to leave the scene's arrays where they
             were made: on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing
             is waited for but the number of anchors; on the CPU they are NumPy's.
@@ -40,6 +45,7 @@ class RunOptions(TypedDict, total=False):
     selection: Selection
     anchors: ArrayLike | None
     refine_steps: int | None
+    refine_poses: RefinePoses
     output: Output
 
 
@@ -53,6 +59,7 @@ class RunSettings:
     given: NDArray[np.float32] | None  # [N, 3] anchors that replace the proposal's
     refine_steps: int
     output: Output
+    refine_poses: RefinePoses = "auto"
 
     @property
     def num_anchors(self) -> int:
@@ -74,6 +81,7 @@ class ArgumentChecks:
         selection: Selection = "random",
         anchors: ArrayLike | None = None,
         refine_steps: int | None = None,
+        refine_poses: RefinePoses = "auto",
         output: Output = "numpy",
     ) -> RunSettings:
         """Check the options of a run; see :class:`RunOptions`."""
@@ -84,8 +92,15 @@ class ArgumentChecks:
         if refine_steps is None:
             refine_steps = self._manifest.refine_steps
         refine_steps = check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
+        if not isinstance(refine_poses, bool) and refine_poses != "auto":
+            raise InputError(f"refine_poses is {refine_poses!r}; it must be 'auto', True or False")
+        if refine_poses is True and not refine_steps:
+            raise InputError(
+                "refine_poses is True, but refine_steps is 0; poses are refined with the "
+                "Gaussians: give steps, or leave one of them out"
+            )
         limit = self._anchor_limit(max_tokens)
-        return RunSettings(seed, limit, selection, given, refine_steps, output)
+        return RunSettings(seed, limit, selection, given, refine_steps, output, refine_poses)
 
     def cameras(
         self, poses: ArrayLike | Cameras, intrinsics: ArrayLike | None, fov: float | None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.alignment import Alignment
 from geolrm.engine.rendering.frame import Posed
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.render import render
@@ -35,6 +36,8 @@ class Scene:
     views: Views  # what the model saw
     timings: dict[str, float] = field(default_factory=dict)  # seconds per stage
     gpu: Device | None = None  # that the engine runs on, and so renders with
+    # The photographs beside the scene: residuals, refined poses, colours; None: nothing was refined
+    alignment: Alignment | None = None
 
     def render(
         self,
@@ -69,7 +72,8 @@ class Scene:
     def __reduce__(self) -> tuple[Any, ...]:
         host = self.numpy()  # what another process can read
         return Scene, (
-            host.gaussians, host.anchors, host.logits, host.num_occupied, host.views, host.timings
+            host.gaussians, host.anchors, host.logits, host.num_occupied, host.views, host.timings,
+            None, host.alignment,
         )  # fmt: skip
 
     def __repr__(self) -> str:

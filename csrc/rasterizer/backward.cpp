@@ -37,7 +37,8 @@ void trace_tiles(const Frame& frame, const ImageGradients& image, const std::vec
 }
 
 // Sums the rows of each splat in the order of tiles, whoever made them, and chains to the arrays.
-void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const SplatGradients& out) {
+void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const SplatGradients& out,
+                 CameraGradient* camera) {
   const SplatModel& model = frame.model;
   Workspace& workspace = frame.workspace;
   const int threads = frame.options.threads;
@@ -77,6 +78,7 @@ void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const Sp
       }
     }
   });
+  std::vector<CameraGradient> cameras(camera ? ranges : 0);  // of each range's splats
   parallel_for(ranges, 1, threads, [&](int64_t begin, int64_t end, int) {
     std::vector<GradientRow> sums(static_cast<size_t>(end - begin) << shift);
     for (int64_t range = begin; range < end; ++range) {
@@ -90,16 +92,22 @@ void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const Sp
       const int64_t count = std::min<int64_t>(int64_t{1} << shift, model.count() - base);
       for (int64_t i = 0; i < count; ++i) {
         if (sums[i].values[15] == 0) continue;
-        add_splat_gradient(model, frame.view, frame.parameters, base + i, sums[i].values, out);
+        add_splat_gradient(model, frame.view, frame.parameters, base + i, sums[i].values, out,
+                           camera ? &cameras[range] : nullptr);
       }
     }
   });
+  for (const CameraGradient& part : cameras) {
+    for (int k = 0; k < 3; ++k) camera->rotation[k] += part.rotation[k];
+    for (int k = 0; k < 3; ++k) camera->translation[k] += part.translation[k];
+    for (int k = 0; k < 2; ++k) camera->focal[k] += part.focal[k];
+  }
 }
 
 }  // namespace
 
 void render_view_backward(const Frame& frame, const ImageGradients& image,
-                          const SplatGradients& out) {
+                          const SplatGradients& out, CameraGradient* camera) {
   TileLists& lists = frame.workspace.lists;
   const int64_t budget = frame.options.pair_budget, tiles = frame.tiles();
   lists.project(frame, kNoSplit);
@@ -129,7 +137,7 @@ void render_view_backward(const Frame& frame, const ImageGradients& image,
     }
     trace_tiles(frame, image, group, rows);
     if (frame.stopped()) return;
-    reduce_rows(frame, rows, out);
+    reduce_rows(frame, rows, out, camera);
     ++frame.stats.passes;
   }
 }

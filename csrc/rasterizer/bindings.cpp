@@ -172,7 +172,8 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
                   int height, const Parameters& parameters, const py::array& g_rgb,
                   const py::array& g_alpha, const py::array& g_depth, py::array means,
                   py::array opacities, py::array scales, py::array quats, py::array color,
-                  int threads, const std::string& isa, int tile_size, int64_t pair_budget) {
+                  const py::object& cameras, int threads, const std::string& isa, int tile_size,
+                  int64_t pair_budget) {
   check_parameters(parameters);
   const Options options = options_of(threads, isa, tile_size, pair_budget, true, false);
   const std::vector<View> views = views_of(w2c, intrinsics, {width, height}, parameters, tile_size);
@@ -190,9 +191,14 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
   out.quats = elements_to_write<float>(quats, "quats", {n, 4});
   out.colors = arrays.sh ? nullptr : elements_to_write<float>(color, "colors", {n, 3});
   out.sh = arrays.sh ? elements_to_write<float>(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
+  double* const rows =
+      cameras.is_none() ? nullptr
+                        : elements_to_write<double>(cameras, "cameras", {count, kCameraGradients});
+  auto* to_camera = reinterpret_cast<CameraGradient*>(rows);  // the next view's, if asked for
   return each_view(bound, views, parameters, options, [&](const Frame& frame, int64_t pixel) {
     render_view_backward(frame,
-                         {images.rgb + 3 * pixel, images.alpha + pixel, images.depth + pixel}, out);
+                         {images.rgb + 3 * pixel, images.alpha + pixel, images.depth + pixel}, out,
+                         to_camera ? to_camera++ : nullptr);
   });
 }
 
@@ -214,10 +220,12 @@ void bind(py::module_& module) {
       .def("backward", &backward, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
            py::arg("height"), py::arg("parameters"), py::arg("g_rgb"), py::arg("g_alpha"),
            py::arg("g_depth"), py::arg("means"), py::arg("opacities"), py::arg("scales"),
-           py::arg("quats"), py::arg("color"), py::kw_only(), py::arg("threads") = 0,
-           py::arg("isa") = "", py::arg("tile_size") = 64,
+           py::arg("quats"), py::arg("color"), py::arg("cameras") = py::none(), py::kw_only(),
+           py::arg("threads") = 0, py::arg("isa") = "", py::arg("tile_size") = 64,
            py::arg("pair_budget") = int64_t{2} << 20,
-           "Add dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.");
+           "Add dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.\n"
+           "cameras [V, 8] float64, where given, takes dL/d(each camera): rotation, translation\n"
+           "(world to camera from the left: x goes to exp(rotation) x + translation), fx, fy.");
 }
 
 }  // namespace geolrm::raster

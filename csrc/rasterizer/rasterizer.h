@@ -17,8 +17,9 @@ namespace geolrm::raster {
 
 void render_view(const Frame& frame, Image image);
 
-// Adds dL/d(splats) of one view, given dL/d(image). The same bits for any number of threads.
+// Adds dL/d(splats) of one view, given dL/d(image), and dL/d(its camera) where `camera` is given.
+// The same bits for any number of threads.
 void render_view_backward(const Frame& frame, const ImageGradients& image,
-                          const SplatGradients& out);
+                          const SplatGradients& out, CameraGradient* camera = nullptr);
 
 }  // namespace geolrm::raster

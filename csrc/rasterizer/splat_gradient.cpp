@@ -59,6 +59,13 @@ void add_sh_gradient(const SplatModel& model, const View& view, int64_t splat, c
   for (int k = 0; k < 3; ++k) mean[k] += (to_direction[k] - along * d[k] * scale) * scale;
 }
 
+// dL/domega, of x turned to x + omega cross x, from dL/dx.
+void add_rotation_gradient(const double* x, const double* g, double* out) {
+  out[0] += x[1] * g[2] - x[2] * g[1];
+  out[1] += x[2] * g[0] - x[0] * g[2];
+  out[2] += x[0] * g[1] - x[1] * g[0];
+}
+
 // dL/dquat of any length from dL/dR.
 void add_quat_gradient(const float* quat, const double g[3][3], float* out) {
   double q[4], norm = 0;
@@ -82,7 +89,8 @@ void add_quat_gradient(const float* quat, const double g[3][3], float* out) {
 }  // namespace
 
 void add_splat_gradient(const SplatModel& model, const View& view, const Parameters& parameters,
-                        int64_t splat, const float* sums, const SplatGradients& out) {
+                        int64_t splat, const float* sums, const SplatGradients& out,
+                        CameraGradient* to_view) {
   const SplatArrays& arrays = model.arrays();
   const double* w = view.camera.rotation;
   const double fx = view.camera.fx, fy = view.camera.fy;
@@ -153,7 +161,7 @@ void add_splat_gradient(const SplatModel& model, const View& view, const Paramet
       to_jw[row][i] = to_p[row][0] * m[i][0] + to_p[row][1] * m[i][1] + to_p[row][2] * m[i][2];
     }
   }
-  double to_camera[3] = {0, 0, 0};
+  double to_camera[3] = {0, 0, 0}, to_focal[2];
   const double focal[2] = {fx, fy}, limited[2] = {tx, ty}, plain[2] = {u, v};
   for (int row = 0; row < 2; ++row) {
     double diagonal = 0, last = 0;  // dL/dJ[row][row], dL/dJ[row][2]
@@ -162,6 +170,9 @@ void add_splat_gradient(const SplatModel& model, const View& view, const Paramet
       last += to_jw[row][k] * w[6 + k];
     }
     const double f = focal[row] * iz;
+    to_focal[row] = to_mean2d[row] * plain[row] + diagonal * iz;
+    // Where the ratio is limited, the limit goes with 1 / focal: the product stays.
+    if (limited[row] == plain[row]) to_focal[row] -= last * iz * limited[row];
     to_camera[2] += (-diagonal + last * limited[row]) * f * iz;
     double to_ratio = to_mean2d[row] * focal[row];
     if (limited[row] == plain[row]) to_ratio -= last * f;
@@ -191,6 +202,18 @@ void add_splat_gradient(const SplatModel& model, const View& view, const Paramet
     for (int k = 0; k < 3; ++k) out.colors[3 * splat + k] += sums[6 + k];
   }
   for (int k = 0; k < 3; ++k) out.means[3 * splat + k] += static_cast<float>(to_mean[k]);
+  if (!to_view) return;
+  add_rotation_gradient(camera, to_camera, to_view->rotation);
+  for (int k = 0; k < 3; ++k) {
+    // Of the covariance: J W turns with W.
+    const double column[3] = {w[k], w[3 + k], w[6 + k]};
+    const double to_column[3] = {jacobian[0][0] * to_jw[0][k], jacobian[1][1] * to_jw[1][k],
+                                 jacobian[0][2] * to_jw[0][k] + jacobian[1][2] * to_jw[1][k]};
+    add_rotation_gradient(column, to_column, to_view->rotation);
+    // A camera that moves sees what it would see if every mean moved, harmonics included.
+    for (int row = 0; row < 3; ++row) to_view->translation[row] += w[3 * row + k] * to_mean[k];
+  }
+  for (int row = 0; row < 2; ++row) to_view->focal[row] += to_focal[row];
 }
 
 }  // namespace geolrm::raster

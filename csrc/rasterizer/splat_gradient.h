@@ -16,7 +16,20 @@ struct SplatGradients {
   float* sh;         // [N, K, 3] or null
 };
 
+// dL/d(a camera). The increment moves world to camera from the left: a point x of the camera's
+// frame (OpenCV axes) goes to exp(rotation) x + translation, so the camera turns about its own
+// centre.
+struct CameraGradient {
+  double rotation[3] = {0, 0, 0};     // radians
+  double translation[3] = {0, 0, 0};  // scene units
+  double focal[2] = {0, 0};           // px, of fx and fy
+};
+constexpr int kCameraGradients = 8;
+static_assert(sizeof(CameraGradient) == kCameraGradients * sizeof(double), "a row of an array");
+
+// `camera`: what the splat says to the camera is added to it as well; null: not asked for.
 void add_splat_gradient(const SplatModel& model, const View& view, const Parameters& parameters,
-                        int64_t splat, const float* sums, const SplatGradients& out);
+                        int64_t splat, const float* sums, const SplatGradients& out,
+                        CameraGradient* camera);
 
 }  // namespace geolrm::raster

@@ -8,14 +8,15 @@ gradients in a fixed order, so the result is the same for any number of threads.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.camera_descent import CameraDescent
+from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.cpu import backward, render_frame
-from geolrm.engine.rendering.frame import Frame
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.model import pack
 from geolrm.engine.rendering.options import RenderOptions
@@ -38,23 +39,14 @@ LEAST_OPACITY = 1 / 255  # below it nothing is rendered
 SMALLEST_SCALE = 1e-6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Targets:
-    """What the renders are compared with."""
-
-    premultiplied: NDArray[np.float32]  # [V, S, S, 3]
-    alpha: NDArray[np.float32]  # [V, S, S]
-    frame: Frame  # V cameras
-
-    def __getitem__(self, chosen: list[int]) -> _Targets:
-        frame = replace(
-            self.frame, w2c=self.frame.w2c[chosen], intrinsics=self.frame.intrinsics[chosen]
-        )
-        return _Targets(self.premultiplied[chosen], self.alpha[chosen], frame)
-
-
 def refine(
-    gaussians: Gaussians, views: Views, *, steps: int, seed: int = 0, threads: int | None = None
+    gaussians: Gaussians,
+    views: Views,
+    *,
+    steps: int,
+    seed: int = 0,
+    threads: int | None = None,
+    colors: NDArray[np.float64] | None = None,
 ) -> Gaussians:
     """Return Gaussians that explain the input images better, in number at most as many.
 
@@ -67,37 +59,65 @@ def refine(
         steps: Number of steps; 0 changes nothing.
         seed: Of backgrounds and of the order of views.
         threads: Of the rasterizer; they never change the result.
+        colors: [V, 3, 3] that each image's colours go through first; None: none.
     """
     if steps == 0 or not len(gaussians):
         return gaussians
-    targets = _targets(views)
+    targets = Targets.of(views)
+    if colors is not None:
+        targets = targets.recolored(colors)
+    together = max(len(views) // 4, FEWEST_VIEWS_PER_STEP)
+    return descend(
+        gaussians, targets, steps=steps, together=min(together, MOST_VIEWS_PER_STEP), seed=seed,
+        threads=threads,
+    )  # fmt: skip
+
+
+def descend(
+    gaussians: Gaussians,
+    targets: Targets,
+    *,
+    steps: int,
+    together: int,
+    seed: int,
+    threads: int | None,
+    cameras: CameraDescent | None = None,
+) -> Gaussians:
+    """Go down the loss over the targets, ``together`` views a step; cameras go along, if given."""
     current = _to_parameters(gaussians)
     mean = {name: np.zeros_like(array) for name, array in current.items()}
     square = {name: np.zeros_like(array) for name, array in current.items()}
     generator = np.random.default_rng(seed)
-    together = min(max(len(views) // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP, len(views))
+    together = min(together, len(targets))
     waiting: list[int] = []
     for step in range(steps):
         if len(waiting) < together:
-            waiting = generator.permutation(len(views)).tolist()
+            waiting = generator.permutation(len(targets)).tolist()
         chosen, waiting = sorted(waiting[:together]), waiting[together:]
         background = generator.uniform(0, 1, 3).astype(np.float32)
-        gradients = _gradients(current, targets[chosen], background, gaussians, threads)
+        compared = targets[chosen]
+        if cameras is not None:
+            compared = compared.seen_from(cameras.w2c[chosen])
+        moves = cameras is not None
+        gradients, to_cameras = _gradients(current, compared, background, gaussians, moves, threads)
         share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for name, gradient in gradients.items():
             _step_adam(current[name], mean[name], square[name], gradient, share * RATES[name], step)
+        if cameras is not None and to_cameras is not None:
+            cameras.step(chosen, to_cameras, share)
     refined = _to_gaussians(current, gaussians)
     return refined.select(refined.opacities >= LEAST_OPACITY)
 
 
 def _gradients(
     current: Parameters,
-    targets: _Targets,
+    targets: Targets,
     background: NDArray[np.float32],
     origin: Gaussians,
+    cameras: bool,
     threads: int | None,
-) -> Parameters:
-    """Differentiate the loss over the targets' views to each parameter."""
+) -> tuple[Parameters, NDArray[np.float64] | None]:
+    """Differentiate the loss over the targets' views to each parameter, and to cameras if asked."""
     candidate = _to_gaussians(current, origin)
     model = pack(candidate)
     parameters = RenderOptions(background=background.tolist()).parameters
@@ -106,16 +126,25 @@ def _gradients(
     alpha = targets.alpha
     error = rendered.rgb - targets.premultiplied - (1 - alpha[..., None]) * background
     to_rgb = (0.1 * np.clip(error / HUBER, -1, 1) + SQUARE_SHARE * error).astype(np.float32)
-    to_images = Renders(to_rgb, ALPHA_SHARE * (rendered.alpha - alpha), np.zeros_like(alpha))
+    to_alpha = ALPHA_SHARE * (rendered.alpha - alpha)
+    if targets.weights is not None:
+        to_rgb, to_alpha = to_rgb * targets.weights[..., None], to_alpha * targets.weights
+    if cameras and targets.size < REFERENCE_SIZE:  # a pixel stands for several: Adam has a floor
+        area = np.float32((REFERENCE_SIZE / targets.size) ** 2)
+        to_rgb, to_alpha = to_rgb * area, to_alpha * area
+    to_images = Renders(to_rgb, to_alpha, np.zeros_like(alpha))
     coefficients = 0 if candidate.sh is None else candidate.sh.shape[1]
-    to = backward(model, frame, to_images, coefficients=coefficients, threads=threads)
-    return {
+    to = backward(
+        model, frame, to_images, coefficients=coefficients, cameras=cameras, threads=threads
+    )
+    gradients = {
         "means": to.means,
         "logits": to.opacities * candidate.opacities * (1 - candidate.opacities),
         "log_scales": to.scales * candidate.scales,
         "quats": to.quats,
         "color": to.color,
     }
+    return gradients, to.cameras
 
 
 def _step_adam(
@@ -132,16 +161,6 @@ def _step_adam(
     square += (1 - second) * (gradient * gradient - square)
     scale = np.sqrt(square / np.float32(1 - second ** (step + 1)))
     values -= np.float32(rate / (1 - first ** (step + 1))) * mean / (scale + np.float32(FLOOR))
-
-
-def _targets(views: Views) -> _Targets:
-    reference = views.reference.transpose(0, 2, 3, 1)
-    size = reference.shape[1]
-    return _Targets(
-        np.ascontiguousarray(reference[..., :3]),
-        np.ascontiguousarray(reference[..., 3]),
-        Frame.of(views, (size, size)),
-    )
 
 
 def _to_parameters(gaussians: Gaussians) -> Parameters:

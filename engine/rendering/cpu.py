@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ class Gradients:
     scales: NDArray[np.float32]  # [N, 3]
     quats: NDArray[np.float32]  # [N, 4]
     color: NDArray[np.float32]  # [N, 3] to colours, [N, K, 3] to harmonics
+    # [V, 8] where it was asked for: to a turn (radians) and a move (scene units) of each camera,
+    # after which a point x of its OpenCV frame is at exp(turn) x + move; to fx and fy (px).
+    cameras: NDArray[np.float64] | None = None
 
     @classmethod
     def zeros(cls, count: int, coefficients: int = 0) -> Gradients:
@@ -76,6 +79,7 @@ def backward(
     to_images: Renders,
     *,
     coefficients: int = 0,
+    cameras: bool = False,
     threads: int | None = None,
 ) -> Gradients:
     """Carry the gradients of a loss from a frame's images back to the scene.
@@ -85,13 +89,17 @@ def backward(
         frame: The cameras and options that it was rendered with.
         to_images: The gradients to the three images, float32 and contiguous.
         coefficients: K of the scene's harmonics; 0 for plain colours.
+        cameras: Whether to carry them to the cameras, too.
         threads: As for :func:`render_frame`; they never change the gradients.
     """
     gradients = Gradients.zeros(len(model), coefficients)
+    if cameras:
+        gradients = replace(gradients, cameras=np.zeros((len(frame), 8)))
     model.backward(
         frame.w2c, frame.intrinsics, *frame.size, frame.parameters,
         to_images.rgb, to_images.alpha, to_images.depth,
         gradients.means, gradients.opacities, gradients.scales, gradients.quats, gradients.color,
+        gradients.cameras,
         threads=check_threads(threads),
     )  # fmt: skip
     return gradients

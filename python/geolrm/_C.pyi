@@ -212,6 +212,7 @@ class SplatModel:
         scales: NDArray[np.float32],
         quats: NDArray[np.float32],
         color: NDArray[np.float32],
+        cameras: NDArray[np.float64] | None = None,
         *,
         threads: int = 0,
         isa: str = "",

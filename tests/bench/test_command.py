@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from geolrm.bench import command
 
 
-@pytest.mark.parametrize("name", ["raster", "kernels", "engine", "formats", "gpu-raster"])
+@pytest.mark.parametrize("name", ["raster", "kernels", "engine", "formats", "photos", "gpu-raster"])
 def test_options_are_passed_on_as_they_are(monkeypatch, name):
     given = []
     module = importlib.import_module(f"geolrm.bench.{name.replace('-', '_')}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from geolrm.commands.alignment_report import alignment_lines, alignment_summary, moved_capture
 from geolrm.commands.capture import capture_beside, pose, print_report
 from geolrm.commands.capture_options import AutoFit, RemoveBackground
 from geolrm.commands.console import CAPTURE_HELP, print_json, print_table, steps
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST_SIDE = 1024  # px, to which images are reduced: four times what models read
 OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
+REFINE_POSES: dict[str, Any] = {"auto": "auto", "on": True, "off": False}
 BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
 
 
@@ -76,6 +78,12 @@ def run(
         int | None,
         typer.Option(help="Steps of refinement on the input views; default: the model's; 0: none."),
     ] = None,
+    refine_poses: Annotated[
+        str,
+        typer.Option(
+            help="auto, on or off: move the cameras with the splats; auto: where they are off."
+        ),
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
     device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
@@ -85,6 +93,13 @@ def run(
     scene_file: Annotated[
         Path | None,
         typer.Option("--scene", help="Also keep all that 'geolrm view' shows (.safetensors)."),
+    ] = None,
+    write_capture_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-capture",
+            help="Also write the views used, with refined poses, as a capture (transforms.json).",
+        ),
     ] = None,
     remove_background: RemoveBackground = False,
     fit: AutoFit = None,
@@ -109,12 +124,17 @@ def run(
         fit_where_outside,
         left_out_note,
     )
+    from geolrm.engine.captures.writing import check_capture_folder, write_capture
     from geolrm.engine.engine import Engine
     from geolrm.engine.options import RunOptions
     from geolrm.engine.photographs import PhotographOptions, is_photographs
     from geolrm.viewer import Exhibit, check_scene_name, save_scene, write_page
 
+    if refine_poses not in REFINE_POSES:
+        raise InputError(f"--refine-poses is {refine_poses!r}; give auto, on or off")
     check_output(output, raw_ply)
+    if write_capture_to is not None:
+        check_capture_folder(write_capture_to)
     page = output.with_suffix(".html") if view else None
     if scene_file is not None:
         check_scene_name(scene_file)
@@ -160,6 +180,7 @@ def run(
             "max_tokens": max_tokens,
             "selection": cast(Selection, selection),  # checked by the engine
             "refine_steps": refine,
+            "refine_poses": REFINE_POSES[refine_poses],
         }
         scene = engine.run(used.images, used.cameras, valid=used.valid, **options)
         step("writing")
@@ -167,6 +188,8 @@ def run(
         if world:
             written = written.transformed(content.object_to_world)
         written.save(output, raw=raw_ply)
+        if write_capture_to is not None:
+            write_capture(moved_capture(used, scene), write_capture_to)
         exhibit = Exhibit.from_scene(scene, output.stem, used.names)
         if page is not None:
             write_page(exhibit, page)
@@ -190,6 +213,8 @@ def run(
         "occupied_voxels": scene.num_occupied,
         "anchors": len(scene.anchors),
         "gaussians": len(scene.gaussians),
+        "alignment": alignment_summary(scene, used.names),
+        "written_capture": None if write_capture_to is None else str(write_capture_to),
         "output": str(output),
         "page": None if page is None else str(page),
         "scene": None if scene_file is None else str(scene_file),
@@ -216,6 +241,10 @@ def run(
         f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "
         f"({scene.num_occupied:,} occupied voxels) -> {output}"
     )
+    for line in alignment_lines(scene, used.names):
+        print(line)
+    if write_capture_to is not None:
+        print(f"the views with their poses -> {write_capture_to}")
     if page is not None:
         print(f"the same in a browser -> {page}")
     warn_if_untrained(engine.manifest.source.trained)

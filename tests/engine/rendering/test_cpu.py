@@ -84,3 +84,15 @@ def test_threads_are_the_cores_that_this_process_may_use(monkeypatch):
 
 def test_no_more_threads_than_the_kernels_take():
     assert check_threads(10_000) == check_threads(np.int64(256)) == 256
+
+
+def test_gradients_to_cameras_come_when_they_are_asked_for():
+    """A camera that moves sees what it would see if every mean moved the other way round."""
+    scene, rng = cloud(200, 6), np.random.default_rng(0)
+    shape = (1, SIZE[1], SIZE[0])
+    images = Renders(*(rng.normal(size=s).astype(np.float32) for s in ((*shape, 3), shape, shape)))
+    assert backward(scene.model(), framed(), images).cameras is None
+    got = backward(scene.model(), framed(), images, cameras=True)
+    assert got.cameras is not None and got.cameras.shape == (1, 8)
+    to_means = got.means.sum(0, dtype=np.float64) @ framed().w2c[0, :3, :3].T
+    np.testing.assert_allclose(got.cameras[0, 3:6], to_means, rtol=1e-4)

@@ -1,0 +1,148 @@
+"""How the photographs lie to a scene: how far off each is, in pixels, and in colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.refinement.targets import Targets
+from geolrm.engine.rendering.images import Renders
+
+MEASURED_SIZE = 128  # px, of the images that are laid over each other
+MOVED = 1.0  # px of the median view, beyond which poses are taken to be wrong
+FAR = 3.0  # times the error of the median view, beyond which a view counts less
+OUT_OF_LINE = 0.5  # weight below which a view is named
+RIDGE = 0.01  # pull of a colour matrix to the identity, in squared colours a pixel
+STAINED = 0.06  # largest change of a colour beyond which a view is corrected
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """The photographs of a run beside its scene, all V of them in the order of the views."""
+
+    c2w: NDArray[np.float64]  # [V, 4, 4] OpenGL camera-to-world, refined where `moved`
+    moved: bool  # whether poses were refined
+    residual_before: NDArray[np.float64]  # [V] px of 256: given pose, before any refinement
+    residual_after: NDArray[np.float64]  # [V] px of 256: at the end
+    weights: NDArray[np.float64]  # [V] in (0, 1], what each counted in the descent
+    colors: NDArray[np.float64]  # [V, 3, 3], each photograph's RGB to that of the median one
+    corrected: list[int] = field(default_factory=list)  # views whose colours were
+
+    @property
+    def out_of_line(self) -> list[int]:
+        """The views that could not be brought in line, and so counted little."""
+        return np.flatnonzero(self.weights < OUT_OF_LINE).tolist()
+
+
+def misalignment(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
+    """Measure by how many px of the targets each view is shifted or turned: [V].
+
+    One step of Lucas and Kanade with a similarity of the image, over colours on black and alpha;
+    the root mean square of the motion over the object's pixels. Its scale is left out: splats are
+    widened by a part of a pixel. What is far apart measures too small, but not small.
+    """
+    truth = np.concatenate([targets.premultiplied, targets.alpha[..., None]], -1)
+    drawn = np.concatenate([rendered.rgb, rendered.alpha[..., None]], -1)
+    if targets.valid is not None:  # nothing is seen across the border of what is known
+        truth = drawn + targets.valid[..., None] * (truth - drawn)
+    size = truth.shape[1]
+    rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
+    found = np.zeros(len(truth))
+    for view in range(len(truth)):
+        seen, model = _smooth(truth[view]), _smooth(drawn[view])
+        down, along = np.gradient(0.5 * (seen + model), axis=(0, 1))
+        flow = np.stack([along, down, along * columns[..., None] + down * rows[..., None],
+                         down * columns[..., None] - along * rows[..., None]])  # fmt: skip
+        weight = 1.0 if targets.weights is None else targets.weights[view][..., None]
+        flat = (flow * weight).reshape(4, -1)
+        matrix = flat @ flow.reshape(4, -1).T
+        ridge = np.diag(np.maximum(np.diag(matrix), 1e-9)) * 1e-3
+        x, y, _, roll = np.linalg.solve(matrix + ridge, flat @ (model - seen).ravel())
+        inside = targets.alpha[view] > 0.5
+        if inside.any():
+            moved_x, moved_y = x - roll * rows[inside], y + roll * columns[inside]
+            found[view] = np.sqrt(np.mean(moved_x**2 + moved_y**2))
+    return found
+
+
+def color_matrices(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
+    """Estimate the matrix [V, 3, 3] that gives each photograph the colours of the scene.
+
+    Least squares over the object's pixels, pulled to the identity; the median over the views is
+    taken out, so that what all share stays.
+    """
+    matrices = np.tile(np.eye(3), (len(targets.alpha), 1, 1))
+    for view, matrix in enumerate(matrices):
+        weight = targets.alpha[view] * rendered.alpha[view] ** 2
+        if targets.weights is not None:
+            weight = weight * (targets.weights[view] > 0)
+        chosen = weight > 0.9
+        if np.count_nonzero(chosen) < 100:
+            continue
+        seen = targets.premultiplied[view][chosen].astype(np.float64)
+        wanted = rendered.rgb[view][chosen].astype(np.float64)
+        pull = RIDGE * len(seen) * np.eye(3)
+        matrix[:] = np.linalg.solve(seen.T @ seen + pull, seen.T @ wanted + pull).T
+    return matrices @ np.linalg.inv(np.median(matrices, axis=0))
+
+
+def stained(colors: NDArray[np.float64]) -> list[int]:
+    """List the views whose matrix changes a middle grey by more than rounding and shading do."""
+    change = np.abs(0.5 * (colors - np.eye(3)).sum(-1)).max(-1)
+    return np.flatnonzero(change > STAINED).tolist()
+
+
+def view_weights(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
+    """Weigh each view by its error against that of the median view: [V] in (0, 1]."""
+    error = np.abs(rendered.rgb - targets.premultiplied).mean(-1) + np.abs(
+        rendered.alpha - targets.alpha
+    )
+    if targets.valid is not None:
+        error = error * targets.valid
+    errors = error.mean((1, 2), dtype=np.float64) / np.maximum(targets.alpha.mean((1, 2)), 1e-3)
+    limit = FAR * np.median(errors)
+    return np.minimum(1.0, (limit / np.maximum(errors, 1e-9)) ** 2)
+
+
+def only_stained(colors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keep the matrices of stained views; the others are the identity."""
+    kept = np.tile(np.eye(3), (len(colors), 1, 1))
+    chosen = stained(colors)
+    kept[chosen] = colors[chosen]
+    return kept
+
+
+def started(c2w: NDArray[np.float64], rendered: Renders, targets: Targets) -> Alignment:
+    """Describe the photographs beside what the network made of them."""
+    residuals = misalignment(rendered, targets) * 256 / targets.size
+    plain = np.tile(np.eye(3), (len(c2w), 1, 1))
+    return Alignment(c2w, False, residuals, residuals, np.ones(len(c2w)), plain)
+
+
+def finished(alignment: Alignment, rendered: Renders, targets: Targets) -> Alignment:
+    """Measure again after a descent, and find the views whose colours are not the others'.
+
+    Not before: what the network makes of a side that one view sees may have quite other colours.
+    """
+    corrected = targets.recolored(alignment.colors)
+    residuals = misalignment(rendered, corrected) * 256 / targets.size
+    colors = alignment.colors
+    if not alignment.corrected:
+        colors = only_stained(color_matrices(rendered, targets))
+    return replace(alignment, residual_after=residuals, colors=colors, corrected=stained(colors))
+
+
+def _smooth(colors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Blur [H, W, C] by the binomial of five taps, twice: single edges become slopes."""
+    image = np.asarray(colors, np.float64)
+    for axis in (0, 1, 0, 1):
+        pad = [(2, 2) if a == axis else (0, 0) for a in range(3)]
+        wide = np.pad(image, pad, mode="edge").swapaxes(0, axis)
+        long = len(wide) - 4
+        image = np.zeros_like(wide[:long])
+        for start, tap in enumerate((1, 4, 6, 4, 1)):
+            image += tap / 16 * wide[start : start + long]
+        image = image.swapaxes(0, axis)
+    return image

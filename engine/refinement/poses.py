@@ -1,0 +1,145 @@
+"""Poses refined with the splats, in rounds between which the network sees the better poses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.geometry.cameras import FLIP_YZ
+from geolrm.engine.geometry.motions import common_motion
+from geolrm.engine.geometry.similarity import move_poses
+from geolrm.engine.refinement import alignment as aligning
+from geolrm.engine.refinement.alignment import Alignment
+from geolrm.engine.refinement.camera_descent import CameraDescent
+from geolrm.engine.refinement.refine import REFERENCE_SIZE, descend, refine
+from geolrm.engine.refinement.targets import Targets
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.model import pack
+from geolrm.engine.rendering.options import RenderOptions
+from geolrm.engine.views.preprocessing import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One descent on splats and poses together, after the network was run."""
+
+    steps: int
+    size: int  # px, of the images that are compared
+    together: int  # views a step
+    rate: float  # radians and scene units of the first step
+
+
+ROUNDS = (
+    Round(steps=30, size=128, together=6, rate=0.008),  # far off: small images see farther
+    Round(steps=24, size=REFERENCE_SIZE, together=3, rate=0.004),
+    Round(steps=40, size=REFERENCE_SIZE, together=3, rate=0.0015),
+)
+
+
+def compare(
+    gaussians: Gaussians, views: Views, threads: int | None, before: Alignment | None = None
+) -> Alignment:
+    """Lay the photographs over renders of the scene; ``before`` is what was measured first."""
+    targets = Targets.of(views, aligning.MEASURED_SIZE)
+    rendered = _on_black(gaussians, targets, threads)
+    if before is None:
+        return aligning.started(np.asarray(views.c2w, np.float64), rendered, targets)
+    return aligning.finished(before, rendered, targets)
+
+
+def poses_look_wrong(alignment: Alignment) -> bool:
+    """Tell whether the median view is so far off that refining its pose pays."""
+    return bool(np.median(alignment.residual_before) > aligning.MOVED)
+
+
+def refine_colors(
+    gaussians: Gaussians,
+    views: Views,
+    alignment: Alignment,
+    *,
+    steps: int,
+    seed: int,
+    threads: int | None,
+) -> tuple[Gaussians, Alignment]:
+    """Refine by fixed poses; where a view's colours then are not the others', correct them.
+
+    The descent is done again with those views' colours taken through their matrices. Where none
+    is, the Gaussians are those of :func:`geolrm.engine.refinement.refine.refine`, bit for bit.
+    """
+    refined = refine(gaussians, views, steps=steps, seed=seed, threads=threads)
+    alignment = compare(refined, views, threads, alignment)
+    if not alignment.corrected:
+        return refined, alignment
+    refined = refine(
+        gaussians, views, steps=steps, seed=seed, threads=threads, colors=alignment.colors
+    )
+    return refined, compare(refined, views, threads, alignment)
+
+
+def refine_poses(
+    gaussians: Gaussians,
+    views: Views,
+    alignment: Alignment,
+    part: Round,
+    *,
+    given: NDArray,
+    seed: int,
+    threads: int | None,
+) -> tuple[Gaussians, Alignment]:
+    """Run one round: move Gaussians and cameras until renders and photographs agree.
+
+    What all cameras moved alike is taken out of both, so that the scene stays where it was.
+
+    Args:
+        gaussians: Of the network, for the poses of ``views``.
+        views: V photographs with the poses so far.
+        alignment: Of the rounds so far.
+        part: The round.
+        given: [V, 4, 4] OpenGL poses that the run started from.
+        seed: Of backgrounds and of the order of views.
+        threads: Of the rasterizer; they never change the result.
+    """
+    targets = Targets.of(views, part.size).recolored(alignment.colors)
+    centre = gaussians.means.astype(np.float64).mean(0)
+    cameras = CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, part.rate)
+    weighted = targets.weighted(alignment.weights)
+    refined = descend(
+        gaussians, weighted, steps=part.steps, together=part.together, seed=seed,
+        threads=threads, cameras=cameras,
+    )  # fmt: skip
+    rendered = _on_black(refined, targets.seen_from(cameras.w2c), threads)
+    c2w = _inverse(cameras.w2c) @ FLIP_YZ
+    back = common_motion(given.astype(np.float64), c2w, centre)
+    alignment = replace(
+        alignment,
+        c2w=move_poses(c2w, back),
+        moved=True,
+        weights=aligning.view_weights(rendered, targets),
+    )
+    refined = refined.transformed(back)
+    return refined, compare(refined, moved_views(views, alignment.c2w), threads, alignment)
+
+
+def moved_views(views: Views, c2w: NDArray[np.float64]) -> Views:
+    """Return the same photographs with other poses [V, 4, 4]."""
+    projection = views.intrinsics.astype(np.float64) @ np.linalg.inv(c2w)[:, :3]
+    return replace(
+        views,
+        c2w=np.ascontiguousarray(c2w, np.float32),
+        projection=np.ascontiguousarray(projection, np.float32),
+    )
+
+
+def _inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linalg.inv(matrices).astype(np.float64)
+
+
+def _on_black(gaussians: Gaussians, targets: Targets, threads: int | None) -> Renders:
+    black = RenderOptions(background=[0.0, 0.0, 0.0]).parameters
+    frame: Frame = replace(targets.frame, parameters=black)
+    return render_frame(pack(gaussians), frame, threads=threads)
