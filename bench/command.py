@@ -47,9 +47,9 @@ def formats(context: typer.Context) -> None:
 @app.command("photos", context_settings=PASSED_ON)
 def photos(context: typer.Context) -> None:
     """Measure what wrong poses cost, and their refinement; see its --help."""
-    from geolrm.bench import photos
+    from geolrm.bench.photos import wrong_poses
 
-    photos.main(context.args)
+    wrong_poses.main(context.args)
 
 
 @app.command("gpu-raster", context_settings=PASSED_ON)

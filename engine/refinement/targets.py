@@ -25,7 +25,7 @@ class Targets:
     def of(cls, views: Views, size: int | None = None) -> Targets:
         """Take the reference images of views, averaged to ``size`` px where that divides them."""
         reference = views.reference.transpose(0, 2, 3, 1)
-        valid = getattr(views, "reference_valid", None)
+        valid = views.reference_valid
         if size is not None and size < reference.shape[1] and reference.shape[1] % size == 0:
             reference = _averaged(reference, size)
             valid = None if valid is None else _averaged(valid, size)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from engine.refinement.scenes import ball, ring
 
-from geolrm.bench.photos import best_psnr, wrong_poses
+from geolrm.bench.photos.wrong_poses import best_psnr, wrong_poses
 from geolrm.engine.geometry.motions import motion, rotation_vector
 from geolrm.engine.rendering.render import render
 
