@@ -140,7 +140,7 @@ def half(mask):
 def test_a_few_wrong_masks_do_not_cut_the_object(on_table, monkeypatch, wrong, said):
     monkeypatch.setattr(background, "_load_segmenter", lambda: Cutter(**wrong))
     capture = load_capture(on_table, remove_background=True)
-    assert capture.notes[-1].endswith(said), capture.notes
+    assert any(note.endswith(said) for note in capture.notes), capture.notes
     assert longest_side(capture) == pytest.approx(FILL, abs=0.1)
 
 
