@@ -125,6 +125,19 @@ def write_colmap_text(
     return folder
 
 
+def write_llff(folder, images, cameras, world=None):
+    """Rows as imgs2poses.py writes them: from right, up, backwards to down, right, backwards."""
+    write_images(folder / "images", images)
+    poses = move_poses(cameras.c2w, photo_world() if world is None else world)[:, :3]
+    right, up, back, place = (poses[:, :, k] for k in range(4))
+    height, width = images[0].shape[:2]
+    hwf = np.broadcast_to([height, width, cameras.intrinsics[0, 0, 0] * width], right.shape)
+    matrices = np.stack([-up, right, back, place, hwf], axis=2)
+    rows = np.concatenate([matrices.reshape(-1, 15), np.full((len(poses), 2), 1.0)], axis=1)
+    np.save(folder / "poses_bounds.npy", rows)
+    return folder
+
+
 def quaternion_of(rotation):
     """[4] wxyz, by way of the eigenvector of the rotation's 4 x 4 form."""
     m = rotation

@@ -29,7 +29,7 @@ def box_in(capture, world):
 
 def test_an_object_elsewhere_is_refused_with_the_way_out(elsewhere):
     with pytest.raises(InputError, match=r"out of view; .* geolrm check; an object .*: --fit"):
-        load_capture(elsewhere)
+        load_capture(elsewhere, fit=False)
     (first, *_) = diagnose(read_capture(elsewhere)).diagnostics
     assert first.topic == "scale"
     assert "move the poses by (-10, -5, 3.15), then" in first.text and "--fit" in first.text
@@ -38,7 +38,8 @@ def test_an_object_elsewhere_is_refused_with_the_way_out(elsewhere):
 def test_cameras_that_look_at_one_place_elsewhere_tell_where(elsewhere, photos):
     """Without masks, most views look away; no other convention of axes explains it."""
     capture = read_capture(elsewhere)
-    images = [image[..., :3] // 2 for image in capture.images]
+    noise = np.random.default_rng(0).integers(0, 100, (64, 64, 3), np.uint8)
+    images = [image[..., :3] // 2 + noise for image in capture.images]
     from dataclasses import replace
 
     (first, *_) = diagnose(replace(capture, images=images)).diagnostics
@@ -62,7 +63,8 @@ def test_every_kind_can_be_fitted(tmp_path, photos, cameras):
 
 
 def test_without_masks_there_is_nothing_to_fit_by(elsewhere, photos):
-    for index, image in enumerate(on_white(photos) // 2):
+    noise = np.random.default_rng(0).integers(0, 100, (64, 64, 3), np.uint8)
+    for index, image in enumerate(on_white(photos) // 2 + noise):
         Image.fromarray(image).save(elsewhere / "rgb" / f"{index}.png")
     with pytest.raises(InputError, match=r"has no points, and its masks do not tell where the obj"):
         load_capture(elsewhere, fit=True)
@@ -111,7 +113,7 @@ def longest_side(capture):
 
 
 def test_removed_backgrounds_tell_the_object_from_its_table(on_table, monkeypatch):
-    assert longest_side(load_capture(on_table)) < 0.6
+    assert longest_side(load_capture(on_table)) == pytest.approx(FILL, abs=0.05)  # of one colour
     monkeypatch.setattr(background, "load_segmenter", Cutter)
     capture = load_capture(on_table, remove_background=True)
     assert longest_side(capture) == pytest.approx(FILL, abs=0.05)
@@ -138,12 +140,13 @@ def half(mask):
 def test_a_few_wrong_masks_do_not_cut_the_object(on_table, monkeypatch, wrong, said):
     monkeypatch.setattr(background, "load_segmenter", lambda: Cutter(**wrong))
     capture = load_capture(on_table, remove_background=True)
-    assert capture.notes[-1].endswith(said), capture.notes
+    assert any(note.endswith(said) for note in capture.notes), capture.notes
     assert longest_side(capture) == pytest.approx(FILL, abs=0.1)
 
 
 def test_few_masks_leave_it_to_the_points(tmp_path, photos, cameras):
-    images = [*photos[:6], *on_grey(photos[6:])]
+    noise = np.random.default_rng(0).integers(0, 100, (64, 64, 3), np.uint8)
+    images = [*photos[:6], *(on_grey(photos[6:]) // 2 + noise)]
     capture = load_capture(write_colmap_text(tmp_path, images, cameras))
     assert "only 6 of 12 images have a mask" in capture.notes
     assert capture.notes[-1].endswith("from the points")

@@ -2,26 +2,12 @@
 
 import numpy as np
 import pytest
-from samples.capture_files import FOV, SIZE, photo_world, write_images
+from samples.capture_files import SIZE, photo_world, write_images, write_llff
 
 from geolrm import InputError, load_capture
 from geolrm.engine.captures import read_capture
 from geolrm.engine.captures.llff import opengl_poses
 from geolrm.engine.geometry.similarity import move_poses
-
-FOCAL = 0.5 * SIZE / np.tan(np.deg2rad(FOV) / 2)
-
-
-def write_llff(folder, images, cameras, world=None, **changes):
-    """Rows as imgs2poses.py writes them: from right, up, backwards to down, right, backwards."""
-    write_images(folder / "images", images)
-    poses = move_poses(cameras.c2w, photo_world() if world is None else world)[:, :3]
-    right, up, back, place = (poses[:, :, k] for k in range(4))
-    hwf = np.broadcast_to([SIZE, SIZE, FOCAL], right.shape)
-    matrices = np.stack([-up, right, back, place, hwf], axis=2)
-    rows = np.concatenate([matrices.reshape(-1, 15), np.full((len(poses), 2), 1.0)], axis=1)
-    np.save(folder / "poses_bounds.npy", changes.get("rows", rows))
-    return folder
 
 
 def test_the_object_is_fitted_and_upright(tmp_path, photos, cameras):

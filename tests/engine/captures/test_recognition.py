@@ -12,6 +12,7 @@ from samples.capture_files import (
     write_colmap_text,
     write_gobjaverse_views,
     write_images,
+    write_llff,
     write_poses,
     write_transforms,
 )
@@ -23,13 +24,14 @@ from geolrm.engine.captures.capture import TITLES
 
 @pytest.fixture
 def every_kind(tmp_path, photos, cameras):
-    sheet = np.zeros((960, 640, 3), np.uint8)
+    sheet = np.random.default_rng(0).integers(0, 255, (960, 640, 3), np.uint8)
     Image.fromarray(sheet).save(tmp_path / "sheet.png")
     return {
         "transforms": write_transforms(tmp_path / "t", photos, cameras),
         "colmap": write_colmap_text(tmp_path / "c", photos, cameras),
         "gobjaverse": write_gobjaverse_views(tmp_path / "g", photos, cameras),
         "poses": write_poses(tmp_path / "p", photos, cameras),
+        "llff": write_llff(tmp_path / "l", photos, cameras),
         "sv3d": tmp_path / "s",
         "zero123plus": tmp_path / "sheet.png",
     }
