@@ -7,7 +7,8 @@ One primitive of points with the attributes POSITION and, under the extension's 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb
-from geolrm.engine.formats.untrusted import assemble, check_count
+from geolrm.engine.formats.glb_nodes import Index, Node, Scene, moved, world_matrix
+from geolrm.engine.formats.untrusted import LARGEST_VALUE, Decoded, assemble, check_count
 from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 
@@ -24,8 +26,6 @@ PREFIX = f"{EXTENSION}:"
 COLOR_SPACE = "srgb_rec709_display"
 POINTS, FLOAT = 0, 5126
 WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
-
-Index = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 
 class View(msgspec.Struct):
@@ -62,21 +62,13 @@ class Mesh(msgspec.Struct):
     primitives: list[Primitive]
 
 
-class Node(msgspec.Struct):
-    """A place in the scene."""
-
-    mesh: Index | None = None
-    matrix: list[float] | None = None
-    rotation: list[float] | None = None
-    translation: list[float] | None = None
-    scale: list[float] | None = None
-
-
 class Document(msgspec.Struct):
     """The part of glTF that holds splats."""
 
     meshes: list[Mesh] = []
     nodes: list[Node] = []
+    scenes: list[Scene] = []
+    scene: Index | None = None
     accessors: list[Accessor] = []
     bufferViews: list[View] = []
 
@@ -123,14 +115,15 @@ def encode(gaussians: GaussianArrays) -> bytes:
     })  # fmt: skip
 
 
-def decode(content: bytes, name: str) -> GaussianArrays:
-    """Read a whole file, in the file's frame (y up)."""
+def decode(content: bytes, name: str) -> Decoded:
+    """Read a whole file, in the frame of its scene (y up): where its nodes put the splats."""
     text, numbers = glb.chunks(content, name)
     try:
         document = msgspec.json.decode(text, type=Document)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InputError(f"{name} has JSON that is no glTF: {str(error)[:200]}") from error
-    attributes = _splats(document, name)
+    mesh, attributes = _splats(document, name)
+    matrix = world_matrix(document.nodes, mesh, _roots(document, name), name)
 
     def read(attribute: str, kind: str) -> NDArray[np.float32]:
         if attribute not in attributes:
@@ -153,11 +146,22 @@ def decode(content: bytes, name: str) -> GaussianArrays:
         raise InputError(f"{name} has attributes of different lengths: {sorted(lengths)}")
     colors = harmonics.colors_of_dc(harmonic[0]) if number == 1 else None
     sh = None if number == 1 else np.stack(harmonic, axis=1)
-    return assemble(name, **arrays, colors=colors, sh=sh)
+    found = assemble(name, **arrays, colors=colors, sh=sh)
+    return replace(found, gaussians=moved(found.gaussians, matrix, LARGEST_VALUE, name))
 
 
-def _splats(document: Document, name: str) -> dict[str, int]:
-    """Find the attributes of the one primitive that holds splats."""
+def _roots(document: Document, name: str) -> list[int] | None:
+    """List the nodes of the scene that is shown; None where there are no scenes."""
+    if not document.scenes:
+        return None
+    index = document.scene or 0
+    if index >= len(document.scenes):
+        raise InputError(f"{name} has no scene {index}; the file is damaged")
+    return document.scenes[index].nodes
+
+
+def _splats(document: Document, name: str) -> tuple[int, dict[str, int]]:
+    """Find the mesh and the attributes of the one primitive that holds splats."""
     found = [
         (index, primitive)
         for index, mesh in enumerate(document.meshes)
@@ -175,10 +179,7 @@ def _splats(document: Document, name: str) -> dict[str, int]:
         raise InputError(f"{name} has colours in {str(space)[:40]!r}; {COLOR_SPACE!r} is read")
     if len(properties.get("extensions") or ()):
         raise InputError(f"{name} extends {EXTENSION}; compressed splats are not read")
-    for node in document.nodes:
-        if node.mesh == index and any((node.matrix, node.rotation, node.translation, node.scale)):
-            raise InputError(f"{name} moves its splats by a node; apply that to the splats first")
-    return primitive.attributes
+    return index, primitive.attributes
 
 
 def _array(

@@ -1,6 +1,8 @@
 """PLY: the layout of the original 3DGS code, and the one of GeoLRM's own script.
 
-Both are binary little-endian and hold a row of floats for every splat, under the same names.
+Both are written binary little-endian and hold a row of floats for every splat, under the same
+names. Other byte orders, types, properties and elements are read; for the compressed layout, see
+:mod:`ply_compressed`.
 
 * **standard**: ``x y z nx ny nz f_dc_* f_rest_* opacity scale_* rot_*``. ``opacity`` is a logit,
   ``scale_*`` are natural logarithms, ``rot_*`` is wxyz, ``f_dc_*`` and ``f_rest_*`` are spherical
@@ -15,28 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.formats import ply_compressed, ply_kinds
 from geolrm.engine.formats.orientation import Up
-from geolrm.engine.formats.untrusted import (
-    HEAD_BYTES,
-    assemble,
-    check_count,
-    check_finite,
-    within_reach,
-)
+from geolrm.engine.formats.ply_header import Header, read_header
+from geolrm.engine.formats.ply_kinds import DC, POSITION, RGB, SHAPE
+from geolrm.engine.formats.untrusted import HEAD_BYTES, Decoded, assemble, check_count
 from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 
 SMALLEST_SCALE = 1e-10  # a zero scale has no logarithm
 LEAST_OPACITY = 1e-7  # nor have 0 and 1 a finite logit
-MOST_PROPERTIES = 100  # 62 are the most that the standard layout has
 LARGEST_EXPONENT = 80.0  # exp stays finite in float32
 
-POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
-DC = ("f_dc_0", "f_dc_1", "f_dc_2")
-SHAPE = ("opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3")
-END = b"end_header\n"
-UP_COMMENT = b"\ncomment geolrm up y\n"
+UP_COMMENT = "comment geolrm up y"
 
 
 def encode(gaussians: GaussianArrays, *, raw: bool, up: Up) -> bytes:
@@ -63,7 +57,7 @@ def encode(gaussians: GaussianArrays, *, raw: bool, up: Up) -> bytes:
     table[:, -7:-4] = gaussians.scales if raw else _logarithms(gaussians.scales)
     table[:, -4:] = gaussians.quats
     header = ["ply", "format binary_little_endian 1.0"]
-    header += [UP_COMMENT.decode().strip()] if up == "y" else []
+    header += [UP_COMMENT] if up == "y" else []
     header += [f"element vertex {count}"]
     header += [f"property float {name}" for name in names] + ["end_header", ""]
     rows = table.tobytes()
@@ -81,22 +75,28 @@ def _logarithms(scales: NDArray) -> NDArray[np.float32]:
 
 def check(head: bytes, size: int, name: str) -> None:
     """Refuse what cannot be such a file of ``size`` bytes, from its first ``HEAD_BYTES``."""
-    names, count, start = _read_header(head, name)
-    check_count(count, name)
-    expected = start + count * len(names) * 4
-    if size != expected:
-        raise InputError(
-            f"{name} has {size} bytes; {count} splats of {len(names)} properties need {expected}: "
-            "the file is truncated or damaged"
-        )
+    _check(read_header(head, name), size, name)
+
+
+def _check(header: Header, size: int, name: str) -> None:
+    vertices = header.find("vertex")
+    assert vertices is not None
+    check_count(vertices.count, name)
+    header.check_size(size, name)
+    if ply_compressed.is_compressed(header):
+        return ply_compressed.check(header, name)
+    return ply_kinds.check(header, name)
 
 
 def stated_up(head: bytes) -> Up | None:
     """Find the axis that a comment of ours names; z goes without saying."""
-    return "y" if UP_COMMENT in head[: max(head.find(END), 0)] else None
+    try:
+        return "y" if UP_COMMENT in read_header(head, "it").comments else None
+    except InputError:  # which reading says again, with the name
+        return None
 
 
-def decode(content: bytes, name: str, *, raw: bool | None) -> GaussianArrays:
+def decode(content: bytes, name: str, *, raw: bool | None) -> Decoded:
     """Read a whole file, in the file's frame.
 
     Args:
@@ -104,33 +104,34 @@ def decode(content: bytes, name: str, *, raw: bool | None) -> GaussianArrays:
         name: What errors call the file.
         raw: Whether the values are activated; None decides by :func:`looks_raw`.
     """
-    check(content[:HEAD_BYTES], len(content), name)
-    names, count, start = _read_header(content[:HEAD_BYTES], name)
-    table = np.frombuffer(content, "<f4", offset=start).reshape(count, len(names))
-    column = {key: table[:, index] for index, key in enumerate(names)}
-    wanted = (*POSITION, *DC, *SHAPE)
-    for key in wanted:
-        if key not in column:
-            raise InputError(f"{name} has no property {key!r}; it is no Gaussian splatting PLY")
-    rest = _higher_names(names, name)
-    if not within_reach(table):  # the whole table first: columns are slow to walk
-        for key in (*wanted, *rest):
-            check_finite(key, column[key], name)
+    header = read_header(content[:HEAD_BYTES], name)
+    _check(header, len(content), name)
+    if ply_compressed.is_compressed(header):
+        if raw:
+            raise InputError(f"{name} is a compressed PLY, which has no raw layout: leave that out")
+        return ply_compressed.decode(header, content, name)
+    column = _table(header, content, name)
+    dc_names = DC if DC[0] in column else RGB  # nerfstudio can write colours in place of f_dc
+    dc, scales = _columns(column, dc_names), _columns(column, SHAPE[1:4])
+    if dc_names == RGB:
+        dc = dc / np.float32(255)
+    rest = _higher_names(list(column), name)
     if raw is None:
-        raw = looks_raw(column)
+        raw = dc_names == DC and looks_raw(column)
     elif raw and rest:
         raise InputError(f"{name} has f_rest properties, and so it is no raw PLY; read it as it is")
     values = {
         "means": _columns(column, POSITION),
         "quats": _columns(column, SHAPE[4:]),
     }
-    dc, scales = _columns(column, DC), _columns(column, SHAPE[1:4])
     if raw:
         return assemble(name, **values, opacities=column["opacity"], scales=scales, colors=dc)
     sh = None
     if rest:
-        higher = _columns(column, rest).reshape(count, 3, len(rest) // 3)
-        sh = np.concatenate([dc[:, None], higher.transpose(0, 2, 1)], axis=1)
+        higher = _columns(column, rest).reshape(len(dc), 3, len(rest) // 3)
+        first = dc if dc_names == DC else harmonics.dc_of_colors(dc)
+        sh = np.concatenate([first[:, None], higher.transpose(0, 2, 1)], axis=1)
+    # Infinite logits are opacities of 0 and 1, and the logarithm of a scale of 0 is -infinity.
     bound = LARGEST_EXPONENT
     logits = column["opacity"].astype(np.float64).clip(-bound, bound)
     return assemble(
@@ -138,9 +139,21 @@ def decode(content: bytes, name: str, *, raw: bool | None) -> GaussianArrays:
         **values,
         opacities=(1 / (1 + np.exp(-logits))).astype(np.float32),
         scales=np.exp(scales.clip(-bound, bound)),
-        colors=None if rest else harmonics.colors_of_dc(dc),
+        colors=None if rest else dc if dc_names == RGB else harmonics.colors_of_dc(dc),
         sh=sh,
     )
+
+
+def _table(header: Header, content: bytes, name: str) -> dict[str, NDArray[np.float32]]:
+    """Read the properties of the vertices, [N] each, as float32."""
+    vertices = header.find("vertex")
+    assert vertices is not None
+    rows = header.rows(vertices, content, name)
+    if all(found.kind == "<f4" for found in vertices.properties):  # views of one table are fast
+        table = rows.view("<f4").reshape(len(rows), len(vertices.properties))
+        return {key: table[:, index] for index, key in enumerate(vertices.names())}
+    with np.errstate(over="ignore"):  # becomes infinity, and such splats are left out
+        return {key: rows[key].astype(np.float32) for key in vertices.names()}
 
 
 def looks_raw(column: dict[str, NDArray]) -> bool:
@@ -170,34 +183,3 @@ def _higher_names(names: list[str], name: str) -> list[str]:
 
 def _columns(column: dict[str, NDArray], names: tuple[str, ...] | list[str]) -> NDArray[np.float32]:
     return np.stack([column[name] for name in names], axis=-1)
-
-
-def _read_header(head: bytes, name: str) -> tuple[list[str], int, int]:
-    """Read the property names, the number of splats, and where the rows start."""
-    end = head.find(END)
-    lines = head[: max(end, 0)].decode("ascii", "replace").split("\n")
-    if end < 0 or lines[0] != "ply" or "format binary_little_endian 1.0" not in lines:
-        raise InputError(f"{name} is no binary little-endian PLY file")
-    names: list[str] = []
-    count = None
-    for line in lines[1:]:
-        words = line.split()
-        shown = line[:80]
-        if words[:1] == ["element"]:
-            if len(words) != 3 or words[1] != "vertex" or count is not None:
-                raise InputError(f"{name} has elements other than vertices: {shown!r}")
-            if not words[2].isdecimal() or len(words[2]) > 12:
-                raise InputError(f"{name} states {words[2][:80]!r} vertices; it is damaged")
-            count = int(words[2])
-        elif words[:1] == ["property"]:
-            if len(words) != 3 or words[1] not in ("float", "float32"):
-                raise InputError(f"{name} has {shown!r}; all properties must be float")
-            names.append(words[2])
-    if len(names) > MOST_PROPERTIES:
-        raise InputError(
-            f"{name} has {len(names)} properties; at most {MOST_PROPERTIES} are read: leave out "
-            "those that are no part of a splat"
-        )
-    if count is None or len(set(names)) != len(names):
-        raise InputError(f"{name} states no vertices, or a property twice")
-    return names, count, end + len(END)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats.untrusted import assemble, check_count
+from geolrm.engine.formats.untrusted import Decoded, assemble, check_count
 from geolrm.engine.gaussian_arrays import GaussianArrays
 
 ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
@@ -34,14 +34,14 @@ def check(head: bytes, size: int, name: str) -> None:
             f"{name} has {size} bytes; a .splat file has {ROW.itemsize} for each splat: it is "
             "truncated or of another format"
         )
-    if head.startswith(b"ply\n"):
+    if head.startswith((b"ply\n", b"ply\r\n")):
         raise InputError(f"{name} is a PLY file; give it the suffix .ply")
     check_count(size // ROW.itemsize, name)
 
 
-def decode(content: bytes, name: str) -> GaussianArrays:
+def decode(content: bytes, name: str) -> Decoded:
     """Read a whole file, in the file's frame."""
-    check(content[:4], len(content), name)
+    check(content[:5], len(content), name)
     table = np.frombuffer(content, ROW)
     rgba = table["rgba"].astype(np.float32) / np.float32(255)
     return assemble(

@@ -17,7 +17,13 @@ from geolrm.engine.formats.orientation import (
     from_object_frame,
     to_object_frame,
 )
-from geolrm.engine.formats.untrusted import HEAD_BYTES, check_finite, check_ranges, unit_quats
+from geolrm.engine.formats.untrusted import (
+    HEAD_BYTES,
+    Decoded,
+    check_finite,
+    check_ranges,
+    unit_quats,
+)
 from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 from geolrm.engine.system.atomic import atomic_file, error_text, existing_path
@@ -31,7 +37,7 @@ class Format:
     """What is done with the files of a suffix."""
 
     encode: Callable[..., bytes]
-    decode: Callable[..., GaussianArrays]
+    decode: Callable[..., Decoded]
     check: Callable[[bytes, int, str], None]
     up: Up  # of its files, unless they or the caller say otherwise
     fixed_up: bool = False  # by the format's definition
@@ -117,6 +123,8 @@ def decode(
 ) -> GaussianArrays:
     """Read the Gaussians of a file's bytes, in the object frame (z up).
 
+    Splats with NaN or infinity are left out with a warning.
+
     Args:
         content: The bytes; they are not trusted.
         suffix: ".ply", ".spz", ".splat" or ".glb".
@@ -128,13 +136,18 @@ def decode(
     Raises:
         InputError: The bytes are no such file.
     """
+    return _decode(content, suffix, up, raw, name).gaussians
+
+
+def _decode(content: bytes, suffix: str, up: str | None, raw: bool | None, name: str) -> Decoded:
     if up is None and suffix == ".ply":
         up = ply.stated_up(content[:HEAD_BYTES])
     kind, up = resolve(suffix, up)
     if raw is not None and suffix != ".ply":
         raise InputError(f"{name} is no PLY, which alone has a raw layout: leave that choice out")
     options: dict[str, Any] = {"raw": raw} if suffix == ".ply" else {}
-    return to_object_frame(kind.decode(content, name, **options), up)
+    found = kind.decode(content, name, **options)
+    return replace(found, gaussians=to_object_frame(found.gaussians, up))
 
 
 def save(
@@ -147,7 +160,12 @@ def save(
 
 
 def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) -> GaussianArrays:
-    """Read a file; arguments as :func:`decode`.
+    """Read a file; arguments as :func:`decode`."""
+    return load_counted(path, up=up, raw=raw).gaussians
+
+
+def load_counted(path: str | Path, *, up: str | None = None, raw: bool | None = None) -> Decoded:
+    """Read a file, with the number of splats that were left out; arguments as :func:`decode`.
 
     Its first bytes must agree with its size before the rest is read.
     """
@@ -163,7 +181,7 @@ def load(path: str | Path, *, up: str | None = None, raw: bool | None = None) ->
             content = file.read(size)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error_text(error)}") from error
-    return decode(content, suffix, up=up, raw=raw, name=name)
+    return _decode(content, suffix, up, raw, name)
 
 
 def _with_unit_quats(gaussians: GaussianArrays) -> GaussianArrays:

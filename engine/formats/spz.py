@@ -1,8 +1,8 @@
 """SPZ: about 16 bytes a splat, quantised attribute by attribute, in one gzip stream.
 
-Version 3 is written; 2 and 3 are read. Axes are right, up, back (RUB), as in OpenGL: y is up. The
-payload: a header of 16 bytes, then positions (24-bit fixed point), alphas, colours, log scales,
-rotations (the smallest three components of a quaternion), spherical harmonics.
+Version 3 is written; 2, 3 and 4 (:mod:`spz_zstd`) are read. Axes are right, up, back (RUB), as in
+OpenGL: y is up. The payload: a header of 16 bytes, then positions (24-bit fixed point), alphas,
+colours, log scales, rotations (the smallest three components of a quaternion), spherical harmonics.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats.untrusted import HEAD_BYTES, assemble, check_count
+from geolrm.engine.formats import spz_zstd
+from geolrm.engine.formats.spz_header import (
+    COEFFICIENTS,
+    EXTENDED,
+    MAGIC,
+    Fields,
+    check_fields,
+    check_size,
+)
+from geolrm.engine.formats.untrusted import HEAD_BYTES, Decoded, assemble, check_count
 from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 from geolrm.engine.system.user_warnings import warn
 
 HEADER = struct.Struct("<4sIIBBBB")  # magic, version, splats, degree, fraction bits, flags, 0
-MAGIC = b"NGSP"
 VERSION = 3
 FRACTION_BITS = 12  # of positions: steps of 1/4096
-ANTIALIASED, EXTENDED = 1, 2  # flags that are understood
-COEFFICIENTS = {0: 0, 1: 3, 2: 8, 3: 15}  # beyond the constant one, by degree
 LEVEL = 1  # of gzip: quantised splats do not shrink further at 6, which takes twice as long
 GZIP = 16 + zlib.MAX_WBITS
 MOST_INFLATION = 1032  # no deflate stream grows further
@@ -124,58 +130,64 @@ def _quantised_harmonics(higher: NDArray) -> NDArray[np.uint8]:
 
 def check(head: bytes, size: int, name: str) -> None:
     """Refuse what cannot be such a file of ``size`` bytes, from its first ``HEAD_BYTES``."""
-    _, count, degree, _, flags = _read_header(_unpacker(head, name), head, name)
-    check_count(count, name)
-    expected = HEADER.size + count * _bytes_each(VERSION - 1, degree)
-    if expected > size * MOST_INFLATION + HEADER.size:
-        raise InputError(
-            f"{name} states {count:,} splats, which {size} bytes cannot hold; it is damaged"
-        )
-    largest = HEADER.size + count * _bytes_each(VERSION, degree)
-    largest = int(LEAST_DEFLATION * largest) + SLACK + (MOST_EXTENSION if flags & EXTENDED else 0)
-    if size > largest:
-        raise InputError(
-            f"{name} has {size} bytes, but its {count:,} splats take at most {largest}; it is "
-            "damaged"
-        )
+    if head[:4] == MAGIC:
+        return spz_zstd.check(head, size, name)
+    fields = _read_header(_unpacker(head, name), head, name)
+    check_count(fields.count, name)
+    needed = HEADER.size + fields.count * sum(fields.widths())
+    most = int(LEAST_DEFLATION * needed) + SLACK
+    most += MOST_EXTENSION if fields.flags & EXTENDED else 0
+    most_plain = size * MOST_INFLATION
+    check_size(fields, size, name, most_plain=most_plain, most_packed=most)
 
 
-def decode(content: bytes, name: str) -> GaussianArrays:
+def decode(content: bytes, name: str) -> Decoded:
     """Read a whole file, in the file's frame; memory follows the header's count, once checked."""
+    if content[:4] == MAGIC:
+        return _splats(name, *spz_zstd.decode(content, name))
     check(content[:HEAD_BYTES], len(content), name)
     unpacker = _unpacker(content, name)
-    version, count, degree, bits, flags = _read_header(unpacker, content, name)
-    expected = count * _bytes_each(version, degree)
+    fields = _read_header(unpacker, content, name)
+    expected = fields.count * sum(fields.widths())
     try:  # one byte more tells whether there is more
         body = unpacker.decompress(unpacker.unconsumed_tail, expected + 1)
     except zlib.error as error:
         raise _damaged(name, error) from error
-    whole = unpacker.eof or bool(flags & EXTENDED)  # what follows is for other programs
-    if len(body) < expected or not whole or (len(body) > expected and not flags & EXTENDED):
+    extended = bool(fields.flags & EXTENDED)  # what follows is for other programs
+    if (
+        len(body) < expected
+        or not (unpacker.eof or extended)
+        or (len(body) > expected and not extended)
+    ):
         raise InputError(
-            f"{name} does not hold the {expected} bytes that its {count} splats need; it is "
+            f"{name} does not hold the {expected} bytes that its {fields.count} splats need; it is "
             "truncated or damaged"
         )
     if unpacker.unused_data:
         raise InputError(
             f"{name} has {len(unpacker.unused_data)} bytes after its gzip stream; it is damaged"
         )
-    streams = _split(body, count, [9, 1, 3, 3, 4 if version == 3 else 3, 3 * COEFFICIENTS[degree]])
+    return _splats(name, fields, _split(body, fields.count, fields.widths()))
+
+
+def _splats(name: str, fields: Fields, streams: list[NDArray[np.uint8]]) -> Decoded:
+    """Turn the bytes of the attributes, [N, width] each, into Gaussians."""
     positions, alphas, colors, scales, rotations, higher = streams
+    degree = fields.degree
     byte = np.arange(256, dtype=np.float64)
     dc_of = ((byte / 255 - 0.5) / DC_GAIN).astype(np.float32)
     scale_of = np.exp(byte / LOG_SCALE_STEPS - LOG_SCALE_BIAS).astype(np.float32)
     dc, sh = dc_of[colors], None
     if degree:
         coefficients = ((byte - 128) / 128).astype(np.float32)[higher]
-        coefficients = coefficients.reshape(count, COEFFICIENTS[degree], 3)
+        coefficients = coefficients.reshape(fields.count, COEFFICIENTS[degree], 3)
         sh = np.concatenate([dc[:, None], coefficients], axis=1)
     return assemble(
         name,
-        means=_floating_point(positions, bits),
+        means=_floating_point(positions, fields.bits),
         opacities=(byte / 255).astype(np.float32)[alphas[:, 0]],
         scales=scale_of[scales],
-        quats=_quats_of_three(rotations) if version == 3 else _quats_of_xyz(rotations),
+        quats=_quats_of_xyz(rotations) if fields.version == 2 else _quats_of_three(rotations),
         colors=None if degree else harmonics.colors_of_dc(dc),
         sh=sh,
     )
@@ -191,23 +203,15 @@ def _split(body: bytes, count: int, widths: list[int]) -> list[NDArray[np.uint8]
     return streams
 
 
-def _bytes_each(version: int, degree: int) -> int:
-    return 19 + (version == 3) + 3 * COEFFICIENTS[degree]
-
-
 def _unpacker(content: bytes, name: str):
     """Start a gzip stream and ask it for nothing yet."""
-    if content[:4] == MAGIC:
-        raise InputError(
-            f"{name} is SPZ of version 4 or later; versions 2 and 3 are read: save it as version 3"
-        )
     if content[:2] != b"\x1f\x8b":
-        raise InputError(f"{name} is no SPZ file; it must be a gzip stream")
+        raise InputError(f"{name} is no SPZ file; it must begin with a gzip stream or NGSP")
     return zlib.decompressobj(GZIP)
 
 
-def _read_header(unpacker, content: bytes, name: str) -> tuple[int, int, int, int, int]:
-    """Read version, splats, degree, fraction bits and flags."""
+def _read_header(unpacker, content: bytes, name: str) -> Fields:
+    """Read the header of version 2 or 3."""
     try:
         head = unpacker.decompress(content, HEADER.size)
     except zlib.error as error:
@@ -216,15 +220,10 @@ def _read_header(unpacker, content: bytes, name: str) -> tuple[int, int, int, in
         raise InputError(f"{name} is no SPZ file; its stream does not begin with {MAGIC.decode()}")
     _, version, count, degree, bits, flags, reserved = HEADER.unpack(head)
     if version not in (2, VERSION):
-        raise InputError(f"{name} is SPZ of version {version}; versions 2 and 3 are read")
-    if degree not in COEFFICIENTS:
-        raise InputError(f"{name} has harmonics of degree {degree}; at most 3 are read")
-    if bits > 24 or flags & ~(ANTIALIASED | EXTENDED) or reserved:
-        raise InputError(
-            f"{name} has {bits} fraction bits, flags {flags:#x} and reserved {reserved}; at most "
-            "24, 0x3 and 0 are known: it is damaged or of a later version"
-        )
-    return version, count, degree, bits, flags
+        raise InputError(f"{name} is SPZ of version {version}; versions 2 to 4 are read")
+    fields = Fields(version, count, degree, bits, flags)
+    check_fields(fields, reserved, name)
+    return fields
 
 
 def _damaged(name: str, error: zlib.error) -> InputError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.gaussian_arrays import GaussianArrays
+from geolrm.engine.system.user_warnings import warn
 
 HEAD_BYTES = 1 << 16  # what `check` functions see of a file
 LARGEST_COUNT = 20_000_000  # splats of one file
@@ -21,6 +24,14 @@ def check_count(count: int, name: str) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a reader found in a file, in the file's frame."""
+
+    gaussians: GaussianArrays
+    left_out: int = 0  # splats that held NaN, infinity or what leads to them
+
+
 def assemble(
     name: str,
     *,
@@ -30,26 +41,56 @@ def assemble(
     quats: NDArray,
     colors: NDArray | None = None,
     sh: NDArray | None = None,
-) -> GaussianArrays:
-    """Make Gaussians of decoded arrays, or raise one sentence about the first value that is none.
+) -> Decoded:
+    """Make Gaussians of decoded arrays; those that are not finite are left out with a warning.
 
     Args:
-        name: What the sentence calls the file.
+        name: What the sentences call the file.
         means: [N, 3].
         opacities: [N], in [0, 1].
         scales: [N, 3], not negative.
         quats: [N, 4], wxyz of any length; length zero means no rotation.
         colors: [N, 3] of any finite value, or
         sh: [N, K, 3].
+
+    Raises:
+        InputError: No splat is finite, or an opacity or scale is out of its range.
     """
     assert colors is not None or sh is not None
-    check_finite("position", means, name)
-    check_finite("opacity", opacities, name)
-    check_finite("scale", scales, name)
-    check_finite("rotation", quats, name)
-    check_finite("colour", colors if sh is None else sh, name)  # pyright: ignore
+    kinds = {"position": means, "opacity": opacities, "scale": scales, "rotation": quats}
+    kinds["colour"] = colors if sh is None else sh  # pyright: ignore[reportArgumentType]
+    left_out = 0
+    if not all(within_reach(array) for array in kinds.values()):
+        sound = _sound(kinds, name)
+        left_out = int(len(sound) - sound.sum())
+        means, opacities, scales, quats = (a[sound] for a in (means, opacities, scales, quats))
+        colors, sh = (None if a is None else a[sound] for a in (colors, sh))
     check_ranges(opacities, scales, name)
-    return GaussianArrays(means, opacities, scales, unit_quats(quats), colors=colors, sh=sh)
+    gaussians = GaussianArrays(means, opacities, scales, unit_quats(quats), colors=colors, sh=sh)
+    return Decoded(gaussians, left_out)
+
+
+def _sound(kinds: dict[str, NDArray], name: str) -> NDArray[np.bool_]:
+    """Tell which splats [N] are finite and within reach, and say how many are not, and why."""
+    goods = {
+        kind: (np.abs(array) <= LARGEST_VALUE).reshape(len(array), -1)
+        for kind, array in kinds.items()
+    }
+    sound = np.logical_and.reduce([good.all(axis=1) for good in goods.values()])
+    row = int(np.argmin(sound))
+    kind = next(kind for kind, good in goods.items() if not good[row].all())
+    value = kinds[kind][row].reshape(-1)[~goods[kind][row]][0]
+    first = f"splat {row} has a {kind} of {value:.6g}"
+    if not sound.any():
+        raise InputError(
+            f"{name} has no splat of finite values within {LARGEST_VALUE:g} of 0: {first}; it is "
+            "damaged or of another layout"
+        )
+    warn(
+        f"{name}: left out {len(sound) - sound.sum():,} of {len(sound):,} splats, which are not "
+        f"finite or beyond {LARGEST_VALUE:g}; {first}"
+    )
+    return sound
 
 
 def check_ranges(opacities: NDArray, scales: NDArray, name: str) -> None:

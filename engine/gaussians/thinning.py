@@ -1,10 +1,14 @@
 """Fewer splats: leave out the faint ones, or keep those that show most."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussian_arrays import GaussianArrays
+
+Splats = TypeVar("Splats", bound=GaussianArrays)
 
 
 def check_opacity(opacity: float) -> None:
@@ -19,7 +23,7 @@ def check_count(count: int) -> None:
         raise InputError(f"the largest number of splats is {count}; it must be 1 or more")
 
 
-def prune(gaussians: Gaussians, opacity: float) -> Gaussians:
+def prune(gaussians: Splats, opacity: float) -> Splats:
     """Keep the splats of at least this opacity, in their order.
 
     Args:
@@ -30,7 +34,7 @@ def prune(gaussians: Gaussians, opacity: float) -> Gaussians:
     return gaussians.select(gaussians.opacities >= np.float32(opacity))
 
 
-def keep_largest(gaussians: Gaussians, count: int) -> Gaussians:
+def keep_largest(gaussians: Splats, count: int) -> Splats:
     """Keep the ``count`` splats of the greatest :func:`importance`, in their order.
 
     Of equals, those that come first are kept, so that the choice is the same everywhere.
@@ -42,7 +46,7 @@ def keep_largest(gaussians: Gaussians, count: int) -> Gaussians:
     return gaussians.select(np.sort(ranked[:count]))
 
 
-def importance(gaussians: Gaussians) -> NDArray[np.float64]:
+def importance(gaussians: GaussianArrays) -> NDArray[np.float64]:
     """Rate how much splats show, [N]: opacity times ``s0 s1 + s1 s2 + s2 s0``.
 
     The sum is, up to a factor, the area that an ellipsoid of these half axes shows on average over

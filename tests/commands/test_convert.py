@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from harness.processes import assert_refused, call, call_here
 from samples.gaussians import COUNT, random_gaussians
+from samples.splat_files import element, ply_file, splat_rows
 
 from geolrm import Gaussians
 
@@ -56,9 +57,25 @@ def test_json(scene):
     assert done.stderr == ""
     opaque = int((scene.opacities >= 0.5).sum())
     assert json.loads(done.stdout) == {
-        "input": "a.ply", "output": "b.spz", "read": COUNT, "pruned": COUNT - opaque,
-        "beyond_max_splats": opaque - 10, "written": 10, "bytes": Path("b.spz").stat().st_size,
+        "input": "a.ply", "output": "b.spz", "read": COUNT, "not_finite": 0,
+        "pruned": COUNT - opaque, "beyond_max_splats": opaque - 10, "written": 10,
+        "bytes": Path("b.spz").stat().st_size,
     }  # fmt: skip
+
+
+def test_splats_that_are_not_finite_are_counted(scene):
+    rows = splat_rows(scene)
+    rows["x"][[3, 9]] = np.nan
+    Path("nan.ply").write_bytes(ply_file(element("vertex", rows)))
+    done = convert("nan.ply", "b.splat")
+    assert done.stdout == "48 of 50 Gaussians, 1,536 bytes -> b.splat\n"
+    assert done.stderr.splitlines()[1] == (
+        "warning: 'nan.ply': left out 2 of 50 splats, which are not finite or beyond 1e+18; "
+        "splat 3 has a position of nan"
+    )
+    done = convert("nan.ply", "b.splat", "--json", "--max-splats", 40)
+    summary = json.loads(done.stdout)
+    assert (summary["read"], summary["not_finite"], summary["written"]) == (48, 2, 40)
 
 
 def test_prune_opacity(scene):

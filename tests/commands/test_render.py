@@ -11,6 +11,9 @@ from samples.gaussians import random_gaussians
 from geolrm import Cameras, Gaussians, load_capture
 from geolrm.commands import render as command
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.gaussians.extent import find_extent
+from geolrm.engine.geometry.similarity import make_similarity
+from geolrm.engine.views.sheets import to_bytes
 from geolrm.examples import CAPTURES
 
 
@@ -44,10 +47,69 @@ def test_orbit_to_video(splats, tmp_path):
     assert done.returncode == 0, done.stderr
     with av.open(tmp_path / "v.mp4") as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
-    expected = Gaussians.load(splats).render(command.orbit_cameras(5), (64, 64)).rgb
+    expected = (
+        Gaussians.load(splats).render(command.orbit_cameras(5, random_gaussians())[0], (64, 64)).rgb
+    )
     assert len(frames) == 5
     for frame, render in zip(frames, expected, strict=True):
         assert np.abs(frame / 255 - render).mean() < 0.03
+
+
+SHIFT = np.array([5.0, 2, 3])
+
+
+def frames_of(scene, folder, *options):
+    """The frames of two positions around splats, [2, 64, 64, 3], and what was printed."""
+    scene.save(folder / "a.ply")
+    done = call_here("geolrm", "render", folder / "a.ply", "--size", 64, "-o", folder, *options)
+    assert done.returncode == 0, done.stderr
+    return np.stack([np.asarray(Image.open(folder / f"000{i}.png")) for i in range(2)]), done
+
+
+def test_an_orbit_of_splats_in_the_cube_is_that_of_the_cube(tmp_path):
+    """Whatever their size and place in it: the cameras of the cube, to the bit."""
+    scene = random_gaussians().transformed(make_similarity(0.5, np.eye(3), np.array([0.2, 0, 0])))
+    cameras, near = command.orbit_cameras(2, scene)
+    expected = Cameras.orbit([0, 180], 20.0, 1.5, 39.6)
+    np.testing.assert_array_equal(cameras.c2w, expected.c2w)
+    np.testing.assert_array_equal(cameras.intrinsics, expected.intrinsics)
+    assert near == 0.01
+    frames, _ = frames_of(scene, tmp_path, "--orbit", 2)
+    np.testing.assert_array_equal(frames, to_bytes(scene.render(expected, (64, 64)).rgb))
+
+
+@pytest.mark.parametrize("scale", [0.02, 3.0, 1e4])
+def test_an_orbit_finds_splats_that_lie_elsewhere(tmp_path, scale):
+    """The frames are those of the same splats around the origin, whatever their size."""
+    scene = random_gaussians()
+    moved = scene.transformed(make_similarity(scale, np.eye(3), max(scale, 1) * SHIFT))
+    frames, done = frames_of(moved, tmp_path, "--orbit", 2)
+    assert "warning" not in done.stderr
+    extent = find_extent(scene)
+    around = Cameras.orbit([0, 180], 20.0, extent.distance(39.6), 39.6)
+    around.c2w[:, :3, 3] += extent.middle
+    expected = to_bytes(scene.render(around, (64, 64)).rgb)
+    assert np.abs(frames.astype(int) - expected).mean() < 0.5
+    assert frames.min() < 200 and (frames[:, [0, -1]] == 255).all()  # whole, and not cut
+
+
+def test_cameras_that_see_nothing_are_told(tmp_path):
+    scene = random_gaussians().transformed(make_similarity(1.0, np.eye(3), np.array([0, 0, 50.0])))
+    photos = [np.zeros((8, 8, 4), np.uint8)] * 2
+    folder = write_transforms(tmp_path / "c", photos, Cameras.orbit([0, 90], 10, 1.5, 40.0))
+    frames, done = frames_of(scene, tmp_path, "--cameras", folder)
+    assert (frames == 255).all()
+    assert "warning: no frame shows a splat: they lie within 0." in done.stderr
+    assert ", 50), and the first camera is at (" in done.stderr
+    assert "are they of one frame? geolrm run --world keeps a capture's, and --orbit" in done.stderr
+
+
+def test_splats_that_are_all_but_transparent_are_told(tmp_path):
+    scene = random_gaussians()
+    scene.opacities[:] = 1e-3
+    frames, done = frames_of(scene, tmp_path, "--orbit", 2)
+    assert (frames == 255).all()
+    assert "warning: no frame shows a splat: their largest opacity is 0.001\n" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import struct
 import numpy as np
 from errors.case import Case
 from samples.gaussians import random_gaussians
+from samples.splat_files import compressed_ply, element, ply_file, splat_rows, spz4, zstd
 
 from geolrm import Cameras, Gaussians
 from geolrm.commands.console import check_not_input
@@ -192,6 +193,15 @@ def full_disk(place):
         raise OSError(28, "No space left on device")
 
 
+def damaged_spz4(packed):
+    """Another first stream, of the size that is stated."""
+
+    def change(header, sizes, streams):
+        streams[0], sizes[0][0] = packed, len(packed)
+
+    return spz4(random_gaussians(), change=change)
+
+
 def damaged_stream(place):
     """Its header is sound, what is compressed behind is not."""
     content = bytearray(encode(random_gaussians(16), ".spz"))
@@ -235,6 +245,9 @@ def no_numbers(arrays):
 
 
 NO_MESH = Mesh(np.zeros((0, 3), "f4"), np.zeros((0, 3), "u4"), np.zeros((0, 3), "f4"))
+POINTS = element("vertex", {key: np.zeros(4) for key in "xyz"})
+FACES = ("face", 0, [("list uchar int", "vertex_indices")], b"")
+SPLATS = element("vertex", splat_rows(random_gaussians()))
 MORE_PROPERTIES = b"".join(b"property float p%d\n" % index for index in range(99))
 FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
 
@@ -260,23 +273,58 @@ CASES = [
     Case("…: splat … has scale …; it must not be negative: they are damaged or of another layout",
          "Scales are activated, no logarithms.", save(".glb", scales=-1)),
     Case("…: splat … has a … of …; every value must be finite and within 1e+18 of 0: leave that …",
-         "NaN, infinity, or what leads to them.", save(".ply", means=np.nan)),
+         "NaN, infinity, or what leads to them; on writing.", save(".ply", means=np.nan)),
+    Case("… has no splat of finite values within 1e+18 of 0: splat … has a …; it is damaged or …",
+         "NaN or infinity in all of them; where some are sound, those are read.",
+         lambda place: decode(b"\xff" * 32, ".splat")),
     "PLY",
-    Case("… is no binary little-endian PLY file", "ASCII and big-endian PLY are not read.",
+    Case("… is no PLY file, or its header is damaged", "Another format under this suffix.",
+         ply(b"end_header", b"and_header")),
+    Case("… states no binary format of PLY; its header is damaged", "Or of a later version.",
          ply(b"little", b"big   ")),
+    Case("… is a PLY file of text; binary ones are read: convert it, in Python with plyfile: …",
+         "The code follows.", ply(b"binary_little_endian", b"ascii")),
     Case("… has … bytes; … splats of … properties need …: the file is truncated or damaged",
          "Copy it again.", ply(cut=-4)),
-    Case("… has no property …; it is no Gaussian splatting PLY", "A point cloud or a mesh.",
+    Case("… has no property …; it is no Gaussian splatting PLY", "Splats of another program.",
          ply(b"opacity", b"opacitz")),
-    Case("… has elements other than vertices: …", "A mesh, or a compressed splat PLY.",
-         ply(b"element vertex", b"element  chunk")),
+    Case("… is a point cloud: it has no f_dc, opacity, scale and rot; name the splats that were …",
+         "input.ply or points3D.ply, from which splats are trained.",
+         lambda place: decode(ply_file(POINTS), ".ply")),
+    Case("… is a mesh: its vertices have no f_dc, opacity, scale and rot; name a file of splats",
+         "Vertices and faces.", lambda place: decode(ply_file(POINTS, FACES), ".ply")),
+    Case("… holds 2D Gaussians (2DGS): it has no scale_2; train 3D Gaussians, or add a property …",
+         "Flat splats, each with two scales.", ply(b"scale_2", b"scale_3")),
+    Case("… states no vertices; it is no Gaussian splatting PLY", "Other elements.",
+         ply(b"element vertex", b"element chunk")),
+    Case("… has lists among its vertices; it is no Gaussian splatting PLY", "Another program's.",
+         ply(b"float nx", b"list uchar float nx")),
+    Case("… ends within its … rows of …; it is truncated or damaged", "Copy it again.",
+         lambda place: decode(ply_file(("face", 1, FACES[2], b"\xff"), SPLATS), ".ply")),
+    Case("… states … rows of …; it is damaged", "No number.",
+         ply(b"element vertex", b"element face x\nelement vertex")),
+    Case("… states an element twice", "A damaged header.",
+         ply(b"element vertex", b"element vertex 1\nelement vertex")),
+    Case("… is a compressed PLY without …; it is damaged", "Of SuperSplat's layout.",
+         lambda place: decode(compressed_ply(random_gaussians()).replace(b"max_x", b"max_w"),
+                              ".ply")),
+    Case("… has … chunks; its … splats need …: it is damaged", "Of SuperSplat's layout.",
+         lambda place: decode(compressed_ply(random_gaussians(), change=lambda e: [
+             (e[0][0], 2, e[0][2], e[0][3] * 2), e[1]]), ".ply")),
+    Case("… has … rows of … harmonics; it must be 9, 24 or 45 bytes f_rest for each of its … …",
+         "Of SuperSplat's layout.",
+         lambda place: decode(compressed_ply(random_gaussians(4)).replace(b"f_rest_3", b"f_rest_x"),
+                              ".ply")),
+    Case("… is a compressed PLY, which has no raw layout: leave that out",
+         "Leave --from-raw-ply out.",
+         lambda place: decode(compressed_ply(random_gaussians()), ".ply", raw=True)),
     Case("… states … vertices; it is damaged", "No number.", ply(b"vertex 50", b"vertex -5")),
-    Case("… has …; all properties must be float", "double and uchar are not read.",
-         ply(b"float nz", b"uchar n")),
+    Case("… has … in its header; it is damaged", "No type or form of PLY's.",
+         ply(b"float nz", b"half nz")),
     Case("… has … properties; at most 100 are read: leave out those that are no part of a splat",
          "62 are the most that splats have.",
          ply(b"end_header", MORE_PROPERTIES + b"end_header")),
-    Case("… states no vertices, or a property twice", "A damaged header.",
+    Case("… states a property of … twice", "A damaged header.",
          ply(b"float ny", b"float nx")),
     Case("… has … f_rest properties; it must be 9, 24 or 45", "Degrees 1, 2 or 3.",
          ply(b"float nx", b"float f_rest_0")),
@@ -293,17 +341,32 @@ CASES = [
     Case("… is no PLY, which alone has a raw layout: leave that choice out", "On reading.",
          lambda place: decode(b"", ".spz", raw=True)),
     "SPZ",
-    Case("… is no SPZ file; it must be a gzip stream", "Another format under this suffix.",
-         lambda place: decode(b"", ".spz")),
-    Case("… is SPZ of version 4 or later; versions 2 and 3 are read: save it as version 3",
-         "splat-transform: --spz-version 3.", lambda place: decode(b"NGSP" + bytes(40), ".spz")),
+    Case("… is no SPZ file; it must begin with a gzip stream or NGSP",
+         "Another format under this suffix.", lambda place: decode(b"", ".spz")),
+    Case("… has … bytes, less than a header; it is truncated", "Copy it again.",
+         lambda place: decode(b"NGSP", ".spz")),
+    Case("… states its table of streams at byte …; it is damaged", "Of version 4.",
+         lambda place: decode(b"NGSP\4" + bytes(40), ".spz")),
+    Case("… is SPZ of version 5; versions 2 to 4 are read", "A later one; save it as version 4.",
+         lambda place: decode(b"NGSP\5" + bytes(40), ".spz")),
+    Case("…: stream … cannot be decompressed: …", "Of version 4.",
+         lambda place: decode(damaged_spz4(b"no stream"), ".spz")),
+    Case("…: stream … does not hold the … bytes that its splats need; it is truncated or damaged",
+         "Of version 4.", lambda place: decode(damaged_spz4(zstd.compress(b"")), ".spz")),
+    Case("… has … streams; its splats need …: it is damaged", "Of version 4.",
+         lambda place: decode(spz4(random_gaussians(), change=lambda header, *_: header.update(
+             streams=4)), ".spz")),
+    Case("… states … bytes that become … for stream …, which must hold …; it is truncated or …",
+         "Of version 4.", lambda place: decode(spz4(random_gaussians())[:-1], ".spz")),
+    Case("… has … bytes after its streams; it is damaged", "Two files in one.",
+         lambda place: decode(spz4(random_gaussians()) + b"more", ".spz")),
     Case("… cannot be decompressed: …", "The gzip stream is damaged.",
          lambda place: decode(b"\x1f\x8b" + bytes(40), ".spz")),
     Case("… cannot be decompressed: …: incorrect data check", "Its numbers are damaged.",
          damaged_stream),
     Case("… is no SPZ file; its stream does not begin with NGSP", "Something else, gzipped.",
          spz(0, b"X")),
-    Case("… is SPZ of version 1; versions 2 and 3 are read", "Convert it with its own tools.",
+    Case("… is SPZ of version 1; versions 2 to 4 are read", "Convert it with its own tools.",
          spz(4, b"\1")),
     Case("… has harmonics of degree 4; at most 3 are read", "Or it is damaged.", spz(12, b"\4")),
     Case("… has … fraction bits, flags … and reserved …; at most 24, 0x3 and 0 are known: …",
@@ -344,8 +407,19 @@ CASES = [
          extension(colorSpace="lin")),
     Case("… extends KHR_gaussian_splatting; compressed splats are not read", "Decompress them.",
          extension(extensions={"a": 1})),
-    Case("… moves its splats by a node; apply that to the splats first", "Scene graphs.",
-         glb(lambda document: document["nodes"][0].update(scale=[2, 2, 2]))),
+    Case("… has nodes that mirror or shear its splats or scale their axes differently, which …",
+         "Turns, moves and one scale are applied.",
+         glb(lambda document: document["nodes"][0].update(scale=[2, 3, 2]))),
+    Case("… has nodes that move its splats beyond 1e+18; it is damaged", "Or by mistake.",
+         glb(lambda document: document["nodes"][0].update(translation=[1e30, 0, 0]))),
+    Case("… has nodes that are no tree; it is damaged", "A node below itself, or below two.",
+         glb(lambda document: document["nodes"][0].update(children=[0]))),
+    Case("… shows its splats at … nodes; files that show them once are read",
+         "Several copies of one object.",
+         glb(lambda document: document["scenes"][0].update(nodes=[0, 1]) or
+             document["nodes"].append({"mesh": 0}))),
+    Case("… has no scene …; the file is damaged", "Damaged.",
+         glb(lambda document: document.update(scene=7))),
     Case("… lacks the attribute … of its splats", "Damaged.", glb(lacking_position)),
     Case("… has … harmonics a splat; it must have 1, 4, 9 or 16", "Degrees 0 to 3.",
          attributes(**{"KHR_gaussian_splatting:SH_DEGREE_1_COEF_0": 0})),

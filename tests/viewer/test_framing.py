@@ -4,9 +4,10 @@ from samples.gaussians import random_gaussians
 from samples.known_shapes import make_splats
 
 from geolrm import Cameras
+from geolrm.engine.gaussians.extent import MARGIN
 from geolrm.viewer import Exhibit
 from geolrm.viewer.exhibit import InputViews
-from geolrm.viewer.framing import ASIDE, FOV, MARGIN, UP_AXES, find_home
+from geolrm.viewer.framing import ASIDE, FOV, UP_AXES, find_home
 
 
 @pytest.mark.parametrize("up", UP_AXES)

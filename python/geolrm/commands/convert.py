@@ -43,8 +43,8 @@ def convert(
 
     Example: geolrm convert shoe.ply shoe.spz --prune-opacity 0.005
     """
+    from geolrm.engine.formats import splat_files
     from geolrm.engine.formats.splat_files import resolve, suffix_of
-    from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.gaussians.thinning import check_count, check_opacity, keep_largest, prune
 
     resolve(suffix_of(source), from_up, "--from-up")
@@ -57,18 +57,20 @@ def convert(
     check_not_input(output, source)
     with steps(not as_json) as step:
         step("reading")
-        read = Gaussians.load(source, up=from_up, raw=from_raw_ply)
+        found = splat_files.load_counted(source, up=from_up, raw=from_raw_ply)
+        read = found.gaussians
         kept = read if prune_opacity is None else prune(read, prune_opacity)
         written = kept if max_splats is None else keep_largest(kept, max_splats)
         step("writing")
         if len(read) and not len(written):
             warn(f"no splat has an opacity of {prune_opacity}: none is left")
-        written.save(output, up=up, raw=raw_ply)
+        splat_files.save(written, output, up=up, raw=raw_ply)
     size = output.stat().st_size
     summary: dict[str, Any] = {
         "input": str(source),
         "output": str(output),
         "read": len(read),
+        "not_finite": found.left_out,  # left out while reading
         "pruned": len(read) - len(kept),
         "beyond_max_splats": len(kept) - len(written),
         "written": len(written),
@@ -78,8 +80,9 @@ def convert(
         print_json(summary)
         return
     kept_of = counted(len(written), "Gaussian")
-    if len(written) != len(read):
-        kept_of = f"{len(written):,} of {counted(len(read), 'Gaussian')}"
+    total = len(read) + found.left_out
+    if len(written) != total:
+        kept_of = f"{len(written):,} of {counted(total, 'Gaussian')}"
     print(f"{kept_of}, {size:,} bytes -> {output}")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geolrm.engine.captures import Capture
+    from geolrm.engine.gaussian_arrays import GaussianArrays
     from geolrm.engine.geometry.cameras import Cameras
 
 Size = tuple[int, int]  # width, height in pixels
@@ -24,6 +25,9 @@ Size = tuple[int, int]  # width, height in pixels
 ORBIT_ELEVATION = 20.0  # degrees, as in the released video; the other figures are SV3D's
 FRAMES_PER_SECOND = 30
 LARGEST_SIZE = 8192
+MOST_FRAMES = 100_000
+NEAR = 0.01  # the renderer's own, for objects of the size of the cube
+LEAST_SHOWN = 1 / 255  # of alpha: what a pixel can show
 OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max-splats N"
 VIDEO_SUFFIX = ".mp4"
 FRAME_NAME = re.compile(r"\d{4,}\.png")
@@ -74,18 +78,21 @@ def render(
         raise InputError(f"--backend is {backend!r}; it must be cpu or cuda")
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
-    path = None if cameras is not None else orbit_cameras(120 if orbit is None else orbit)
+    count = 120 if orbit is None else orbit
+    if cameras is None:
+        check_count(count)
     check_output(output, size)
     video = is_video(output)
     with steps(not as_json) as step:
         step("reading")
         gaussians = Gaussians.load(splats)
-        if path is None:
-            assert cameras is not None
+        near = NEAR
+        if cameras is None:
+            path, near = orbit_cameras(count, gaussians)
+            sizes = [(size, size)] * len(path)
+        else:
             capture = load_capture(cameras, remove_background=remove_background, fit=fit)
             path, sizes = capture.cameras, frame_sizes(capture, size, even=video)
-        else:
-            sizes = [(size, size)] * len(path)
     if video and len(set(sizes)) > 1:
         raise InputError(
             f"{str(cameras)!r} has images of different shapes, and a video has one; name a folder "
@@ -93,7 +100,10 @@ def render(
         )
     warn_if_empty(gaussians, splats, "the frames are white")
 
+    shown = False
+
     def frames() -> Iterator["NDArray[np.uint8]"]:
+        nonlocal shown
         images = Renders.empty(1, sizes[0])
         for index, frame_size in enumerate(sizes):
             if images.alpha.shape[1:] != frame_size[::-1]:
@@ -103,11 +113,13 @@ def render(
                 path[[index]],
                 frame_size,
                 antialiased=antialiased,
+                near=near,
                 threads=threads,
                 out=images,
                 backend=backend,
                 device=device,
             )
+            shown = shown or bool((images.alpha >= LEAST_SHOWN).any())
             yield to_bytes(images.rgb[0])
 
     with progress_bar("rendering", len(path), not as_json) as advance:
@@ -115,6 +127,8 @@ def render(
             write_video(output, frames(), sizes[0], advance)
         else:
             write_frames(output, frames(), advance)
+    if len(gaussians) and not shown:
+        warn_of_nothing(gaussians, path)
     if as_json:
         print_json(
             {"input": str(splats), "gaussians": len(gaussians), "frames": len(path), "size": size,
@@ -158,16 +172,49 @@ def frame_sizes(capture: "Capture", size: int, *, even: bool) -> list[Size]:
     return found
 
 
-def orbit_cameras(count: int) -> "Cameras":
-    """Place ``count`` evenly spaced cameras around the object."""
+def check_count(count: int) -> None:
+    """Refuse what :func:`orbit_cameras` does not take."""
+    if not 1 <= count <= MOST_FRAMES:
+        raise InputError(f"--orbit is {count}; it must be 1 to {MOST_FRAMES} frames")
+
+
+def orbit_cameras(count: int, gaussians: "GaussianArrays") -> "tuple[Cameras, float]":
+    """Place ``count`` evenly spaced cameras around the splats, and say how near they see.
+
+    Splats in the unit cube around the origin, where GeoLRM makes them, are seen as that cube is, so
+    that objects keep their sizes. Others are seen around their own middle, from where they fill the
+    frame; the nearest depth that is rendered grows and shrinks with them.
+    """
     import numpy as np
 
+    from geolrm.engine.gaussians.extent import find_extent
     from geolrm.engine.geometry.cameras import ORBIT_RADIUS, SV3D_FOV, Cameras
 
-    if not 1 <= count <= 100_000:
-        raise InputError(f"--orbit is {count}; it must be 1 to 100000 frames")
     azimuths = np.arange(count) * (360 / count)
-    return Cameras.orbit(azimuths, ORBIT_ELEVATION, ORBIT_RADIUS, SV3D_FOV)
+    extent = find_extent(gaussians)
+    if extent.within_cube(1.0):
+        return Cameras.orbit(azimuths, ORBIT_ELEVATION, ORBIT_RADIUS, SV3D_FOV), NEAR
+    distance = extent.distance(SV3D_FOV)
+    cameras = Cameras.orbit(azimuths, ORBIT_ELEVATION, distance, SV3D_FOV)
+    cameras.c2w[:, :3, 3] += extent.middle
+    return cameras, NEAR * distance / ORBIT_RADIUS
+
+
+def warn_of_nothing(gaussians: "GaussianArrays", path: "Cameras") -> None:
+    """Say that all frames are white although there are splats, and why that may be."""
+    from geolrm.engine.gaussians.extent import find_extent
+
+    largest = float(gaussians.opacities.max())
+    if largest < LEAST_SHOWN:
+        return warn(f"no frame shows a splat: their largest opacity is {largest:.3g}")
+    extent = find_extent(gaussians)
+    middle = ", ".join(f"{value:.3g}" for value in extent.middle)
+    camera = ", ".join(f"{value:.3g}" for value in path.c2w[0, :3, 3])
+    warn(
+        f"no frame shows a splat: they lie within {extent.radius:.3g} of ({middle}), and the first "
+        f"camera is at ({camera}); are they of one frame? geolrm run --world keeps a capture's, "
+        "and --orbit finds the splats"
+    )
 
 
 def write_frames(

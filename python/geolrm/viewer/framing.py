@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussians.extent import find_extent
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.viewer.exhibit import Exhibit
 
@@ -23,9 +23,6 @@ FOV = 30.0  # degrees, of the shorter side of the window
 ELEVATION = 18.0  # degrees
 AZIMUTH = -60.0  # degrees, where no input view says which side is the front
 ASIDE = 25.0  # degrees from the first input view, so that the object shows its depth
-MARGIN = 1.15
-SEEN = 0.1  # splats below this opacity do not count for the size of an object
-OUTLIERS = 0.1  # percent of the splats that the size may leave out
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +37,9 @@ class Home:
 def find_home(exhibit: Exhibit, up: Up) -> Home:
     """Find where the object fills the window, on the side of the first input view."""
     rotation = UP_AXES[up]
-    middle, radius = _extent(exhibit.gaussians)
-    middle = rotation @ middle
-    distance = MARGIN * radius / np.sin(np.deg2rad(FOV / 2))
+    extent = find_extent(exhibit.gaussians)
+    middle = rotation @ extent.middle
+    distance = extent.distance(FOV)
     azimuth = AZIMUTH
     if exhibit.views is not None and len(exhibit.views):
         backward = rotation @ exhibit.views.cameras.c2w[0, :3, 2]
@@ -53,15 +50,3 @@ def find_home(exhibit: Exhibit, up: Up) -> Home:
     to_object = np.eye(4)
     to_object[:3, :3] = rotation.T
     return Home(c2w[:3, 3], middle, Cameras.from_fov(to_object @ c2w, FOV))
-
-
-def _extent(gaussians: Gaussians) -> tuple[NDArray[np.float64], float]:
-    """Measure the middle [3] and radius of what is seen, in the object's frame."""
-    seen = gaussians.means[gaussians.opacities >= SEEN].astype(np.float64)
-    points = seen if len(seen) else gaussians.means.astype(np.float64)
-    if not len(points):
-        return np.zeros(3), 0.5
-    low, high = np.percentile(points, [OUTLIERS, 100 - OUTLIERS], axis=0)
-    middle = (low + high) / 2
-    radius = np.percentile(np.linalg.norm(points - middle, axis=1), 100 - OUTLIERS)
-    return middle, max(float(radius), 1e-3)

@@ -64,8 +64,8 @@ ATTRIBUTES = ("meshes", 0, "primitives", 0, "attributes")
 PROPERTIES = ("meshes", 0, "primitives", 0, "extensions", "KHR_gaussian_splatting")
 
 SPZ = [
-    (lambda: b"", "is no SPZ file; it must be a gzip stream"),
-    (lambda: b"NGSP" + bytes(40), "is SPZ of version 4 or later; versions 2 and 3 are read"),
+    (lambda: b"", "is no SPZ file; it must begin with a gzip stream or NGSP"),
+    (lambda: b"NGSP" + bytes(40), "is SPZ of version 0; versions 2 to 4 are read"),
     (lambda: b"\x1f\x8b" + bytes(40), "cannot be decompressed: Error -3"),
     (lambda: spz()[:-20], "does not hold the 1000 bytes that its 50 splats need; it is truncated"),
     (lambda: spz()[:12], "is no SPZ file; its stream does not begin with NGSP"),
@@ -75,7 +75,7 @@ SPZ = [
     (lambda: spz(count=2**32 - 1), "states 4,294,967,295 splats; at most 20,000,000 are read"),
     (lambda: spz(count=19_000_000), "states 19,000,000 splats, which .* bytes cannot hold"),
     (lambda: spz(magic=b"NGSQ"), "its stream does not begin with NGSP"),
-    (lambda: spz(version=1), "is SPZ of version 1; versions 2 and 3 are read"),
+    (lambda: spz(version=1), "is SPZ of version 1; versions 2 to 4 are read"),
     (lambda: spz(degree=4), "has harmonics of degree 4; at most 3 are read"),
     (lambda: spz(bits=200), "has 200 fraction bits, flags 0x0 and reserved 0"),
     (lambda: spz(flags=128), "flags 0x80"),
@@ -87,7 +87,7 @@ SPZ = [
 SPLAT = [
     (lambda: encode(random_gaussians(), ".splat")[:-1], "has 1599 bytes; a .splat file has 32"),
     (lambda: b"ply\n" + bytes(28), "is a PLY file; give it the suffix .ply"),
-    (lambda: b"\xff" * 32, "splat 0 has a position of nan; every value must be finite"),
+    (lambda: b"\xff" * 32, "has no splat of finite values within .*: splat 0 has a posit"),
     (lambda: struct.pack("<6f8x", 0, 0, 0, -1, 0, 0), "splat 0 has scale -1; it must not be neg"),
 ]
 
@@ -115,7 +115,7 @@ GLB = [
     (lambda: glb(edit(("meshes",), [])), "has 0 primitives with KHR_gaussian_splatting"),
     (lambda: glb(edit((*PROPERTIES, "colorSpace"), "lin")), "has colours in 'lin'; 'srgb_rec709"),
     (lambda: glb(edit((*PROPERTIES, "extensions"), {"x": {}})), "compressed splats are not read"),
-    (lambda: glb(edit(("nodes", 0, "scale"), [2, 2, 2])), "moves its splats by a node; apply that"),
+    (lambda: glb(edit(("nodes", 0, "scale"), [2, 3, 2])), "has nodes that mirror or shear its spl"),
     (
         lambda: glb(edit((*ATTRIBUTES, "KHR_gaussian_splatting:SH_DEGREE_1_COEF_0"), 0)),
         "has 2 harmonics a splat; it must have 1, 4, 9 or 16",

@@ -9,14 +9,18 @@ import json
 import struct
 
 import numpy as np
+import pytest
 from harness.fuzzing import bounded, damaged, fuzz
 from hypothesis import example, given
 from hypothesis import strategies as st
 from samples.gaussians import random_gaussians
+from samples.splat_files import compressed_ply, element, ply_file, splat_rows, spz4, zstd
 
 from geolrm import InputError
 from geolrm.engine.formats.splat_files import decode, encode
 from geolrm.engine.gaussian_arrays import GaussianArrays
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*left out .* splats")
 
 
 def scenes():
@@ -39,16 +43,27 @@ def read(content, suffix, **options):
 
 
 PLY = [encode(s, ".ply") for s in scenes()] + [encode(scenes()[0], ".ply", raw=True, up="y")]
+ROWS = splat_rows(scenes()[0])
+FACES = ("face", 2, [("list uchar int", "vertex_indices")], bytes([1, 0, 0, 0, 0, 0]))
+OTHER_PLY = [
+    ply_file(FACES, element("vertex", ROWS, {"opacity": "double"}), newline="\r\n"),
+    ply_file(element("vertex", ROWS, order=">"), FACES, order=">"),
+    *(compressed_ply(s, color_ranges=ranges) for s in scenes() for ranges in (False, True)),
+]
 
 
 @fuzz
-@given(damaged(*PLY), st.sampled_from([None, True, False]))
+@given(damaged(*PLY, *OTHER_PLY), st.sampled_from([None, True, False]))
+@example(OTHER_PLY[0].replace(b"face 2", b"face 999999999999"), None)
+@example(OTHER_PLY[0].replace(b"list uchar", b"list uint"), None)
+@example(OTHER_PLY[2].replace(b"uint packed_scale", b"float packed_scale"), None)
 def test_ply(content, raw):
     read(content, ".ply", raw=raw)
 
 
 SPZ = [encode(s, ".spz") for s in scenes()]
 PAYLOADS = [gzip.decompress(content) for content in SPZ]
+VERSION_4 = [spz4(s, extension=e) for s in scenes() for e in (b"", bytes(8))]
 VERSION_2 = struct.pack("<4sIIBBBB", b"NGSP", 2, 3, 0, 12, 0, 0) + bytes(range(57))
 
 
@@ -56,11 +71,24 @@ VERSION_2 = struct.pack("<4sIIBBBB", b"NGSP", 2, 3, 0, 12, 0, 0) + bytes(range(5
 @given(
     st.one_of(
         damaged(*SPZ),
+        damaged(*VERSION_4),
         damaged(*PAYLOADS, VERSION_2).map(lambda payload: gzip.compress(payload, 1, mtime=0)),
     )
 )
 def test_spz(content):
     read(content, ".spz")
+
+
+@fuzz
+@given(st.integers(0, 5), damaged(*(zstd.compress(bytes(range(n))) for n in (0, 3, 9, 27, 81))))
+@example(1, zstd.compress(bytes(10**8)))
+def test_streams_of_spz_4(index, packed):
+    """Damage within a stream that the file's own table states rightly."""
+
+    def change(header, sizes, streams):
+        streams[index], sizes[index][0] = packed, len(packed)
+
+    read(spz4(scenes()[1], change=change), ".spz")
 
 
 SPLAT = [encode(scenes()[0], ".splat")]
@@ -96,8 +124,32 @@ def leaves(value, path=()):
 
 
 DOCUMENT = json.loads(json_of(GLB[0]))
+DOCUMENT["nodes"] = [
+    {"children": [1], "matrix": np.eye(4).ravel().tolist()},
+    {"mesh": 0, "translation": [1, 2, 3], "rotation": [0, 0, 0, 1], "scale": [2, 2, 2]},
+]
 PLACES = [path for path in leaves(DOCUMENT) if path]
-VALUES = [None, -1, 0, 1, 2, 3, 1.5, 2**31, 2**53, 1e300, "", "VEC2", "MAT4", [], {}, [0], True]
+TRANSFORMS = [[1e300] * 16, [0.0] * 16, [2, 0, 0, 0] * 4, [0, 0, 0, 1], [1, 2, 3], [1e30] * 3]
+VALUES = [
+    *TRANSFORMS,
+    None,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    1.5,
+    2**31,
+    2**53,
+    1e300,
+    "",
+    "VEC2",
+    "MAT4",
+    [],
+    {},
+    [0],
+    True,
+]
 
 
 @st.composite

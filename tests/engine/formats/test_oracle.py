@@ -118,7 +118,10 @@ def test_count_and_bounds_agree(oracle, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("sh", [None, 16])
-@pytest.mark.parametrize(("suffix", "options"), [(".ply", []), (".spz", ["--spz-version", "3"])])
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [(".ply", []), *((".spz", ["--spz-version", version]) for version in ("3", "4"))],
+)
 def test_files_of_the_other_program_are_read(oracle, tmp_path, suffix, options, sh):
     scene = random_gaussians(sh)
     scene.save(tmp_path / "a.ply")
@@ -130,6 +133,43 @@ def test_files_of_the_other_program_are_read(oracle, tmp_path, suffix, options, 
     np.testing.assert_allclose(np.log(read.scales), np.log(scene.scales), atol=1.01 / 16)
     signs = np.sign((read.quats * scene.quats).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(read.quats * signs, scene.quats, atol=3e-3)
+
+
+@pytest.mark.parametrize("sh", [None, 4, 9, 16])
+def test_its_compressed_ply_is_read_as_it_reads_it(oracle, tmp_path, sh):
+    random_gaussians(sh).save(tmp_path / "a.ply")
+    oracle(tmp_path / "a.ply", tmp_path / "b.compressed.ply")
+    oracle(tmp_path / "b.compressed.ply", tmp_path / "theirs.ply")  # decompressed
+    assert b"packed_position" in (tmp_path / "b.compressed.ply").read_bytes()
+    read = Gaussians.load(tmp_path / "b.compressed.ply")
+    theirs = Gaussians.load(tmp_path / "theirs.ply")
+    np.testing.assert_allclose(read.means, theirs.means, atol=1e-6)
+    np.testing.assert_allclose(read.opacities, theirs.opacities, atol=1e-5)
+    np.testing.assert_allclose(read.scales, theirs.scales, rtol=1e-4)
+    signs = np.sign((read.quats * theirs.quats).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(read.quats * signs, theirs.quats, atol=1e-5)
+    if sh is None:
+        np.testing.assert_allclose(read.colors, theirs.colors, atol=1e-5)
+    else:
+        np.testing.assert_allclose(read.sh, theirs.sh, atol=1e-5)
+
+
+@pytest.mark.parametrize("sh", [None, 16])
+def test_version_4_of_spz_is_read_as_it_reads_it(oracle, tmp_path, sh):
+    random_gaussians(sh).save(tmp_path / "a.ply")
+    oracle("--spz-version", "4", tmp_path / "a.ply", tmp_path / "b.spz")
+    assert (tmp_path / "b.spz").read_bytes()[:8] == b"NGSP\4\0\0\0"
+    oracle(tmp_path / "b.spz", tmp_path / "theirs.ply")
+    read, theirs = (
+        Gaussians.load(tmp_path / "b.spz", up="z"),
+        Gaussians.load(tmp_path / "theirs.ply"),
+    )
+    assert len(read) == len(theirs) == COUNT
+    np.testing.assert_allclose(read.means, theirs.means, atol=1e-6)
+    np.testing.assert_allclose(read.opacities, theirs.opacities, atol=1e-5)
+    np.testing.assert_allclose(read.scales, theirs.scales, rtol=1e-4)
+    signs = np.sign((read.quats * theirs.quats).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(read.quats * signs, theirs.quats, atol=1e-4)
 
 
 @pytest.mark.parametrize("sh", [None, 4, 9, 16])

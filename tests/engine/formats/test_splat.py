@@ -10,7 +10,7 @@ def test_a_row_is_32_bytes_and_comes_back_up_to_a_step():
     splats = random_gaussians()
     content = splat.encode(splats)
     assert len(content) == 32 * len(splats)
-    read = splat.decode(content, "a")
+    read = splat.decode(content, "a").gaussians
     np.testing.assert_array_equal(read.means, splats.means)
     np.testing.assert_array_equal(read.scales, splats.scales)
     np.testing.assert_allclose(read.colors, splats.colors, atol=0.51 / 255)

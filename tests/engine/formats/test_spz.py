@@ -21,7 +21,7 @@ def test_the_header_and_the_bytes_of_each_splat(sh, degree):
 
 def test_attributes_come_back_up_to_their_steps():
     splats = random_gaussians()
-    read = spz.decode(spz.encode(splats), "a")
+    read = spz.decode(spz.encode(splats), "a").gaussians
     np.testing.assert_allclose(read.means, splats.means, atol=0.51 / 4096)
     np.testing.assert_allclose(read.opacities, splats.opacities, atol=0.51 / 255)
     np.testing.assert_allclose(np.log(read.scales), np.log(splats.scales), atol=0.51 / 16)

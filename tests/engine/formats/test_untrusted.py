@@ -19,19 +19,39 @@ def splats(count=3):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("field", "value", "first"),
     [
-        ("means", np.nan, "a: splat 1 has a position of nan; every value must be finite"),
-        ("opacities", np.inf, "a: splat 1 has a opacity of inf"),
-        ("scales", 2e18, r"splat 1 has a scale of 2e\+18; every value .* within 1e\+18 of 0"),
+        ("means", np.nan, "splat 1 has a position of nan"),
+        ("opacities", np.inf, "splat 1 has a opacity of inf"),
+        ("scales", 2e18, "splat 1 has a scale of 2e+18"),
         ("quats", -np.inf, "splat 1 has a rotation of -inf"),
         ("colors", np.nan, "splat 1 has a colour of nan"),
+    ],
+)
+def test_splats_that_are_not_finite_are_left_out_and_counted(field, value, first):
+    given_arrays = splats()
+    given_arrays[field][1:] = value
+    with pytest.warns(UserWarning) as caught:
+        found = untrusted.assemble("a", **given_arrays)
+    assert [str(warning.message) for warning in caught] == [
+        f"a: left out 2 of 3 splats, which are not finite or beyond 1e+18; {first}"
+    ]
+    assert len(found.gaussians) == 1 and found.left_out == 2
+    given_arrays[field][0] = value
+    message = "a has no splat of finite values within 1e[+]18 of 0: splat 0 has .*; it is damaged"
+    with pytest.raises(InputError, match=message):
+        untrusted.assemble("a", **given_arrays)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
         ("opacities", 1.5, r"a: splat 1 has opacity 1.5; it must be in \[0, 1\]"),
         ("opacities", -0.1, r"a: splat 1 has opacity -0.1; it must be in \[0, 1\]"),
         ("scales", -0.25, "a: splat 1 has scale -0.25; it must not be negative"),
     ],
 )
-def test_the_first_value_that_is_none_is_named(field, value, message):
+def test_the_first_value_out_of_range_is_named(field, value, message):
     given_arrays = splats()
     given_arrays[field][1:] = value
     with pytest.raises(InputError, match=message):
@@ -40,8 +60,9 @@ def test_the_first_value_that_is_none_is_named(field, value, message):
 
 def test_sound_values_become_gaussians_with_unit_rotations():
     made = untrusted.assemble("a", **splats())
-    np.testing.assert_array_equal(made.quats, np.tile([1, 0, 0, 0], (3, 1)))
-    assert len(untrusted.assemble("a", **splats(0))) == 0
+    np.testing.assert_array_equal(made.gaussians.quats, np.tile([1, 0, 0, 0], (3, 1)))
+    assert made.left_out == 0
+    assert len(untrusted.assemble("a", **splats(0)).gaussians) == 0
 
 
 @given(arrays(np.float32, (5, 4), elements=st.floats(-1e6, 1e6, width=32)))
