@@ -14,8 +14,8 @@ from geolrm.commands.check import check
 from geolrm.commands.evaluate import evaluate, parse_counts, parse_names
 from geolrm.commands.export import parse_range
 from geolrm.commands.info import info
+from geolrm.commands.render import check_count
 from geolrm.commands.render import check_output as check_frames
-from geolrm.commands.render import orbit_cameras
 from geolrm.commands.run import choose_views, parse_views
 from geolrm.engine.system import exit_codes
 from geolrm.engine.system.file_lock import locked
@@ -129,7 +129,7 @@ CASES = [
          "Of geolrm info.", lambda place: info("mini", views=6)),
     "geolrm render",
     Case("--orbit is 0; it must be 1 to 100000 frames", "Of geolrm render.",
-         lambda place: orbit_cameras(0)),
+         lambda place: check_count(0)),
     Case("--cameras and --orbit were both given; choose one", "Of geolrm render.",
          draw(cameras=Path("a"), orbit=3)),
     Case("--size is 0; it must be 1 to 8192 pixels", "Of geolrm render.", draw(size=0)),

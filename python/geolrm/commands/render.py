@@ -79,8 +79,8 @@ def render(
     if threads is not None and threads < 1:
         raise InputError(f"--threads is {threads}; it must be at least 1")
     count = 120 if orbit is None else orbit
-    if cameras is None and not 1 <= count <= MOST_FRAMES:
-        raise InputError(f"--orbit is {count}; it must be 1 to {MOST_FRAMES} frames")
+    if cameras is None:
+        check_count(count)
     check_output(output, size)
     video = is_video(output)
     with steps(not as_json) as step:
@@ -170,6 +170,12 @@ def frame_sizes(capture: "Capture", size: int, *, even: bool) -> list[Size]:
         step = 2 if even else 1
         found.append(tuple(max(step, step * round(side / step)) for side in sides))
     return found
+
+
+def check_count(count: int) -> None:
+    """Refuse what :func:`orbit_cameras` does not take."""
+    if not 1 <= count <= MOST_FRAMES:
+        raise InputError(f"--orbit is {count}; it must be 1 to {MOST_FRAMES} frames")
 
 
 def orbit_cameras(count: int, gaussians: "GaussianArrays") -> "tuple[Cameras, float]":
