@@ -16,7 +16,7 @@ from geolrm.commands.export import parse_range
 from geolrm.commands.info import info
 from geolrm.commands.render import check_count
 from geolrm.commands.render import check_output as check_frames
-from geolrm.commands.run import choose_views, parse_views
+from geolrm.commands.run import choose_views, parse_views, run
 from geolrm.engine.system import exit_codes
 from geolrm.engine.system.file_lock import locked
 from geolrm.examples import capture_path
@@ -114,6 +114,14 @@ def video_of_two_shapes(place):
 
 
 CASES = [
+    Case("--refine-poses is …; give auto, on or off", "Of geolrm run.",
+         lambda place: run(place.tmp, place.tmp / "a.ply", refine_poses="maybe")),
+    Case("… already exists; name a new folder for the capture", "Of geolrm run --write-capture.",
+         lambda place: (
+             (place.tmp / "old").mkdir(),
+             (place.tmp / "old" / "x").touch(),
+             run(place.tmp, place.tmp / "a.ply", write_capture_to=place.tmp / "old"),
+         )),
     "geolrm run, check, info",
     Case("--views is …; give a number of views such as 6, or frame indices such as 0,4,8",
          "Of geolrm run.", lambda place: parse_views("many", 38)),
