@@ -345,4 +345,6 @@ class Engine:
         inputs = {"features": features, "projection": placed["projection"], **(more or {})}
         if self._stages[name].stage.reads("foreground"):
             inputs["foreground"] = placed["foreground"]
+        if self._stages[name].stage.reads("valid"):
+            inputs["valid"] = placed["shown"]
         return self._stages[name].run(inputs)

@@ -43,9 +43,15 @@ class ProposalStage(nn.Module):
         self.serializer, self.level_shapes = model.serializer, model.level_shapes
 
     def forward(
-        self, features: Tensor, projection: Tensor, foreground: Tensor | None = None
+        self,
+        features: Tensor,
+        projection: Tensor,
+        foreground: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        logits, volume, _ = self.serializer(features, projection, self.level_shapes, foreground)
+        logits, volume, _ = self.serializer(
+            features, projection, self.level_shapes, foreground, valid
+        )
         return logits if volume is None else (logits, volume)
 
 
@@ -64,9 +70,10 @@ class ReconstructionStage(nn.Module):
         rope_index: Tensor,
         foreground: Tensor | None = None,
         volume: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> DecodedGaussians:
         return self.lrm_generator(
-            features, projection, anchors, rope_index, self.level_shapes, foreground, volume
+            features, projection, anchors, rope_index, self.level_shapes, foreground, volume, valid
         )
 
 
@@ -132,6 +139,7 @@ def trace(model: GeoLRM) -> list[Graph]:
     outputs, volume = ["logits"], {}
     if config.cues is not None:
         inputs["foreground"] = torch.ones(3, 4, size, size)
+        inputs["valid"] = torch.ones(3, size, size)
     dynamic = {key: {0: views} for key in inputs}
     if config.cues is not None and config.cues.volume_channels:
         outputs.append("volume")

@@ -89,7 +89,7 @@ def score(subject: Subject, engine: Engine, outside: float, views: int) -> Row:
         (image[..., 3] > 127).sum() / max((full[..., 3] > 127).sum(), 1)
         for image, full in zip(parts.images, whole.images, strict=True)
     ]
-    return Row(subject.name, *scores, 1 - float(np.mean(left)), seen)
+    return Row(subject.name, scores[0], scores[1], scores[2], 1 - float(np.mean(left)), seen)
 
 
 def cut_views(capture: Capture, outside: float) -> Capture:

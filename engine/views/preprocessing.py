@@ -44,6 +44,11 @@ class Views:
         """Return RGB premultiplied by alpha, then alpha, [V, 4, S, S]: what geometric cues read."""
         return premultiplied(self.images, self.alpha)
 
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """Return `valid`, or ones [V, S, S] where all is known: what geometric cues read."""
+        return np.ones(self.alpha.shape, np.float32) if self.valid is None else self.valid
+
     def __len__(self) -> int:
         return len(self.images)
 

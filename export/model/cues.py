@@ -1,7 +1,10 @@
 """Geometric cues: what masks, pixels and occlusion say about a point before anything is learned.
 
 None of them is in the released model; :class:`~geolrm.export.model.config.CueConfig` names them.
-A *foreground* is [V, 4, S, S]: RGB premultiplied by alpha, then alpha.
+A *foreground* is [V, 4, S, S]: RGB premultiplied by alpha, then alpha. *Valid* is [V, S, S], 1
+where a view shows something, and 0 where nothing is known of it and the foreground is 0. A point
+that falls on the latter counts for that view as one outside of its image, and the views that know
+it stand for those that do not; where all is valid, every number is what it is without.
 """
 
 import torch
@@ -13,6 +16,8 @@ ALPHA_FLOOR = 1e-3  # below it a colour is noise
 FRUSTUM_RADIUS = 0.8
 FRUSTUM_SIZE = 40  # samples along each axis of a view's frustum
 OCCLUSION_LAG = 1.5  # voxels: a surface must not hide itself
+UNKNOWN = 0.5  # share of a sample's weights on what is not valid, from which it is unknown
+OUTSIDE = -8.0  # a reference so far from every image that nothing is sampled there
 
 
 def camera_depth(points: Tensor, projection: Tensor) -> Tensor:
@@ -32,19 +37,43 @@ def sample_planes(planes: Tensor, reference: Tensor) -> Tensor:
     return sampled[:, :, 0].transpose(1, 2)
 
 
-def sample_foreground(foreground: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Sample every view bilinearly, zero outside.
+def with_unknown(foreground: Tensor, valid: Tensor | None) -> Tensor:
+    """Join a foreground and what is unknown of it, 1 - valid, to [V, 5, S, S]; None: it is 1."""
+    if valid is None:
+        valid = torch.ones_like(foreground[:, 3])
+    return torch.cat([foreground, 1 - valid[:, None]], dim=1)
+
+
+def sample_foreground(planes: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample every view bilinearly: averages of what is valid, zero outside.
 
     Args:
-        foreground: [V, 4, S, S], premultiplied.
+        planes: [V, 5, S, S] of :func:`with_unknown`.
         reference: [V, M, 2] (u, v).
 
     Returns:
-        Straight colours [V, M, 3] and alpha [V, M].
+        Straight colours [V, M, 3], alpha [V, M], and which points are not unknown [V, M].
     """
-    sampled = sample_planes(foreground, reference)
-    alpha = sampled[..., 3]
-    return sampled[..., :3] / alpha.clamp_min(ALPHA_FLOOR)[..., None], alpha
+    sampled = sample_planes(planes, reference)
+    alpha, unknown = sampled[..., 3], sampled[..., 4]
+    color = sampled[..., :3] / alpha.clamp_min(ALPHA_FLOOR)[..., None]
+    return color, alpha / (1 - unknown).clamp_min(UNKNOWN), unknown < UNKNOWN
+
+
+def known_points(valid: Tensor, reference: Tensor) -> Tensor:
+    """Tell which points are not unknown to a view: [V, S, S] and [V, M, 2] to [V, M]."""
+    return sample_planes(1 - valid[:, None], reference)[..., 0] < UNKNOWN
+
+
+def away_from_unknown(reference: Tensor, known: Tensor) -> Tensor:
+    """Move the references [V, M, 2] of unknown points outside of the image."""
+    return torch.where(known[..., None], reference, torch.full_like(reference, OUTSIDE))
+
+
+def share_of_known(known: Tensor) -> Tensor:
+    """Return weights of views for means over V [V, M]: unknown ones 0, the others V / known."""
+    known = known.to(torch.float32)
+    return known * (known.shape[0] / known.sum(dim=0).clamp_min(1))
 
 
 def hull_alpha(alpha: Tensor, inside: Tensor) -> Tensor:

@@ -46,10 +46,17 @@ class GeoLRM(nn.Module):
         return proposal, self.lrm_generator.encoder(images, c2w, intrinsics)
 
     def propose(
-        self, features: Tensor, projection: Tensor, foreground: Tensor | None = None
+        self,
+        features: Tensor,
+        projection: Tensor,
+        foreground: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> Proposal:
-        """Propose occupancy from [V, L, C] features, and [V, 4, S, S] foreground for cues."""
-        return self.serializer(features, projection, self.level_shapes, foreground)
+        """Propose occupancy from [V, L, C] features; with cues also of what views show.
+
+        That is the foreground [V, 4, S, S], and valid [V, S, S]: None is valid everywhere.
+        """
+        return self.serializer(features, projection, self.level_shapes, foreground, valid)
 
     def reconstruct(
         self,
@@ -58,16 +65,25 @@ class GeoLRM(nn.Module):
         anchors: Tensor,
         foreground: Tensor | None = None,
         volume: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> DecodedGaussians:
         """Reconstruct Gaussians from [V, L, C] features at [N, 3] anchors.
 
-        ``foreground`` [V, 4, S, S] and ``volume`` [1, C, G, G, G] are read by models with cues.
+        ``foreground`` [V, 4, S, S], ``volume`` [1, C, G, G, G] and ``valid`` [V, S, S], None where
+        that is everywhere, are read by models with cues.
         """
         config = self.config.reconstruction
         index = rope_indices(anchors.detach().cpu().numpy(), config.grid_size, config.xyz_scale)
         rope_index = torch.from_numpy(index).to(anchors.device)
         return self.lrm_generator(
-            features, projection, anchors, rope_index, self.level_shapes, foreground, volume
+            features,
+            projection,
+            anchors,
+            rope_index,
+            self.level_shapes,
+            foreground,
+            volume,
+            valid,
         )
 
     def forward(
@@ -77,6 +93,7 @@ class GeoLRM(nn.Module):
         intrinsics: Tensor,
         seed: int = 0,
         foreground: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> Reconstruction:
         """Reconstruct one scene.
 
@@ -86,13 +103,14 @@ class GeoLRM(nn.Module):
             intrinsics: [V, 3, 3], divided by the image size.
             seed: Of the random subset, when more voxels are occupied than max_seq_len.
             foreground: [V, 4, S, S] premultiplied RGBA, needed by models with cues.
+            valid: [V, S, S], 0 where nothing is known, read by models with cues; None: it is 1.
         """
         projection = projection_matrices(intrinsics, c2w)
         proposal_features, features = self.encode(images, c2w, intrinsics)
-        logits, volume, _ = self.propose(proposal_features, projection, foreground)
+        logits, volume, _ = self.propose(proposal_features, projection, foreground, valid)
         limit = self.config.proposal.max_seq_len
         selected = select_anchors(logits.detach().cpu().numpy(), limit, seed=seed)
         anchors = pad_anchors(selected.positions, self.config.padded_tokens)
         anchors = torch.from_numpy(anchors).to(features.device)
-        gaussians = self.reconstruct(features, projection, anchors, foreground, volume)
+        gaussians = self.reconstruct(features, projection, anchors, foreground, volume, valid)
         return Reconstruction(logits, anchors, gaussians)

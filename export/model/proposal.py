@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_centres
+from geolrm.export.model import cues
 from geolrm.export.model.config import CueConfig, EncoderConfig, ProposalConfig
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.encoder import ImageEncoder
@@ -30,7 +31,7 @@ class ProposalNetwork(nn.Module):
     centres: Tensor  # [G^3, 3], of the fine voxels
 
     def __init__(
-        self, config: ProposalConfig, encoder: EncoderConfig, cues: CueConfig | None = None
+        self, config: ProposalConfig, encoder: EncoderConfig, cue_config: CueConfig | None = None
     ):
         super().__init__()
         self.config = config
@@ -38,9 +39,9 @@ class ProposalNetwork(nn.Module):
         self.transformer = GeometryTransformer(
             config.transformer, encoder.feature_dim, encoder.num_levels
         )
-        self.refined = cues is not None and cues.volume_channels > 0
-        if cues is not None and self.refined:
-            self.refinement = VolumeRefinement(config, encoder.feature_dim, cues)
+        self.refined = cue_config is not None and cue_config.volume_channels > 0
+        if cue_config is not None and self.refined:
+            self.refinement = VolumeRefinement(config, encoder.feature_dim, cue_config)
         else:
             self.upsample = nn.Linear(config.transformer.dim, config.token_res**3)
         side = config.queries_per_axis
@@ -58,6 +59,7 @@ class ProposalNetwork(nn.Module):
         projection: Tensor,
         level_shapes: LevelShapes,
         foreground: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> Proposal:
         """Propose occupancy.
 
@@ -66,11 +68,15 @@ class ProposalNetwork(nn.Module):
             projection: [V, 3, 4] object frame to normalised image.
             level_shapes: (H, W) of each feature level.
             foreground: [V, 4, S, S] premultiplied RGBA, read by models with cues.
+            valid: [V, S, S], 0 where nothing is known, read by models with cues; None: it is 1.
 
         Returns:
             Logits; a voxel is proposed where its logit is positive.
         """
         reference = project(self.anchors, projection)
+        if valid is not None:
+            known = cues.known_points(valid, reference)
+            reference = cues.away_from_unknown(reference, known)
         latents = self.transformer(self.anchors, self.rope_index, features, level_shapes, reference)
         bias = self.config.occupancy_bias
         if not self.refined:
@@ -78,5 +84,7 @@ class ProposalNetwork(nn.Module):
         centres = project(self.centres, projection)
         height, width = level_shapes[-1]
         level = features[:, -height * width :].unflatten(1, (height, width))
-        refined = self.refinement(latents, level, foreground, projection, self.centres, centres)
+        refined = self.refinement(
+            latents, level, foreground, projection, self.centres, centres, valid
+        )
         return Proposal(refined.logits + bias, refined.features, refined.coarse_logits)

@@ -104,6 +104,7 @@ class ReconstructionNetwork(nn.Module):
         level_shapes: LevelShapes,
         foreground: Tensor | None = None,
         volume: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> DecodedGaussians:
         """Reconstruct Gaussians.
 
@@ -115,8 +116,12 @@ class ReconstructionNetwork(nn.Module):
             level_shapes: (H, W) of each feature level.
             foreground: [V, 4, S, S] premultiplied RGBA, read by models with cues.
             volume: [1, C, G, G, G] of the proposal, read by models with cues.
+            valid: [V, S, S], 0 where nothing is known, read by models with cues; None: it is 1.
         """
         reference = project(anchors, projection)
+        if valid is not None:
+            known = cues.known_points(valid, reference)
+            reference = cues.away_from_unknown(reference, known)
         seen = None
         if volume is not None:
             seen = self.read_volume(cues.sample_volume(volume, anchors))
@@ -124,8 +129,9 @@ class ReconstructionNetwork(nn.Module):
         gaussians = self.renderer(latents, anchors)
         if self.cue_config is None or foreground is None:
             return gaussians
+        planes = cues.with_unknown(foreground, valid)
         return self.apply_pixels(
-            gaussians, latents, features, level_shapes, reference, projection, foreground, volume
+            gaussians, latents, features, level_shapes, reference, projection, planes, volume
         )
 
     def apply_pixels(
@@ -136,14 +142,14 @@ class ReconstructionNetwork(nn.Module):
         level_shapes: LevelShapes,
         anchor_reference: Tensor,
         projection: Tensor,
-        foreground: Tensor,
+        planes: Tensor,
         volume: Tensor | None,
     ) -> DecodedGaussians:
         """Gate opacities by alpha and blend colours with pixels, at the projected Gaussians."""
         config = self.cue_config
         assert config is not None, "only models with cues read pixels"
         reference = project(gaussians.means, projection)
-        color, alpha, inside, depth = look(foreground, projection, gaussians.means, reference)
+        color, alpha, _, inside, depth = look(planes, projection, gaussians.means, reference)
         if config.alpha_gate:
             carved = cues.hull_alpha(alpha, inside).amin(dim=0)
             gaussians = gaussians._replace(opacities=gaussians.opacities * carved)

@@ -72,6 +72,7 @@ class VolumeRefinement(nn.Module):
         projection: Tensor,
         centres: Tensor,
         reference: Tensor,
+        valid: Tensor | None = None,
     ) -> Refined:
         """Refine the occupancy that the proposal's latents hold.
 
@@ -82,15 +83,18 @@ class VolumeRefinement(nn.Module):
             projection: [V, 3, 4].
             centres: [G^3, 3] voxel centres, x slowest.
             reference: [V, G^3, 2] their projections.
+            valid: [V, S, S], 0 where nothing is known; None: it is 1.
         """
         grid = self.config.grid_size
-        foreground = F.avg_pool2d(foreground, POOL)
-        color, alpha, inside, depth = look(foreground, projection, centres, reference)
+        planes = F.avg_pool2d(cues.with_unknown(foreground, valid), POOL)
+        color, alpha, known, inside, depth = look(planes, projection, centres, reference)
+        share = cues.share_of_known(known)
         rows = [self.agreement(level, reference, alpha)]
         if self.statistics:
             hull = cues.hull_alpha(alpha, inside)
-            masks = [hull.amin(dim=0)[:, None], hull.mean(dim=0)[:, None]]
-            rows = [*masks, cues.color_statistics(color, alpha), *rows]
+            mean = torch.where(known.any(dim=0), (hull * share).mean(dim=0), 1.0)
+            masks = [hull.amin(dim=0)[:, None], mean[:, None]]
+            rows = [*masks, cues.color_statistics(color, alpha * share), *rows]
         statistics = torch.cat(rows, dim=-1)
         unfolded = unfold_queries(self.unfold(latents), self.config)
         volume = torch.cat([as_volume(statistics, grid), unfolded], dim=1)
@@ -104,7 +108,7 @@ class VolumeRefinement(nn.Module):
         if self.occlusion:
             transmitted = cues.transmittance(coarse.detach()[0, 0], projection)
             seen = cues.visibility(transmitted, projection, reference, depth, grid)
-            again = cues.color_statistics(color, alpha * seen)
+            again = cues.color_statistics(color, alpha * share * seen)
             evidence = torch.cat([features, coarse, as_volume(again, grid)], dim=1)
             features = self.last(self.again(evidence)) + features
             logits = coarse + self.final_head(features)
@@ -118,17 +122,25 @@ class VolumeRefinement(nn.Module):
 
 
 def look(
-    foreground: Tensor, projection: Tensor, points: Tensor, reference: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    planes: Tensor, projection: Tensor, points: Tensor, reference: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Sample the views at points [M, 3] whose projections ``reference`` [V, M, 2] are known.
 
+    Args:
+        planes: [V, 5, S, S] of :func:`geolrm.export.model.cues.with_unknown`.
+        projection: [V, 3, 4].
+        points: [M, 3] in the object frame.
+        reference: [V, M, 2].
+
     Returns:
-        Colours [V, M, 3], alpha (0 outside the image), whether inside, and depth, each [V, M].
+        Colours [V, M, 3], alpha (0 outside the image and where it is unknown), whether the point
+        is not unknown, whether it is known and inside, and depth, each [V, M].
     """
     depth = cues.camera_depth(points, projection)
     inside = cues.inside_image(reference, depth)
-    color, alpha = cues.sample_foreground(foreground, reference)
-    return color, alpha * inside, inside, depth
+    color, alpha, known = cues.sample_foreground(planes, reference)
+    inside = inside & known
+    return color, alpha * inside, known, inside, depth
 
 
 def as_volume(rows: Tensor, grid: int) -> Tensor:

@@ -146,7 +146,7 @@ CASES = [
          "Of the images that are scored.", subject(size=8)),
     Case("…: image 0 has no alpha and its border is not white (median …); remove the background, …",
          "Of the images that are scored.", subject(mode="RGB")),
-    Case("…: frame 0 has no depth image; give captures with 'depth_file_path', which tells what a …",
+    Case("…: frame 0 has no depth image; give captures with 'depth_file_path', which tells …",
          "Of the benchmark of cut views.", without_depth),
     Case("views are [4, 4]; give numbers of views, each once", "Of Evaluation.",
          lambda place: evaluation.Evaluation(place.tmp, views=[4, 4])),

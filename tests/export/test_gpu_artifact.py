@@ -67,6 +67,9 @@ def on_cpu(shoe):
     engine = Engine("mini")
     chosen = shoe.subset(shoe.cameras.spread(3))
     views = prepare_views(chosen.images, chosen.cameras, engine.manifest.image_size)
+    valid = np.ones(views.alpha.shape, np.float32)
+    valid[:, :, :60] = 0  # the object's left side
+    views = replace(views, valid=valid)
     features = engine.encode(views)
     proposal = engine.propose(features, views)
     anchors = select_anchors(proposal.logits, 300).positions
@@ -74,7 +77,8 @@ def on_cpu(shoe):
     rope = engine.manifest.rope
     inputs = {
         "images": views.images, "c2w": views.c2w, "intrinsics": views.intrinsics,
-        "projection": views.projection, "foreground": views.foreground, "anchors": anchors,
+        "projection": views.projection, "foreground": views.foreground, "valid": valid,
+        "anchors": anchors,
         "rope_index": rope_indices(anchors, rope.grid_size, rope.xyz_scale),
     }  # fmt: skip
     names = ("means", "opacities", "scales", "quats", "colors")

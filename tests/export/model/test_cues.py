@@ -101,9 +101,69 @@ def test_foreground_samples_are_straight_colours():
     """Premultiplied red at alpha 0.5 everywhere comes back as full red."""
     foreground = torch.zeros(1, 4, 8, 8)
     foreground[:, 0], foreground[:, 3] = 0.5, 0.5
-    color, alpha = cues.sample_foreground(foreground, torch.tensor([[[0.5, 0.5], [2.0, 0.5]]]))
+    planes = cues.with_unknown(foreground, None)
+    color, alpha, known = cues.sample_foreground(planes, torch.tensor([[[0.5, 0.5], [2.0, 0.5]]]))
     np.testing.assert_allclose(color[0], [[1, 0, 0], [0, 0, 0]], atol=1e-6)
     np.testing.assert_allclose(alpha[0], [0.5, 0], atol=1e-6)
+    assert known.all()  # outside of an image is another thing
+
+
+def test_what_is_not_valid_takes_no_part_in_samples():
+    """Red at alpha 0.5, of which the right half is not valid and so 0."""
+    foreground, valid = torch.zeros(1, 4, 8, 8), torch.ones(1, 8, 8)
+    foreground[..., :4], valid[..., 4:] = 0, 0
+    foreground[:, 0, :, :4], foreground[:, 3, :, :4] = 0.5, 0.5
+    planes = cues.with_unknown(foreground, valid)
+    reference = torch.tensor([[[0.3, 0.5], [0.49, 0.5], [0.51, 0.5], [0.8, 0.5]]])
+    color, alpha, known = cues.sample_foreground(planes, reference)
+    assert known[0].tolist() == [True, True, False, False]
+    np.testing.assert_allclose(alpha[0, :2], 0.5, atol=1e-6)  # at the border, too
+    np.testing.assert_allclose(color[0, :2], [[1, 0, 0]] * 2, atol=1e-5)
+    assert torch.equal(cues.known_points(valid, reference), known)
+    moved = cues.away_from_unknown(reference, known)
+    assert torch.equal(moved[:, :2], reference[:, :2]) and (moved[:, 2:] < -1).all()
+
+
+def test_views_that_know_a_point_stand_for_those_that_do_not():
+    known = torch.tensor([[True, True, False], [True, False, False], [True, True, False]])
+    share = cues.share_of_known(known)
+    np.testing.assert_array_equal(share, [[1, 1.5, 0], [1, 0, 0], [1, 1.5, 0]])
+
+
+def test_a_view_of_which_nothing_is_known_says_nothing():
+    """Whatever its features are, proposal and Gaussians are the same."""
+    config = replace(
+        tiny_config(batch_norm=False), shared_encoder=True, cues=CueConfig(volume_channels=8)
+    )
+    model = tiny_model(one_layer(config))
+    cameras = Cameras.orbit([0.0, 100.0, 220.0], 10.0, 1.8, 50.0)
+    projection = projection_matrices(
+        torch.from_numpy(cameras.intrinsics).float(), torch.from_numpy(cameras.c2w).float()
+    )
+    generator = torch.Generator().manual_seed(0)
+    valid = torch.ones(3, 56, 56)
+    valid[1] = 0
+    foreground = torch.rand(3, 4, 56, 56, generator=generator) * valid[:, None]
+    pixels = sum(height * width for height, width in model.level_shapes)
+    features = torch.randn(3, pixels, model.config.encoder.feature_dim, generator=generator)
+    others = features.clone()
+    others[1] = torch.randn(features.shape[1:], generator=generator)
+    anchors = torch.rand(20, 3, generator=generator) - 0.5
+    with torch.inference_mode():
+        made = [model.propose(each, projection, foreground, valid) for each in (features, others)]
+        assert torch.equal(made[0].logits, made[1].logits)
+        gaussians = [
+            model.reconstruct(each, projection, anchors, foreground, made[0].volume, valid)
+            for each in (features, others)
+        ]
+        for name in gaussians[0]._fields:
+            assert torch.equal(getattr(gaussians[0], name), getattr(gaussians[1], name)), name
+        plain, marked = (
+            model.propose(features, projection, foreground, mask)
+            for mask in (None, torch.ones_like(valid))
+        )
+        assert torch.equal(plain.logits, marked.logits)
+        assert not torch.equal(plain.logits, made[0].logits)
 
 
 def test_a_wall_hides_what_is_behind_it_and_not_itself():
@@ -166,6 +226,9 @@ def test_every_switch_exports_and_the_engine_equals_torch(tmp_path, switches):
     alpha = (rng.random((4, 56, 56)) > 0.3).astype(np.float32)
     images = rng.random((4, 3, 56, 56), np.float32) * alpha[:, None] + (1 - alpha[:, None])
     views = make_views(images, cameras.c2w, cameras.intrinsics, alpha)
+    valid = np.ones(alpha.shape, np.float32)
+    valid[1, :, :20], valid[2, 40:] = 0, 0
+    views = replace(views, valid=valid)
     anchors = rng.uniform(-0.4, 0.4, (33, 3)).astype(np.float32)
     features = engine.encode(views)
     proposal = engine.propose(features, views)
@@ -174,9 +237,15 @@ def test_every_switch_exports_and_the_engine_equals_torch(tmp_path, switches):
     tensors = [torch.from_numpy(array) for array in arrays]
     with torch.inference_mode():
         truth_features, _ = model.encode(*tensors[:3])
-        expected = model.propose(truth_features, *tensors[3:])
+        valid = torch.from_numpy(valid)
+        expected = model.propose(truth_features, *tensors[3:], valid)
         truth = model.reconstruct(
-            truth_features, tensors[3], torch.from_numpy(anchors), tensors[4], expected.volume
+            truth_features,
+            tensors[3],
+            torch.from_numpy(anchors),
+            tensors[4],
+            expected.volume,
+            valid,
         )
     np.testing.assert_allclose(proposal.logits, expected.logits, atol=2e-4)
     for name in truth._fields:
