@@ -1,6 +1,5 @@
 """Photographs without poses."""
 
-
 import numpy as np
 from errors.case import Case, without
 from PIL import Image, ImageFilter

@@ -93,7 +93,5 @@ def capture_beside(output: Path) -> Path:
     """Name the capture that is kept beside a result: ``shoe.capture`` of ``shoe.ply``."""
     path = output.with_suffix(".capture")
     if path == output:
-        raise InputError(
-            f"output {str(output)!r} is what its capture is called; name another"
-        )
+        raise InputError(f"output {str(output)!r} is what its capture is called; name another")
     return path
