@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality.image_metrics import WINDOW
 from geolrm.bench.quality.protocol import FRAMES, TARGETS, expected_group
-from geolrm.engine.captures import Capture, load_capture
+from geolrm.engine.captures import Capture, load_complete_capture
 from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import existing_path
@@ -70,7 +70,7 @@ def load_subject(name: str, folder: Path) -> Subject:
         InputError: The capture or its points are damaged, or are not laid out as the protocol
             needs them; the message names the folder.
     """
-    capture = load_capture(folder)
+    capture = load_complete_capture(folder)
     if len(capture) < FRAMES:
         raise InputError(
             f"{str(folder)!r} has {len(capture)} frames; the protocol needs {FRAMES}: 0 to 23 "

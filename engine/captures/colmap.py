@@ -81,6 +81,7 @@ def read_colmap(model_folder: Path, folder: Path, *, longest_side: int = LONGEST
         source=model_folder,
         points=model.points,
         valid=valid,
+        missing=tuple(missing),
         notes=(
             *_notes_of_models(model_folder),
             *([missing_note(missing, len(model.names))] if missing else []),

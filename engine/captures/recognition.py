@@ -7,6 +7,7 @@ from typing import Literal
 from geolrm.engine.captures.background import cut_out
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap import find_model, read_colmap
+from geolrm.engine.captures.file_search import name_some
 from geolrm.engine.captures.gobjaverse import holds_object, read_object
 from geolrm.engine.captures.images import IMAGE_SUFFIXES, LONGEST_SIDE, list_images
 from geolrm.engine.captures.llff import POSES_BOUNDS, read_llff
@@ -14,7 +15,9 @@ from geolrm.engine.captures.orbits import SV3D_FRAMES, read_frames, read_sheet
 from geolrm.engine.captures.poses import POSES, read_posed_folder
 from geolrm.engine.captures.readiness import (
     ALWAYS_FITTED,
+    faulty_views,
     fit_looked_at,
+    fit_where_outside,
     ready,
     with_masks_ready,
 )
@@ -74,6 +77,36 @@ def load_capture(
         undo_applied_transform=undo_applied_transform,
     )
     capture = ready(capture, fit_if_outside=fit == "auto")
+    capture.check_facing()
+    return capture
+
+
+def load_every_view(
+    path: str | Path, *, remove_background: bool = False, fit: bool = False
+) -> Capture:
+    """Read a capture in the frame that :func:`load_capture` gives it, and leave out no view.
+
+    That is for its cameras; masks may show nothing. Arguments and errors are those of
+    :func:`load_capture`.
+    """
+    capture = read_capture(path, remove_background=remove_background, fit=fit)
+    capture = capture if fit else fit_where_outside(capture, faulty_views(capture))
+    capture.check_facing()
+    return capture
+
+
+def load_complete_capture(path: str | Path) -> Capture:
+    """Read a capture of which every frame is needed, in its own frame, as data sets are.
+
+    Raises:
+        InputError: As :func:`load_capture`; and an image that is listed is missing.
+    """
+    capture = read_capture(path)
+    if capture.missing:
+        raise InputError(
+            f"{capture.source or capture.path}: {len(capture.missing)} of its listed images "
+            f"({name_some(capture.missing)}) are missing; restore them, or remove their frames"
+        )
     capture.check_facing()
     return capture
 

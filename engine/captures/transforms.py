@@ -128,6 +128,7 @@ class _Found:
     names: list[str]
     c2w: list[NDArray[np.float64]]  # [4, 4] each
     notes: list[str]
+    missing: list[str]
 
 
 def _find_files(frames: list[Any], file: Path, search: FileSearch) -> _Found:
@@ -136,7 +137,7 @@ def _find_files(frames: list[Any], file: Path, search: FileSearch) -> _Found:
     Raises:
         InputError: A frame is malformed, or no image is there.
     """
-    found, missing, bare = _Found([], [], [], []), [], []
+    found, missing, bare = _Found([], [], [], [], []), [], []
     for index, frame in enumerate(frames):
         where = f"{file}, frame {index}"
         if not isinstance(frame, dict):
@@ -164,6 +165,7 @@ def _find_files(frames: list[Any], file: Path, search: FileSearch) -> _Found:
         raise InputError(all_missing(str(file), missing, str(file.parent)))
     if missing:
         found.notes.append(missing_note(missing, len(frames)))
+        found.missing.extend(missing)
     masked = sum(bool(each.mask_name) for each in found.frames)
     if bare and len(bare) == masked:
         found.notes.append(

@@ -37,8 +37,8 @@ def corrupt_json(folder):
     (folder / "transforms.json").write_text("{")
 
 
-def remove_unchosen_image(folder):
-    (folder / "rgb" / "037.png").unlink()
+def remove_every_image(folder):
+    shutil.rmtree(folder / "rgb")
 
 
 def truncate_image(folder):
@@ -50,7 +50,7 @@ def truncate_image(folder):
     ("damage", "message"),
     [
         (corrupt_json, "transforms.json is no valid JSON"),
-        (remove_unchosen_image, "frame 37: image"),
+        (remove_every_image, "every one of the 38 listed images is missing"),
         (truncate_image, "frame 20: image"),
         (shutil.rmtree, "is no capture (there is no such path)"),
     ],

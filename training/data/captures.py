@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.captures import load_capture
+from geolrm.engine.captures import load_complete_capture
 from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.captures.json_fields import read_json
 from geolrm.engine.errors import InputError
@@ -25,7 +25,7 @@ def load_posed_capture(path: str | Path) -> PosedObject:
     Raises:
         InputError: Names the file or frame, what is wrong with it, and what to do.
     """
-    capture = load_capture(path)
+    capture = load_complete_capture(path)
     file = capture.source
     if capture.kind != "transforms" or file is None:
         raise InputError(
@@ -54,7 +54,7 @@ def _square_rgba(images: list[NDArray[np.uint8]], names: list[str], file: Path) 
 
 
 def _read_depth(file: Path, size: int) -> NDArray[np.float32]:
-    """Read depth [V, S, S] of frames that `load_capture` checked."""
+    """Read depth [V, S, S] of frames that `load_complete_capture` checked."""
     content = read_json(file)
     unit = content.get("depth_unit_scale_factor")
     if isinstance(unit, bool) or not isinstance(unit, int | float) or not 0 < unit < 1:

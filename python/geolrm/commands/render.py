@@ -62,7 +62,7 @@ def render(
 
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
-    from geolrm.engine.captures import load_capture
+    from geolrm.engine.captures import load_every_view
     from geolrm.engine.formats.splat_files import suffix_of
     from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.rendering.images import Renders
@@ -91,7 +91,7 @@ def render(
             path, near = orbit_cameras(count, gaussians)
             sizes = [(size, size)] * len(path)
         else:
-            capture = load_capture(cameras, remove_background=remove_background, fit=fit or "auto")
+            capture = load_every_view(cameras, remove_background=remove_background, fit=fit)
             path, sizes = capture.cameras, frame_sizes(capture, size, even=video)
     if video and len(set(sizes)) > 1:
         raise InputError(

@@ -47,7 +47,7 @@ def view(
     """
     from dataclasses import replace
 
-    from geolrm.engine.captures import load_capture
+    from geolrm.engine.captures import load_every_view
     from geolrm.engine.system.atomic import check_writable
     from geolrm.viewer import UP_AXES, InputViews, write_page
 
@@ -60,7 +60,7 @@ def view(
         step("reading")
         exhibit = read_exhibit(source, title)
         if cameras is not None:
-            capture = load_capture(cameras, remove_background=remove_background, fit=fit or "auto")
+            capture = load_every_view(cameras, remove_background=remove_background, fit=fit)
             exhibit = replace(exhibit, views=InputViews.from_capture(capture))
         warn_if_empty(exhibit.gaussians, source, "the page shows none")
         step("writing")

@@ -102,7 +102,8 @@ def test_a_whole_square_view_is_known_everywhere():
 
 
 def test_padding_is_unknown():
-    image = np.full((20, 40, 3), 128, np.uint8)
+    image = np.full((20, 40, 4), 128, np.uint8)
+    image[..., 3] = 255
     k = intrinsics(1, 2, 0.5, 0.5)
     views = prepare_views([image], Cameras(camera().c2w, k), 40, 80)
     assert views.valid.dtype == np.float32 and views.valid.shape == (1, 40, 40)
