@@ -78,8 +78,8 @@ def read_transforms(
         undone = "undone" if undo_applied else "left as it is"
         notes = (*notes, f"the applied_transform of the file was {undone}")
     return Capture(
-        folder, found.names, images, cameras, source=file, notes=notes, missing=tuple(found.missing),
-        valid=valid,
+        folder, found.names, images, cameras, source=file, notes=notes,
+        missing=tuple(found.missing), valid=valid,
     )  # fmt: skip
 
 
