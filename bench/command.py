@@ -62,16 +62,25 @@ def gpu_raster(context: typer.Context) -> None:
 
 @app.command("gpu")
 def gpu(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for gpu.json, gpu.md.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for gpu.json, gpu.md, logs.tar.gz.")
+    ],
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="One part, to be repeated: tests, kernels, rasterizer, cuda, tensorrt-rtx, "
-            "tensorrt, torch, torch-compile. Default: all."
+            help="One part, to be repeated: tests, kernels, rasterizer, cuda, counters, "
+            "tensorrt-rtx, tensorrt, torch, gsplat, torch-compile. Default: all."
         ),
     ] = None,
+    settings: Annotated[
+        str | None,
+        typer.Option(help="Views x anchors, in order: 21x16384,6x8192. Default: 16 of them."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="At most, for one figure.")] = 20.0,
+    limit: Annotated[float, typer.Option(help="Seconds of all parts together.")] = 7200.0,
 ) -> None:
     """Measure all that needs a GPU: tests first, then kernels, rasterizer, engine and peers."""
     from geolrm.bench.gpu.__main__ import run
+    from geolrm.bench.gpu.choices import Choices, parse_settings
 
-    run(output, only or [])
+    run(output, only or [], choices=Choices(parse_settings(settings), seconds, limit))

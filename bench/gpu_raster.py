@@ -22,8 +22,9 @@ from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import installed_version
 
 GSPLAT = "1.5.3"  # the version to compare with
-COUNTS = (65536, 524288)
-SIZES = (512, 1024)
+COUNTS = (524288, 65536)  # what the targets are for first
+SIZES = (1024, 512)
+SECONDS = 20.0  # at most, for one figure
 ALPHA_MAX = 0.999  # that of gsplat
 TARGETS = {(524288, 512): 0.2, (524288, 1024): 0.35}  # ms on an H200-class GPU
 
@@ -36,6 +37,9 @@ def measure(
     real: bool = True,
     repeats: int = 200,
     warm_up: int = 20,
+    seconds: float = SECONDS,
+    peer: bool = True,
+    seen: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, Any]:
     """Time both rasterizers on the generated scenes and on files.
 
@@ -46,6 +50,9 @@ def measure(
         real: add what the bundled model makes of a bundled capture.
         repeats: frames measured, each from an idle GPU to an idle GPU.
         warm_up: frames before them.
+        seconds: at most, for one figure.
+        peer: whether gsplat is measured beside it, which compiles itself for minutes.
+        seen: called with each row as it is measured.
 
     Returns:
         ``{"ours": state, "gsplat": state, "rows": [...]}``; a state is "measured", or "not run:
@@ -59,7 +66,7 @@ def measure(
     except (ImportError, GeoLRMError) as error:
         reason = f"not run: {error}"
         return {"ours": reason, "gsplat": reason, "rows": []}
-    peer, state = _gsplat()
+    other, state = _gsplat() if peer else (None, "not run: it was not asked for")
     named = {f"ring and ball {n}": splat_scenes.ring_and_ball(n) for n in counts}
     named |= {path.name: splat_scenes.read(path) for path in scenes}
     if real:
@@ -68,23 +75,25 @@ def measure(
     for name, scene in named.items():
         for size in sizes:
             row = {"scene": name, "splats": len(scene.means), "px": size}
-            row |= _ours(device, scene, size, repeats, warm_up)
+            row |= _ours(device, scene, size, repeats, warm_up, seconds)
             target = TARGETS.get((len(scene.means), size))
             if target is not None:
                 row["target_ms"] = target
-            if peer is not None:
+            if other is not None:
                 try:
-                    row["gsplat"] = _time(peer(scene, size), _wait_for_torch, repeats, warm_up)
+                    frame = other(scene, size)
+                    row["gsplat"] = _time(frame, _wait_for_torch, repeats, warm_up, seconds)
                     row["ratio"] = row["gsplat"]["p50_ms"] / row["graph"]["p50_ms"]
                 except Exception as error:  # it compiles itself at first use; ours go on
-                    peer, reason = None, " ".join(str(error).split())[:300]
+                    other, reason = None, " ".join(str(error).split())[:300]
                     state = f"failed: gsplat: {type(error).__name__}: {reason}"
             rows.append(row)
+            seen(row)
     return {"ours": "measured", "gsplat": state, "rows": rows}
 
 
 def _ours(
-    device: Any, scene: splat_scenes.Scene, size: int, repeats: int, warm_up: int
+    device: Any, scene: splat_scenes.Scene, size: int, repeats: int, warm_up: int, seconds: float
 ) -> dict[str, Any]:
     rasterizer = SplatRasterizer(device)
     splats = rasterizer.pack(scene)
@@ -92,9 +101,9 @@ def _ours(
     frame = Frame(*cameras, (size, size), RenderOptions(alpha_max=ALPHA_MAX).parameters)
     out = DeviceRenders.empty(device, 1, (size, size))
     calls, _ = rasterizer.prepare(splats, frame, out=out)
-    queued = _time(lambda: device.launch(calls), device.synchronize, repeats, warm_up)
+    queued = _time(lambda: device.launch(calls), device.synchronize, repeats, warm_up, seconds)
     replay = device.capture(lambda: device.launch(calls))
-    captured = _time(replay, device.synchronize, repeats, warm_up)
+    captured = _time(replay, device.synchronize, repeats, warm_up, seconds)
     expected = render_frame(_C.SplatModel(**scene.splats()), frame)
     error = np.mean((out.numpy().rgb.astype(np.float64) - expected.rgb) ** 2)
     psnr = float(-10 * np.log10(max(error, 1e-30)))
@@ -143,12 +152,17 @@ def _wait_for_torch() -> None:
 
 
 def _time(
-    frame: Callable[[], object], wait: Callable[[], None], repeats: int, warm_up: int
+    frame: Callable[[], object],
+    wait: Callable[[], None],
+    repeats: int,
+    warm_up: int,
+    seconds: float = SECONDS,
 ) -> dict[str, float]:
     for _ in range(warm_up):
         frame()
-    times = []
-    for _ in range(repeats):
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < repeats and (len(times) < 3 or time.perf_counter() < end):
         wait()
         start = time.perf_counter()
         frame()

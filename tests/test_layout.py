@@ -33,9 +33,12 @@ TESTED_ELSEWHERE = {
     "export/precision.py": "tests/export/test_gpu_artifact.py runs what was lowered",
     "export/shapes.py": "tests/export/test_gpu_artifact.py runs what was lowered",
     "export/splitting.py": "tests/export/test_graphs.py runs what was lowered",
+    "bench/gpu/counted.py": "run in tests/bench/gpu/test_parts.py",
     "bench/gpu/engine.py": "measured whole in tests/bench/gpu/test_parts.py",
     "bench/gpu/kernels.py": "measured whole in tests/bench/gpu/test_parts.py",
     "bench/gpu/splat_kernels.py": "measured whole in tests/bench/gpu/test_parts.py",
+    "bench/gpu/stage_clock.py": "measured with in tests/bench/gpu/test_parts.py",
+    "bench/gpu/torch_peer.py": "measured in tests/bench/gpu/test_parts.py",
     "plugins/deformable_cross_attention.py": "tests/plugins/test_contract.py",
     "plugins/grid_sample.py": "tests/plugins/test_contract.py",
 }

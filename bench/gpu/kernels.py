@@ -4,11 +4,15 @@ The floor is the time to move each byte that must be read or written once, at th
 copy on the device measured in the same run.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.bench.gpu import splat_kernels
-from geolrm.bench.gpu.report import Row
+from geolrm.bench.gpu.choices import Choices
+from geolrm.bench.gpu.report import Recorder, Row
+from geolrm.bench.gpu.targets import ATTENTION
 from geolrm.bench.gpu.timing import captured, milliseconds
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
@@ -23,36 +27,47 @@ from geolrm.engine.views.preprocessing import make_views
 HEADS, HEAD_DIM, POINTS = 16, 48, 8  # of the released reconstruction
 SIDES = [(112, 112), (64, 64)]
 PIXELS = sum(height * width for height, width in SIDES)
-SETTINGS = [(views, queries) for views in (6, 21) for queries in (8192, 16384)]
+MOST_SETTINGS = 4  # the first of those chosen
 COPIED = 1 << 29  # bytes
 
 
-def copy_bandwidth(device: Device) -> float:
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where a kernel is measured, and against what."""
+
+    device: Device
+    rate: float  # bytes a second of a copy
+    seconds: float  # at most, for one figure
+
+
+def copy_bandwidth(device: Device, seconds: float) -> float:
     """Measure the bytes a second, read and written, of a copy on the device."""
     source, target = (device.empty((COPIED,), "uint8") for _ in range(2))
-    time = milliseconds(lambda: device.copy(source, target), device.synchronize, inner=10)
+    time = milliseconds(
+        lambda: device.copy(source, target), device.synchronize, inner=10, seconds=seconds
+    )
     return 2 * source.nbytes / (time["p50 ms"] / 1e3)
 
 
-def measure(rows: list[Row]) -> None:
-    """Measure all kernels; a row for each setting is added."""
+def measure(record: Recorder, choices: Choices) -> None:
+    """Measure all kernels; a row for each setting is added, the target's first."""
     device = open_device(0)
-    rate = copy_bandwidth(device)
-    rows.append({"kernel": "copy", "setting": f"{COPIED >> 20} MiB", "GB/s": rate / 1e9})
-    for views, queries in SETTINGS:
-        for dtype in ("float16", "float32"):
-            rows.append(attention(device, rate, views, queries, dtype))
-        rows.append(attention(device, rate, views, queries, "float16", curve=True))
-    rows.append(selection(device, rate))
+    bench = Bench(device, copy_bandwidth(device, choices.seconds), choices.seconds)
+    copied = {"kernel": "copy", "setting": f"{COPIED >> 20} MiB", "GB/s": bench.rate / 1e9}
+    record.add(copied)
+    for views, queries in choices.settings[:MOST_SETTINGS]:
+        record.add(attention(bench, views, queries, "float16", curve=True))
+        record.add(attention(bench, views, queries, "float16"))
+        record.add(attention(bench, views, queries, "float32"))
+    record.extend(splat_kernels.measure(device, bench.rate, seconds=choices.seconds))
+    record.add(selection(bench))
     for views in (6, 21):
-        rows.append(grid_sample(device, rate, views))
-    rows.append(rope(device, rate))
-    rows += splat_kernels.measure(device, rate)
+        record.add(grid_sample(bench, views))
+    record.add(rope(bench))
 
 
 def row(
-    device: Device,
-    rate: float,
+    bench: Bench,
     name: str,
     setting: str,
     calls: list[Call],
@@ -63,6 +78,7 @@ def row(
 
     ``cleared`` is what the kernel needs zeroed before.
     """
+    device = bench.device
 
     def ten() -> None:
         for _ in range(10):
@@ -71,9 +87,9 @@ def row(
             device.launch(calls)
 
     ten()  # compiles and loads, which no capture may do
-    time = milliseconds(captured(device, ten), device.synchronize)
+    time = milliseconds(captured(device, ten), device.synchronize, seconds=bench.seconds)
     time = {column: value / 10 for column, value in time.items()}
-    floor = 1e3 * size / rate
+    floor = 1e3 * size / bench.rate
     return {
         "kernel": name,
         "setting": setting,
@@ -108,10 +124,18 @@ def projected(anchors: NDArray, views: int) -> NDArray[np.float32]:
     return (points[..., :2] / points[..., 2:]).astype(np.float32)
 
 
-def attention(
-    device: Device, rate: float, views: int, queries: int, dtype: str, *, curve: bool = False
-) -> Row:
+def attention(bench: Bench, views: int, queries: int, dtype: str, *, curve: bool = False) -> Row:
     """Measure deformable cross-attention in raster order, or along the Morton curve."""
+    calls, arrays = attention_calls(bench.device, views, queries, dtype, curve=curve)
+    name = ATTENTION if (dtype, curve) == ("float16", True) else f"deformable attention {dtype}"
+    size = sum(array.nbytes for array in arrays)
+    return row(bench, name, f"V={views} N={queries}", calls, size)
+
+
+def attention_calls(
+    device: Device, views: int, queries: int, dtype: str, *, curve: bool = False
+) -> tuple[list[Call], list[DeviceArray]]:
+    """Place random inputs; return the launches, and the arrays that they read and write."""
     rng = np.random.default_rng(0)
     d, samples = HEADS * HEAD_DIM, HEADS * 2 * POINTS
     kernel = DeformableCrossAttention(
@@ -129,13 +153,12 @@ def attention(
     along = device.upload(order) if curve else None
     sizes = {"views": views, "queries": queries, "pixels": PIXELS}
     calls = kernel.calls(*(array.address for array in placed), **sizes, order=along)
-    name = f"deformable attention {dtype}{', Morton order' if curve else ''}"
-    size = sum(array.nbytes for array in placed)
-    return row(device, rate, name, f"V={views} N={queries}", calls, size)
+    return calls, placed if along is None else [*placed, along]
 
 
-def selection(device: Device, rate: float) -> Row:
+def selection(bench: Bench) -> Row:
     """Measure the selection of anchors from 128^3 logits, 16384 of 5 %."""
+    device = bench.device
     logits = np.random.default_rng(0).normal(-1.645, 1, (128,) * 3).astype(np.float32)
     kernel, limit = SelectAnchors(128), 16384
     placed = [
@@ -146,11 +169,12 @@ def selection(device: Device, rate: float) -> Row:
     calls = kernel.calls(*(array.address for array in placed), limit=limit)
     size = placed[0].nbytes + sum(array.nbytes for array in placed[4:])
     setting = "128^3 to 16384, clearing its state"
-    return row(device, rate, "select anchors", setting, calls, size, cleared=placed[2])
+    return row(bench, "select anchors", setting, calls, size, cleared=placed[2])
 
 
-def grid_sample(device: Device, rate: float, views: int) -> Row:
+def grid_sample(bench: Bench, views: int) -> Row:
     """Measure GridSample of 4 channels at the centres of 64^3 voxels."""
+    device = bench.device
     rng, points = np.random.default_rng(0), 64**3
     data = device.upload(rng.standard_normal((views, 4, 448, 448), np.float32))
     grid = device.upload(rng.uniform(-1, 1, (views, points, 2)).astype(np.float32))
@@ -158,15 +182,16 @@ def grid_sample(device: Device, rate: float, views: int) -> Row:
     addresses = (data.address, grid.address, out.address)
     calls = GridSample().calls(*addresses, shape=data.shape, points=points)
     size = data.nbytes + grid.nbytes + out.nbytes
-    return row(device, rate, "grid sample", f"V={views}, 4 channels, 64^3", calls, size)
+    return row(bench, "grid sample", f"V={views}, 4 channels, 64^3", calls, size)
 
 
-def rope(device: Device, rate: float) -> Row:
+def rope(bench: Bench) -> Row:
     """Measure the RoPE indices of 16384 anchors."""
+    device = bench.device
     anchors = device.upload(voxel_centres(32).reshape(-1, 3)[:16384].copy())
     indices = device.empty(anchors.shape, "int64")
     calls = rope_calls(
         anchors.address, indices.address, tokens=len(anchors), grid_size=128, xyz_scale=0.5
     )
     size = anchors.nbytes + indices.nbytes
-    return row(device, rate, "RoPE indices", "N=16384", calls, size)
+    return row(bench, "RoPE indices", "N=16384", calls, size)

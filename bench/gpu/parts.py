@@ -10,18 +10,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geolrm.bench.gpu import targets, timing
-from geolrm.bench.gpu.report import NotRun, Part, Row, run_part
+from geolrm.bench.gpu.choices import Choices
+from geolrm.bench.gpu.report import NotRun, Part, Recorder, Row, run_part
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system.extras import KERNEL_PACKAGES, installed_version
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
-LIMIT = 3600.0  # seconds of one part
+BETWEEN_LOOKS = 0.5  # seconds between looks at what a part has written
+LEAST = 5.0  # seconds without which no part is started
+LOGS = "logs.tar.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,12 @@ class Task:
     """How a part is made."""
 
     title: str
-    measure: Callable[[list[Row]], None]
+    measure: Callable[[Recorder, Choices], None]
+    share: float  # of the time of all that it may take, so that those after it run as well
     done: str = "measured"
 
 
-def run_tests(rows: list[Row]) -> None:
+def run_tests(record: Recorder, choices: Choices) -> None:
     """Run ``pytest -m gpu`` on the checkout's tests."""
     if not (TESTS / "gpu").is_dir():
         raise NotRun("the tests are in the repository alone; run this in a checkout")
@@ -45,40 +50,54 @@ def run_tests(rows: list[Row]) -> None:
     marked = (p for p in TESTS.rglob("test_*.py") if "pytest.mark.gpu" in p.read_text())
     files = sorted({*marked, *(TESTS / "csrc").glob("test_*.py")})
     command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-rs", "--tb=short"]
-    done = subprocess.run(
-        [*command, *map(str, files)], cwd=TESTS.parent, capture_output=True, text=True, check=False
-    )
-    print(done.stdout, done.stderr, flush=True)
-    lines = [line.strip("= ") for line in done.stdout.splitlines() if line.strip()]
+    lines: list[str] = []
+    with subprocess.Popen(
+        [*command, *map(str, files)], cwd=TESTS.parent, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        for line in running.stdout:  # at once: a part that takes too long has a log all the same
+            print(line, end="", flush=True)
+            lines += [line.strip("= \n")] if line.strip() else []
     last = lines[-1] if lines else "it printed nothing"
-    rows += [{"not passed": line} for line in lines if line.startswith(("FAILED", "SKIPPED"))]
-    if done.returncode != 0:
-        raise GeoLRMError(f"pytest ended with {done.returncode}: {last}")
+    record.extend({"not passed": line} for line in lines if line.startswith(("FAILED", "SKIPPED")))
+    if running.returncode != 0:
+        raise GeoLRMError(f"pytest ended with {running.returncode}: {last}")
     if " passed" not in last:
         raise NotRun(f"no test ran: {last}")
-    rows.insert(0, {"pytest": last})
+    record.part.rows.insert(0, {"pytest": last})
 
 
-def kernels(rows: list[Row]) -> None:
+def kernels(record: Recorder, choices: Choices) -> None:
     """Measure every kernel against its floor."""
-    missing = [name for name in KERNEL_PACKAGES if installed_version(name) is None]
-    if missing:
-        raise NotRun(f"{' and '.join(missing)} missing; pip install 'geolrm[gpu]'")
+    _require_kernel_packages()
     from geolrm.bench.gpu import kernels
 
-    kernels.measure(rows)
+    kernels.measure(record, choices)
 
 
-def rasterizer(rows: list[Row]) -> None:
-    """Measure the CUDA rasterizer against gsplat, a row for each scene and size."""
+def counters(record: Recorder, choices: Choices) -> None:
+    """Read the hardware's counters of three kernels with Nsight Compute."""
+    _require_kernel_packages()
+    from geolrm.bench.gpu import counters
+
+    counters.measure(record)
+
+
+def rasterizer(peer: bool, record: Recorder, choices: Choices) -> None:
+    """Measure the CUDA rasterizer, alone or beside gsplat; a row for each scene and size."""
     from geolrm.bench import gpu_raster
 
-    result = gpu_raster.measure()
-    rows += [flat(row) for row in result["rows"]]
+    def add(row: Row) -> None:
+        record.add(flat(row))
+
+    result = gpu_raster.measure(seconds=choices.seconds, peer=peer, seen=add)
     if result["ours"] != "measured":
         raise NotRun(result["ours"].removeprefix("not run: "))
-    if result["gsplat"] != "measured":
-        rows.append({"scene": f"gsplat {result['gsplat']}"})
+    if peer and result["gsplat"].startswith("not run: "):
+        raise NotRun(result["gsplat"].removeprefix("not run: "))
+    if peer and result["gsplat"] != "measured":
+        record.add({"scene": f"gsplat {result['gsplat']}"})
 
 
 def flat(row: Row) -> Row:
@@ -92,74 +111,127 @@ def flat(row: Row) -> Row:
     return columns
 
 
-def engine(backend: str, rows: list[Row]) -> None:
+def engine(backend: str, record: Recorder, choices: Choices) -> None:
     """Measure the whole engine on one backend."""
     from geolrm.bench.gpu import engine
 
-    engine.measure_engine(backend, rows)
+    engine.measure_engine(backend, record, choices)
 
 
-def peer(compiled: bool, rows: list[Row]) -> None:
+def peer(compiled: bool, record: Recorder, choices: Choices) -> None:
     """Measure the same model in torch."""
-    from geolrm.bench.gpu import engine
+    from geolrm.bench.gpu import torch_peer
 
-    engine.measure_torch(compiled, rows)
+    torch_peer.measure_torch(compiled, record, choices)
 
 
+def _require_kernel_packages() -> None:
+    missing = [name for name in KERNEL_PACKAGES if installed_version(name) is None]
+    if missing:
+        raise NotRun(f"{' and '.join(missing)} missing; pip install 'geolrm[gpu]'")
+
+
+# In the order of what is worth most where the time ends early. gsplat and torch.compile come last:
+# they compile for minutes.
 TASKS = {
-    "tests": Task("GPU tests", run_tests, "passed"),
-    "kernels": Task(targets.KERNELS, kernels),
-    "rasterizer": Task(targets.RASTERIZER, rasterizer),
-    "cuda": Task(targets.ENGINE, functools.partial(engine, "cuda")),
-    "tensorrt-rtx": Task("Engine, tensorrt-rtx fp16", functools.partial(engine, "tensorrt-rtx")),
-    "tensorrt": Task("Engine, tensorrt fp16", functools.partial(engine, "tensorrt")),
-    "torch": Task("Eager torch, fp16", functools.partial(peer, False)),
-    "torch-compile": Task("torch.compile, fp16", functools.partial(peer, True)),
+    "tests": Task("GPU tests", run_tests, 0.25, "passed"),
+    "kernels": Task(targets.KERNELS, kernels, 0.15),
+    "rasterizer": Task(targets.RASTERIZER, functools.partial(rasterizer, False), 0.1),
+    "cuda": Task(targets.ENGINE, functools.partial(engine, "cuda"), 0.5),
+    "counters": Task("Counters of the hardware", counters, 0.15),
+    "tensorrt-rtx": Task(
+        "Engine, tensorrt-rtx fp16", functools.partial(engine, "tensorrt-rtx"), 0.5
+    ),
+    "tensorrt": Task("Engine, tensorrt fp16", functools.partial(engine, "tensorrt"), 0.5),
+    "torch": Task("Eager torch, fp16", functools.partial(peer, False), 0.25),
+    "gsplat": Task(targets.GSPLAT, functools.partial(rasterizer, True), 0.5),
+    "torch-compile": Task("torch.compile, fp16", functools.partial(peer, True), 1.0),
 }
 
 
-def run_here(name: str, result: Path) -> None:
-    """Run one part in this process; what became of it is written as JSON."""
+def run_here(name: str, result: Path, choices: Choices) -> None:
+    """Run one part in this process; what becomes of it is written as JSON, row by row."""
     task = TASKS[name]
-    part = run_part(task.title, task.measure, task.done)
-    result.write_text(json.dumps(asdict(part)))
+    run_part(task.title, lambda record: task.measure(record, choices), task.done, result)
 
 
-def run_apart(name: str, folder: Path, limit: float = LIMIT) -> Part:
-    """Run one part in a process of its own, whose output goes to ``NAME.log`` in the folder."""
+def run_apart(
+    name: str,
+    folder: Path,
+    limit: float,
+    choices: Choices | None = None,
+    seen: Callable[[Part], None] = lambda part: None,
+) -> Part:
+    """Run one part in a process of its own.
+
+    Args:
+        name: Of :data:`TASKS`.
+        folder: Of its log, ``NAME.log``.
+        limit: Seconds after which it is ended; what it has measured by then counts.
+        choices: What it is told to measure.
+        seen: Called with the part whenever it has grown.
+    """
+    if limit < LEAST:
+        return Part(TASKS[name].title, "not run: no time was left; give more with --limit")
     log, result = folder / f"{name}.log", folder / f".{name}.json"
-    before = timing.clocks()
+    before, end, known = timing.clocks(), time.monotonic() + limit, b""
+    part = Part(TASKS[name].title, "running")
+    with log.open("w") as opened:
+        running = subprocess.Popen(
+            command_of(name, result, choices or Choices()), stdout=opened, stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"}, start_new_session=True,
+        )  # fmt: skip
     try:
-        with log.open("w") as opened:
-            done = subprocess.run(
-                command_of(name, result),
-                stdout=opened,
-                stderr=subprocess.STDOUT,
-                check=False,
-                timeout=limit,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            )
-        status = f"failed: its process {_ending(done.returncode)}; see {log.name}"
-        part = _read(result) or Part(TASKS[name].title, status)
-    except subprocess.TimeoutExpired:
-        part = Part(TASKS[name].title, f"failed: it took over {limit:.0f} s; see {log.name}")
+        while running.poll() is None and time.monotonic() < end:
+            time.sleep(BETWEEN_LOOKS)
+            content = _content(result)
+            if content != known:
+                known, part = content, _read(content) or part
+                seen(part)
+        late = running.poll() is None
     finally:
-        result.unlink(missing_ok=True)
+        _end(running)
+    part = _read(_content(result)) or part
+    for path in (result, result.with_suffix(".new")):
+        path.unlink(missing_ok=True)
+    if late:
+        part.status = f"failed: it took over {limit:.0f} s; see {log.name} in {LOGS}"
+    elif part.status == "running":
+        ending = _ending(running.returncode)
+        part.status = f"failed: its process {ending}; see {log.name} in {LOGS}"
     part.notes.append(f"clocks before: {before}; after: {timing.clocks()}")
     return part
 
 
-def command_of(name: str, result: Path) -> list[str]:
+def command_of(name: str, result: Path, choices: Choices) -> list[str]:
     """Return the command that runs a part in a process of its own."""
-    return [sys.executable, "-m", "geolrm.bench.gpu", "--part", name, "--output", str(result)]
+    command = [sys.executable, "-m", "geolrm.bench.gpu", "--part", name, "--output", str(result)]
+    return command + choices.arguments()
 
 
-def _read(result: Path) -> Part | None:
+def _end(running: subprocess.Popen) -> None:
+    """End a part and what it has started, such as pytest or a compiler."""
+    if running.poll() is None:
+        try:
+            os.killpg(running.pid, signal.SIGKILL)
+        except (OSError, AttributeError):  # it ends by itself, or this is no POSIX
+            running.kill()
+    running.wait()
+
+
+def _content(result: Path) -> bytes:
     try:
-        content: dict[str, Any] = json.loads(result.read_text())
-    except (OSError, ValueError):
+        return result.read_bytes()
+    except OSError:
+        return b""
+
+
+def _read(content: bytes) -> Part | None:
+    try:
+        fields: dict[str, Any] = json.loads(content)
+    except ValueError:
         return None
-    return Part(**content)
+    return Part(**fields)
 
 
 def _ending(code: int) -> str:

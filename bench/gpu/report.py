@@ -2,8 +2,9 @@
 
 import json
 import math
+import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ class Part:
     """One part of the benchmark."""
 
     name: str
-    status: str  # "passed", "measured", "failed: ...", "not run: ..."
+    status: str  # "passed", "measured", "running", "failed: ...", "not run: ..."
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    kernels: list[Row] = field(default_factory=list)  # what the profiler saw
 
     @property
     def failed(self) -> bool:
@@ -34,17 +36,63 @@ class Part:
         return self.status.startswith("failed")
 
 
-def run_part(name: str, measure: Callable[[list[Row]], None], done: str) -> Part:
+class Recorder:
+    """What a part measures into: each row is on disk as soon as it is known.
+
+    Args:
+        part: That grows.
+        path: Of a file of JSON that is written anew each time; None keeps the part in memory.
+    """
+
+    def __init__(self, part: Part, path: Path | None = None):
+        self.part, self._path = part, path
+
+    def add(self, row: Row) -> Row:
+        """Append a row, which may be filled further: see :meth:`keep`."""
+        self.part.rows.append(row)
+        self.keep()
+        return row
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        """Append rows one by one, each as it is made."""
+        for row in rows:
+            self.add(row)
+
+    def profile(self, rows: list[Row]) -> None:
+        """Set the table of the profiler."""
+        self.part.kernels = rows
+        self.keep()
+
+    def note(self, line: str) -> None:
+        """Append a line below the status."""
+        self.part.notes.append(line)
+        self.keep()
+
+    def keep(self) -> None:
+        """Write what there is; a reader sees it whole or as it was."""
+        if self._path is not None:
+            fresh = self._path.with_suffix(".new")
+            fresh.write_text(json.dumps(_finite(asdict(self.part))))
+            os.replace(fresh, self._path)
+
+
+def run_part(
+    name: str, measure: Callable[[Recorder], None], done: str, path: Path | None = None
+) -> Part:
     """Run a part; whatever happens becomes its status, so that the others still run.
 
     Args:
         name: Of the part.
-        measure: Appends to the rows it is given, so that those before a failure are kept.
+        measure: Records rows, so that those before a failure are kept.
         done: The status of a part that came to its end.
+        path: Where the part is written as it grows.
     """
-    part = Part(name, done)
+    part = Part(name, "running")
+    recorder = Recorder(part, path)
+    recorder.keep()
     try:
-        measure(part.rows)
+        measure(recorder)
+        part.status = done
     except NotRun as error:
         part.status = f"not run: {error}"
     except ImportError as error:
@@ -55,6 +103,7 @@ def run_part(name: str, measure: Callable[[list[Row]], None], done: str) -> Part
         traceback.print_exc()
         reason = " ".join(str(error).split())[:300]
         part.status = f"failed: {type(error).__name__}: {reason}"
+    recorder.keep()
     return part
 
 
@@ -70,6 +119,8 @@ def to_markdown(machine: Row, parts: list[Part], verdicts: list[Verdict]) -> str
         lines += [f"## {part.name}", "", part.status, ""]
         lines += [f"* {note}" for note in part.notes] + ([""] if part.notes else [])
         lines += table(part.rows)
+        if part.kernels:
+            lines += ["### Where the GPU's time goes", "", *table(part.kernels)]
     return "\n".join(lines)
 
 

@@ -23,7 +23,9 @@ PIXEL_BYTES = 20  # colour, alpha, depth
 SORTING, SORT = ("count_keys", "scatter_keys"), "the sort, 8 launches"
 
 
-def measure(device: Device, rate: float, count: int = COUNT, px: int = PX) -> list[Row]:
+def measure(
+    device: Device, rate: float, count: int = COUNT, px: int = PX, seconds: float = 20.0
+) -> list[Row]:
     """Measure each kernel of a frame, and packing the scene; a row for each."""
     scene, size = splat_scenes.ring_and_ball(count), (px, px)
     rasterizer = SplatRasterizer(device)
@@ -34,7 +36,7 @@ def measure(device: Device, rate: float, count: int = COUNT, px: int = PX) -> li
     plan = SplatPlan.of(count, 1, size)
     device.launch(calls)  # compiles, which no capture may
     setting = f"{count} splats, {px} px"
-    packing = milliseconds(lambda: rasterizer.pack(scene), device.synchronize)
+    packing = milliseconds(lambda: rasterizer.pack(scene), device.synchronize, seconds=seconds)
     rows: list[Row] = [{"kernel": "pack_splats with the upload", "setting": setting, **packing,
                         **_floor(rate, UNPACKED_BYTES * count + PACKED_BYTES * count)}]  # fmt: skip
     before, until = 0.0, 0
@@ -42,7 +44,7 @@ def measure(device: Device, rate: float, count: int = COUNT, px: int = PX) -> li
         until += len(list(group))
         beginning = calls[:until]
         replay = captured(device, lambda beginning=beginning: device.launch(beginning))
-        time = milliseconds(replay, device.synchronize, inner=10)["p50 ms"]
+        time = milliseconds(replay, device.synchronize, inner=10, seconds=seconds)["p50 ms"]
         row: Row = {"kernel": name, "setting": setting, "p50 ms": max(time - before, 0.0)}
         before = time
         rows.append(row)

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <map>
 #include <sstream>
@@ -126,6 +127,21 @@ int cuStreamSynchronize(void*) { return capturing ? kInvalidValue : kSuccess; }
 int cuStreamGetCtx(void*, void** context) { return *context = &current_context, kSuccess; }
 int cuStreamGetFlags(void*, unsigned* flags) { return *flags = 1, kSuccess; }
 int cuStreamGetPriority(void*, int* priority) { return *priority = 0, kSuccess; }
+
+// An event holds the host's time when it was recorded: what was queued before has run by then.
+int cuEventCreate(void** event, unsigned) { return *event = new timespec{}, kSuccess; }
+int cuEventDestroy_v2(void* event) { return delete static_cast<timespec*>(event), kSuccess; }
+int cuEventRecord(void* event, void*) {
+  return capturing ? kInvalidValue
+                   : (clock_gettime(CLOCK_MONOTONIC, static_cast<timespec*>(event)), kSuccess);
+}
+int cuEventSynchronize(void*) { return kSuccess; }
+int cuEventElapsedTime_v2(float* milliseconds, void* first, void* last) {
+  const auto *from = static_cast<timespec*>(first), *to = static_cast<timespec*>(last);
+  *milliseconds = 1e3f * static_cast<float>(to->tv_sec - from->tv_sec) +
+                  1e-6f * static_cast<float>(to->tv_nsec - from->tv_nsec);
+  return kSuccess;
+}
 
 int cuMemGetInfo_v2(size_t* free_bytes, size_t* total) {
   return *free_bytes = memory() - used, *total = memory(), kSuccess;

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from geolrm.engine.backends.cuda.nvidia_libraries import load_libraries
 from geolrm.engine.backends.cuda.segments import Arrays, Binding, Scratch
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
@@ -90,7 +91,8 @@ def share_arena(index: int) -> None:
 
 def _load_libraries(ort: Any) -> None:
     ort.set_default_logger_severity(SILENT)
-    if hasattr(ort, "preload_dlls"):  # of CUDA and cuDNN, where pip has put them
+    load_libraries()
+    if hasattr(ort, "preload_dlls"):  # also registers what a later package may bring
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
             ort.preload_dlls(directory="")
     # ONNX Runtime loads cuDNN only when a node needs it: in the midst of the first run.

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from geolrm.bench.gpu.targets import ENGINE, RASTERIZER, TARGETS, Target, Verdict, judge
+from geolrm.bench.gpu.targets import ENGINE, GSPLAT, TARGETS, Target, Verdict, judge
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_of_several_rows_the_worst_counts():
     rows = [{"V": 21, "N": 16384, "p50 ms": ms, "peak GB": gb} for ms, gb in ((90, 3), (160, 2))]
     rows.append({"V": 6, "N": 8192, "p50 ms": 30})
     ratios = [{"scene": "ring and ball 524288", "px": 1024, "ratio": r} for r in (5, 2)]
-    parts = [SimpleNamespace(name=ENGINE, rows=rows), SimpleNamespace(name=RASTERIZER, rows=ratios)]
+    parts = [SimpleNamespace(name=ENGINE, rows=rows), SimpleNamespace(name=GSPLAT, rows=ratios)]
     found = {verdict.target.column: verdict for verdict in judge(parts)}
     by_title = {verdict.target.title: verdict for verdict in judge(parts)}
     assert by_title["whole engine, V=21 N=16k, ms"].figure == 160
