@@ -10,6 +10,7 @@ from typing import Any
 
 from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.disk_cache import cache_folder, read_code, write_code
+from geolrm.engine.cuda.nvidia_libraries import NVRTC, load_libraries
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.extras import KERNEL_PACKAGES, require
 
@@ -41,7 +42,12 @@ def compiler_version() -> str:
     from cuda.bindings import nvrtc  # pyright: ignore
 
     try:
-        status, major, minor = nvrtc.nvrtcVersion()
+        try:
+            status, major, minor = nvrtc.nvrtcVersion()
+        except Exception:  # it looks in the interpreter's own folders alone
+            if not load_libraries(NVRTC):
+                raise
+            status, major, minor = nvrtc.nvrtcVersion()
     except Exception as error:  # the loader's own error types differ between its versions
         raise GeoLRMError(
             f"the CUDA compiler cannot be loaded ({str(error).splitlines()[0]}); run: "

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from geolrm.engine.backends.cuda.nvidia_libraries import load_libraries
 from geolrm.engine.backends.cuda.segments import Arrays, Binding, Scratch
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
+from geolrm.engine.cuda.nvidia_libraries import load_libraries
 from geolrm.engine.errors import BundleError, GeoLRMError
 
 PROVIDER = "CUDAExecutionProvider"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from geolrm.engine.backends.cuda.nvidia_libraries import LINUX, load_libraries
+from geolrm.engine.cuda.nvidia_libraries import LINUX, load_libraries
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="makes libraries of Linux")
 

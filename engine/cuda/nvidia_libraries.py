@@ -1,7 +1,8 @@
 """Load NVIDIA's libraries from wherever pip has put them.
 
-ONNX Runtime looks for them beside itself alone. They may lie in another entry of ``sys.path``:
-where it was installed with ``--target``, or over the packages of a machine that has torch.
+ONNX Runtime looks for them beside itself alone, ``cuda.bindings`` in the interpreter's own folders.
+They may lie in another entry of ``sys.path``: where one was installed with ``--target``, or over
+the packages of a machine that has torch.
 """
 
 import contextlib
@@ -12,12 +13,18 @@ from pathlib import Path
 
 # What ONNX Runtime's CUDA provider links to or opens, each after what it needs itself.
 LINUX = (
-    "libcudart.so.13", "libnvJitLink.so.13", "libnvrtc.so.13", "libcublasLt.so.13",
+    "libcudart.so.13", "libnvJitLink.so.13", "libcublasLt.so.13",
     "libcublas.so.13", "libcurand.so.10", "libcufft.so.12", "libcudnn.so.9",
 )  # fmt: skip
 WINDOWS = ("cudart64_13.dll", "cublasLt64_13.dll", "cublas64_13.dll", "cufft64_12.dll",
            "cudnn64_9.dll")  # fmt: skip
 LIBRARIES = WINDOWS if sys.platform == "win32" else LINUX
+# With what it opens by name: both lie in one folder, which it does not search.
+NVRTC = (
+    ("nvrtc-builtins64_130.dll", "nvrtc64_130_0.dll")
+    if sys.platform == "win32"
+    else ("libnvrtc-builtins.so.13.0", "libnvrtc.so.13")
+)
 FOLDERS = ("nvidia/*/bin/x86_64", "nvidia/*/bin") if sys.platform == "win32" else ("nvidia/*/lib",)
 
 
