@@ -46,8 +46,11 @@ def pack(
         progress: Called with a line for each step.
 
     Raises:
+        InputError: The folder is a file.
         GeoLRMError: A package, a compiler or an interpreter is missing; the folder gets too large.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file; name a folder to pack into with -o")
     with tempfile.TemporaryDirectory(prefix="geolrm-pack-") as made:
         work = Path(made)
         site, log_site, cache = work / "site", work / "log", work / "cache"
@@ -106,8 +109,6 @@ def with_small(library: bytes, used: dict[int, list[str]], sm: int) -> set[int]:
 
 def write(folder: Path, site: Path, cache: Path, contents: dict[str, object]) -> None:
     """Write the archive, the program that unpacks it, and what is in it; replaces an older one."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is a file; name a folder with -o")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         atomic_file(folder / ARCHIVE) as file,

@@ -13,8 +13,6 @@ from samples.gpu_artifacts import make_artifact, segment
 from samples.gpu_bundles import write_tiny_gpu_bundle
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError
-from geolrm.bench.gpu import __main__ as gpu_bench
-from geolrm.bench.gpu import parts
 from geolrm.commands.info import info
 from geolrm.engine.backends.cuda import onnxruntime_segment, tensorrt_segment
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
@@ -315,36 +313,15 @@ def render_without_driver(place):
     return gaussians.render(Cameras.orbit([0], 0, 1.5, 40), (8, 8), backend="cuda")
 
 
-def benchmark(call, *changes):
-    def trigger(place):
-        place.patch.setattr(gpu_bench, "present_gpu", lambda: ADA)
-        place.patch.setattr(
-            gpu_bench, "timing", SimpleNamespace(describe=dict, clocks=lambda: "unknown")
-        )
-        for module, name, value in changes:
-            place.patch.setattr(module, name, value)
-        return call(place)
-
-    return trigger
-
-
 def other_host_images(place):
     images = DeviceRenders.empty(DeviceDouble(), 1, (8, 8))
     return rendering.fetch(images.alpha.device, images, Renders.empty(1, (4, 4)))
-
-
-def report_over_a_file(place):
-    (place.tmp / "a.txt").write_text("")
-    return gpu_bench.run(place.tmp / "a.txt")
 
 
 def cuda_error():
     with faults.one_sentence():
         raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS: an address is wrong")
 
-
-DONE = SimpleNamespace(returncode=1, stdout="3 failed, 2 passed\n", stderr="")
-FAILED = gpu_bench.Part("kernels", "failed: an error", [])
 
 CASES = [
     "The driver",
@@ -521,19 +498,4 @@ CASES = [
     Case("a plugin's tensor is …; it must be one of …", "Of a graph that was changed.",
          lambda place: kernel_description._known(
              SimpleNamespace(dtype=SimpleNamespace(name="INT4")), {"HALF": "float16"})),
-    "geolrm bench gpu",
-    Case("the GPU benchmark needs an NVIDIA GPU, but …; run it on a machine with one",
-         "Of geolrm bench gpu.", benchmark(
-             lambda place: gpu_bench.run(place.tmp),
-             (gpu_bench, "present_gpu", raising(GeoLRMError("no NVIDIA driver was found"))))),
-    Case("--only is 'x'; it must be one of …", "Of geolrm bench gpu.",
-         lambda place: gpu_bench.run(place.tmp, ["x"]), InputError),
-    Case("…a.txt' is a file; name a folder with -o", "Of geolrm bench gpu.",
-         benchmark(report_over_a_file), InputError),
-    Case("pytest ended with 1: 3 failed, 2 passed", "Of geolrm bench gpu.", benchmark(
-        lambda place: parts.run_tests([]),
-        (parts, "subprocess", SimpleNamespace(run=lambda *_, **__: DONE)))),
-    Case("kernels failed; see …", "Of geolrm bench gpu; the others were measured.", benchmark(
-        lambda place: gpu_bench.run(place.tmp, ["kernels"]),
-        (parts, "run_apart", lambda *_: FAILED))),
 ]  # fmt: skip

@@ -71,7 +71,7 @@ def _images(content: bytes | bytearray, place: int, size: int) -> list[Image]:
     while place < end:
         kind, _, header, length = IMAGE.unpack_from(content, place)
         if header < ARCHITECTURE + 4 or place + header + length > end:
-            raise GeoLRMError("the CUDA kernels of a library are in a form that is not known")
+            raise GeoLRMError("an image of a library's CUDA kernels is in a form that is not known")
         architecture = struct.unpack_from("<I", content, place + ARCHITECTURE)[0]
         images.append(Image(place, place + header, length, kind, architecture))
         place += header + length
