@@ -48,7 +48,7 @@ def undefined_symbols(content: bytes) -> list[str]:
     return found
 
 
-def length(content: bytes, start: int) -> int:
+def length(content: bytes | bytearray, start: int) -> int:
     """Return the bytes of an ELF file inside another: up to the end of its table of sections."""
     table = struct.unpack_from("<Q", content, start + 40)[0]
     size, count = struct.unpack_from("<HH", content, start + 58)

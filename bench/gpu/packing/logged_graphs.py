@@ -19,6 +19,11 @@ from geolrm.export.trace import Graph, trace
 
 CONVOLUTIONS = frozenset(["Conv", "ConvTranspose"])
 LAYERS = 2
+KINDS: dict[int, str] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.INT64: "int64",
+}
 
 
 def configurations() -> Iterator[tuple[str, GeoLRMConfig, tuple[Precision, ...]]]:
@@ -85,11 +90,6 @@ def without_convolutions(graph: Graph) -> Graph:
 
 def feeds(model: onnx.ModelProto, views: int, anchors: int) -> dict[str, tuple[str, list[int]]]:
     """Return the type and the shape of each input of a segment, for NumPy."""
-    kinds = {
-        TensorProto.FLOAT: "float32",
-        TensorProto.FLOAT16: "float16",
-        TensorProto.INT64: "int64",
-    }
     sizes = {"views": views, "anchors": anchors}
     found = {}
     for value in model.graph.input:
@@ -98,5 +98,5 @@ def feeds(model: onnx.ModelProto, views: int, anchors: int) -> dict[str, tuple[s
         for dim in tensor.shape.dim:
             factor, _, symbol = dim.dim_param.rpartition("*")
             shape.append(int(factor or 1) * sizes[symbol] if dim.dim_param else dim.dim_value)
-        found[value.name] = (kinds[tensor.elem_type], shape)
+        found[value.name] = (KINDS[tensor.elem_type], shape)
     return found

@@ -103,7 +103,14 @@ def _load_libraries(ort: Any) -> None:
 
 
 def _does_not_load(ort: Any, error: Exception | None = None) -> GeoLRMError:
-    reason = "" if error is None else f" ({' '.join(str(error).split())})"
+    told = [] if error is None else [" ".join(str(error).split())]
+    library = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
+    try:
+        if library.exists():
+            ctypes.CDLL(str(library))
+    except OSError as missing:  # the system's own reason, which ONNX Runtime leaves out
+        told.append(" ".join(str(missing).split()))
+    reason = f" ({'; '.join(told)})" if told else ""
     return GeoLRMError(
         f"onnxruntime-gpu {ort.__version__} does not load its CUDA provider, which needs "
         f"CUDA 13 and cuDNN 9{reason}; run: pip install 'onnxruntime-gpu[cuda,cudnn]'"

@@ -139,6 +139,22 @@ def test_a_missing_library_of_the_provider_is_named(device, arenas, monkeypatch,
     assert capsys.readouterr().out == ""
 
 
+def test_the_systems_own_reason_is_told(device, arenas, tmp_path, monkeypatch):
+    """ONNX Runtime says no more than that its provider is not available."""
+
+    def fail(*given):
+        raise RuntimeError("CUDA Provider not available")
+
+    library = tmp_path / "capi" / "libonnxruntime_providers_cuda.so"
+    library.parent.mkdir()
+    library.write_bytes(b"no library")
+    monkeypatch.setattr(ort, "create_and_register_allocator_v2", fail)
+    monkeypatch.setattr(ort, "__file__", str(tmp_path / "__init__.py"))
+    reason = NEEDS.format(f"CUDA Provider not available; {library}: (file too short|invalid ELF.*)")
+    with pytest.raises(GeoLRMError, match=reason):
+        OnnxRuntimeLoader().load(Path("a.onnx"), device)
+
+
 def test_an_error_of_a_run_is_one_sentence(device):
     bound = OnnxRuntimeSegment(Path("a.onnx"), device).bind({}, {}, lambda size: None)
     Session.made.failure = RuntimeError("Non-zero status code\nwhile running Conv")
