@@ -21,6 +21,7 @@ from geolrm.export.engine_builder import (
     serialized,
 )
 from geolrm.export.lowering import lower_attention, lower_split, lower_whole
+from geolrm.export.provider_nodes import for_provider
 from geolrm.export.trace import Graph
 
 TIMING_CACHE_NAME = "timing.cache"
@@ -62,7 +63,7 @@ def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> 
         half = precision.stored_half(graph, parameters) if choice.stored_half else set()
         typed = precision.set_precision(graph, policy, parameters, half)
         if choice.backend == "cuda":
-            typed = replace(typed, model=lower_attention(typed.model))
+            typed = for_provider(replace(typed, model=lower_attention(typed.model)))
         lowered = lower(typed, files)
         result.stages[graph.name] = lowered.stage
         result.segments.update(lowered.segments)
