@@ -107,7 +107,8 @@ def _value_projection(splitter: Splitter, value: str) -> tuple[str, list[str]]:
 
 
 def _gpu_cross_attention(splitter: Splitter, node: onnx.NodeProto) -> list[AnyStep]:
-    values, _, reference, offsets, logits, *view_weights = node.input
+    values, _, reference, offsets, logits, *weights = node.input
+    weights += _take_bias(splitter, values)
     reads = [_behind_views(splitter, name) for name in (values, reference, offsets, logits)]
     steps: list[AnyStep] = []
     # Anchors are sorted once for all layers; the voxels of a grid have an order known beforehand.
@@ -120,12 +121,31 @@ def _gpu_cross_attention(splitter: Splitter, node: onnx.NodeProto) -> list[AnySt
         DeformableCrossAttentionStep(
             reads=reads,
             writes=[node.output[0]],
-            weights=view_weights,
+            weights=weights,
             num_heads=attributes(node)["num_heads"],
             num_points=attributes(node)["num_points"],
         )
     )
     return steps
+
+
+def _take_bias(splitter: Splitter, value: str) -> list[str]:
+    """Take the bias off the product that makes the values, for the kernel to add to its samples.
+
+    A provider writes the bias over all of the product's result first, and reads that again.
+    """
+    product = splitter.producer[value]
+    while product.op_type in VIEWS and product.input[0] in splitter.producer:
+        product = splitter.producer[product.input[0]]
+    if product.op_type != "Gemm" or len(product.input) < 3:
+        return []
+    bias = product.input[2]
+    while bias in splitter.producer and splitter.producer[bias].op_type == "Cast":
+        bias = splitter.producer[bias].input[0]
+    if bias not in splitter.initializers:
+        return []
+    del product.input[2:]
+    return [bias]
 
 
 def _grid_sample(splitter: Splitter, node: onnx.NodeProto) -> list[AnyStep]:

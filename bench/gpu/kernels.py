@@ -135,7 +135,10 @@ def attention(bench: Bench, views: int, queries: int, dtype: str, *, curve: bool
 def attention_calls(
     device: Device, views: int, queries: int, dtype: str, *, curve: bool = False
 ) -> tuple[list[Call], list[DeviceArray]]:
-    """Place random inputs; return the launches, and the arrays that they read and write."""
+    """Place random inputs; return the launches, and the arrays that they read and write.
+
+    With ``curve`` as the engine runs it: along the Morton curve, and adding the values' bias.
+    """
     rng = np.random.default_rng(0)
     d, samples = HEADS * HEAD_DIM, HEADS * 2 * POINTS
     kernel = DeformableCrossAttention(
@@ -151,9 +154,12 @@ def attention_calls(
     ]  # fmt: skip
     placed = [value, *map(device.upload, arrays), device.empty((queries, d), dtype)]
     along = device.upload(order) if curve else None
+    bias = device.upload(rng.standard_normal(d, np.float32)) if curve else None
     sizes = {"views": views, "queries": queries, "pixels": PIXELS}
-    calls = kernel.calls(*(array.address for array in placed), **sizes, order=along)
-    return calls, placed if along is None else [*placed, along]
+    calls = kernel.calls(
+        *(array.address for array in placed), **sizes, order=along, value_bias=bias
+    )
+    return calls, [*placed, *(array for array in (along, bias) if array is not None)]
 
 
 def selection(bench: Bench) -> Row:

@@ -38,7 +38,8 @@ struct AttentionSizes {
 // Of one query, in shared memory: the samples of a piece twice over (one is read while the next is
 // written), the softmaxes' constants, and the warps' parts of a view's logit.
 struct PlacedSamples {
-  int4* at;         // elements from the view's first to the four taps; x < 0 for none
+  int4* at;         // elements from the view's first to the upper left tap, x < 0 for none, to the
+                    // upper right and to the lower left one; the bits of the sum of the weights
   float4* weight;   // of the taps, attention included
   float2* softmax;  // [h]: largest logit, inverse of the sum
   float* partial;   // [warps]
@@ -99,7 +100,8 @@ GEOLRM_DEVICE void place_samples(const Query* offsets, const Query* logits, floa
         level.start + static_cast<int>(taps.row) * level.width + static_cast<int>(taps.column);
     const int slot = head * pitch + point, near = taps.inside ? pixel * d : -1;
     const float upper = share * taps.upper, lower = share * taps.lower;
-    at[slot] = make_int4(near, near + right, near + down, near + down + right);
+    const float held = (upper + lower) * (taps.left + taps.right);
+    at[slot] = make_int4(near, near + right, near + down, static_cast<int>(__float_as_uint(held)));
     weight[slot] =
         make_float4(upper * taps.left, upper * taps.right, lower * taps.left, lower * taps.right);
     head += head_step;
@@ -111,9 +113,10 @@ GEOLRM_DEVICE void place_samples(const Query* offsets, const Query* logits, floa
   }
 }
 
-// Adds the weighted taps of one head's piece to the sums of kVector channels.
+// Adds the weighted taps of one head's piece to the sums of kVector channels, and to `held` the
+// weights of those inside the image.
 GEOLRM_DEVICE void gather(const Value* value, const int4* at, const float4* weight, int piece,
-                          float (&sums)[kVector]) {
+                          float (&sums)[kVector], float& held) {
 #pragma unroll 2
   for (int i = 0; i < piece; ++i) {
     const int4 tap = at[i];
@@ -123,7 +126,8 @@ GEOLRM_DEVICE void gather(const Value* value, const int4* at, const float4* weig
     load(value + tap.x, a);
     load(value + tap.y, b);
     load(value + tap.z, c);
-    load(value + tap.w, e);
+    load(value + (tap.y + tap.z - tap.x), e);
+    held += __uint_as_float(static_cast<Bits>(tap.w));
 #pragma unroll
     for (int j = 0; j < kVector; ++j) {
       sums[j] = fmaf(w.w, e[j], fmaf(w.z, c[j], fmaf(w.y, b[j], fmaf(w.x, a[j], sums[j]))));
@@ -135,7 +139,7 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
                           const Reference* reference_points, const Query* sampling_offsets,
                           const Query* attention_logits, const Weight* view_weight,
                           const Weight* view_bias, const AttentionSizes& s, const int* order,
-                          Out* out) {
+                          const float* value_bias, Out* out) {
   GEOLRM_DYNAMIC_SHARED(memory);
   const PlacedSamples placed = split_shared(memory, s);
   const int lanes = blockDim.x, lane = threadIdx.x;
@@ -155,9 +159,10 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
   int side = 0;
   __syncthreads();
   for (int view = 0; view < s.views; ++view) {
-    float sums[kChunks][kVector];
+    float sums[kChunks][kVector], held[kChunks];
 #pragma unroll
     for (int k = 0; k < kChunks; ++k) {
+      held[k] = 0.0f;
 #pragma unroll
       for (int j = 0; j < kVector; ++j) sums[k][j] = 0.0f;
     }
@@ -179,7 +184,7 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
           const int chunk = lane + k * lanes;
           if (chunk >= chunks) continue;
           const int from = chunk / per_head * odd_pitch(s.piece);
-          gather(plane + chunk * kVector, at + from, weight + from, s.piece, sums[k]);
+          gather(plane + chunk * kVector, at + from, weight + from, s.piece, sums[k], held[k]);
         }
         side ^= 1;
       }
@@ -189,6 +194,12 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
     for (int k = 0; k < kChunks; ++k) {
       const int chunk = lane + k * lanes;
       if (chunk >= chunks) continue;
+      if (value_bias) {  // of each tap that is not padding
+        float bias_of[kVector];
+        load(value_bias + chunk * kVector, bias_of);
+#pragma unroll
+        for (int j = 0; j < kVector; ++j) sums[k][j] = fmaf(bias_of[j], held[k], sums[k][j]);
+      }
       float weight[kVector];
       load(view_weight + chunk * kVector, weight);
 #pragma unroll
@@ -242,20 +253,25 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
                                int piece, geolrm::Out* __restrict__ out) {
   geolrm::attend(value, level_shapes, reference_points, sampling_offsets, attention_logits,
                  view_weight, view_bias,
-                 {views, queries, pixels, heads, head_dim, levels, points, piece}, nullptr, out);
+                 {views, queries, pixels, heads, head_dim, levels, points, piece}, nullptr, nullptr,
+                 out);
 }
 
 // The same with the queries in the order of a permutation [N]: neighbours in space side by side
-// share the rows they read. The result does not depend on it.
+// share the rows they read. The result does not depend on it. And with a bias [d], which is added
+// to every value before it is sampled, so that the values need not be written with it. Both may be
+// null.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2) deformable_cross_attention_ordered(
     const geolrm::Value* __restrict__ value, const geolrm::Side* __restrict__ level_shapes,
     const geolrm::Reference* __restrict__ reference_points,
     const geolrm::Query* __restrict__ sampling_offsets,
     const geolrm::Query* __restrict__ attention_logits,
     const geolrm::Weight* __restrict__ view_weight, const geolrm::Weight* __restrict__ view_bias,
-    const int* __restrict__ order, int views, int queries, int pixels, int heads, int head_dim,
-    int levels, int points, int piece, geolrm::Out* __restrict__ out) {
+    const int* __restrict__ order, const float* __restrict__ value_bias, int views, int queries,
+    int pixels, int heads, int head_dim, int levels, int points, int piece,
+    geolrm::Out* __restrict__ out) {
   geolrm::attend(value, level_shapes, reference_points, sampling_offsets, attention_logits,
                  view_weight, view_bias,
-                 {views, queries, pixels, heads, head_dim, levels, points, piece}, order, out);
+                 {views, queries, pixels, heads, head_dim, levels, points, piece}, order,
+                 value_bias, out);
 }

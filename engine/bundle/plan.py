@@ -134,7 +134,8 @@ class DeformableCrossAttentionStep(Step, frozen=True, tag="deformable_cross_atte
     reference_points [V, N, 2], sampling_offsets [N, heads * levels * points * 2] in pixels, and
     attention_logits [N, heads * levels * points], the last three float32; on GPUs also the
     query_order [N] where there is one. Writes [N, d]. The weights are those of a view's logit, [d]
-    and [1]; the levels' shapes are the manifest's.
+    and [1], and on GPUs a bias [d] that the values still lack, where there is one; the levels'
+    shapes are the manifest's.
     """
 
     num_heads: int

@@ -99,7 +99,7 @@ class Case:
     def truth(self):
         return reference.deformable_cross_attention(*self.arguments)
 
-    def run(self, implementation, threads=2, order=None):
+    def run(self, implementation, threads=2, order=None, value_bias=None):
         """[N, h*e] in float32, ``threads`` on the CPU, in an ``order`` of the queries elsewhere."""
         if implementation.device is None:
             values, *rest = self.arguments
@@ -108,8 +108,11 @@ class Case:
         placed = [device.upload(array) for array in self.stored]
         out = device.empty((self.queries, self.heads * self.head_dim), self.storage.out)
         sizes = {"views": self.views, "queries": self.queries, "pixels": self.pixels}
-        order = None if order is None else device.upload(order)
-        device.launch(self.kernel.calls(*placed, out, **sizes, order=order))
+        order, value_bias = (
+            None if array is None else device.upload(array) for array in (order, value_bias)
+        )
+        calls = self.kernel.calls(*placed, out, **sizes, order=order, value_bias=value_bias)
+        device.launch(calls)
         return out.numpy().astype(np.float32)
 
 
@@ -239,6 +242,23 @@ def test_what_bundles_store_on_a_gpu_in_both_orders(storage):
     plain, ordered = case.run(gpu), case.run(gpu, order=order)
     np.testing.assert_array_equal(plain, ordered)
     assert_near(plain, run(case.arguments), case)
+
+
+@pytest.mark.parametrize("head_dim", DEVICE_HEADS)
+def test_a_bias_is_what_the_values_would_be_with_it(on_cuda, head_dim):
+    """Outside an image there is none: some samples lie beyond its edges, wholly or in part."""
+    arguments = make_case(5, 3, 2, head_dim, 2, 4, 11)
+    bias = np.random.default_rng(1).standard_normal(2 * head_dim).astype(np.float32)
+    without = Case(arguments)
+    values, *rest = arguments
+    with_bias = Case([values + bias.reshape(2, 1, head_dim), *rest])
+    got = without.run(on_cuda, value_bias=bias)
+    assert_near(got, with_bias.truth(), with_bias, tolerance=2e-5)
+    assert np.abs(got - without.truth()).max() > 0.1  # it matters
+    order = np.random.default_rng(2).permutation(11).astype(np.int32)
+    np.testing.assert_array_equal(without.run(on_cuda, order=order, value_bias=bias), got)
+    zeros = np.zeros_like(bias)
+    np.testing.assert_array_equal(without.run(on_cuda, value_bias=zeros), without.run(on_cuda))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ TOLERANCES = {
     "fp32": {"features": 1e-5, "logits": 2e-3, "means": 2e-5, "opacities": 4e-4, "scales": 1e-5,
              "quats": 1e-3, "colors": 1e-3},
     "fp16": {"features": 1e-2, "logits": 1e-2, "means": 1e-4, "opacities": 8e-3, "scales": 6e-5,
-             "quats": 8e-3, "colors": 8e-3},
+             "quats": 8e-3, "colors": 1.2e-2},  # of one Gaussian; 1e-4 is their root mean square
     "bf16": {"features": 6e-2, "logits": 3e-2, "means": 2e-4, "opacities": 8e-3, "scales": 1e-4,
              "quats": 2e-2, "colors": 1e-2},
 }  # fmt: skip
@@ -211,6 +211,23 @@ def test_kernels_read_what_no_segment_has_to_copy_into_another_shape(mini, backe
                     assert read[tensor.name].shape == ["views", 4160, tensor.shape[1]]
                     values += 1
     assert values == [step.operator for step in steps].count("deformable_cross_attention")
+
+
+@pytest.mark.parametrize("backend", ["cuda", "tensorrt-rtx"])
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_kernels_add_the_bias_of_the_values(mini, backend, precision):
+    """A product with a bias writes it over all of its result first, 0.5 GB a layer."""
+    lowered = mini.lower(backend, precision, "sm_89")
+    steps = [step for stage in lowered.stages.values() for step in stage.steps]
+    attentions = [step for step in steps if step.operator == "deformable_cross_attention"]
+    taken = [step.weights[2] for step in attentions]
+    assert len(attentions) == len(set(taken)) > 2
+    assert all(name.endswith("deformable_attention.value_proj.bias") for name in taken)
+    nodes = [node for model in lowered.segments.values() for node in model.graph.node]
+    products = [n for n in nodes if any("value_proj.weight" in name for name in n.input)]
+    products = [n for n in products if n.op_type == "Gemm"]
+    assert len(products) == len(taken) and all(len(n.input) == 2 for n in products)
+    assert not any("value_proj.bias" in name for node in nodes for name in node.input)
 
 
 needs_rtx = pytest.mark.skipif(

@@ -64,13 +64,15 @@ class PlanOnCpu:
         return session.run(step.writes, dict(zip(step.reads, arrays, strict=True)))
 
     def attend(self, step, value: NDArray, *placed: NDArray) -> list[NDArray]:
-        weight, bias = (self.weights[name] for name in step.weights)
+        stored = value.dtype
+        weight, bias, *value_bias = (self.weights[name] for name in step.weights)
+        value = value.astype(np.float32) + sum(value_bias)
         read = [value, *placed[:3], weight.reshape(-1), bias]
         tensors = [torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in read]
         out = deformable_cross_attention(*tensors, self.sides, step.num_heads, step.num_points)
         if self.tensors[step.writes[0]].dtype == "bfloat16":
             out = out.bfloat16().float()
-        return [out.numpy().astype(value.dtype)]
+        return [out.numpy().astype(stored)]
 
 
 def grid_sample(step, data: NDArray, grid: NDArray) -> list[NDArray]:

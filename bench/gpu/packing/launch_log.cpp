@@ -141,15 +141,32 @@ struct Properties {  // the start of cudaDeviceProp of CUDA 13
 };
 int cudaGetDeviceProperties(Properties* made, int) {
   memset(static_cast<void*>(made), 0, 1008);
-  *made = Properties{"launch log", {}, {}, 0, kMemory, 49152, 65536, 32, 1 << 30, 1024,
-                     {1024, 1024, 64}, {2147483647, 65535, 65535}, 65536, 9, 0, 512, 32, 132, 0,
+  *made = Properties{"launch log",
+                     {},
+                     {},
+                     0,
+                     kMemory,
+                     49152,
+                     65536,
+                     32,
+                     1 << 30,
+                     1024,
+                     {1024, 1024, 64},
+                     {2147483647, 65535, 65535},
+                     65536,
+                     9,
+                     0,
+                     512,
+                     32,
+                     132,
+                     0,
                      1};
   return 0;
 }
 int cudaDeviceGetAttribute(int* value, int attribute, int) {
-  static const std::map<int, int> known = {
-      {1, 1024},   {8, 49152},   {10, 32},    {12, 65536},   {16, 132},   {39, 2048},
-      {75, 9},     {76, 0},      {81, 233472}, {82, 65536},  {97, 232448}, {106, 32}};
+  static const std::map<int, int> known = {{1, 1024},    {8, 49152},  {10, 32},     {12, 65536},
+                                           {16, 132},    {39, 2048},  {75, 9},      {76, 0},
+                                           {81, 233472}, {82, 65536}, {97, 232448}, {106, 32}};
   auto found = known.find(attribute);
   return *value = found == known.end() ? 1 : found->second, 0;
 }
@@ -162,9 +179,7 @@ const char* cudaGetErrorString(int) { return "an error of the launch log"; }
 const char* cublasGetStatusName(int) { return "an error of the launch log"; }
 const char* cublasGetStatusString(int) { return "an error of the launch log"; }
 
-int cudaMemGetInfo(size_t* free_bytes, size_t* total) {
-  return *free_bytes = *total = kMemory, 0;
-}
+int cudaMemGetInfo(size_t* free_bytes, size_t* total) { return *free_bytes = *total = kMemory, 0; }
 int cudaMalloc(void** pointer, size_t size) { return allocate(pointer, size); }
 int cudaMallocFromPoolAsync(void** pointer, size_t size, void*, void*) {
   return allocate(pointer, size);
@@ -207,9 +222,7 @@ int cublasGetMathMode(void*, int* mode) { return *mode = 0; }
 int cublasLtCreate(void** handle) { return make(handle); }
 int cublasLtMatmulDescCreate(void** made, int, int) { return make(made); }
 int cublasLtMatmulPreferenceCreate(void** made) { return make(made); }
-int cublasLtMatrixLayoutCreate(void** made, int, uint64_t, uint64_t, int64_t) {
-  return make(made);
-}
+int cublasLtMatrixLayoutCreate(void** made, int, uint64_t, uint64_t, int64_t) { return make(made); }
 int cublasLtMatrixTransformDescCreate(void** made, int) { return make(made); }
 int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void*, int, void*,
                                    int* found) {

@@ -167,6 +167,7 @@ class DeformableCrossAttention:
         queries: int,
         pixels: int,
         order: Any = None,
+        value_bias: Any = None,
     ) -> list[Call]:
         """One launch.
 
@@ -184,13 +185,14 @@ class DeformableCrossAttention:
             pixels: L, the sum of H*W over the levels.
             order: int32 [N], a permutation in which neighbours lie close in space, or None. The
                 result does not depend on it.
+            value_bias: float32 [d], which is added to the values inside an image, or None.
         """
         tensors = (value, level_shapes, reference_points, sampling_offsets, attention_logits,
                    view_weight, view_bias)  # fmt: skip
         addresses = [pointer(tensor) for tensor in tensors]
         entry = self.entry
-        if order is not None:
-            addresses.append(pointer(order))
+        if order is not None or value_bias is not None:
+            addresses += [pointer(order), pointer(value_bias)]
             entry += "_ordered"
         numbers = integers(*self.sizes(views, queries, pixels))
         arguments = (*addresses, *numbers, pointer(out))

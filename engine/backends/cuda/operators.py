@@ -171,7 +171,7 @@ def attention_calls(
         step: For its numbers of heads and points.
         inputs: Values, reference points, sampling offsets and attention logits.
         out: [N, d], written.
-        weights: Of the views' logits.
+        weights: Of the views' logits, and the values' bias where they come without it.
         level_shapes: int64 [levels, 2] (H, W).
         order: Decides which queries run at the same time, never a result.
     """
@@ -180,11 +180,14 @@ def attention_calls(
         step.num_heads, channels // step.num_heads, len(level_shapes), step.num_points,
         value=inputs[0].dtype, query="float32", weight="float32", out=out.dtype,
     )  # fmt: skip
-    values, *placed = (array.address for array in (*inputs, *weights, out))
+    view_weight, view_bias, *value_bias = weights
+    placed = (*inputs, view_weight, view_bias, out)
+    values, *others = (array.address for array in placed)
     return kernel.calls(
-        values, level_shapes.address, *placed,
+        values, level_shapes.address, *others,
         views=views, queries=len(out), pixels=pixels,
         order=None if order is None else order.address,
+        value_bias=value_bias[0].address if value_bias else None,
     )  # fmt: skip
 
 

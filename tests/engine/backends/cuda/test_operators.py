@@ -84,10 +84,10 @@ def test_one_volume_serves_every_grid(device, batch):
     assert launched == ["grid_sample"] * (3 if batch == 1 else 1)
 
 
-def attention_step(*order):
+def attention_step(*order, weights=("w", "b")):
     return DeformableCrossAttentionStep(
         reads=["values", "points", "offsets", "logits", *order], writes=["out"],
-        weights=["w", "b"], num_heads=HEADS, num_points=POINTS,
+        weights=list(weights), num_heads=HEADS, num_points=POINTS,
     )  # fmt: skip
 
 
@@ -111,6 +111,29 @@ def test_attention_takes_the_order_that_there_is(device, queries, shape, ordered
     expected = reference.deformable_cross_attention(by_head, LEVELS, *placed, weight, bias)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     assert launched == ["deformable_cross_attention" + "_ordered" * ordered]
+
+
+def test_attention_adds_the_bias_that_values_come_without(device):
+    queries, samples = 6, HEADS * len(LEVELS) * POINTS
+    values, weight, bias, of_values = (
+        random(VIEWS, PIXELS, DIM),
+        random(DIM),
+        random(1),
+        random(DIM),
+    )
+    points = RNG.uniform(0, 1, (VIEWS, queries, 2)).astype(np.float32)
+    placed = [points, random(queries, samples * 2), random(queries, samples)]
+    bound_with = context(
+        device, [Tensor("out", "float32", ["anchors", DIM])], w=weight, b=bias, v=of_values
+    )
+    step = attention_step(weights=("w", "b", "v"))
+    operator = OPERATORS[step.operator](step, bound_with)
+    out = [device.empty((queries, DIM), "float32")]
+    (got,), launched = run(device, operator, [values, *placed], out)
+    whole = (values + of_values).reshape(VIEWS, PIXELS, HEADS, HEAD_DIM).transpose(0, 2, 1, 3)
+    expected = reference.deformable_cross_attention(whole, LEVELS, *placed, weight, bias)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    assert launched == ["deformable_cross_attention_ordered"]  # its order is that of the queries
 
 
 def test_anchors_are_sorted_in_the_workspace(device):

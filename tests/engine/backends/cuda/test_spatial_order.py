@@ -96,7 +96,8 @@ def test_every_attention_takes_the_order_and_the_results_are_the_same_bits(
     monkeypatch.setattr(operators, "attention_calls", lambda *given: attention_calls(*given[:-1]))
     device.log.clear()
     plain = Engine(gpu_bundles()).run(*views)
-    assert entries(device).count("deformable_cross_attention") == 4
+    others = [name for name in entries(device) if name.startswith("deformable_cross_attention")]
+    assert len(others) == 4  # with a bias of the values, by the same kernel without an order
     np.testing.assert_array_equal(ordered.logits, plain.logits)
     np.testing.assert_array_equal(ordered.anchors, plain.anchors)
     for field in FIELDS:
