@@ -11,7 +11,7 @@ from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.images import Renders
 
 MEASURED_SIZE = 128  # px, of the images that are laid over each other
-MOVED = 1.0  # px of the median view, beyond which poses are taken to be wrong
+MOVED = 0.9  # px of 256, root mean square of all views, beyond which poses are taken to be wrong
 FAR = 3.0  # times the error of the median view, beyond which a view counts less
 OUT_OF_LINE = 0.5  # weight below which a view is named
 RIDGE = 0.01  # pull of a colour matrix to the identity, in squared colours a pixel
@@ -41,7 +41,9 @@ def misalignment(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
 
     One step of Lucas and Kanade with a similarity of the image, over colours on black and alpha;
     the root mean square of the motion over the object's pixels. Its scale is left out: splats are
-    widened by a part of a pixel. What is far apart measures too small, but not small.
+    widened by a part of a pixel. What one shift of the whole scene explains is left out, too: the
+    network's splats may lie a little aside, and no pose is to blame. What is far apart measures
+    too small, but not small.
     """
     truth = np.concatenate([targets.premultiplied, targets.alpha[..., None]], -1)
     drawn = np.concatenate([rendered.rgb, rendered.alpha[..., None]], -1)
@@ -49,22 +51,47 @@ def misalignment(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
         truth = drawn + targets.valid[..., None] * (truth - drawn)
     size = truth.shape[1]
     rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
-    found = np.zeros(len(truth))
+    shifts, rolls = np.zeros((len(truth), 2)), np.zeros(len(truth))
     for view in range(len(truth)):
         seen, model = _smooth(truth[view]), _smooth(drawn[view])
+        inside = targets.alpha[view] > 0.5
+        if not inside.any():
+            continue
+        x, y = columns - columns[inside].mean(), rows - rows[inside].mean()
         down, along = np.gradient(0.5 * (seen + model), axis=(0, 1))
-        flow = np.stack([along, down, along * columns[..., None] + down * rows[..., None],
-                         down * columns[..., None] - along * rows[..., None]])  # fmt: skip
+        flow = np.stack([along, down, along * x[..., None] + down * y[..., None],
+                         down * x[..., None] - along * y[..., None]])  # fmt: skip
         weight = 1.0 if targets.weights is None else targets.weights[view][..., None]
         flat = (flow * weight).reshape(4, -1)
         matrix = flat @ flow.reshape(4, -1).T
         ridge = np.diag(np.maximum(np.diag(matrix), 1e-9)) * 1e-3
-        x, y, _, roll = np.linalg.solve(matrix + ridge, flat @ (model - seen).ravel())
-        inside = targets.alpha[view] > 0.5
-        if inside.any():
-            moved_x, moved_y = x - roll * rows[inside], y + roll * columns[inside]
-            found[view] = np.sqrt(np.mean(moved_x**2 + moved_y**2))
-    return found
+        *shifts[view], _, roll = np.linalg.solve(matrix + ridge, flat @ (model - seen).ravel())
+        rolls[view] = roll * np.sqrt(np.mean(x[inside] ** 2 + y[inside] ** 2))
+    return np.hypot(np.linalg.norm(shifts - _shared_shifts(shifts, targets), axis=1), rolls)
+
+
+def _shared_shifts(shifts: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:
+    """Return the part [V, 2] of the views' shifts that one shift of the scene explains.
+
+    Least distances by least squares, so that one view far off changes nothing for the others. Two
+    views are explained whole by it, and say nothing.
+    """
+    if len(shifts) < 3:
+        return np.zeros_like(shifts)
+    w2c = targets.frame.w2c.astype(np.float64)
+    focal = targets.frame.intrinsics[:, [0, 1], [0, 1]]
+    depth = np.maximum(w2c[:, 2, 3], 0.1)
+    slopes = w2c[:, :2, :3] * (focal / depth[:, None])[..., None]
+    weights = np.ones(len(shifts))
+    shared = np.zeros_like(shifts)
+    for _ in range(20):
+        matrix = np.einsum("v,vij,vik->jk", weights, slopes, slopes)
+        matrix += 1e-6 * np.trace(matrix) * np.eye(3)
+        shared = slopes @ np.linalg.solve(
+            matrix, np.einsum("v,vij,vi->j", weights, slopes, shifts)
+        )
+        weights = 1 / np.maximum(np.linalg.norm(shifts - shared, axis=1), 1e-3)
+    return shared
 
 
 def color_matrices(rendered: Renders, targets: Targets) -> NDArray[np.float64]:

@@ -53,8 +53,11 @@ def compare(
 
 
 def poses_look_wrong(alignment: Alignment) -> bool:
-    """Tell whether the median view is so far off that refining its pose pays."""
-    return bool(np.median(alignment.residual_before) > aligning.MOVED)
+    """Tell whether the views are so far off, as root mean square, that refining their poses pays.
+
+    Not their median: of few views wrong by little, half may lie well by chance.
+    """
+    return bool(np.sqrt(np.mean(alignment.residual_before**2)) > aligning.MOVED)
 
 
 def refine_colors(

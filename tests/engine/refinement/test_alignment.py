@@ -42,7 +42,7 @@ def test_a_shift_is_measured_in_pixels(pixels, tolerance):
     w2c[2, :3, :3] = u @ vt
     found = misalignment(_on_black(BALL, TARGETS.seen_from(w2c), 2), TARGETS)
     assert found[2] == pytest.approx(pixels, abs=tolerance)
-    assert np.delete(found, 2).max() < 1e-4
+    assert np.delete(found, 2).max() < 1e-3
 
 
 def test_the_colours_of_a_warm_photograph_are_found_and_those_of_the_others_stay():
