@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from geolrm.engine.geometry.motions import motion
 
 MOMENTS = (0.8, 0.95)  # decay of Adam's mean and of its square, as for the splats
+TURN = 0.4  # of the rate, for turns about the object: images tell little of them, and Adam makes
+# as long a step of little as of much
 
 
 class CameraDescent:
@@ -19,7 +21,7 @@ class CameraDescent:
     Args:
         w2c: [V, 4, 4], OpenCV axes.
         centre: [3], of the object.
-        rate: Radians and scene units of the first step.
+        rate: Scene units of the first step; turns are TURN times as many radians.
     """
 
     def __init__(self, w2c: NDArray[np.float64], centre: NDArray[np.float64], rate: float):
@@ -40,4 +42,5 @@ class CameraDescent:
             self._steps[view] += 1
             scale = np.sqrt(square / (1 - second ** self._steps[view])) + 1e-12
             step = -self._rate * share * mean / (1 - first ** self._steps[view]) / scale
+            step[:3] *= TURN
             self.w2c[view] = motion(step[:3], step[3:], centre) @ self.w2c[view]

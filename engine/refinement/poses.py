@@ -14,7 +14,13 @@ from geolrm.engine.geometry.similarity import move_poses
 from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
 from geolrm.engine.refinement.camera_descent import CameraDescent
-from geolrm.engine.refinement.refine import REFERENCE_SIZE, descend, refine
+from geolrm.engine.refinement.refine import (
+    FEWEST_VIEWS_PER_STEP,
+    MOST_VIEWS_PER_STEP,
+    REFERENCE_SIZE,
+    descend,
+    refine,
+)
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.cpu import render_frame
 from geolrm.engine.rendering.frame import Frame
@@ -30,14 +36,20 @@ class Round:
 
     steps: int
     size: int  # px, of the images that are compared
-    together: int  # views a step
-    rate: float  # radians and scene units of the first step
+    most: int  # views a step
+    rate: float  # scene units of the first step
+    share: float = 0.25  # of the views, a step: so few see them as often as of many
+
+    def together(self, views: int) -> int:
+        """Return how many of so many views a step compares."""
+        return min(max(int(views * self.share), FEWEST_VIEWS_PER_STEP), self.most)
 
 
 ROUNDS = (
-    Round(steps=30, size=128, together=6, rate=0.008),  # far off: small images see farther
-    Round(steps=24, size=REFERENCE_SIZE, together=3, rate=0.004),
-    Round(steps=40, size=REFERENCE_SIZE, together=3, rate=0.0015),
+    # Far off: small images see farther.
+    Round(steps=30, size=128, most=6, rate=0.008, share=0.5),
+    Round(steps=24, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.004),
+    Round(steps=40, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.0015),
 )
 
 
@@ -112,7 +124,7 @@ def refine_poses(
     cameras = CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, part.rate)
     weighted = targets.weighted(alignment.weights)
     refined = descend(
-        gaussians, weighted, steps=part.steps, together=part.together, seed=seed,
+        gaussians, weighted, steps=part.steps, together=part.together(len(views)), seed=seed,
         threads=threads, cameras=cameras,
     )  # fmt: skip
     rendered = _on_black(refined, targets.seen_from(cameras.w2c), threads)
