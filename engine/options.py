@@ -32,8 +32,8 @@ class RunOptions(TypedDict, total=False):
             None, the default, takes the bundle's number; 0 gives what the network says, anchor by
             anchor.
         refine_poses: Whether the poses are refined with the Gaussians, in rounds between which
-            the network runs again: True, False, or ``"auto"``, the default, where the median image
-            lies more than a pixel of 256 off what the network made of it.
+            the network runs again: True, False, or ``"auto"``, the default, where the images lie
+            more than 0.9 pixels of 256 off what the network made of them, as root mean square.
             ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
         output: ``"numpy"``, the default, or ``"device"`` to leave the scene's arrays where they
             were made: on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from engine.refinement.scenes import ball, photographs, ring
 
+from geolrm.engine.geometry.motions import motion
 from geolrm.engine.refinement.alignment import (
     Alignment,
     color_matrices,
@@ -43,6 +44,15 @@ def test_a_shift_is_measured_in_pixels(pixels, tolerance):
     found = misalignment(_on_black(BALL, TARGETS.seen_from(w2c), 2), TARGETS)
     assert found[2] == pytest.approx(pixels, abs=tolerance)
     assert np.delete(found, 2).max() < 1e-3
+
+
+def test_a_shift_of_the_whole_scene_is_no_view_s_fault():
+    shift = np.array([0.01, -0.006, 0.008])
+    moved = BALL.transformed(motion(np.zeros(3), shift, np.zeros(3)))
+    drawn = _on_black(moved, TARGETS, 2)
+    assert misalignment(drawn, TARGETS).max() < 0.1
+    two = TARGETS[[0, 1]]  # too few to tell
+    assert misalignment(_on_black(moved, two, 2), two).min() > 0.5
 
 
 def test_the_colours_of_a_warm_photograph_are_found_and_those_of_the_others_stay():
