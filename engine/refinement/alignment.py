@@ -87,9 +87,7 @@ def _shared_shifts(shifts: NDArray[np.float64], targets: Targets) -> NDArray[np.
     for _ in range(20):
         matrix = np.einsum("v,vij,vik->jk", weights, slopes, slopes)
         matrix += 1e-6 * np.trace(matrix) * np.eye(3)
-        shared = slopes @ np.linalg.solve(
-            matrix, np.einsum("v,vij,vi->j", weights, slopes, shifts)
-        )
+        shared = slopes @ np.linalg.solve(matrix, np.einsum("v,vij,vi->j", weights, slopes, shifts))
         weights = 1 / np.maximum(np.linalg.norm(shifts - shared, axis=1), 1e-3)
     return shared
 

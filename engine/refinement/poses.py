@@ -38,7 +38,8 @@ class Round:
     size: int  # px, of the images that are compared
     most: int  # views a step
     rate: float  # scene units of the first step
-    share: float = 0.25  # of the views, a step: so few see them as often as of many
+    turn: float  # radians a unit
+    share: float = 0.25  # of the views, a step: few are not compared more often than many
 
     def together(self, views: int) -> int:
         """Return how many of so many views a step compares."""
@@ -47,9 +48,9 @@ class Round:
 
 ROUNDS = (
     # Far off: small images see farther.
-    Round(steps=30, size=128, most=6, rate=0.008, share=0.5),
-    Round(steps=24, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.004),
-    Round(steps=40, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.0015),
+    Round(steps=30, size=128, most=6, rate=0.008, turn=0.4, share=0.5),
+    Round(steps=24, size=128, most=4, rate=0.004, turn=0.8, share=0.34),
+    Round(steps=40, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.0015, turn=1.0),
 )
 
 
@@ -121,7 +122,7 @@ def refine_poses(
     """
     targets = Targets.of(views, part.size).recolored(alignment.colors)
     centre = gaussians.means.astype(np.float64).mean(0)
-    cameras = CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, part.rate)
+    cameras = CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, part.rate, part.turn)
     weighted = targets.weighted(alignment.weights)
     refined = descend(
         gaussians, weighted, steps=part.steps, together=part.together(len(views)), seed=seed,

@@ -21,7 +21,7 @@ from geolrm.engine.refinement.refine import refine
 
 BALL, RING = ball(), ring()
 WRONG = shaken(RING, 1.0)
-PART = Round(steps=60, size=64, most=4, rate=0.006, share=0.5)
+PART = Round(steps=60, size=64, most=4, rate=0.006, turn=1.0, share=0.5)
 
 
 def turned_degrees(c2w):
