@@ -66,8 +66,8 @@ def _whole_lines(path: Path) -> list[Record]:
     lines = path.read_bytes().split(b"\n")[:-1]
     try:
         found = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise InputError(f"{str(path)!r} is no file of rows ({error}); remove it") from error
+    except ValueError:
+        found = [None]
     if not all(isinstance(line, dict) for line in found):
-        raise InputError(f"{str(path)!r} is no file of rows; remove it")
+        raise InputError(f"{str(path)!r} is no file of rows; remove it, or give another folder")
     return found
