@@ -66,7 +66,8 @@ def run_job(
         process.wait()
         for stream in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
-                stream and stream.close()
+                if stream is not None:
+                    stream.close()
     if "error" in answer:
         raise GeoLRMError(f"COLMAP could not {TITLES.get(job, job)}: {answer['error']}; see {log}")
     if "result" not in answer:
@@ -80,6 +81,7 @@ def run_job(
 TITLES = {
     "extract": "find features",
     "strongest": "read features",
+    "forget": "remove matches",
     "match": "match photographs",
     "build": "build a model",
     "undistort": "undistort photographs",

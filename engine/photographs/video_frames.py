@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from geolrm.engine.captures.video import CONTAINERS, MAX_FRAME_PIXELS
 from geolrm.engine.errors import InputError
 from geolrm.engine.photographs.intake import EQUAL, FINGERPRINT_SIDE, sharpness
+from geolrm.engine.photographs.packages import need
 from geolrm.engine.system.atomic import error_text
-from geolrm.engine.system.extras import require
 
 LONGEST = 1800.0  # s; of a longer video a part has to be chosen
 CANDIDATES = 4  # frames looked at for each that is kept
@@ -38,10 +38,9 @@ def choose_frames(
         ``files`` by name, and how many frames were ``decoded`` and left out as ``equal``.
 
     Raises:
-        GeoLRMError: PyAV is not installed.
-        InputError: The video is damaged, empty, or too long.
+        InputError: PyAV is not installed, or the video is damaged, empty, or too long.
     """
-    require("av", f"reading {path.suffix}", extra="photos", instead="give its frames as images")
+    need("av", f"reading {path.suffix}", "give its frames as images")
     import av
 
     try:

@@ -246,7 +246,7 @@ CASES = [
          "sharp ones from all around the object", "Blurred, equal to another, or unreadable.",
          photographs(4, blur=9), InputError),
     Case("… holds 5 photographs, more than --max-photos 4; 60 to 150 are enough for one object: "
-         "put an even subset into a folder, such as every 2th, or raise --max-photos",
+         "put an even subset into a folder, such as one in 2, or raise --max-photos",
          "Time grows faster than the number of photographs.", photographs(5, max_photos=4),
          InputError),
     Case("no three of the 4 photographs of … could be posed together; move the camera between "
@@ -270,9 +270,9 @@ CASES = [
     Case("…a.jpg' has 8 x 8 pixels, more than are supported; make it smaller", "More than 134 "
          "million.", many_pixels, InputError),
     Case("reading .heic needs pillow-heif, which is not installed; run: pip install "
-         "'geolrm[photos]', or export JPEG", "", without("pillow-heif", heic)),
+         "'geolrm[photos]', or export JPEG", "", without("pillow-heif", heic), InputError),
     Case("finding the poses of photographs needs pycolmap, which is not installed; run: pip "
-         "install 'geolrm[photos]'", "", without("pycolmap", photographs(4))),
+         "install 'geolrm[photos]'", "", without("pycolmap", photographs(4)), InputError),
     Case("mask … cannot be read: …", "", mask(b"no"), InputError),
     Case("mask … has 8 x 30 pixels, its photograph another shape, 80 x 60; make them agree", "",
          mask((8, 30)), InputError),
