@@ -96,6 +96,13 @@ def child(code):
     return lambda place: run_job("match", place.tmp / "log", command=(sys.executable, "-c", code))
 
 
+def no_room(place):
+    from types import SimpleNamespace
+
+    place.patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3_000_000))
+    return child("")(place)
+
+
 def taken(content):
     def trigger(place):
         (place.tmp / "a.jpg").write_bytes(content)
@@ -223,6 +230,19 @@ def container(stream):
     return trigger
 
 
+def no_keyframe(place):
+    import av
+
+    video()(place)
+    with av.open(str(place.tmp / "a.mp4")) as read, av.open(str(place.tmp / "b.mp4"), "w") as to:
+        stream = to.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None and not packet.is_keyframe:
+                packet.stream = stream
+                to.mux(packet)
+    return choose(place, place.tmp / "b.mp4")
+
+
 def frames_full(place):
     place.patch.setattr(Image.Image, "save", full)
     return video()(place)
@@ -297,6 +317,9 @@ CASES = [
          f"since memory ran out); {SMALL}, then call again, which goes on from here; see …",
          "It runs in a process of its own, whose end is not ours.",
          child("import os; os.kill(os.getpid(), 9)")),
+    Case("the disk of … is full (3 MB are free, and COLMAP needs 64 at least); make room and call "
+         "again, which goes on from here", "On a full disk COLMAP would lose what it found.",
+         no_room, InputError),
     Case("cannot write below …: No space left on device (… GB are free); make room and call again, "
          "which goes on from here", "", disk_full, InputError),
     Case("cannot write …b.jpg': No space left on device", "", copy_full, InputError),
@@ -316,6 +339,8 @@ CASES = [
     Case("… has more than 2 frames; cut out the part that shows the object", "More than 60,000.",
          video(MOST_DECODED=2), InputError),
     Case("… cannot be decoded: …; it may be damaged, restore it", "", broken_video, InputError),
+    Case("… has no keyframe, so that none of its frames is whole; it may be cut out of a longer "
+         "one: cut it again with a program that encodes it anew", "", no_keyframe, InputError),
     Case("… holds no frame; it may be damaged, restore it", "", container(KNOWN), InputError),
     Case("cannot write …frame000000.png': …", "", frames_full, InputError),
 ]  # fmt: skip

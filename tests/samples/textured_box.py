@@ -1,5 +1,7 @@
 """Photographs of a textured box, ray cast, whose poses are known; COLMAP poses them in seconds."""
 
+import functools
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -7,6 +9,7 @@ HALF = np.array([0.5, 0.35, 0.25])  # of the box
 TEXTURE = 512  # px a face
 
 
+@functools.cache
 def textures(seed=0):
     """Faces [6, T, T, 3] of blobs of several sizes."""
     rng = np.random.default_rng(seed)
