@@ -129,7 +129,8 @@ def match(
         verified = []
         for pair, number in zip(found, numbers, strict=True):
             a, b = pycolmap.pair_id_to_image_pair(pair)
-            verified.append([names[a], names[b], int(number)])
+            # By name: numbers of images depend on which thread was first.
+            verified.append([*sorted((names[a], names[b])), int(number)])
         return sorted(verified)
 
 
