@@ -54,7 +54,7 @@ class Climb:
     """The best model, and what was tried for it."""
 
     model: Model | None
-    others: tuple[Model, ...]  # those that could not be joined to it
+    others: tuple[Model, ...]  # those of any rung that share no photograph with it
     rungs: list[dict[str, Any]]  # title, photographs in its largest model, number of models
     features: dict[str, int]  # of each photograph
     verified: dict[str, int]  # photographs that each one has confirmed matches with
@@ -89,6 +89,7 @@ def climb(
     """
     best: Climb | None = None
     told: list[dict[str, Any]] = []
+    seen: dict[tuple[str, ...], Model] = {}
     for rung in RUNGS:
         try:
             shown, place = enlarge() if rung.enlarged and masks is None else (photographs, folder)
@@ -100,12 +101,15 @@ def climb(
             told.append({"rung": rung.title, "failed": str(error)})
             continue
         told += found.rungs
+        seen |= {each.names: each for each in (found.model, *found.others) if each is not None}
         if best is None or _size(found.model) > _size(best.model):
             best = replace(found, model=_at_size(found.model, photographs))
         if _size(best.model) >= ENOUGH * len(photographs):
             break
     assert best is not None
-    return Climb(best.model, best.others, told, best.features, best.verified)
+    inside = set(best.model.names) if best.model else set()
+    others = tuple(each for names, each in seen.items() if inside.isdisjoint(names))
+    return Climb(best.model, others, told, best.features, best.verified)
 
 
 def _attempt(

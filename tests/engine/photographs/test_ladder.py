@@ -120,6 +120,12 @@ def test_models_that_do_not_join_are_kept_apart(tmp_path, monkeypatch):
     assert len(found.model) == 5 and [m.names for m in found.others] == [tuple(NAMES[5:9])]
 
 
+def test_a_model_that_another_rung_found_apart_counts(tmp_path, monkeypatch):
+    found, _ = go(tmp_path, monkeypatch, [NAMES[:5]], [NAMES[4:8]], [NAMES[5:8]], [], [])
+    assert found.model.names == tuple(NAMES[:5])
+    assert [m.names for m in found.others] == [tuple(NAMES[5:8])]  # 4 to 8 share one with it
+
+
 def test_cameras_are_shared_by_photographs_of_one_size_and_focal_length():
     def photograph(name, width, focal):
         return Photograph(name, name, width, 30, focal, 0.3, (), False)
