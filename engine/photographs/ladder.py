@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.photographs.child_process import run_job
 from geolrm.engine.photographs.intake import Photograph
 from geolrm.engine.photographs.models import Model, joined, read_models
@@ -85,6 +85,7 @@ def climb(
         tell: Takes titles and progress.
 
     Raises:
+        InputError: The disk is full.
         GeoLRMError: pycolmap is missing, or failed at the first rung.
     """
     best: Climb | None = None
@@ -95,6 +96,8 @@ def climb(
             shown, place = enlarge() if rung.enlarged and masks is None else (photographs, folder)
             posed = best.model.names if best and best.model else ()
             found = _attempt(steps, rung, shown, place, masks, key, threads, seed, tell, posed)
+        except InputError:  # such as a full disk, of which no other rung makes anything better
+            raise
         except GeoLRMError as error:
             if best is None:
                 raise

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from geolrm import GeoLRMError
+from geolrm import GeoLRMError, InputError
 from geolrm.engine.photographs import ladder
 from geolrm.engine.photographs.intake import Photograph
 from geolrm.engine.photographs.ladder import RUNGS, climb
@@ -107,6 +107,11 @@ def test_a_rung_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch):
     found, _ = go(tmp_path, monkeypatch, [NAMES[:4]], GeoLRMError("it crashed"), [NAMES])
     assert found.rungs[1] == {"rung": "guided matching of weak pairs", "failed": "it crashed"}
     assert len(found.model) == 10
+
+
+def test_a_full_disk_ends_it_at_any_rung(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="the disk is full"):
+        go(tmp_path, monkeypatch, [NAMES[:4]], InputError("the disk is full"), [NAMES])
 
 
 def test_a_first_rung_that_fails_is_an_error(tmp_path, monkeypatch):
