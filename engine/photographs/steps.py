@@ -52,7 +52,8 @@ class Steps:
             with atomic_file(file) as opened:
                 opened.write(json.dumps({"version": VERSION, "result": result}).encode())
             return result
-        self.repeated.append(path.name.rsplit("-", 1)[0])
+        if (name := path.name.rsplit("-", 1)[0]) not in self.repeated:
+            self.repeated.append(name)
         return result
 
 
