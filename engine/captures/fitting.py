@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.hull import FEWEST_VIEWS, nearest_to_rays, visual_hull
-from geolrm.engine.captures.photographs import coarse_image
+from geolrm.engine.captures.lazy_images import coarse_image
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning

@@ -15,8 +15,8 @@ from geolrm.engine.captures.diagnostics.image_checks import FEWEST_PIXELS
 from geolrm.engine.captures.diagnostics.pose_checks import FEWEST_VIEWS, WIDEST_GAP, azimuth_gap
 from geolrm.engine.captures.file_search import name_some
 from geolrm.engine.captures.fitting import MASK_SIDE, Box, box_of_masks, fit_to_cube
+from geolrm.engine.captures.lazy_images import LazyImages, coarse_image, shapes_of
 from geolrm.engine.captures.masks import seems_inverted
-from geolrm.engine.captures.photographs import Photographs, coarse_image, shapes_of
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import move_poses
@@ -39,7 +39,7 @@ def looked_at(capture: Capture) -> list[int]:
     The choice is spread over the directions, and contains any smaller one.
     """
     images, total = capture.images, len(capture)
-    if not isinstance(images, Photographs):
+    if not isinstance(images, LazyImages):
         return list(range(total))
     pixels = sum(width * height for width, height in (p.stored for p in images.pictures))
     count = max(int(total * MOST_PIXELS / max(pixels, 1)), FEWEST_LOOKED_AT)
@@ -53,7 +53,7 @@ def with_masks_ready(capture: Capture) -> Capture:
         InputError: An image is damaged.
     """
     images, looked = capture.images, looked_at(capture)
-    if not isinstance(images, Photographs):
+    if not isinstance(images, LazyImages):
         return replace(capture, notes=(*capture.notes, *_background_note(capture, looked)))
     images.decode(looked, coarse=True)
     notes = [*images.reader.mask_notes, *_background_note(capture, looked)]

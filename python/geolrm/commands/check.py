@@ -40,8 +40,8 @@ def check(
     from geolrm.engine.bundle.bundle import Bundle
     from geolrm.engine.captures import read_capture
     from geolrm.engine.captures.diagnostics.diagnosis import diagnose
+    from geolrm.engine.captures.lazy_images import LazyImages
     from geolrm.engine.captures.overview import draw_overview
-    from geolrm.engine.captures.photographs import Photographs
     from geolrm.engine.system.atomic import check_writable
     from geolrm.engine.views.sheets import save_image
 
@@ -57,7 +57,7 @@ def check(
             fit=fit,
             longest_side=LONGEST_SIDE,
         )
-        if isinstance(content.images, Photographs):
+        if isinstance(content.images, LazyImages):
             content.images.decode()
         step("looking for what is doubtful")
         diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)

@@ -16,7 +16,7 @@ from samples.capture_files import (
 from geolrm import Cameras, InputError, load_capture
 from geolrm.engine.captures import load_complete_capture, load_every_view, read_capture
 from geolrm.engine.captures.images import ImageReader
-from geolrm.engine.captures.photographs import Photographs
+from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.captures.readiness import (
     faulty_views,
     fit_where_outside,
@@ -132,7 +132,7 @@ def test_large_files_are_looked_at_in_part(tmp_path, monkeypatch, photos):
     capture = read_capture(folder)
     assert looked_at(capture) == cameras.spread(24)
     assert set(cameras.spread(6)) < set(cameras.spread(12)) < set(looked_at(capture))
-    assert repr(capture.images) == "Photographs(40 images, 24 decoded)"
+    assert repr(capture.images) == "LazyImages(40 images, 24 decoded)"
 
 
 def test_fitting_by_some_views_moves_all(tmp_path, monkeypatch, photos, cameras):
@@ -157,9 +157,7 @@ def test_faulty_views_do_not_hinder_fitting(tmp_path, photos, cameras):
 
 def test_lists_of_images_are_left(tmp_path, photos, cameras):
     capture = read_capture(write_transforms(tmp_path, photos, cameras))
-    assert isinstance(capture.images, Photographs) and isinstance(
-        capture.images.reader, ImageReader
-    )
+    assert isinstance(capture.images, LazyImages) and isinstance(capture.images.reader, ImageReader)
     assert with_masks_ready(capture).notes == capture.notes
 
 

@@ -1,0 +1,19 @@
+"""pycolmap, imported only after Pillow has written a PNG: the other order hangs later ones."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def load_pycolmap(seed: int) -> Any:
+    """Import pycolmap, after Pillow has written a PNG, and seed what is random in COLMAP."""
+    from PIL import Image
+
+    blank: NDArray[np.uint8] = np.zeros((1, 1, 3), np.uint8)
+    Image.fromarray(blank).save(io.BytesIO(), "PNG")
+    import pycolmap  # pyright: ignore[reportMissingImports]
+
+    pycolmap.set_random_seed(seed)
+    return pycolmap
