@@ -38,7 +38,7 @@ class Capture:
     object_to_world: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     points: NDArray[np.float64] | None = None  # [P, 3] of a sparse model, object frame
     notes: tuple[str, ...] = ()  # what the reader assumed or changed, a sentence each
-    missing: tuple[str, ...] = ()  # listed images that are not there, and were left out
+    missing: tuple[str, ...] = ()  # listed files that are not there: frames were left out
     # V of [H, W], False where nothing is known of an image, or None where it is known whole;
     # None: all are
     valid: list[NDArray[np.bool_] | None] | None = None

@@ -24,6 +24,7 @@ from geolrm.engine.views.alpha import find_background
 from geolrm.engine.views.silhouettes import INSIDE, has_mask, make_silhouette
 
 ALWAYS_FITTED = ("colmap", "llff")  # kinds whose frame may be any
+NEVER_FITTED = ("sv3d", "zero123plus")  # kinds whose cameras say where the object is
 MOST_PIXELS = 1 << 28  # of files that are decoded to look at them; of more, some views are chosen
 FEWEST_LOOKED_AT = 24
 MOSTLY = 0.8  # share of the masks from which all of them are inverted
@@ -139,7 +140,7 @@ def fit_where_outside(capture: Capture, faulty: Collection[int] = ()) -> Capture
     ``faulty`` views say nothing.
     """
     sound = [index for index in range(len(capture)) if index not in faulty]
-    if capture.kind in ALWAYS_FITTED or len(sound) < FEWEST_VIEWS:
+    if capture.kind in ALWAYS_FITTED + NEVER_FITTED or len(sound) < FEWEST_VIEWS:
         return capture
     if np.any(capture.object_to_world != np.eye(4)):  # it was fitted already
         return capture

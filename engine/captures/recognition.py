@@ -104,8 +104,9 @@ def load_complete_capture(path: str | Path) -> Capture:
     capture = read_capture(path)
     if capture.missing:
         raise InputError(
-            f"{capture.source or capture.path}: {len(capture.missing)} of its listed images "
-            f"({name_some(capture.missing)}) are missing; restore them, or remove their frames"
+            f"{capture.source or capture.path}: listed files that are missing: "
+            f"{len(capture.missing)} ({name_some(capture.missing)}); every frame is needed here: "
+            "restore them, or remove their frames"
         )
     capture.check_facing()
     return capture

@@ -77,7 +77,10 @@ def read_transforms(
             cameras = Cameras(_before_applied(content, cameras.c2w, file), cameras.intrinsics)
         undone = "undone" if undo_applied else "left as it is"
         notes = (*notes, f"the applied_transform of the file was {undone}")
-    return Capture(folder, found.names, images, cameras, source=file, notes=notes, valid=valid)
+    return Capture(
+        folder, found.names, images, cameras, source=file, notes=notes,
+        missing=tuple(found.missing), valid=valid,
+    )  # fmt: skip
 
 
 def _before_applied(
@@ -128,7 +131,7 @@ class _Found:
     names: list[str]
     c2w: list[NDArray[np.float64]]  # [4, 4] each
     notes: list[str]
-    missing: list[str]
+    missing: list[str]  # listed files that are not there, for which frames were left out
 
 
 def _find_files(frames: list[Any], file: Path, search: FileSearch) -> _Found:
@@ -177,6 +180,7 @@ def _find_files(frames: list[Any], file: Path, search: FileSearch) -> _Found:
             f"listed masks that are missing, whose frames were left out: {len(bare)} of {masked} "
             f"({name_some(names)})"
         )
+        found.missing.extend(names)
         for listed in (found.frames, found.names, found.c2w):
             for index in reversed(bare):
                 del listed[index]

@@ -65,7 +65,9 @@ def test_an_object_elsewhere_is_fitted_and_shown_without_alpha_once(tmp_path):
     (doubt,) = json.loads(done.stdout)["doubts"]
     assert doubt["topic"] == "scale" and "or give --fit, which does both" in doubt["text"]
     for file in (folder / "rgb").iterdir():
-        Image.fromarray(np.asarray(Image.open(file))[..., :3] // 2).save(file)
+        striped = np.asarray(Image.open(file))[..., :3] // 2
+        striped[::2] += 100  # a background of more than one colour
+        Image.fromarray(striped).save(file)
     done = call_here("geolrm", "check", folder, "-o", output)
     assert done.returncode == 0 and "warning" not in done.stderr
     refused = call_here("geolrm", "check", folder, "-o", output, "--fit")

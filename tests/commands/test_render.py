@@ -10,6 +10,7 @@ from samples.gaussians import random_gaussians
 
 from geolrm import Cameras, Gaussians, load_capture
 from geolrm.commands import render as command
+from geolrm.engine.captures import load_every_view
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.gaussians.extent import find_extent
 from geolrm.engine.geometry.similarity import make_similarity
@@ -158,7 +159,7 @@ def test_frames_have_the_shapes_of_the_capture(splats, tmp_path):
     assert done.returncode == 0, done.stderr
     sizes = [Image.open(path).size for path in sorted((tmp_path / "frames").iterdir())]
     assert sizes == [(64, 32), (32, 64)]
-    wide = load_capture(folder).cameras[[0]]
+    wide = load_every_view(folder).cameras[[0]]
     expected = Gaussians.load(splats).render(wide, (64, 32)).rgb[0]
     pixels = np.asarray(Image.open(tmp_path / "frames" / "0000.png")) / 255
     np.testing.assert_allclose(pixels, expected, atol=0.5 / 255 + 1e-6)

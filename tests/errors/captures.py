@@ -13,7 +13,7 @@ from PIL import Image
 from samples.capture_files import box_cameras, write_clip, write_gobjaverse_views
 
 from geolrm import load_capture
-from geolrm.engine.captures import background, recognition, undistortion
+from geolrm.engine.captures import background, load_complete_capture, recognition, undistortion
 from geolrm.engine.captures import images as image_files
 from geolrm.engine.captures.colmap_model import SparseCamera
 from geolrm.engine.captures.undistortion import undistorted
@@ -32,6 +32,11 @@ def write(folder, frame=None, size=(8, 8), mode="RGBA", transparent=False, **fie
     content = {key: value for key, value in content.items() if value is not None}
     (folder / "transforms.json").write_text(json.dumps(content))
     return folder
+
+
+def incomplete(place):
+    frames = [{"file_path": name, "transform_matrix": POSE} for name in ("a.png", "b.png")]
+    return load_complete_capture(write(place.tmp, frames=frames))
 
 
 def load(frame=None, **fields):
@@ -416,6 +421,8 @@ CASES = [
          colmap(cameras=b"1 PINHOLE 8\n")),
     Case("…: image … has a quaternion of length … and translation …; a pose has length 1 and …",
          "A damaged pose.", colmap(images=b"1 0 0 0 0 0 0 2 1 a.png\n\n")),
+    Case("…: listed files that are missing: 1 (b.png); every frame is needed here: …",
+         "Data sets are read whole; a run would leave such frames out.", incomplete),
     Case("…: every one of the … images of the model is missing (…); put the images into a folder …",
          "The model names an image that is not there.", colmap(picture=False)),
     Case("… has … points where its cameras look, too few to find the object (at least …); give …",

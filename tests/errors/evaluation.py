@@ -40,11 +40,13 @@ def no_zip(place):
 
 
 def subject(frames=38, size=16, group=None, mode="RGBA"):
-    """The captures of the evaluation, drawn white."""
+    """The captures of the evaluation, of noise: transparent, or with no background to tell."""
 
     def trigger(place):
         groups = ["orbit_up"] * 24 + ["orbit_level"] * 12 + ["top", "bottom"]
-        Image.new(mode, (size, size)).save(place.tmp / "a.png")
+        pixels = np.zeros((size, size, len(mode)), np.uint8)
+        pixels[..., :3] = np.random.default_rng(0).integers(0, 255, (size, size, 3))
+        Image.fromarray(pixels).save(place.tmp / "a.png")
         poses = protocol_cameras().c2w[:frames]
         listed = [
             {"file_path": "a.png", "group": group or name, "transform_matrix": pose.tolist()}
@@ -144,7 +146,7 @@ CASES = [
          "See docs/evaluation.md.", subject(group="side")),
     Case("…: target frame … has 8 x 8 pixels; SSIM needs at least 11 x 11: render it larger",
          "Of the images that are scored.", subject(size=8)),
-    Case("…: image 0 has no alpha and its border is not white (median …); remove the background, …",
+    Case("…: image 0 has no alpha and its border is neither white nor of one colour (median …); …",
          "Of the images that are scored.", subject(mode="RGB")),
     Case("…: frame 0 has no depth image; give captures with 'depth_file_path', which tells …",
          "Of the benchmark of cut views.", without_depth),

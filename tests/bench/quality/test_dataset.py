@@ -85,8 +85,9 @@ def test_refuses_other_layouts(ball, change, message):
 
 
 def test_refuses_pictures_that_are_not_on_white_or_too_small(ball):
-    Image.new("RGB", (48, 48), (10, 60, 10)).save(ball / "rgb" / "007.png")
-    with pytest.raises(InputError, match=r"ball': image 7 has no alpha and its border is not wh"):
+    noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    Image.fromarray(noise).save(ball / "rgb" / "007.png")
+    with pytest.raises(InputError, match=r"ball': image 7 has no alpha and its border is neither"):
         load_subject("ball", ball)
     Image.new("RGBA", (10, 10)).save(ball / "rgb" / "037.png")
     with pytest.raises(InputError, match="frame 37 has 10 x 10 pixels; SSIM needs at least 11"):

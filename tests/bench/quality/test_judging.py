@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from samples.known_shapes import make_splats
@@ -10,7 +12,9 @@ from geolrm.bench.quality.shape_metrics import occupied_voxels
 
 def test_targets_are_drawn_at_their_own_size(dataset):
     subject = load_subject("box", dataset / "box")
-    subject.capture.images[30] = subject.capture.images[30][::2, ::2]
+    images = list(subject.capture.images)
+    images[30] = images[30][::2, ::2]
+    subject = replace(subject, capture=replace(subject.capture, images=images))
     judge = Judge(subject, grid=8, seed=0, threads=1)
     shapes = [picture.shape for picture in judge.render(Gaussians.load(_one_splat(dataset)))]
     assert shapes.count((24, 24, 3)) == 1 and shapes.count((48, 48, 3)) == 17

@@ -14,7 +14,7 @@ from samples.capture_files import (
 )
 
 from geolrm import Cameras, InputError, load_capture
-from geolrm.engine.captures import read_capture
+from geolrm.engine.captures import load_complete_capture, load_every_view, read_capture
 from geolrm.engine.captures.images import ImageReader
 from geolrm.engine.captures.photographs import Photographs
 from geolrm.engine.captures.readiness import (
@@ -173,6 +173,30 @@ def test_missing_images_are_counted_once(tmp_path, photos, cameras):
         "2 of 12 listed images are missing and were left out: rgb/1.png, rgb/5.png",
     )
     np.testing.assert_array_equal(capture.cameras.c2w[1], cameras.c2w[2])
+
+
+def test_a_data_set_needs_every_image(tmp_path, photos, cameras):
+    folder = write_transforms(tmp_path, photos, cameras)
+    assert load_complete_capture(folder).names == read_capture(folder).names
+    for index in (1, 5):
+        (folder / "rgb" / f"{index}.png").unlink()
+    with pytest.raises(InputError) as caught:
+        load_complete_capture(folder)
+    assert str(caught.value).endswith(
+        "listed files that are missing: 2 (rgb/1.png, rgb/5.png); every frame is needed here: "
+        "restore them, or remove their frames"
+    )
+
+
+def test_every_view_is_loaded_for_its_camera(tmp_path, photos, cameras):
+    """Views whose masks show nothing keep their place, in the frame that a run uses."""
+    photos = list(photos)
+    photos[2] = np.zeros_like(photos[2])
+    folder = write_transforms(tmp_path, photos, cameras)
+    assert len(load_capture(folder)) == 11
+    capture = load_every_view(folder)
+    assert len(capture) == 12
+    np.testing.assert_array_equal(capture.cameras.c2w, cameras.c2w)
 
 
 def test_missing_masks_leave_their_frames_out_unless_all_are(tmp_path, photos, cameras):
