@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,6 +30,9 @@ class Alignment:
     weights: NDArray[np.float64]  # [V] in (0, 1], what each counted in the descent
     colors: NDArray[np.float64]  # [V, 3, 3], each photograph's RGB to that of the median one
     corrected: list[int] = field(default_factory=list)  # views whose colours were
+    # dB inside the masks, how well plain colours explain the photographs; None: not measured
+    likeness: float | None = None
+    shaded: bool = False  # whether colours depend on the direction they are seen from
 
     @property
     def out_of_line(self) -> list[int]:
@@ -113,6 +117,23 @@ def color_matrices(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
     return matrices @ np.linalg.inv(np.median(matrices, axis=0))
 
 
+def likeness(rendered: Renders, targets: Targets, colors: NDArray[np.float64]) -> float | None:
+    """Measure how well a scene explains its photographs: dB inside the masks, the median view's.
+
+    The photographs' colours go through their matrices [V, 3, 3] first, so that exposure does not
+    count. None where no view shows enough of the object.
+    """
+    errors = []
+    for view, matrix in enumerate(colors):
+        inside = targets.alpha[view] > 0.9
+        if targets.valid is not None:
+            inside &= targets.valid[view] > 0.9
+        if np.count_nonzero(inside) >= 100:
+            wanted = targets.premultiplied[view][inside].astype(np.float64) @ matrix.T
+            errors.append(np.mean((rendered.rgb[view][inside] - wanted) ** 2))
+    return -10 * math.log10(max(float(np.median(errors)), 1e-10)) if errors else None
+
+
 def stained(colors: NDArray[np.float64]) -> list[int]:
     """List the views whose matrix changes a middle grey by more than rounding and shading do."""
     change = np.abs(0.5 * (colors - np.eye(3)).sum(-1)).max(-1)
@@ -153,10 +174,15 @@ def finished(alignment: Alignment, rendered: Renders, targets: Targets) -> Align
     """
     corrected = targets.recolored(alignment.colors)
     residuals = misalignment(rendered, corrected) * 256 / targets.size
-    colors = alignment.colors
+    if alignment.shaded:
+        return replace(alignment, residual_after=residuals)
+    colors, found = alignment.colors, color_matrices(rendered, targets)
     if not alignment.corrected:
-        colors = only_stained(color_matrices(rendered, targets))
-    return replace(alignment, residual_after=residuals, colors=colors, corrected=stained(colors))
+        colors = only_stained(found)
+    return replace(
+        alignment, residual_after=residuals, colors=colors, corrected=stained(colors),
+        likeness=likeness(rendered, targets, found),
+    )  # fmt: skip
 
 
 def _smooth(colors: NDArray[np.float32]) -> NDArray[np.float64]:

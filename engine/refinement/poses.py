@@ -59,7 +59,7 @@ def compare(
 ) -> Alignment:
     """Lay the photographs over renders of the scene; ``before`` is what was measured first."""
     targets = Targets.of(views, aligning.MEASURED_SIZE)
-    rendered = _on_black(gaussians, targets, threads)
+    rendered = on_black(gaussians, targets, threads)
     if before is None:
         return aligning.started(np.asarray(views.c2w, np.float64), rendered, targets)
     return aligning.finished(before, rendered, targets)
@@ -128,7 +128,7 @@ def refine_poses(
         gaussians, weighted, steps=part.steps, together=part.together(len(views)), seed=seed,
         threads=threads, cameras=cameras,
     )  # fmt: skip
-    rendered = _on_black(refined, targets.seen_from(cameras.w2c), threads)
+    rendered = on_black(refined, targets.seen_from(cameras.w2c), threads)
     c2w = _inverse(cameras.w2c) @ FLIP_YZ
     back = common_motion(given.astype(np.float64), c2w, centre)
     alignment = replace(
@@ -155,7 +155,8 @@ def _inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(matrices).astype(np.float64)
 
 
-def _on_black(gaussians: Gaussians, targets: Targets, threads: int | None) -> Renders:
+def on_black(gaussians: Gaussians, targets: Targets, threads: int | None) -> Renders:
+    """Render what the targets' cameras see of a scene, at their size, on black."""
     black = RenderOptions(background=[0.0, 0.0, 0.0]).parameters
     frame: Frame = replace(targets.frame, parameters=black)
     return render_frame(pack(gaussians), frame, threads=threads)

@@ -116,6 +116,8 @@ def video_of_two_shapes(place):
 CASES = [
     Case("--refine-poses is …; give auto, on or off", "Of geolrm run.",
          lambda place: run(place.tmp, place.tmp / "a.ply", refine_poses="maybe")),
+    Case("--shading is …; give auto, on or off", "Of geolrm run.",
+         lambda place: run(place.tmp, place.tmp / "a.ply", shading="maybe")),
     Case("… already exists; name a new folder for the capture", "Of geolrm run --write-capture.",
          lambda place: (
              (place.tmp / "old").mkdir(),

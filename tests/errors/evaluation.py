@@ -12,15 +12,17 @@ from samples.known_shapes import protocol_cameras
 
 from geolrm.bench import photos
 from geolrm.bench.photos.cut_views import read_depths
+from geolrm.bench.photos.real_photographs import split
 from geolrm.bench.photos.records import Records
 from geolrm.bench.quality import evaluation
 from geolrm.bench.quality.dataset import find_subjects, load_subject
 from geolrm.bench.quality.outputs import check_folder, staged
 from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import input_frames
-from geolrm.engine.captures import arrays
+from geolrm.engine.captures import arrays, load_capture
 from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.system import extras
+from geolrm.examples import CAPTURES
 
 
 def points(**arrays):
@@ -143,6 +145,9 @@ def without_scipy(place):
 ONE, SEEN = np.zeros((1, 3), np.float32), np.ones(1, bool)
 
 CASES = [
+    Case("… has … photographs with masks; give more than …, of which every …th is held out",
+         "Of the score of real photographs: images with alpha, or a folder `masks`.",
+         lambda place: split(load_capture(CAPTURES / "shoe").subset([0, 1, 2]))),
     Case("… is no dataset; give a capture folder (transforms.json, rgb/, points.npz), or a …",
          "The path is no folder.", lambda place: find_subjects(place.tmp / "none", None)),
     Case("… holds no capture: neither transforms.json nor a folder with one; give a capture …",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 1024  # px, to which images are reduced: four times what models read
 OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
 REFINE_POSES: dict[str, Any] = {"auto": "auto", "on": True, "off": False}
+SHADING = REFINE_POSES
 BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
 
 
@@ -84,6 +85,13 @@ def run(
             help="auto, on or off: move the cameras with the splats; auto: where they are off."
         ),
     ] = "auto",
+    shading: Annotated[
+        str,
+        typer.Option(
+            help="auto, on or off: colours by direction, as of a flash; auto: where photographs "
+            "disagree on plain ones."
+        ),
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
     device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
@@ -132,6 +140,8 @@ def run(
 
     if refine_poses not in REFINE_POSES:
         raise InputError(f"--refine-poses is {refine_poses!r}; give auto, on or off")
+    if shading not in SHADING:
+        raise InputError(f"--shading is {shading!r}; give auto, on or off")
     check_output(output, raw_ply)
     if write_capture_to is not None:
         check_capture_folder(write_capture_to)
@@ -181,6 +191,7 @@ def run(
             "selection": cast(Selection, selection),  # checked by the engine
             "refine_steps": refine,
             "refine_poses": REFINE_POSES[refine_poses],
+            "shading": SHADING[shading],
         }
         scene = engine.run(used.images, used.cameras, valid=used.valid, **options)
         step("writing")

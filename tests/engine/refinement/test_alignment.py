@@ -15,12 +15,12 @@ from geolrm.engine.refinement.alignment import (
     stained,
     view_weights,
 )
-from geolrm.engine.refinement.poses import _on_black
+from geolrm.engine.refinement.poses import on_black
 from geolrm.engine.refinement.targets import Targets
 
 BALL, RING = ball(), ring()
 TARGETS = Targets.of(photographs(BALL, RING, 128))
-DRAWN = _on_black(BALL, TARGETS, 2)
+DRAWN = on_black(BALL, TARGETS, 2)
 
 
 def warm(matrix, view=3):
@@ -41,7 +41,7 @@ def test_a_shift_is_measured_in_pixels(pixels, tolerance):
     w2c[2, :3] = np.array([[1, 0, pixels / focal], [0, 1, 0], [-pixels / focal, 0, 1]]) @ w2c[2, :3]
     u, _, vt = np.linalg.svd(w2c[2, :3, :3])
     w2c[2, :3, :3] = u @ vt
-    found = misalignment(_on_black(BALL, TARGETS.seen_from(w2c), 2), TARGETS)
+    found = misalignment(on_black(BALL, TARGETS.seen_from(w2c), 2), TARGETS)
     assert found[2] == pytest.approx(pixels, abs=tolerance)
     assert np.delete(found, 2).max() < 1e-3
 
