@@ -74,7 +74,7 @@ def rows(
 def split(capture: Capture) -> tuple[Capture, Capture]:
     """Divide the photographs with masks, in order of name: those that go in, those held out.
 
-    The object is fitted to the cube by them alone.
+    The object is fitted to the cube by all of them, those held out too; no other photograph counts.
 
     Raises:
         InputError: There are too few for both.

@@ -66,8 +66,12 @@ def _whole_lines(path: Path) -> list[Record]:
     lines = path.read_bytes().split(b"\n")[:-1]
     try:
         found = [json.loads(line) for line in lines]
-    except ValueError:
-        found = [None]
+    except ValueError as error:
+        raise InputError(_no_rows(path)) from error
     if not all(isinstance(line, dict) for line in found):
-        raise InputError(f"{str(path)!r} is no file of rows; remove it, or give another folder")
+        raise InputError(_no_rows(path))
     return found
+
+
+def _no_rows(path: Path) -> str:
+    return f"{str(path)!r} is no file of rows; remove it, or give another folder"
