@@ -13,20 +13,29 @@ from dataclasses import asdict
 from pathlib import Path
 
 from geolrm.bench.machine import describe
-from geolrm.bench.photos import cut_views, wrong_poses
+from geolrm.bench.photos import cut_views, real_photographs, without_poses, wrong_poses
 from geolrm.bench.photos.records import Record, Records
-from geolrm.bench.photos.table import Line, cut_view_lines, to_markdown, wrong_pose_lines
+from geolrm.bench.photos.table import (
+    Line,
+    cut_view_lines,
+    real_photograph_lines,
+    to_markdown,
+    without_poses_lines,
+    wrong_pose_lines,
+)
 from geolrm.bench.quality.dataset import Subject, find_subjects, load_subject
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import atomic_file
 
-WRONG_POSES, CUT_VIEWS = "wrong poses", "cut views"  # parts, as rows name them
+# Parts, as rows name them.
+WRONG_POSES, CUT_VIEWS = "wrong poses", "cut views"
+REAL_PHOTOGRAPHS, WITHOUT_POSES = "real photographs", "without poses"
 QUICK_OBJECTS = 2
 QUICK_CASES = ((12, 0.0), (12, 1.0))
 
 
-def run(
+def measure_scans(
     data: str | Path,
     *,
     objects: list[str] | None,
@@ -77,6 +86,32 @@ def run(
     ]
 
 
+def measure_photographs(
+    folder: Path, records: Records, engine: Engine, say: Callable[[str], None]
+) -> list[Line]:
+    """Measure photographs with given poses, unless ``records`` has them, and return their line."""
+    source = str(folder)
+    if records.find(part=REAL_PHOTOGRAPHS, source=source) is None:
+        for row in real_photographs.rows(folder, model=engine):  # all or none are kept
+            made = records.add(REAL_PHOTOGRAPHS, row, source=source)
+            say(f"{made['name']}: {made['shipped']:.2f} dB, plain colours {made['plain']:.2f}")
+    rows = [row for row in records.of(REAL_PHOTOGRAPHS) if row["source"] == source]
+    return real_photograph_lines(rows)
+
+
+def measure_without_poses(
+    folder: Path, records: Records, engine: Engine, say: Callable[[str], None]
+) -> list[Line]:
+    """Pose photographs, unless ``records`` has them, and return their line."""
+    source = str(folder)
+    if records.find(part=WITHOUT_POSES, source=source) is None:
+        row = without_poses.measure(folder, threads=engine.threads)
+        made = records.add(WITHOUT_POSES, row, source=source)
+        say(f"{made['name']}: {made['posed']} of {made['photographs']} in {made['seconds']:.0f} s")
+    rows = [row for row in records.of(WITHOUT_POSES) if row["source"] == source]
+    return without_poses_lines(rows)
+
+
 def write(folder: Path, facts: Record, lines: list[Line], records: Records) -> None:
     """Write ``photos.json`` and ``photos.md``."""
     content = {"machine": facts, "table": [asdict(line) for line in lines], "rows": records.rows}
@@ -94,6 +129,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--data", help="a folder of posed scans with depth images, as of geolrm eval"
     )
+    parser.add_argument(
+        "--photographs", type=Path,
+        help="a folder of real photographs with poses and masks: images, sparse and masks",
+    )  # fmt: skip
+    parser.add_argument(
+        "--without-poses", type=Path, help="a folder of real photographs, to be posed"
+    )
     parser.add_argument("--objects", nargs="+", metavar="NAME", help="default: all of --data")
     parser.add_argument("--model", default="mini", help="'mini' or a bundle folder")
     parser.add_argument("--threads", type=int, help="default: all cores")
@@ -103,10 +145,10 @@ def main(arguments: list[str] | None = None) -> None:
         help="folder of photos.json and photos.md; what rows.jsonl holds there is not done again",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    if options.data is None:
+    if not (options.data or options.photographs or options.without_poses):
         raise InputError(
             "there is nothing to measure: give --data, a folder of posed scans as geolrm eval "
-            "takes it"
+            "takes it, --photographs or --without-poses"
         )
     engine = Engine(options.model, threads=options.threads)
     facts: Record = describe()
@@ -114,10 +156,20 @@ def main(arguments: list[str] | None = None) -> None:
     path = None if options.output is None else options.output / "rows.jsonl"
     records = Records(path, shared)
     print(", ".join(f"{key} {value}" for key, value in facts.items()), flush=True)
-    lines = run(
-        options.data, objects=options.objects, quick=options.quick, records=records,
-        engine=engine, say=lambda text: print(text, flush=True),
-    )  # fmt: skip
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    lines: list[Line] = []
+    if options.without_poses is not None:
+        lines += measure_without_poses(options.without_poses, records, engine, say)
+    if options.photographs is not None:
+        lines += measure_photographs(options.photographs, records, engine, say)
+    if options.data is not None:
+        lines += measure_scans(
+            options.data, objects=options.objects, quick=options.quick, records=records,
+            engine=engine, say=say,
+        )  # fmt: skip
     facts = {**facts, "load average": round(os.getloadavg()[0], 2)}
     print()
     for line in lines:

@@ -51,9 +51,9 @@ class Records:
         """Return the rows of one part, in the order in which they were made."""
         return [row for row in self.rows if row["part"] == part]
 
-    def add(self, part: str, row: Any) -> Record:
-        """Keep a row, a dataclass; return it as a record."""
-        record = {"part": part, **asdict(row)}
+    def add(self, part: str, row: Any, **keys: Any) -> Record:
+        """Keep a row, a dataclass, with further keys; return it as a record."""
+        record = {"part": part, **keys, **asdict(row)}
         self.rows.append(record)
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
@@ -66,12 +66,9 @@ def _whole_lines(path: Path) -> list[Record]:
     lines = path.read_bytes().split(b"\n")[:-1]
     try:
         found = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise InputError(_no_rows(path)) from error
-    if not all(isinstance(line, dict) for line in found):
-        raise InputError(_no_rows(path))
+        whole = all(isinstance(line, dict) for line in found)
+    except ValueError:
+        found, whole = [], False
+    if not whole:
+        raise InputError(f"{str(path)!r} is no file of rows; remove it, or give another folder")
     return found
-
-
-def _no_rows(path: Path) -> str:
-    return f"{str(path)!r} is no file of rows; remove it, or give another folder"

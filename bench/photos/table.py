@@ -15,6 +15,8 @@ LOST_AT_TRUE_POSES = 0.1  # dB
 SECONDS = {6: 4.0, 12: 6.0}  # with poses refined, two quiet cores
 ASKING = 0.1  # share of a plain run that asking whether to refine may take
 LOST_BY_CUTS = 1.0  # dB below whole views
+LEAST_SCORE = 19.5  # dB, of real photographs with given poses
+LEAST_POSED, POSING_SECONDS = 64 / 66, 240.0  # share of photographs without poses; two quiet cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,38 @@ def cut_view_lines(rows: Sequence[Record]) -> list[Line]:
             whole - cut <= LOST_BY_CUTS,
             len(rows),
         )
+    ]
+
+
+def real_photograph_lines(rows: Sequence[Record]) -> list[Line]:
+    """Hold photographs with given poses against their target, the mean over those held out."""
+    if not rows:
+        return []
+    plain, shipped = (_mean([row[key] for row in rows]) for key in ("plain", "shipped"))
+    each = ", ".join(f"{row['shipped']:.1f}" for row in rows)
+    return [
+        Line(
+            f"real photographs with given poses, {len(rows)} held out",
+            f"{shipped:.2f} dB ({each}), plain colours {plain:.2f}",
+            f"at least {LEAST_SCORE:g} dB",
+            shipped >= LEAST_SCORE,
+            1,
+        )
+    ]
+
+
+def without_poses_lines(rows: Sequence[Record]) -> list[Line]:
+    """Hold photographs without poses against their target, a line for each folder."""
+    return [
+        Line(
+            f"photographs without poses, {row['name']}",
+            f"{row['posed']} of {row['photographs']} in one model, {row['seconds']:.0f} s "
+            f"({row['cpu_seconds']:.0f} s of the processor)",
+            f"at least {LEAST_POSED:.0%} in {POSING_SECONDS:.0f} s on 2 quiet cores",
+            row["posed"] >= LEAST_POSED * row["photographs"] and row["seconds"] <= POSING_SECONDS,
+            1,
+        )
+        for row in rows
     ]
 
 

@@ -7,7 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from geolrm import InputError
-from geolrm.bench.photos import benchmark, cut_views, wrong_poses
+from geolrm.bench.photos import (
+    benchmark,
+    cut_views,
+    real_photographs,
+    without_poses,
+    wrong_poses,
+)
 
 
 @pytest.fixture
@@ -27,7 +33,7 @@ def measured(monkeypatch):
 
     monkeypatch.setattr(wrong_poses, "score", score_poses)
     monkeypatch.setattr(cut_views, "score", score_cuts)
-    monkeypatch.setattr(benchmark, "Engine", lambda model, threads: model)
+    monkeypatch.setattr(benchmark, "Engine", lambda model, threads: SimpleNamespace(threads=2))
     monkeypatch.setattr(benchmark, "describe", lambda: {"cpu": "none", "geolrm": "1.2"})
     monkeypatch.setattr(benchmark, "load_subject", lambda name, folder: SimpleNamespace(name=name))
     found = {name: Path(name) for name in ("a", "b", "c")}
@@ -64,6 +70,34 @@ def test_quick_takes_two_objects_and_the_first_rows(measured, capsys):
     assert "[at most 0.3 dB below] met" in capsys.readouterr().out
 
 
+def test_photographs_are_measured_once(measured, monkeypatch, tmp_path):
+    asked = []
+
+    def rows(folder, model):
+        asked.append(folder)
+        return [real_photographs.Row("01.jpg", 17.0, 18.0), real_photographs.Row("21.jpg", 18, 22)]
+
+    def measure(folder, threads):
+        asked.append((folder, threads))
+        return without_poses.Row(folder.name, 66, 65, 300.0, 500.0)
+
+    monkeypatch.setattr(real_photographs, "rows", rows)
+    monkeypatch.setattr(without_poses, "measure", measure)
+    call = ["--photographs", "skull", "--without-poses", "raw/skull", "-o", str(tmp_path)]
+    for _ in range(2):
+        benchmark.main(call)
+    assert asked == [(Path("raw/skull"), 2), Path("skull")] and not measured
+    page = (tmp_path / "photos.md").read_text()
+    assert (
+        "2 held out | 20.00 dB (18.0, 22.0), plain colours 17.50 | at least 19.5 dB | met" in page
+    )
+    assert "skull | 65 of 66 in one model, 300 s (500 s of the processor) | at least 97% in" in page
+    assert "| missed | 1 |" in page
+
+
 def test_nothing_to_measure_is_said():
-    with pytest.raises(InputError, match="there is nothing to measure: give --data, a folder"):
+    with pytest.raises(
+        InputError,
+        match="there is nothing to measure: give --data, a folder of .* --photographs or",
+    ):
         benchmark.main([])

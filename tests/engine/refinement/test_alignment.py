@@ -49,10 +49,10 @@ def test_a_shift_is_measured_in_pixels(pixels, tolerance):
 def test_a_shift_of_the_whole_scene_is_no_view_s_fault():
     shift = np.array([0.01, -0.006, 0.008])
     moved = BALL.transformed(motion(np.zeros(3), shift, np.zeros(3)))
-    drawn = _on_black(moved, TARGETS, 2)
+    drawn = on_black(moved, TARGETS, 2)
     assert misalignment(drawn, TARGETS).max() < 0.1
     two = TARGETS[[0, 1]]  # too few to tell
-    assert misalignment(_on_black(moved, two, 2), two).min() > 0.5
+    assert misalignment(on_black(moved, two, 2), two).min() > 0.5
 
 
 def test_the_colours_of_a_warm_photograph_are_found_and_those_of_the_others_stay():
