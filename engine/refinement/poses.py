@@ -70,7 +70,12 @@ def poses_look_wrong(alignment: Alignment) -> bool:
 
     Not their median: of few views wrong by little, half may lie well by chance.
     """
-    return bool(np.sqrt(np.mean(alignment.residual_before**2)) > aligning.MOVED)
+    return off_line(alignment.residual_before)
+
+
+def off_line(residuals: NDArray[np.float64]) -> bool:
+    """Tell of the views' residuals [V], in px of 256, whether they are those of wrong poses."""
+    return bool(np.sqrt(np.mean(residuals**2)) > aligning.MOVED)
 
 
 def refine_colors(

@@ -17,7 +17,7 @@ from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.harmonics import SH_C0, dc_of_colors
 from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
-from geolrm.engine.refinement.poses import compare, moved_views, on_black
+from geolrm.engine.refinement.poses import compare, moved_views, off_line, on_black
 from geolrm.engine.refinement.refine import RATES, REFERENCE_SIZE, descend
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.views.preprocessing import Views
@@ -42,9 +42,14 @@ PARTS = (Part(30, REFERENCE_SIZE), Part(60, SHADED_SIZE))
 
 
 def needs_shading(alignment: Alignment) -> bool:
-    """Tell whether photographs differ from plain colours by so much that shading pays."""
+    """Tell whether photographs differ from plain colours by so much that shading pays.
+
+    Photographs whose poses are wrong differ, too, and no direction of colours explains that.
+    """
     found = alignment.likeness
-    return found is not None and found < LIKE and len(alignment.c2w) >= FEWEST_VIEWS
+    if found is None or found >= LIKE or len(alignment.c2w) < FEWEST_VIEWS:
+        return False
+    return not off_line(alignment.residual_after if alignment.moved else alignment.residual_before)
 
 
 def shade(

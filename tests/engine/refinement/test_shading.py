@@ -1,5 +1,7 @@
 """Colours by direction, for photographs whose light moves with the camera."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine.refinement.scenes import ball, photographs, ring
@@ -76,6 +78,19 @@ def test_few_views_are_never_shaded_by_themselves():
     few = ring(FEWEST_VIEWS - 2)
     _, alignment = plainly(lit(few))
     assert alignment.likeness is not None and not needs_shading(alignment)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_wrong_poses_are_no_light(moving_light, moved):
+    """Where poses were refined, what is left counts; else how the photographs lay at first."""
+    _, _, moving = moving_light
+    off, near = np.full(len(RING), 1.0), np.full(len(RING), 0.5)
+    wrong = replace(
+        moving, moved=moved, residual_before=near if moved else off,
+        residual_after=off if moved else near,
+    )  # fmt: skip
+    assert not needs_shading(wrong)
+    assert needs_shading(replace(wrong, residual_before=near, residual_after=near))
 
 
 def test_views_that_were_held_out_come_nearer_to_the_truth(moving_light, shaded):
