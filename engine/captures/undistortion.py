@@ -29,7 +29,7 @@ def undistorted(
         f"{where} has lens distortion ({camera.model}), and correcting it",
         instead="undistort the images first (colmap image_undistorter)",
     )
-    pycolmap = load_pycolmap(0)
+    pycolmap = load_pycolmap()
 
     height, width = image.shape[:2]
     try:
