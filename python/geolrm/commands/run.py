@@ -172,6 +172,8 @@ def run(
         if fit is None:
             content = fit_where_outside(content, faulty)
         if (doubt := convention_warning(content, faulty)) is not None:
+            if 2 * len(content.cameras.facing_faults()) > len(content):  # no view would be right
+                raise InputError(f"{content.source or content.path}: {doubt}")
             warn(doubt)
         step("loading the model")
         engine = Engine(model, backend=backend, threads=threads, device=device)
