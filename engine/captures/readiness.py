@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.diagnostics.conventions import convention_warning
 from geolrm.engine.captures.diagnostics.diagnostic import name_point, name_views
 from geolrm.engine.captures.diagnostics.image_checks import FEWEST_PIXELS
 from geolrm.engine.captures.diagnostics.pose_checks import FEWEST_VIEWS, WIDEST_GAP, azimuth_gap
@@ -28,6 +29,7 @@ NEVER_FITTED = ("sv3d", "zero123plus")  # kinds whose cameras say where the obje
 MOST_PIXELS = 1 << 28  # of files that are decoded to look at them; of more, some views are chosen
 FEWEST_LOOKED_AT = 24
 MOSTLY = 0.8  # share of the masks from which all of them are inverted
+SMALLEST_HOLE = 0.02  # share of the middle of such masks that the object, black, covers
 DECIDING_VIEWS = 12  # whose masks tell whether the object is in the cube
 OUTSIDE = 0.15  # cube sides that the hull may reach beyond the cube; it is larger than its object
 SMALLEST = 0.5  # least longest side of the object, in sides of the cube
@@ -58,7 +60,7 @@ def with_masks_ready(capture: Capture) -> Capture:
     images.decode(looked, coarse=True)
     notes = [*images.reader.mask_notes, *_background_note(capture, looked)]
     masked = [i for i in looked if images.shapes[i][2] == 4]
-    inverted = [i for i in masked if seems_inverted(images.coarse(i)[..., 3])]
+    inverted = [i for i in masked if seems_inverted(images.coarse(i)[..., 3], SMALLEST_HOLE)]
     if inverted and len(inverted) >= MOSTLY * len(masked):
         images = images.turned_over()
         images.decode(looked, coarse=True)
@@ -163,7 +165,13 @@ def fit_looked_at(capture: Capture, *, upright: bool) -> Capture:
     Raises:
         InputError: Neither masks nor points tell where the object is.
     """
-    return fit_by(capture, looked_at(capture), upright=upright)
+    try:
+        return fit_by(capture, looked_at(capture), upright=upright)
+    except InputError as error:
+        doubt = convention_warning(capture)
+        if doubt is None:
+            raise
+        raise InputError(f"{capture.source or capture.path}: {doubt}") from error
 
 
 def fit_by(capture: Capture, looked: list[int], *, upright: bool) -> Capture:

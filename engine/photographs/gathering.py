@@ -44,12 +44,15 @@ def find_files(
             )
         most = min(options.max_photos, MOST_FRAMES)
         place = steps.place("frames", file_digest(source), most, options.max_side)
-        found = steps.done(
-            place,
-            lambda: choose_frames(
-                source, place, most, options.max_side, tell("choosing frames of the video")
-            ),
-        )
+        try:
+            found = steps.done(
+                place,
+                lambda: choose_frames(
+                    source, place, most, options.max_side, tell("choosing frames of the video")
+                ),
+            )
+        except InputError as error:
+            raise UselessSourceError(str(error)) from error
         notes.append(
             f"{len(found['files'])} of {found['decoded']} frames of the video were chosen, sharp "
             f"and spread; {found['equal']} nearly equal ones were left out"

@@ -196,8 +196,9 @@ def sound(place):
 
 
 def broken_video(place):
-    (place.tmp / "a.mp4").write_bytes(b"no" * 50)
-    return choose(place, place.tmp / "a.mp4")
+    path = place.tmp / "a.mp4"
+    path.write_bytes(b"no" * 50)
+    return capture_photographs(path, place.tmp / "a.capture")
 
 
 class _Stream:

@@ -9,7 +9,7 @@ import typer
 from geolrm.commands.alignment_report import alignment_lines, alignment_summary, moved_capture
 from geolrm.commands.capture import capture_beside, pose, print_report
 from geolrm.commands.capture_options import AutoFit, RemoveBackground
-from geolrm.commands.console import CAPTURE_HELP, print_json, print_table, steps
+from geolrm.commands.console import SOURCE_HELP, print_json, print_table, steps
 from geolrm.commands.convert import check_output
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
@@ -63,7 +63,7 @@ def choose_views(content: "Capture", wanted: int | list[int], faulty: Collection
 
 
 def run(
-    capture: Annotated[Path, typer.Argument(help=CAPTURE_HELP)],
+    capture: Annotated[Path, typer.Argument(help=SOURCE_HELP)],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Splat file: .ply, .spz, .splat, .glb.")
     ],
@@ -172,6 +172,8 @@ def run(
         if fit is None:
             content = fit_where_outside(content, faulty)
         if (doubt := convention_warning(content, faulty)) is not None:
+            if 2 * len(content.cameras.facing_faults()) > len(content):  # no view would be right
+                raise InputError(f"{content.source or content.path}: {doubt}")
             warn(doubt)
         step("loading the model")
         engine = Engine(model, backend=backend, threads=threads, device=device)

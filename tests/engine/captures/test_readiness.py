@@ -24,6 +24,7 @@ from geolrm.engine.captures.readiness import (
     looked_at,
     with_masks_ready,
 )
+from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.engine.geometry.similarity import move_poses
 
 
@@ -97,6 +98,29 @@ def test_a_view_with_an_inverted_mask_is_left_out_most_are_turned_over(tmp_path,
         "the masks are inverted (the object was black) and were turned over: 12",
     )
     np.testing.assert_array_equal(capture.images[4], photos[4])
+
+
+def test_inverted_masks_of_small_objects_are_turned_over(tmp_path, photos, cameras):
+    images = photos.copy()
+    images[..., 3] = 255
+    images[:, 28:36, 28:36, 3] = 0  # 64 of the 1024 pixels in the middle of 64 x 64
+    capture = read_capture(write_transforms(tmp_path, images, cameras))
+    assert capture.notes == (
+        "the masks are inverted (the object was black) and were turned over: 12",
+    )
+    assert [int((image[..., 3] == 255).sum()) for image in capture.images] == [64] * 12
+
+
+def test_fitting_names_the_convention_that_keeps_masks_from_agreeing(tmp_path, photos, cameras):
+    wrong = Cameras(moved(cameras, 1, (4, 1, 1.5)).c2w @ FLIP_YZ, cameras.intrinsics)
+    folder = write_transforms(tmp_path, photos, wrong)
+    with pytest.raises(InputError) as raised:
+        load_capture(folder, fit=True)
+    assert str(raised.value).removeprefix(str(tmp_path)).lstrip("/") == (
+        "transforms.json: the masks agree on no object, and would if these were OpenCV "
+        "camera-to-world poses; they must be OpenGL camera-to-world (x right, y up, looking along "
+        "-z): negate columns 1 and 2 of the 3x3 part (y and z) (geolrm check draws them)"
+    )
 
 
 def test_no_view_is_left(tmp_path, photos, cameras):

@@ -26,6 +26,18 @@ def test_files_are_found_in_natural_order(tmp_path):
     assert [path.name for path in found] == ["b9.JPG", "b10.jpg"]
 
 
+def test_a_damaged_video_is_of_no_use(tmp_path):
+    pytest.importorskip("av")
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"junk")
+    with pytest.raises(UselessSourceError) as raised:
+        find_files(path, PhotographOptions(), Steps(tmp_path / "s"), tell, [])
+    assert str(raised.value) == (
+        f"{str(path)!r} cannot be decoded: Invalid data found when processing input; it may be "
+        "damaged, restore it"
+    )
+
+
 def test_too_many_are_refused_with_a_proposal(tmp_path):
     for index in range(10):
         (tmp_path / f"{index}.jpg").write_bytes(b"")
