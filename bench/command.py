@@ -46,10 +46,10 @@ def formats(context: typer.Context) -> None:
 
 @app.command("photos", context_settings=PASSED_ON)
 def photos(context: typer.Context) -> None:
-    """Measure what wrong poses cost, and their refinement; see its --help."""
-    from geolrm.bench.photos import wrong_poses
+    """Measure what wrong poses and cut views cost; see its --help."""
+    from geolrm.bench import photos
 
-    wrong_poses.main(context.args)
+    photos.main(context.args)
 
 
 @app.command("gpu-raster", context_settings=PASSED_ON)

@@ -1,6 +1,6 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -31,6 +31,7 @@ from geolrm.engine.refinement.poses import (
     refine_poses,
 )
 from geolrm.engine.refinement.refine import REFERENCE_SIZE
+from geolrm.engine.refinement.shading import SHADED_SIZE, needs_shading, shade
 from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
@@ -116,7 +117,8 @@ class Engine:
                 is known whole, as :attr:`Capture.valid`; None: all are. What lies outside an image
                 is never known.
             **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``refine_steps``,
-                ``refine_poses`` and ``output``: see :class:`geolrm.engine.options.RunOptions`.
+                ``refine_poses``, ``shading`` and ``output``: see
+                :class:`geolrm.engine.options.RunOptions`.
 
         Returns:
             The scene; with no occupied voxel it has no Gaussians, and a warning says so.
@@ -130,7 +132,11 @@ class Engine:
             cameras = self.checks.cameras(poses, intrinsics, fov)
             self.checks.view_count(count_images(images))
             views = self.prepare(images, cameras, valid)
-        return self.run_views(views, settings, clock)
+
+        def fine() -> Views:
+            return prepare_views(images, cameras, self.manifest.image_size, SHADED_SIZE, valid)
+
+        return self.run_views(views, settings, clock, fine=fine)
 
     def run_views(
         self,
@@ -138,8 +144,11 @@ class Engine:
         settings: RunSettings,
         clock: Stopwatch,
         features: Features | None = None,
+        fine: Callable[[], Views] | None = None,
     ) -> Scene:
         """Reconstruct from prepared views, and from their features where they are known already.
+
+        ``fine`` gives the same views with a finer reference, for what is shaded; None: they do.
 
         ::
 
@@ -157,7 +166,7 @@ class Engine:
             self._backend.check_memory(len(views), settings.num_anchors)
             scene = self._see(views, settings, clock, features)
             if settings.refine_steps and len(scene.gaussians):
-                scene = self._refine(scene, settings, clock)
+                scene = self._refine(scene, settings, clock, fine or (lambda: views))
             return replace(scene, timings=clock.timings())
 
     def live(self) -> LiveCapture:
@@ -302,14 +311,17 @@ class Engine:
             scene = Scene(gaussians, anchors, logits, num_occupied, views, gpu=backend.device)
             return backend.deliver(scene, settings.output)
 
-    def _refine(self, scene: Scene, settings: RunSettings, clock: Stopwatch) -> Scene:
+    def _refine(
+        self, scene: Scene, settings: RunSettings, clock: Stopwatch, fine: Callable[[], Views]
+    ) -> Scene:
         """Leave out what nobody sees, and move the rest by gradient descent, on the CPU.
 
         Where poses are refined with it, the network sees the better poses before the next round.
+        Where the photographs do not agree on plain colours, the colours depend on the direction.
         """
         given, seed, threads = scene.views, settings.seed, self.threads
         with clock("refine"):
-            gaussians = drop_hidden(scene.gaussians.numpy(), threads)
+            start = gaussians = drop_hidden(scene.gaussians.numpy(), threads)
             alignment = compare(gaussians, given, threads)
             moves = settings.refine_poses is True
             moves |= settings.refine_poses == "auto" and poses_look_wrong(alignment)
@@ -331,6 +343,14 @@ class Engine:
                 )  # fmt: skip
         with clock("refine"):
             views = moved_views(given, alignment.c2w) if moves else given
+            shades = settings.shading is True
+            shades |= settings.shading == "auto" and needs_shading(alignment)
+            if shades:
+                # With poses as they were given, from the network on: plain colours made blotches.
+                gaussians, alignment = shade(
+                    gaussians if moves else start, gaussians, views, fine, alignment, seed=seed,
+                    threads=threads,
+                )  # fmt: skip
             scene = replace(scene, gaussians=gaussians, views=views, alignment=alignment)
             return self._backend.deliver(scene, settings.output)
 

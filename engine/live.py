@@ -79,8 +79,9 @@ class LiveCapture:
     def run(self, **options: Unpack[RunOptions]) -> Scene:
         """Reconstruct from all views so far, as :meth:`Engine.run` does from them.
 
-        The scenes are bit-identical on the CPU. On a GPU, where ``run`` encodes views together,
-        they agree up to the rounding of the encoder's precision.
+        The scenes are bit-identical on the CPU, but where colours depend on the direction: the
+        photographs are not kept for the finer images that ``run`` compares. On a GPU, where
+        ``run`` encodes views together, they agree up to the rounding of the encoder's precision.
 
         Args:
             **options: As those of :meth:`Engine.run`.

@@ -15,6 +15,7 @@ from geolrm.engine.system.user_warnings import warn
 
 MAX_THREADS = 1024
 RefinePoses = Literal["auto"] | bool
+Shading = Literal["auto"] | bool
 
 
 class RunOptions(TypedDict, total=False):
@@ -32,9 +33,13 @@ class RunOptions(TypedDict, total=False):
             None, the default, takes the bundle's number; 0 gives what the network says, anchor by
             anchor.
         refine_poses: Whether the poses are refined with the Gaussians, in rounds between which
-            the network runs again: True, False, or ``"auto"``, the default, where the median image
-            lies more than a pixel of 256 off what the network made of it.
+            the network runs again: True, False, or ``"auto"``, the default, where the images lie
+            more than 0.9 pixels of 256 off what the network made of them, as root mean square.
             ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
+        shading: Whether colours depend on the direction they are seen from, harmonics of degree 1,
+            as where a flash moves with the camera: True, False, or ``"auto"``, the default, where
+            plain colours leave the median photograph below 24 dB inside its mask, and there are
+            at least 6. ``scene.alignment.shaded`` says whether. Needs ``refine_steps``.
         output: ``"numpy"``, the default, or ``"device"`` to leave the scene's arrays where they
             were made: on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing
             is waited for but the number of anchors; on the CPU they are NumPy's.
@@ -46,6 +51,7 @@ class RunOptions(TypedDict, total=False):
     anchors: ArrayLike | None
     refine_steps: int | None
     refine_poses: RefinePoses
+    shading: Shading
     output: Output
 
 
@@ -60,6 +66,7 @@ class RunSettings:
     refine_steps: int
     output: Output
     refine_poses: RefinePoses = "auto"
+    shading: Shading = "auto"
 
     @property
     def num_anchors(self) -> int:
@@ -82,6 +89,7 @@ class ArgumentChecks:
         anchors: ArrayLike | None = None,
         refine_steps: int | None = None,
         refine_poses: RefinePoses = "auto",
+        shading: Shading = "auto",
         output: Output = "numpy",
     ) -> RunSettings:
         """Check the options of a run; see :class:`RunOptions`."""
@@ -99,8 +107,17 @@ class ArgumentChecks:
                 "refine_poses is True, but refine_steps is 0; poses are refined with the "
                 "Gaussians: give steps, or leave one of them out"
             )
+        if not isinstance(shading, bool) and shading != "auto":
+            raise InputError(f"shading is {shading!r}; it must be 'auto', True or False")
+        if shading is True and not refine_steps:
+            raise InputError(
+                "shading is True, but refine_steps is 0; colours by direction are found by the "
+                "refinement: give steps, or leave one of them out"
+            )
         limit = self._anchor_limit(max_tokens)
-        return RunSettings(seed, limit, selection, given, refine_steps, output, refine_poses)
+        return RunSettings(
+            seed, limit, selection, given, refine_steps, output, refine_poses, shading
+        )
 
     def cameras(
         self, poses: ArrayLike | Cameras, intrinsics: ArrayLike | None, fov: float | None

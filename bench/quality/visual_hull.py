@@ -11,6 +11,7 @@
 Nothing of it is learned, and its footprint is not tuned: 0.4 voxels would give sharper images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,7 @@ class _View(Silhouette):
 
 
 def visual_hull(
-    images: list[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     cameras: Cameras,
     *,
     resolution: int = RESOLUTION,

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.captures.photographs import Photographs, shapes_of
+from geolrm.engine.captures.lazy_images import LazyImages, shapes_of
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 
@@ -75,7 +75,7 @@ class Capture:
                     f"{len(self) - 1}"
                 )
         images = self.images
-        if isinstance(images, Photographs):
+        if isinstance(images, LazyImages):
             chosen = images.subset(indices)  # which decodes none of them
         else:
             chosen = [images[i] for i in indices]

@@ -14,8 +14,8 @@ from geolrm.engine.captures.images import (
     list_images,
     natural_sort,
 )
+from geolrm.engine.captures.lazy_images import LazyImages, without_distortion
 from geolrm.engine.captures.mask_folder import with_mask_folder
-from geolrm.engine.captures.photographs import Photographs, without_distortion
 from geolrm.engine.captures.undistortion import distortion_note
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
@@ -64,7 +64,7 @@ def read_colmap(model_folder: Path, folder: Path, *, longest_side: int = LONGEST
         kept.append(index)
     names = [model.names[index] for index in kept]
     beside = root if FileSearch(root).descend([MASK_FOLDER]) is not None else root.parent
-    photographs, notes = with_mask_folder(Photographs(reader, pictures), beside, names)
+    photographs, notes = with_mask_folder(LazyImages(reader, pictures), beside, names)
     images, lenses, valid, distorted = without_distortion(photographs, lenses)
     try:
         c2w = np.linalg.inv(model.w2c[kept]) @ FLIP_YZ

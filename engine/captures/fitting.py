@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.hull import FEWEST_VIEWS, nearest_to_rays, visual_hull
-from geolrm.engine.captures.photographs import coarse_image
+from geolrm.engine.captures.lazy_images import coarse_image
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning
@@ -32,6 +32,7 @@ NEAR = 0.6  # in median distances of the cameras: points beyond are background
 FEWEST_POINTS = 10
 COVERED = 0.7  # share of the hull's longest side from which points stand for the object
 TRIM = 1.0  # percent of the points at either end of an axis that count as outliers
+FEW = 5  # points at either end that count as outliers, where masks have sifted them already
 LEAST_UPRIGHT = 0.2  # length of the cameras' mean up vector; below it there is no common up
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner, [3] each
@@ -133,7 +134,9 @@ def _box_of_masks(
     left = points[inside & ((points >= hull[0]) & (points <= hull[1])).all(axis=1)]
     disregarded = f" but, at any place, {tolerated}" if tolerated else ""
     if len(left) >= FEWEST_POINTS:
-        low, high = np.percentile(left, [TRIM, 100 - TRIM], axis=0)
+        # A share of all would be too many: few features lie on the smooth top of a head.
+        trim = min(TRIM, 100 * FEW / len(left))
+        low, high = np.percentile(left, [trim, 100 - trim], axis=0)
         if (high - low).max() >= COVERED * (hull[1] - hull[0]).max():
             return (low, high), f"from the points inside all masks{disregarded}"
     return hull, f"from what the masks agree on{disregarded}"

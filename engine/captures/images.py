@@ -157,7 +157,8 @@ class ImageReader:
             pixels = Image.fromarray(values)
             if picture.turn:
                 pixels = pixels.transpose(Image.Transpose[picture.turn])
-                size = size[::-1] if picture.turn in QUARTER_TURNS.values() else size
+                if picture.turn in QUARTER_TURNS.values():
+                    size = size[1], size[0]
             if pixels.size != size:
                 pixels = pixels.resize(size, reducing_gap=2.0)
             return np.asarray(pixels)

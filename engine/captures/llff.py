@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from geolrm.engine.captures.arrays import read_table
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.images import LONGEST_SIDE, ImageReader, list_images, same_shape
+from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.captures.mask_folder import with_mask_folder
-from geolrm.engine.captures.photographs import Photographs
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 
@@ -56,7 +56,7 @@ def read_llff(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capture:
             )
         pictures.append(picture)
     names = [path.relative_to(folder).as_posix() for path in files]
-    photographs, notes = with_mask_folder(Photographs(reader, pictures), folder, names)
+    photographs, notes = with_mask_folder(LazyImages(reader, pictures), folder, names)
     intrinsics = np.tile(np.eye(3), (len(matrices), 1, 1))
     intrinsics[:, 0, 0], intrinsics[:, 1, 1] = matrices[:, 2, 4] / sizes.T
     intrinsics[:, :2, 2] = 0.5

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from geolrm.engine.captures.file_search import FileSearch, name_some
 from geolrm.engine.captures.images import list_images
-from geolrm.engine.captures.photographs import Photographs
+from geolrm.engine.captures.lazy_images import LazyImages
 
 MASK_FOLDERS = ("masks", "mask")
 
 
 def with_mask_folder(
-    photographs: Photographs, beside: Path, names: Sequence[str]
-) -> tuple[Photographs, list[str]]:
+    photographs: LazyImages, beside: Path, names: Sequence[str]
+) -> tuple[LazyImages, list[str]]:
     """Give images without alpha the masks of a folder ``masks``, named like them.
 
     ``masks`` may hold ``000.png``, ``000.jpg`` or ``000.jpg.png`` for the image ``000.jpg``, in
@@ -51,7 +51,7 @@ def with_mask_folder(
     note = f"masks of the folder {str(folder)!r} are used: {used}"
     if unmasked:
         note += f"; {len(unmasked)} images have none there ({name_some(unmasked)})"
-    return Photographs(photographs.reader, pictures), [note]
+    return LazyImages(photographs.reader, pictures), [note]
 
 
 def _mask_folder(beside: Path) -> Path | None:

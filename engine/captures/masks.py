@@ -55,13 +55,17 @@ def stretched(mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
     return np.where(mask > black, np.uint8(255), np.uint8(0)), "stretched"
 
 
-def seems_inverted(alpha: NDArray) -> bool:
-    """Tell whether a mask [H, W] has the object at its border and not in the middle of it."""
+def seems_inverted(alpha: NDArray, least_hole: float = 0.5) -> bool:
+    """Tell whether a mask [H, W] has the object at its border and not in the middle of it.
+
+    ``least_hole`` is the share of the middle that has to be empty; where all masks of a capture
+    are alike, a small object is enough.
+    """
     solid = alpha >= (128 if alpha.dtype == np.uint8 else 0.5)
     border = np.concatenate([solid[0], solid[-1], solid[1:-1, 0], solid[1:-1, -1]])
     height, width = solid.shape
     middle = solid[height // 4 : -(-3 * height // 4), width // 4 : -(-3 * width // 4)]
-    return bool(border.mean() > 0.95 and middle.mean() < 0.5)
+    return bool(border.mean() > 0.95 and middle.mean() < 1 - least_hole)
 
 
 def _of_palette(image: Any) -> tuple[NDArray[np.uint8], str]:

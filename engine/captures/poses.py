@@ -7,8 +7,8 @@ import numpy as np
 from geolrm.engine.captures.arrays import read_matrices
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.images import LONGEST_SIDE, ImageReader, list_images
+from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.captures.mask_folder import with_mask_folder
-from geolrm.engine.captures.photographs import Photographs
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras, intrinsics_from_fov
 
@@ -41,7 +41,7 @@ def read_posed_folder(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capt
     reader = ImageReader(longest_side=longest_side)
     names = [file.relative_to(folder).as_posix() for file in files]
     pictures = [reader.measure(file, str(folder)) for file in files]
-    images, used = with_mask_folder(Photographs(reader, pictures), folder, names)
+    images, used = with_mask_folder(LazyImages(reader, pictures), folder, names)
     notes = [f"images in natural order: {files[0].name} is pose 0", *used]
     if (folder / INTRINSICS).is_file():
         intrinsics = read_matrices(folder / INTRINSICS, ((3, 3),))

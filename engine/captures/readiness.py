@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 
 from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.diagnostics.conventions import convention_warning
 from geolrm.engine.captures.diagnostics.diagnostic import name_point, name_views
 from geolrm.engine.captures.diagnostics.image_checks import FEWEST_PIXELS
 from geolrm.engine.captures.diagnostics.pose_checks import FEWEST_VIEWS, WIDEST_GAP, azimuth_gap
 from geolrm.engine.captures.file_search import name_some
 from geolrm.engine.captures.fitting import MASK_SIDE, Box, box_of_masks, fit_to_cube
+from geolrm.engine.captures.lazy_images import LazyImages, coarse_image, shapes_of
 from geolrm.engine.captures.masks import seems_inverted
-from geolrm.engine.captures.photographs import Photographs, coarse_image, shapes_of
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import move_poses
@@ -28,6 +29,7 @@ NEVER_FITTED = ("sv3d", "zero123plus")  # kinds whose cameras say where the obje
 MOST_PIXELS = 1 << 28  # of files that are decoded to look at them; of more, some views are chosen
 FEWEST_LOOKED_AT = 24
 MOSTLY = 0.8  # share of the masks from which all of them are inverted
+SMALLEST_HOLE = 0.02  # share of the middle of such masks that the object, black, covers
 DECIDING_VIEWS = 12  # whose masks tell whether the object is in the cube
 OUTSIDE = 0.15  # cube sides that the hull may reach beyond the cube; it is larger than its object
 SMALLEST = 0.5  # least longest side of the object, in sides of the cube
@@ -39,7 +41,7 @@ def looked_at(capture: Capture) -> list[int]:
     The choice is spread over the directions, and contains any smaller one.
     """
     images, total = capture.images, len(capture)
-    if not isinstance(images, Photographs):
+    if not isinstance(images, LazyImages):
         return list(range(total))
     pixels = sum(width * height for width, height in (p.stored for p in images.pictures))
     count = max(int(total * MOST_PIXELS / max(pixels, 1)), FEWEST_LOOKED_AT)
@@ -53,12 +55,12 @@ def with_masks_ready(capture: Capture) -> Capture:
         InputError: An image is damaged.
     """
     images, looked = capture.images, looked_at(capture)
-    if not isinstance(images, Photographs):
+    if not isinstance(images, LazyImages):
         return replace(capture, notes=(*capture.notes, *_background_note(capture, looked)))
     images.decode(looked, coarse=True)
     notes = [*images.reader.mask_notes, *_background_note(capture, looked)]
     masked = [i for i in looked if images.shapes[i][2] == 4]
-    inverted = [i for i in masked if seems_inverted(images.coarse(i)[..., 3])]
+    inverted = [i for i in masked if seems_inverted(images.coarse(i)[..., 3], SMALLEST_HOLE)]
     if inverted and len(inverted) >= MOSTLY * len(masked):
         images = images.turned_over()
         images.decode(looked, coarse=True)
@@ -163,7 +165,13 @@ def fit_looked_at(capture: Capture, *, upright: bool) -> Capture:
     Raises:
         InputError: Neither masks nor points tell where the object is.
     """
-    return fit_by(capture, looked_at(capture), upright=upright)
+    try:
+        return fit_by(capture, looked_at(capture), upright=upright)
+    except InputError as error:
+        doubt = convention_warning(capture)
+        if doubt is None:
+            raise
+        raise InputError(f"{capture.source or capture.path}: {doubt}") from error
 
 
 def fit_by(capture: Capture, looked: list[int], *, upright: bool) -> Capture:

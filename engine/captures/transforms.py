@@ -14,8 +14,8 @@ from geolrm.engine.captures.colmap_model import NO_DISTORTION, SparseCamera
 from geolrm.engine.captures.file_search import FileSearch, all_missing, missing_note, name_some
 from geolrm.engine.captures.images import LONGEST_SIDE, ImageReader, check_shape
 from geolrm.engine.captures.json_fields import number, positive, read_json
+from geolrm.engine.captures.lazy_images import LazyImages, without_distortion
 from geolrm.engine.captures.mask_folder import with_mask_folder
-from geolrm.engine.captures.photographs import Photographs, without_distortion
 from geolrm.engine.captures.undistortion import distortion_note
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
@@ -62,7 +62,7 @@ def read_transforms(
         picture = reader.measure(each.image, each.where, size, each.mask, each.mask_name)
         pictures.append(picture)
         lenses.append(_camera(fields, picture.shape, each.where))
-    photographs = Photographs(reader, pictures)
+    photographs = LazyImages(reader, pictures)
     if not any("mask_path" in each.fields for each in found.frames):
         photographs, note = with_mask_folder(photographs, file.parent, found.names)
         found.notes.extend(note)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from geolrm.engine.captures.colmap_model import SparseCamera
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.extras import require
+from geolrm.engine.system.pycolmap_loading import load_pycolmap
 
 
 def undistorted(
@@ -28,7 +29,7 @@ def undistorted(
         f"{where} has lens distortion ({camera.model}), and correcting it",
         instead="undistort the images first (colmap image_undistorter)",
     )
-    import pycolmap  # pyright: ignore[reportMissingImports]
+    pycolmap = load_pycolmap()
 
     height, width = image.shape[:2]
     try:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.extras import require
 
 COMMAND = (sys.executable, "-m", "geolrm.engine.photographs.mapping_job")
+LEAST_FREE = 64_000_000  # bytes: COLMAP loses matches on a full disk, and says nothing or crashes
 LESS = "use fewer or smaller photographs (--max-photos, --max-side)"
 
 
@@ -35,9 +37,11 @@ def run_job(
         **arguments: Of the job, as JSON takes them.
 
     Raises:
+        InputError: The disk is full, or became so.
         GeoLRMError: pycolmap is not installed, refused, crashed, or ran out of memory.
     """
     require("pycolmap", "finding the poses of photographs", extra="photos")
+    _check_room(log.parent)
     environment = dict(os.environ, GLOG_minloglevel="2", PYTHONUNBUFFERED="1")
     with log.open("ab") as printed:
         process = subprocess.Popen(
@@ -66,7 +70,9 @@ def run_job(
         process.wait()
         for stream in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
-                stream and stream.close()
+                if stream is not None:
+                    stream.close()
+    _check_room(log.parent)
     if "error" in answer:
         raise GeoLRMError(f"COLMAP could not {TITLES.get(job, job)}: {answer['error']}; see {log}")
     if "result" not in answer:
@@ -80,10 +86,20 @@ def run_job(
 TITLES = {
     "extract": "find features",
     "strongest": "read features",
+    "forget": "remove matches",
     "match": "match photographs",
     "build": "build a model",
     "undistort": "undistort photographs",
 }
+
+
+def _check_room(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE:
+        raise InputError(
+            f"the disk of {str(folder)!r} is full ({free / 1e6:.0f} MB are free, and COLMAP needs "
+            f"{LEAST_FREE / 1e6:.0f} at least); make room and call again, which goes on from here"
+        )
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -10,14 +10,17 @@ import numpy as np
 
 from geolrm.engine.captures.images import FORMATS, MAX_PIXELS, MAX_SIDE
 from geolrm.engine.errors import InputError
+from geolrm.engine.photographs.packages import need
 from geolrm.engine.photographs.sources import HEIC_SUFFIXES
-from geolrm.engine.system.extras import require
 
 MEASURED_SIDE = 800  # px at which sharpness is measured
 BLURRED = 0.07  # sharpness below which a photograph shows no fine detail, see sharpness()
 FINGERPRINT_SIDE, EQUAL = 24, 1.5  # px, and mean difference in levels of equal photographs
 FILM_DIAGONAL = math.hypot(36.0, 24.0)  # mm, what focal lengths "in 35 mm film" are for
-EXIF_IFD, FOCAL_35MM = 0x8769, 0xA405
+EXIF_IFD, FOCAL_35MM, FOCAL = 0x8769, 0xA405, 0x920A
+EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003  # px, of the photograph as it was taken
+SENSOR_PIXELS, SENSOR_UNIT = 0xA20E, 0xA210  # in a unit of length, and which
+MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0}  # of these units
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,13 @@ def take_in(source: Path, folder: Path, stem: str, max_side: int) -> Photograph:
 
     Raises:
         InputError: The file is no image, damaged or too large.
-        GeoLRMError: It is HEIC, and pillow-heif is not installed.
+        InputError: It is HEIC, and pillow-heif is not installed.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     formats = FORMATS
     if source.suffix.lower() in HEIC_SUFFIXES:
-        require("pillow-heif", f"reading {source.suffix}", extra="photos", instead="export JPEG")
+        need_heic(source)
         import pillow_heif  # pyright: ignore[reportMissingImports]
 
         pillow_heif.register_heif_opener()
@@ -93,6 +96,11 @@ def take_in(source: Path, folder: Path, stem: str, max_side: int) -> Photograph:
         raise InputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
     focal = None if ratio is None else ratio * math.hypot(*upright.size)
     return measure(upright, source.name, target.name, focal)
+
+
+def need_heic(source: Path) -> None:
+    """Refuse a HEIC file in one sentence when pillow-heif is not installed."""
+    need("pillow-heif", f"reading {source.suffix}", "export JPEG")
 
 
 def measure(image, name: str, file: str, focal: float | None) -> Photograph:
@@ -164,9 +172,19 @@ def file_stem(index: int, source: Path) -> str:
 
 
 def _focal_ratio(image) -> float | None:
-    """Return the focal length in diagonals of the image, as EXIF tells it for 35 mm film."""
+    """Return the focal length in diagonals of the image, as EXIF tells it.
+
+    It is that for 35 mm film, or else the focal length on the sensor, whose size follows from the
+    pixels that it has to the inch or centimetre.
+    """
     try:
-        focal = float(image.getexif().get_ifd(EXIF_IFD).get(FOCAL_35MM, 0))
+        tags = image.getexif().get_ifd(EXIF_IFD)
+        focal = float(tags.get(FOCAL_35MM, 0))
+        if not 4 <= focal <= 2000 and FOCAL in tags and SENSOR_PIXELS in tags:
+            unit = MILLIMETRES.get(int(tags.get(SENSOR_UNIT, 2)), 25.4)
+            pixels = float(tags[FOCAL]) / unit * float(tags[SENSOR_PIXELS])
+            whole = math.hypot(tags[EXIF_WIDTH], tags[EXIF_HEIGHT])
+            focal = pixels / whole * FILM_DIAGONAL
     except Exception:  # damage that the parser meets; the pixels may be sound
         return None
     return focal / FILM_DIAGONAL if 4 <= focal <= 2000 else None

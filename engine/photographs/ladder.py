@@ -2,23 +2,28 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.photographs.child_process import run_job
 from geolrm.engine.photographs.intake import Photograph
 from geolrm.engine.photographs.models import Model, joined, read_models
-from geolrm.engine.photographs.pairs import STRONGEST, choose_pairs, closing_pairs, vote
-from geolrm.engine.photographs.steps import Steps
+from geolrm.engine.photographs.pairs import (
+    STRONGEST,
+    choose_pairs,
+    closing_pairs,
+    vote,
+    weak_pairs,
+)
+from geolrm.engine.photographs.steps import Steps, Tell
 
 ENOUGH = 0.97  # share of the photographs in one model above which nothing more is tried
 FOCAL_STEP = 0.02  # focal lengths of EXIF within this ratio are one camera's
 FEWEST = 3  # photographs of a model
-
-Tell = Callable[[str], Callable[[int, int], None]]  # a step's title to what takes its progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +34,17 @@ class Rung:
     features: int = 8192
     peak: float = 0.002  # least contrast of a feature
     enlarged: bool = False  # photographs at full size, where they were reduced
+    guided: bool = False  # weak pairs again, with guided matching
     more_pairs: bool = False
     mapper: str = "incremental"
 
 
 RUNGS = (
-    Rung("chosen pairs, guided matching"),
-    Rung("more pairs", more_pairs=True),
-    Rung("the global mapper", more_pairs=True, mapper="global"),
-    Rung("more features, larger images", features=16384, peak=0.001, enlarged=True,
+    Rung("chosen pairs"),
+    Rung("guided matching of weak pairs", guided=True),
+    Rung("more pairs", guided=True, more_pairs=True),
+    Rung("the global mapper", guided=True, more_pairs=True, mapper="global"),
+    Rung("more features, larger images", features=16384, peak=0.001, enlarged=True, guided=True,
          more_pairs=True),
 )  # fmt: skip
 
@@ -47,7 +54,7 @@ class Climb:
     """The best model, and what was tried for it."""
 
     model: Model | None
-    others: tuple[Model, ...]  # those that could not be joined to it
+    others: tuple[Model, ...]  # those of any rung that share no photograph with it
     rungs: list[dict[str, Any]]  # title, photographs in its largest model, number of models
     features: dict[str, int]  # of each photograph
     verified: dict[str, int]  # photographs that each one has confirmed matches with
@@ -78,26 +85,34 @@ def climb(
         tell: Takes titles and progress.
 
     Raises:
+        InputError: The disk is full.
         GeoLRMError: pycolmap is missing, or failed at the first rung.
     """
     best: Climb | None = None
     told: list[dict[str, Any]] = []
+    seen: dict[tuple[str, ...], Model] = {}
     for rung in RUNGS:
         try:
             shown, place = enlarge() if rung.enlarged and masks is None else (photographs, folder)
-            found = _attempt(steps, rung, shown, place, masks, key, threads, seed, tell)
+            posed = best.model.names if best and best.model else ()
+            found = _attempt(steps, rung, shown, place, masks, key, threads, seed, tell, posed)
+        except InputError:  # such as a full disk, of which no other rung makes anything better
+            raise
         except GeoLRMError as error:
             if best is None:
                 raise
             told.append({"rung": rung.title, "failed": str(error)})
             continue
         told += found.rungs
+        seen |= {each.names: each for each in (found.model, *found.others) if each is not None}
         if best is None or _size(found.model) > _size(best.model):
             best = replace(found, model=_at_size(found.model, photographs))
         if _size(best.model) >= ENOUGH * len(photographs):
             break
     assert best is not None
-    return Climb(best.model, best.others, told, best.features, best.verified)
+    inside = set(best.model.names) if best.model else set()
+    others = tuple(each for names, each in seen.items() if inside.isdisjoint(names))
+    return Climb(best.model, others, told, best.features, best.verified)
 
 
 def _attempt(
@@ -110,6 +125,7 @@ def _attempt(
     threads: int,
     seed: int,
     tell: Tell,
+    posed: Sequence[str],  # of the best model so far
 ) -> Climb:
     images = str(folder)
     names = [each.file for each in photographs]
@@ -145,13 +161,23 @@ def _attempt(
 
     choice = steps.done(chosen, choose)
     pairs = [tuple(pair) for pair in choice["pairs"]]
-    links = _match(steps, chosen, "matches", pairs, names, log, database, threads, seed, tell)
+    votes = np.array(choice["votes"], np.int64)
+    matching = (names, log, database, threads, seed, tell)
+    links = _match(steps, chosen, "matches", pairs, *matching)
+    weak: list[tuple[int, int]] = []
+    if rung.guided:
+        # Chosen once: what later rungs put into the model must not have all of them matched again.
+        outside = np.array([name not in posed for name in names])
+        choose_weak = partial(weak_pairs, _matrix(links, names), pairs, votes, outside)
+        found_weak = steps.done(steps.place(f"{prefix}weak_pairs", chosen.name), choose_weak)
+        weak = [tuple(pair) for pair in found_weak]
+        links = _match(steps, chosen, "guided_matches", weak, *matching, links, guided=True)
+    more: list[tuple[int, int]] = []
     if rung.more_pairs:
-        votes = np.array(choice["votes"], np.int64)
-        more = closing_pairs(_matrix(links, names), pairs, votes)
-        links = _match(steps, chosen, "closing_matches", more, names, log, database, threads, seed,
-                       tell)  # fmt: skip
-    built = steps.place(f"{prefix}{rung.mapper}_model{'_of_more' * rung.more_pairs}", *base, links)
+        more = closing_pairs(_matrix(links, names), [*pairs, *weak], votes)
+        links = _match(steps, chosen, "closing_matches", more, *matching, links)
+    built = steps.place(f"{prefix}{rung.mapper}_model{'_guided' * rung.guided}"
+                        f"{'_of_more' * rung.more_pairs}", *base, links)  # fmt: skip
     count = steps.done(
         built,
         lambda: run_job(
@@ -165,7 +191,8 @@ def _attempt(
     told = {
         **asdict(rung),
         "rung": rung.title,
-        "pairs": len(pairs),
+        "pairs": len({*pairs, *weak, *more}),
+        "guided_pairs": len(weak),
         "verified_pairs": len(links),
         "models": [len(each) for each in models],
         "joined": together,
@@ -191,16 +218,22 @@ def _match(
     threads: int,
     seed: int,
     tell: Tell,
+    known: list[list[Any]] | None = None,  # what is there already
+    guided: bool = False,
 ) -> list[list[Any]]:
-    place = steps.place(
-        f"{chosen.name.split('-')[0]}_{title.replace('-', '_')}", chosen.name, pairs
-    )
+    if not pairs and known is not None:
+        return known
+    kind = chosen.name.split("-")[0]
+    place = steps.place(f"{kind}_{title}", chosen.name, pairs)
+    named = [[names[a], names[b]] for a, b in pairs]
+    if guided:  # a pair that has matches is not matched again; an interrupted call goes on
+        again = steps.place(f"{kind}_{title}_cleared", chosen.name, pairs)
+        steps.done(again, lambda: run_job("forget", log, database=database, pairs=named))
     return steps.done(
         place,
         lambda: run_job(
-            "match", log, tell("matching photographs"), database=database,
-            pairs=[[names[a], names[b]] for a, b in pairs], guided=True, threads=threads,
-            seed=seed,
+            "match", log, tell("matching photographs" + " more carefully" * guided),
+            database=database, pairs=named, guided=guided, threads=threads, seed=seed,
         ),
     )  # fmt: skip
 

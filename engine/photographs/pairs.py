@@ -11,6 +11,9 @@ BEST = 4  # partners that each photograph is matched with, whatever their votes
 MOST = 12  # partners that it asks for at most
 STANDING_OUT = 1.6  # votes, in those of a chance pair, that are worth a match
 FOLLOWING = 2  # photographs taken next in order, of which some usually overlap
+WEAK = 4  # confirmed partners, below which a photograph hangs by a thread
+STRONG = 100  # confirmed matches of a pair that needs no more
+WEAK_PARTNERS = 16  # that a photograph outside the model is matched with
 
 
 def vote(
@@ -46,9 +49,7 @@ def choose_pairs(votes: NDArray[np.int64]) -> list[tuple[int, int]]:
     out; the best pairs between what then is still apart join it.
     """
     count = len(votes)
-    usual = np.maximum(np.median(votes, axis=1), 1.0)
-    outstanding = votes / np.sqrt(usual[:, None] * usual[None])
-    np.fill_diagonal(outstanding, -1.0)
+    outstanding = _outstanding(votes)
     chosen = np.zeros((count, count), bool)
     for one in range(count):
         order = np.argsort(-outstanding[one], kind="stable")[: min(MOST, count - 1)]
@@ -58,6 +59,40 @@ def choose_pairs(votes: NDArray[np.int64]) -> list[tuple[int, int]]:
     chosen |= chosen.T
     np.fill_diagonal(chosen, False)
     _join(chosen, outstanding)
+    return _listed(chosen)
+
+
+def weak_pairs(
+    verified: NDArray[np.int64],
+    tried: Sequence[tuple[int, int]],
+    votes: NDArray[np.int64],
+    outside: NDArray[np.bool_],
+) -> list[tuple[int, int]]:
+    """Choose the pairs that are worth guided matching: those that weak photographs hang by.
+
+    Guided matching looks for a feature along the line that it must lie on. It finds more matches
+    of pairs that have some, and costs several times as much.
+
+    Args:
+        verified: [N, N] matches that geometry confirmed.
+        tried: Pairs that were matched; those without a confirmed match gain nothing.
+        votes: [N, N], of :func:`vote`.
+        outside: [N], which photographs are not in the best model.
+    """
+    linked = verified > 0
+    weak = outside | (linked.sum(axis=1) < WEAK)
+    chosen = linked & (verified < STRONG) & weak[:, None]
+    outstanding = _outstanding(votes)
+    for one in np.flatnonzero(outside):
+        new = np.zeros(len(votes), bool)
+        new[np.argsort(-outstanding[one], kind="stable")[:WEAK_PARTNERS]] = True
+        new |= linked[linked[one]].any(axis=0)  # the neighbours of those that it is seen with
+        for first, second in tried:
+            if one in (first, second):
+                new[first + second - one] = False
+        chosen[one] |= new | linked[one]
+    chosen |= chosen.T
+    np.fill_diagonal(chosen, False)
     return _listed(chosen)
 
 
@@ -82,6 +117,14 @@ def closing_pairs(
         near[first, second] = near[second, first] = False
     near[np.arange(count), np.arange(count)] = False
     return _listed(near)
+
+
+def _outstanding(votes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Divide votes by those of a usual pair of the two; -1 on the diagonal."""
+    usual = np.maximum(np.median(votes, axis=1), 1.0)
+    outstanding = votes / np.sqrt(usual[:, None] * usual[None])
+    np.fill_diagonal(outstanding, -1.0)
+    return outstanding
 
 
 def _agreeing(first: NDArray[np.float32], second: NDArray[np.float32]) -> int:

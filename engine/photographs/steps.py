@@ -10,8 +10,9 @@ from typing import Any
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import atomic_file, error_text
 
-VERSION = 1  # of what the steps do: raise it when they do something else
+VERSION = 2  # of what the steps do: raise it when they do something else
 MANIFEST = "manifest.json"
+Tell = Callable[[str], Callable[[int, int], None]]  # a step's title to what takes its progress
 
 
 class Steps:
@@ -51,7 +52,8 @@ class Steps:
             with atomic_file(file) as opened:
                 opened.write(json.dumps({"version": VERSION, "result": result}).encode())
             return result
-        self.repeated.append(path.name.rsplit("-", 1)[0])
+        if (name := path.name.rsplit("-", 1)[0]) not in self.repeated:
+            self.repeated.append(name)
         return result
 
 

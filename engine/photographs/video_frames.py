@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from geolrm.engine.captures.video import CONTAINERS, MAX_FRAME_PIXELS
 from geolrm.engine.errors import InputError
 from geolrm.engine.photographs.intake import EQUAL, FINGERPRINT_SIDE, sharpness
+from geolrm.engine.photographs.packages import need
 from geolrm.engine.system.atomic import error_text
-from geolrm.engine.system.extras import require
 
 LONGEST = 1800.0  # s; of a longer video a part has to be chosen
 CANDIDATES = 4  # frames looked at for each that is kept
@@ -38,16 +38,15 @@ def choose_frames(
         ``files`` by name, and how many frames were ``decoded`` and left out as ``equal``.
 
     Raises:
-        GeoLRMError: PyAV is not installed.
-        InputError: The video is damaged, empty, or too long.
+        InputError: PyAV is not installed, or the video is damaged, empty, or too long.
     """
-    require("av", f"reading {path.suffix}", extra="photos", instead="give its frames as images")
+    need("av", f"reading {path.suffix}", "give its frames as images")
     import av
 
     try:
         with (
             path.open("rb") as file,
-            av.open(file, format=CONTAINERS[path.suffix.lower()]) as container,
+            av.open(file, "r", format=CONTAINERS[path.suffix.lower()]) as container,
         ):
             if not container.streams.video:
                 raise InputError(f"{str(path)!r} holds no video; give another file")
@@ -65,6 +64,7 @@ def choose_frames(
                 )
             chooser = _Chooser(folder, most, max_side, seconds)
             stream.thread_type = "AUTO"
+            number, whole = -1, False
             for number, frame in enumerate(container.decode(stream)):
                 if frame.width * frame.height > MAX_FRAME_PIXELS:
                     raise InputError(
@@ -76,6 +76,9 @@ def choose_frames(
                         f"{str(path)!r} has more than {MOST_DECODED:,} frames; cut out the part "
                         "that shows the object"
                     )
+                whole = whole or frame.key_frame
+                if not whole:  # it builds on one that was cut away, and shows a part of it
+                    continue
                 chooser.look(frame, number)
                 if number % 30 == 0:
                     progress(chooser.stretch, most)
@@ -86,6 +89,11 @@ def choose_frames(
         raise InputError(
             f"{str(path)!r} cannot be decoded: {error_text(error)}; it may be damaged, restore it"
         ) from error
+    if number >= 0 and not whole:
+        raise InputError(
+            f"{str(path)!r} has no keyframe, so that none of its frames is whole; it may be cut "
+            "out of a longer one: cut it again with a program that encodes it anew"
+        )
     if not chooser.files:
         raise InputError(f"{str(path)!r} holds no frame; it may be damaged, restore it")
     return {"files": chooser.files, "decoded": chooser.decoded, "equal": chooser.equal}

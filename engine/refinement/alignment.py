@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.images import Renders
 
 MEASURED_SIZE = 128  # px, of the images that are laid over each other
-MOVED = 1.0  # px of the median view, beyond which poses are taken to be wrong
+MOVED = 0.9  # px of 256, root mean square of all views, beyond which poses are taken to be wrong
 FAR = 3.0  # times the error of the median view, beyond which a view counts less
 OUT_OF_LINE = 0.5  # weight below which a view is named
 RIDGE = 0.01  # pull of a colour matrix to the identity, in squared colours a pixel
@@ -29,6 +30,9 @@ class Alignment:
     weights: NDArray[np.float64]  # [V] in (0, 1], what each counted in the descent
     colors: NDArray[np.float64]  # [V, 3, 3], each photograph's RGB to that of the median one
     corrected: list[int] = field(default_factory=list)  # views whose colours were
+    # dB inside the masks, how well plain colours explain the photographs; None: not measured
+    likeness: float | None = None
+    shaded: bool = False  # whether colours depend on the direction they are seen from
 
     @property
     def out_of_line(self) -> list[int]:
@@ -41,7 +45,9 @@ def misalignment(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
 
     One step of Lucas and Kanade with a similarity of the image, over colours on black and alpha;
     the root mean square of the motion over the object's pixels. Its scale is left out: splats are
-    widened by a part of a pixel. What is far apart measures too small, but not small.
+    widened by a part of a pixel. What one shift of the whole scene explains is left out, too: the
+    network's splats may lie a little aside, and no pose is to blame. What is far apart measures
+    too small, but not small.
     """
     truth = np.concatenate([targets.premultiplied, targets.alpha[..., None]], -1)
     drawn = np.concatenate([rendered.rgb, rendered.alpha[..., None]], -1)
@@ -49,22 +55,45 @@ def misalignment(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
         truth = drawn + targets.valid[..., None] * (truth - drawn)
     size = truth.shape[1]
     rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
-    found = np.zeros(len(truth))
+    shifts, rolls = np.zeros((len(truth), 2)), np.zeros(len(truth))
     for view in range(len(truth)):
         seen, model = _smooth(truth[view]), _smooth(drawn[view])
+        inside = targets.alpha[view] > 0.5
+        if not inside.any():
+            continue
+        x, y = columns - columns[inside].mean(), rows - rows[inside].mean()
         down, along = np.gradient(0.5 * (seen + model), axis=(0, 1))
-        flow = np.stack([along, down, along * columns[..., None] + down * rows[..., None],
-                         down * columns[..., None] - along * rows[..., None]])  # fmt: skip
+        flow = np.stack([along, down, along * x[..., None] + down * y[..., None],
+                         down * x[..., None] - along * y[..., None]])  # fmt: skip
         weight = 1.0 if targets.weights is None else targets.weights[view][..., None]
         flat = (flow * weight).reshape(4, -1)
         matrix = flat @ flow.reshape(4, -1).T
         ridge = np.diag(np.maximum(np.diag(matrix), 1e-9)) * 1e-3
-        x, y, _, roll = np.linalg.solve(matrix + ridge, flat @ (model - seen).ravel())
-        inside = targets.alpha[view] > 0.5
-        if inside.any():
-            moved_x, moved_y = x - roll * rows[inside], y + roll * columns[inside]
-            found[view] = np.sqrt(np.mean(moved_x**2 + moved_y**2))
-    return found
+        *shifts[view], _, roll = np.linalg.solve(matrix + ridge, flat @ (model - seen).ravel())
+        rolls[view] = roll * np.sqrt(np.mean(x[inside] ** 2 + y[inside] ** 2))
+    return np.hypot(np.linalg.norm(shifts - _shared_shifts(shifts, targets), axis=1), rolls)
+
+
+def _shared_shifts(shifts: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:
+    """Return the part [V, 2] of the views' shifts that one shift of the scene explains.
+
+    Least distances by least squares, so that one view far off changes nothing for the others. Two
+    views are explained whole by it, and say nothing.
+    """
+    if len(shifts) < 3:
+        return np.zeros_like(shifts)
+    w2c = targets.frame.w2c.astype(np.float64)
+    focal = targets.frame.intrinsics[:, [0, 1], [0, 1]]
+    depth = np.maximum(w2c[:, 2, 3], 0.1)
+    slopes = w2c[:, :2, :3] * (focal / depth[:, None])[..., None]
+    weights = np.ones(len(shifts))
+    shared = np.zeros_like(shifts)
+    for _ in range(20):
+        matrix = np.einsum("v,vij,vik->jk", weights, slopes, slopes)
+        matrix += 1e-6 * np.trace(matrix) * np.eye(3)
+        shared = slopes @ np.linalg.solve(matrix, np.einsum("v,vij,vi->j", weights, slopes, shifts))
+        weights = 1 / np.maximum(np.linalg.norm(shifts - shared, axis=1), 1e-3)
+    return shared
 
 
 def color_matrices(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
@@ -86,6 +115,23 @@ def color_matrices(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
         pull = RIDGE * len(seen) * np.eye(3)
         matrix[:] = np.linalg.solve(seen.T @ seen + pull, seen.T @ wanted + pull).T
     return matrices @ np.linalg.inv(np.median(matrices, axis=0))
+
+
+def likeness(rendered: Renders, targets: Targets, colors: NDArray[np.float64]) -> float | None:
+    """Measure how well a scene explains its photographs: dB inside the masks, the median view's.
+
+    The photographs' colours go through their matrices [V, 3, 3] first, so that exposure does not
+    count. None where no view shows enough of the object.
+    """
+    errors = []
+    for view, matrix in enumerate(colors):
+        inside = targets.alpha[view] > 0.9
+        if targets.valid is not None:
+            inside &= targets.valid[view] > 0.9
+        if np.count_nonzero(inside) >= 100:
+            wanted = targets.premultiplied[view][inside].astype(np.float64) @ matrix.T
+            errors.append(np.mean((rendered.rgb[view][inside] - wanted) ** 2))
+    return -10 * math.log10(max(float(np.median(errors)), 1e-10)) if errors else None
 
 
 def stained(colors: NDArray[np.float64]) -> list[int]:
@@ -128,10 +174,15 @@ def finished(alignment: Alignment, rendered: Renders, targets: Targets) -> Align
     """
     corrected = targets.recolored(alignment.colors)
     residuals = misalignment(rendered, corrected) * 256 / targets.size
-    colors = alignment.colors
+    if alignment.shaded:
+        return replace(alignment, residual_after=residuals)
+    colors, found = alignment.colors, color_matrices(rendered, targets)
     if not alignment.corrected:
-        colors = only_stained(color_matrices(rendered, targets))
-    return replace(alignment, residual_after=residuals, colors=colors, corrected=stained(colors))
+        colors = only_stained(found)
+    return replace(
+        alignment, residual_after=residuals, colors=colors, corrected=stained(colors),
+        likeness=likeness(rendered, targets, found),
+    )  # fmt: skip
 
 
 def _smooth(colors: NDArray[np.float32]) -> NDArray[np.float64]:

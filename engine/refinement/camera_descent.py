@@ -19,12 +19,16 @@ class CameraDescent:
     Args:
         w2c: [V, 4, 4], OpenCV axes.
         centre: [3], of the object.
-        rate: Radians and scene units of the first step.
+        rate: Scene units of the first step.
+        turn: Radians a unit, of turns. Images tell less of a turn about the object, and Adam makes
+            as long a step of little as of much, so far from the truth it is the smaller one.
     """
 
-    def __init__(self, w2c: NDArray[np.float64], centre: NDArray[np.float64], rate: float):
+    def __init__(
+        self, w2c: NDArray[np.float64], centre: NDArray[np.float64], rate: float, turn: float
+    ):
         self.w2c = w2c.copy()
-        self._centre, self._rate = np.append(centre, 1.0), rate
+        self._centre, self._rates = np.append(centre, 1.0), rate * np.array([turn] * 3 + [1.0] * 3)
         self._mean, self._square = np.zeros((len(w2c), 6)), np.zeros((len(w2c), 6))
         self._steps = np.zeros(len(w2c), int)
 
@@ -39,5 +43,5 @@ class CameraDescent:
             square += (1 - second) * (gradient**2 - square)
             self._steps[view] += 1
             scale = np.sqrt(square / (1 - second ** self._steps[view])) + 1e-12
-            step = -self._rate * share * mean / (1 - first ** self._steps[view]) / scale
+            step = -self._rates * share * mean / (1 - first ** self._steps[view]) / scale
             self.w2c[view] = motion(step[:3], step[3:], centre) @ self.w2c[view]

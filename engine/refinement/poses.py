@@ -14,7 +14,13 @@ from geolrm.engine.geometry.similarity import move_poses
 from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
 from geolrm.engine.refinement.camera_descent import CameraDescent
-from geolrm.engine.refinement.refine import REFERENCE_SIZE, descend, refine
+from geolrm.engine.refinement.refine import (
+    FEWEST_VIEWS_PER_STEP,
+    MOST_VIEWS_PER_STEP,
+    REFERENCE_SIZE,
+    descend,
+    refine,
+)
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.cpu import render_frame
 from geolrm.engine.rendering.frame import Frame
@@ -30,14 +36,21 @@ class Round:
 
     steps: int
     size: int  # px, of the images that are compared
-    together: int  # views a step
-    rate: float  # radians and scene units of the first step
+    most: int  # views a step
+    rate: float  # scene units of the first step
+    turn: float  # radians a unit
+    share: float = 0.25  # of the views, a step: few are not compared more often than many
+
+    def together(self, views: int) -> int:
+        """Return how many of so many views a step compares."""
+        return min(max(int(views * self.share), FEWEST_VIEWS_PER_STEP), self.most)
 
 
 ROUNDS = (
-    Round(steps=30, size=128, together=6, rate=0.008),  # far off: small images see farther
-    Round(steps=24, size=REFERENCE_SIZE, together=3, rate=0.004),
-    Round(steps=40, size=REFERENCE_SIZE, together=3, rate=0.0015),
+    # Far off: small images see farther.
+    Round(steps=30, size=128, most=6, rate=0.008, turn=0.4, share=0.5),
+    Round(steps=24, size=128, most=4, rate=0.004, turn=0.8, share=0.34),
+    Round(steps=40, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.0015, turn=1.0),
 )
 
 
@@ -46,15 +59,23 @@ def compare(
 ) -> Alignment:
     """Lay the photographs over renders of the scene; ``before`` is what was measured first."""
     targets = Targets.of(views, aligning.MEASURED_SIZE)
-    rendered = _on_black(gaussians, targets, threads)
+    rendered = on_black(gaussians, targets, threads)
     if before is None:
         return aligning.started(np.asarray(views.c2w, np.float64), rendered, targets)
     return aligning.finished(before, rendered, targets)
 
 
 def poses_look_wrong(alignment: Alignment) -> bool:
-    """Tell whether the median view is so far off that refining its pose pays."""
-    return bool(np.median(alignment.residual_before) > aligning.MOVED)
+    """Tell whether the views are so far off, as root mean square, that refining their poses pays.
+
+    Not their median: of few views wrong by little, half may lie well by chance.
+    """
+    return off_line(alignment.residual_before)
+
+
+def off_line(residuals: NDArray[np.float64]) -> bool:
+    """Tell of the views' residuals [V], in px of 256, whether they are those of wrong poses."""
+    return bool(np.sqrt(np.mean(residuals**2)) > aligning.MOVED)
 
 
 def refine_colors(
@@ -106,13 +127,13 @@ def refine_poses(
     """
     targets = Targets.of(views, part.size).recolored(alignment.colors)
     centre = gaussians.means.astype(np.float64).mean(0)
-    cameras = CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, part.rate)
+    cameras = CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, part.rate, part.turn)
     weighted = targets.weighted(alignment.weights)
     refined = descend(
-        gaussians, weighted, steps=part.steps, together=part.together, seed=seed,
+        gaussians, weighted, steps=part.steps, together=part.together(len(views)), seed=seed,
         threads=threads, cameras=cameras,
     )  # fmt: skip
-    rendered = _on_black(refined, targets.seen_from(cameras.w2c), threads)
+    rendered = on_black(refined, targets.seen_from(cameras.w2c), threads)
     c2w = _inverse(cameras.w2c) @ FLIP_YZ
     back = common_motion(given.astype(np.float64), c2w, centre)
     alignment = replace(
@@ -139,7 +160,8 @@ def _inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(matrices).astype(np.float64)
 
 
-def _on_black(gaussians: Gaussians, targets: Targets, threads: int | None) -> Renders:
+def on_black(gaussians: Gaussians, targets: Targets, threads: int | None) -> Renders:
+    """Render what the targets' cameras see of a scene, at their size, on black."""
     black = RenderOptions(background=[0.0, 0.0, 0.0]).parameters
     frame: Frame = replace(targets.frame, parameters=black)
     return render_frame(pack(gaussians), frame, threads=threads)

@@ -8,6 +8,7 @@ gradients in a fixed order, so the result is the same for any number of threads.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,13 @@ REFERENCE_SIZE = 256  # px, of the images that are compared
 DEFAULT_STEPS = 30
 FEWEST_VIEWS_PER_STEP, MOST_VIEWS_PER_STEP = 2, 3  # a third is worth its time from 12 views on
 # Of each parameter at the first step: object units, logits, logarithms, colours.
-RATES = {"means": 2e-3, "logits": 0.15, "log_scales": 0.05, "quats": 0.02, "color": 0.02}
+RATES: dict[str, float | NDArray[np.float32]] = {
+    "means": 2e-3,
+    "logits": 0.15,
+    "log_scales": 0.05,
+    "quats": 0.02,
+    "color": 0.02,
+}
 LAST_RATE = 0.1  # share of the first, reached along a cosine
 MOMENTS = (0.8, 0.95)  # decay of Adam's mean and of its square
 FLOOR = 1e-3  # added to Adam's denominator: a Gaussian of hardly a pixel hardly moves
@@ -82,8 +89,12 @@ def descend(
     seed: int,
     threads: int | None,
     cameras: CameraDescent | None = None,
+    rates: Mapping[str, float | NDArray[np.float32]] = RATES,
 ) -> Gaussians:
-    """Go down the loss over the targets, ``together`` views a step; cameras go along, if given."""
+    """Go down the loss over the targets, ``together`` views a step; cameras go along, if given.
+
+    ``rates`` are those of the first step, by parameter; an array is one rate for each of its parts.
+    """
     current = _to_parameters(gaussians)
     mean = {name: np.zeros_like(array) for name, array in current.items()}
     square = {name: np.zeros_like(array) for name, array in current.items()}
@@ -102,7 +113,7 @@ def descend(
         gradients, to_cameras = _gradients(current, compared, background, gaussians, moves, threads)
         share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for name, gradient in gradients.items():
-            _step_adam(current[name], mean[name], square[name], gradient, share * RATES[name], step)
+            _step_adam(current[name], mean[name], square[name], gradient, share * rates[name], step)
         if cameras is not None and to_cameras is not None:
             cameras.step(chosen, to_cameras, share)
     refined = _to_gaussians(current, gaussians)
@@ -152,7 +163,7 @@ def _step_adam(
     mean: NDArray[np.float32],
     square: NDArray[np.float32],
     gradient: NDArray[np.float32],
-    rate: float,
+    rate: float | NDArray[np.float32],
     step: int,
 ) -> None:
     """Take one step of Adam with bias correction, in place."""
@@ -160,7 +171,11 @@ def _step_adam(
     mean += (1 - first) * (gradient - mean)
     square += (1 - second) * (gradient * gradient - square)
     scale = np.sqrt(square / np.float32(1 - second ** (step + 1)))
-    values -= np.float32(rate / (1 - first ** (step + 1))) * mean / (scale + np.float32(FLOOR))
+    values -= (
+        np.asarray(rate / (1 - first ** (step + 1)), np.float32)
+        * mean
+        / (scale + np.float32(FLOOR))
+    )
 
 
 def _to_parameters(gaussians: Gaussians) -> Parameters:

@@ -37,7 +37,8 @@ class Gradients:
         """Allocate them for N Gaussians of K coefficients; 0 stands for plain colours."""
         color = (count, coefficients, 3) if coefficients else (count, 3)
         shapes = ((count, 3), (count,), (count, 3), (count, 4), color)
-        return cls(*(np.zeros(shape, np.float32) for shape in shapes))
+        arrays = [np.zeros(shape, np.float32) for shape in shapes]
+        return cls(*arrays[:4], color=arrays[4])
 
 
 def render_frame(

@@ -1,5 +1,6 @@
 """What ``geolrm run`` says of the photographs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_lines_say_how_far_off_views_were_and_name_those_out_of_line():
     assert alignment_lines(SimpleNamespace(alignment=None), NAMES) == []
 
 
+def test_colours_by_direction_are_told_in_one_line():
+    found = scene(moved=False).alignment
+    shaded = SimpleNamespace(alignment=replace(found, likeness=21.04, shaded=True))
+    assert alignment_lines(shaded, NAMES) == [
+        "plain colours do not explain the photographs (to 21.0 dB), as where a flash moves; "
+        "colours depend on the direction now, --shading off leaves them plain"
+    ]
+    summary = alignment_summary(shaded, NAMES)
+    assert summary is not None and summary["shaded"] is True and summary["likeness_db"] == 21.04
+
+
 def test_the_summary_holds_all_of_each_view():
     summary = alignment_summary(scene(), NAMES)
     assert summary is not None and summary["poses_refined"] is True
@@ -57,6 +69,10 @@ def test_a_capture_takes_the_moved_poses_where_there_are_some():
     ("options", "message"),
     [
         (["--refine-poses", "maybe"], "--refine-poses is 'maybe'; give auto, on or off"),
+        (["--shading", "maybe"], "--shading is 'maybe'; give auto, on or off"),
+        (["--shading", "on", "--refine", "0"],
+         "shading is True, but refine_steps is 0; colours by direction are found by the "
+         "refinement: give steps, or leave one of them out"),
         (["--refine-poses", "on", "--refine", "0"],
          "refine_poses is True, but refine_steps is 0; poses are refined with the Gaussians: give "
          "steps, or leave one of them out"),

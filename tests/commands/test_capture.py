@@ -11,7 +11,7 @@ from samples.textured_box import orbit, write_photographs
 from geolrm import InputError
 from geolrm.commands import capture
 from geolrm.commands.capture import capture_beside, pose, print_report
-from geolrm.engine.photographs import capture_photographs
+from geolrm.engine.photographs import capture_photographs, masks
 
 REPORT = {
     "posed": 8, "photographs": 10, "points": 1234, "reprojection_error_px": 0.51,
@@ -88,7 +88,7 @@ def test_useless_photographs_are_one_sentence_and_nothing_is_written(tmp_path, m
     make(tmp_path / "photos")
     done = call_here("geolrm", "capture", "photos", "-o", "a.capture", cwd=tmp_path)
     assert_refused(done, said)
-    assert not (tmp_path / "a.capture").exists()
+    assert not list(tmp_path.glob("a.capture*"))  # no steps, either
 
 
 def test_of_2000_photographs_a_subset_is_proposed(tmp_path):
@@ -99,8 +99,49 @@ def test_of_2000_photographs_a_subset_is_proposed(tmp_path):
     assert_refused(
         done,
         "holds 2,000 photographs, more than --max-photos 200; 60 to 150 are enough for one object: "
-        "put an even subset into a folder, such as every 10th, or raise --max-photos",
+        "put an even subset into a folder, such as one in 10, or raise --max-photos",
     )
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "said"),
+    [
+        ("pycolmap", "a.png", "finding the poses of photographs needs pycolmap, which is not "
+                              "installed; run: pip install 'geolrm[photos]'"),
+        ("pillow-heif", "a.heic", "reading .heic needs pillow-heif, which is not installed; run: "
+                                  "pip install 'geolrm[photos]', or export JPEG"),
+        ("rembg", "a.png", "removing the background needs rembg, which is not installed"),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_missing_is_one_sentence(tmp_path, monkeypatch, package, name, said):
+    from geolrm.engine.system import extras
+
+    photographs(tmp_path / "photos", 3)
+    (tmp_path / "photos" / "00.png").rename(tmp_path / "photos" / name)
+    there = extras.installed_version
+    for module in (extras, masks):
+        monkeypatch.setattr(module, "installed_version",
+                            lambda asked: None if asked == package else there(asked))  # fmt: skip
+    done = call_here("geolrm", "capture", "photos", "-o", "a.capture", "--masks", "rembg",
+                     "--turntable", cwd=tmp_path)  # fmt: skip
+    assert_refused(done, said)
+    assert not (tmp_path / "a.capture").exists()
+
+
+def test_a_video_without_its_package_is_one_sentence(tmp_path, monkeypatch):
+    from geolrm.engine.system import extras
+
+    there = extras.installed_version
+    monkeypatch.setattr(extras, "installed_version",
+                        lambda asked: None if asked == "av" else there(asked))  # fmt: skip
+    (tmp_path / "walk.mp4").write_bytes(b"")
+    done = call_here("geolrm", "capture", "walk.mp4", "-o", "a.capture", cwd=tmp_path)
+    assert_refused(
+        done,
+        "reading .mp4 needs PyAV, which is not installed; run: pip install 'geolrm[photos]', or "
+        "give its frames as images",
+    )
+    assert not (tmp_path / "a.capture").exists()
 
 
 def test_what_is_there_and_not_ours_is_not_replaced(tmp_path):

@@ -51,6 +51,23 @@ def test_doubts_are_printed_and_strict_fails(opencv_capture, tmp_path):
     assert "OpenCV camera-to-world" in doubt["text"]
 
 
+def test_a_warm_view_is_named_with_what_would_correct_it(tmp_path):
+    cameras = box_cameras(24)
+    photos = box_photos(cameras, 128)
+    photos[5] = np.rint(photos[5] * np.array([1, 0.9, 0.7, 1])).astype(np.uint8)
+    folder = write_transforms(tmp_path / "box", photos, cameras)
+    done = call_here("geolrm", "check", folder, "-o", tmp_path / "a.png", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    (doubt,) = report["doubts"]
+    assert doubt["topic"] == "white balance" and doubt["views"] == [5]
+    colors = report["colors"]
+    assert len(colors) == 24
+    np.testing.assert_allclose(colors[5]["correction"], [1, 1 / 0.9, 1 / 0.7], atol=0.06)
+    np.testing.assert_allclose(colors[15]["correction"], 1, atol=0.05)
+    assert colors[5]["brightness_stops"] < -0.1
+
+
 def test_an_object_elsewhere_is_fitted_and_shown_without_alpha_once(tmp_path):
     """What a doubt says is not repeated as a warning for each image."""
     cameras = box_cameras()
@@ -65,7 +82,9 @@ def test_an_object_elsewhere_is_fitted_and_shown_without_alpha_once(tmp_path):
     (doubt,) = json.loads(done.stdout)["doubts"]
     assert doubt["topic"] == "scale" and "or give --fit, which does both" in doubt["text"]
     for file in (folder / "rgb").iterdir():
-        Image.fromarray(np.asarray(Image.open(file))[..., :3] // 2).save(file)
+        striped = np.asarray(Image.open(file))[..., :3] // 2
+        striped[::2] += 100  # a background of more than one colour
+        Image.fromarray(striped).save(file)
     done = call_here("geolrm", "check", folder, "-o", output)
     assert done.returncode == 0 and "warning" not in done.stderr
     refused = call_here("geolrm", "check", folder, "-o", output, "--fit")

@@ -23,3 +23,10 @@ def test_commands_are_registered_without_heavy_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout and "onnxruntime" not in done.stdout
+
+
+def test_the_help_of_run_names_photographs_and_what_removes_backgrounds():
+    done = call_here("geolrm", "run", "--help")
+    words = " ".join(done.stdout.replace("│", " ").split())
+    assert "A folder of photographs or a video, whose poses are found; or transforms.json" in words
+    assert "with rembg" in words

@@ -100,7 +100,20 @@ def test_what_is_no_batch_of_images_is_named(engine, shoe_views):
         engine.run(images, None)
 
 
-def test_opaque_images_on_black_warn(engine, shoe_views):
-    images, cameras = shoe_views
-    with pytest.warns(UserWarning, match="image 0 has no alpha and its border is not white"):
-        engine.run(images[:1, ..., :3] * 0, cameras[:1])
+def test_opaque_images_on_a_background_of_many_colours_warn(engine, shoe_views):
+    images, cameras = shoe_views[0][:1, ..., :3] // 2, shoe_views[1][:1]
+    images[:, ::2] += 100
+    with pytest.warns(UserWarning, match="its border is neither white nor of one colour"):
+        engine.run(images, cameras)
+
+
+def test_a_background_of_one_colour_is_white_to_the_model(engine, shoe_views):
+    """A green screen is keyed: the result is that of the image on white."""
+    images, cameras = shoe_views[0][:1], shoe_views[1][:1]
+    cut = images[..., 3:] > 127
+    on_green, on_white = (
+        np.where(cut, images[..., :3].clip(0, 240), color).astype(np.uint8)
+        for color in ((20, 250, 30), (255, 255, 255))
+    )
+    scenes = [engine.run(seen, cameras, seed=0) for seen in (on_green, on_white)]
+    np.testing.assert_array_equal(scenes[0].gaussians.means, scenes[1].gaussians.means)

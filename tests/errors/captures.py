@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 from errors.case import Case, without
 from PIL import Image
-from samples.capture_files import box_cameras, write_clip, write_gobjaverse_views
+from samples.capture_files import (
+    box_cameras,
+    box_photos,
+    write_clip,
+    write_gobjaverse_views,
+    write_transforms,
+)
 
-from geolrm import load_capture
+from geolrm import Cameras, load_capture
 from geolrm.engine.captures import background, load_complete_capture, recognition, undistortion
 from geolrm.engine.captures import images as image_files
 from geolrm.engine.captures.colmap_model import SparseCamera
 from geolrm.engine.captures.undistortion import undistorted
+from geolrm.engine.geometry.cameras import FLIP_YZ
 
 POSE = [[1, 0, 0, 0], [0, 0, -1, -2], [0, 1, 0, 0], [0, 0, 0, 1]]  # from the front, at y = -2
 
@@ -300,6 +307,15 @@ def unfit(place):
     return load_capture(folder, fit=True)
 
 
+def opencv_box(folder):
+    """Write a box at (4, 1, 1.5) with OpenCV poses, by mistake."""
+    cameras = box_cameras()
+    poses = cameras.c2w.copy()
+    poses[:, :3, 3] += (4, 1, 1.5)
+    wrong = Cameras(poses @ FLIP_YZ, cameras.intrinsics)
+    return write_transforms(folder, box_photos(cameras), wrong)
+
+
 POINTS = b"".join(b"%d 1 1 1 0 0 0 0\n" % index for index in range(20))
 LENS = b"1 SIMPLE_RADIAL 8 8 10 4 4 0.1\n"
 
@@ -382,6 +398,9 @@ CASES = [
          load({"transform_matrix": np.full((4, 4), np.nan).tolist()})),
     Case("… has no points, and its masks do not tell where the object is; give images with …",
          "Of --fit, and load_capture(fit=True).", unfit),
+    Case("…: the masks agree on no object, and would if …",
+         "The same, where the poses are in another convention or order, which is named.",
+         lambda place: load_capture(opencv_box(place.tmp), fit=True)),
     "poses.npy",
     Case("… has … images but … poses in poses.npy; there must be one pose for each image, in …",
          "Images are taken in natural order of their names.", images(2, poses=np.array([POSE]))),

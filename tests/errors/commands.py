@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from errors.captures import opencv_box
 from errors.case import Case, without
 from samples.capture_files import write_transforms
 from samples.gaussians import random_gaussians
@@ -116,6 +117,11 @@ def video_of_two_shapes(place):
 CASES = [
     Case("--refine-poses is …; give auto, on or off", "Of geolrm run.",
          lambda place: run(place.tmp, place.tmp / "a.ply", refine_poses="maybe")),
+    Case("--shading is …; give auto, on or off", "Of geolrm run.",
+         lambda place: run(place.tmp, place.tmp / "a.ply", shading="maybe")),
+    Case("…: the masks agree on no object, and would if …",
+         "Of geolrm run, where most cameras do not see the cube either.",
+         lambda place: run(opencv_box(place.tmp), place.tmp / "a.ply")),
     Case("… already exists; name a new folder for the capture", "Of geolrm run --write-capture.",
          lambda place: (
              (place.tmp / "old").mkdir(),

@@ -10,15 +10,19 @@ from errors.case import Case
 from PIL import Image
 from samples.known_shapes import protocol_cameras
 
+from geolrm.bench import photos
 from geolrm.bench.photos.cut_views import read_depths
+from geolrm.bench.photos.real_photographs import split
+from geolrm.bench.photos.records import Records
 from geolrm.bench.quality import evaluation
 from geolrm.bench.quality.dataset import find_subjects, load_subject
 from geolrm.bench.quality.outputs import check_folder, staged
 from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import input_frames
-from geolrm.engine.captures import arrays
+from geolrm.engine.captures import arrays, load_capture
 from geolrm.engine.captures.arrays import read_points
 from geolrm.engine.system import extras
+from geolrm.examples import CAPTURES
 
 
 def points(**arrays):
@@ -32,6 +36,14 @@ def points(**arrays):
 def without_depth(place):
     (place.tmp / "transforms.json").write_text('{"frames": [{"file_path": "a.png"}]}')
     return read_depths(place.tmp, 1)
+
+
+def rows_of(content):
+    def trigger(place):
+        (place.tmp / "rows.jsonl").write_bytes(content)
+        return Records(place.tmp / "rows.jsonl", {"geolrm": "0.1"})
+
+    return trigger
 
 
 def no_zip(place):
@@ -133,6 +145,9 @@ def without_scipy(place):
 ONE, SEEN = np.zeros((1, 3), np.float32), np.ones(1, bool)
 
 CASES = [
+    Case("… has … photographs with masks; give more than …, of which every …th is held out",
+         "Of the score of real photographs: images with alpha, or a folder `masks`.",
+         lambda place: split(load_capture(CAPTURES / "shoe").subset([0, 1, 2]))),
     Case("… is no dataset; give a capture folder (transforms.json, rgb/, points.npz), or a …",
          "The path is no folder.", lambda place: find_subjects(place.tmp / "none", None)),
     Case("… holds no capture: neither transforms.json nor a folder with one; give a capture …",
@@ -150,6 +165,12 @@ CASES = [
          "Of the images that are scored.", subject(mode="RGB")),
     Case("…: frame 0 has no depth image; give captures with 'depth_file_path', which tells …",
          "Of the benchmark of cut views.", without_depth),
+    Case("there is nothing to measure: give --data, a folder of posed scans as geolrm eval …",
+         "Of geolrm bench photos.", lambda place: photos.main([])),
+    Case("… is no file of rows; remove it, or give another folder",
+         "Of rows.jsonl, in which geolrm bench photos keeps what it measured.", rows_of(b"none\n")),
+    Case("… holds rows of …, and these are of …; give another folder, or remove the file",
+         "Of another version or model; see above.", rows_of(b'{"geolrm": "0.0"}\n')),
     Case("views are [4, 4]; give numbers of views, each once", "Of Evaluation.",
          lambda place: evaluation.Evaluation(place.tmp, views=[4, 4])),
     Case("12 views were asked for; this bundle takes 1 to 8: leave 12 out, or export it again …",

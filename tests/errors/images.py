@@ -67,6 +67,10 @@ CASES = [
          run(refine_poses="on")),
     Case("refine_poses is True, but refine_steps is 0; poses are refined with the Gaussians: …",
          "Poses are refined by the same descent.", run(refine_poses=True, refine_steps=0)),
+    Case("shading is …; it must be 'auto', True or False", "Whether colours depend on direction.",
+         run(shading="on")),
+    Case("shading is True, but refine_steps is 0; colours by direction are found by the "
+         "refinement: …", "They come of the same descent.", run(shading=True, refine_steps=0)),
     Case("anchors are not an array of numbers: …", "Ragged lists or text.",
          run(anchors=[[1, 2], [3]])),
     Case("anchors have shape …; they must be [N, 3]", "Positions in the cube.",

@@ -96,6 +96,13 @@ def child(code):
     return lambda place: run_job("match", place.tmp / "log", command=(sys.executable, "-c", code))
 
 
+def no_room(place):
+    from types import SimpleNamespace
+
+    place.patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3_000_000))
+    return child("")(place)
+
+
 def taken(content):
     def trigger(place):
         (place.tmp / "a.jpg").write_bytes(content)
@@ -189,8 +196,9 @@ def sound(place):
 
 
 def broken_video(place):
-    (place.tmp / "a.mp4").write_bytes(b"no" * 50)
-    return choose(place, place.tmp / "a.mp4")
+    path = place.tmp / "a.mp4"
+    path.write_bytes(b"no" * 50)
+    return capture_photographs(path, place.tmp / "a.capture")
 
 
 class _Stream:
@@ -223,6 +231,19 @@ def container(stream):
     return trigger
 
 
+def no_keyframe(place):
+    import av
+
+    video()(place)
+    with av.open(str(place.tmp / "a.mp4")) as read, av.open(str(place.tmp / "b.mp4"), "w") as to:
+        stream = to.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None and not packet.is_keyframe:
+                packet.stream = stream
+                to.mux(packet)
+    return choose(place, place.tmp / "b.mp4")
+
+
 def frames_full(place):
     place.patch.setattr(Image.Image, "save", full)
     return video()(place)
@@ -248,7 +269,7 @@ CASES = [
          "sharp ones from all around the object", "Blurred, equal to another, or unreadable.",
          photographs(4, blur=9), InputError),
     Case("… holds 5 photographs, more than --max-photos 4; 60 to 150 are enough for one object: "
-         "put an even subset into a folder, such as every 2th, or raise --max-photos",
+         "put an even subset into a folder, such as one in 2, or raise --max-photos",
          "Time grows faster than the number of photographs.", photographs(5, max_photos=4),
          InputError),
     Case("no three of the 4 photographs of … could be posed together; move the camera between "
@@ -275,9 +296,9 @@ CASES = [
          "million.", many_pixels, InputError),
     Case("reading .heic needs pillow-heif, which is not installed; run: pip install "
          "'geolrm[photos]', or export JPEG",
-         "An extra; iPhones write HEIC.", without("pillow-heif", heic)),
+         "An extra; iPhones write HEIC.", without("pillow-heif", heic), InputError),
     Case("finding the poses of photographs needs pycolmap, which is not installed; run: pip "
-         "install 'geolrm[photos]'", "An extra.", without("pycolmap", photographs(4))),
+         "install 'geolrm[photos]'", "An extra.", without("pycolmap", photographs(4)), InputError),
     Case("mask … cannot be read: …", "The file is no image.", mask(b"no"), InputError),
     Case("mask … has 8 x 30 pixels, its photograph another shape, 80 x 60; make them agree",
          "A mask may be smaller, but not of another shape.",
@@ -305,6 +326,9 @@ CASES = [
          f"since memory ran out); {SMALL}, then call again, which goes on from here; see …",
          "It runs in a process of its own, whose end is not ours.",
          child("import os; os.kill(os.getpid(), 9)")),
+    Case("the disk of … is full (3 MB are free, and COLMAP needs 64 at least); make room and call "
+         "again, which goes on from here", "On a full disk COLMAP would lose what it found.",
+         no_room, InputError),
     Case("cannot write below …: No space left on device (… GB are free); make room and call again, "
          "which goes on from here", "What is done stays.", disk_full, InputError),
     Case("cannot write …b.jpg': No space left on device",
@@ -327,6 +351,9 @@ CASES = [
          "More than 16.8 million.", video(MAX_FRAME_PIXELS=9), InputError),
     Case("… has more than 2 frames; cut out the part that shows the object", "More than 60,000.",
          video(MOST_DECODED=2), InputError),
+    Case("… has no keyframe, so that none of its frames is whole; it may be cut out of a longer "
+         "one: cut it again with a program that encodes it anew",
+         "All other frames build on a keyframe.", no_keyframe, InputError),
     Case("… cannot be decoded: …; it may be damaged, restore it",
          "The video ended early, or is none.", broken_video, InputError),
     Case("… holds no frame; it may be damaged, restore it",

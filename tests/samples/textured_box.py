@@ -1,5 +1,7 @@
 """Photographs of a textured box, ray cast, whose poses are known; COLMAP poses them in seconds."""
 
+import functools
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -7,6 +9,7 @@ HALF = np.array([0.5, 0.35, 0.25])  # of the box
 TEXTURE = 512  # px a face
 
 
+@functools.cache
 def textures(seed=0):
     """Faces [6, T, T, 3] of blobs of several sizes."""
     rng = np.random.default_rng(seed)
@@ -68,13 +71,19 @@ def render(c2w, width=480, height=360, focal=520.0, faces=None):
     return image
 
 
-def write_photographs(folder, poses, *, alpha=False, suffix=".png", **options):
-    """Write a photograph of each pose, on black or with alpha; returns their paths."""
+def write_photographs(folder, poses, *, alpha=False, suffix=".png", film=None, **options):
+    """Write a photograph of each pose, on black or with alpha; returns their paths.
+
+    ``film``: the focal length in mm for 35 mm film, which EXIF then tells.
+    """
+    exif = Image.Exif()
+    if film:
+        exif.get_ifd(0x8769)[0xA405] = film
     folder.mkdir(parents=True, exist_ok=True)
     faces, paths = textures(), []
     for index, pose in enumerate(poses):
         image = Image.fromarray(render(pose, faces=faces, **options))
         image = image.filter(ImageFilter.GaussianBlur(0.6))
         paths.append(folder / f"{index:02d}{suffix}")
-        (image if alpha else image.convert("RGB")).save(paths[-1])
+        (image if alpha else image.convert("RGB")).save(paths[-1], exif=exif)
     return paths

@@ -1,5 +1,6 @@
 """Captures with depth: what `geolrm.engine.captures` reads, and a depth PNG for each frame."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def load_posed_capture(path: str | Path) -> PosedObject:
     return PosedObject(rgba, depth, capture.cameras, points)
 
 
-def _square_rgba(images: list[NDArray[np.uint8]], names: list[str], file: Path) -> NDArray:
+def _square_rgba(images: Sequence[NDArray[np.uint8]], names: list[str], file: Path) -> NDArray:
     """Stack frames, which must have one square size and an alpha channel: [V, S, S, 4]."""
     size = images[0].shape[0]
     for name, image in zip(names, images, strict=True):

@@ -11,7 +11,7 @@ from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic
 from geolrm.engine.captures.fitting import AGREEING_SIDE, EXPLAINED
 from geolrm.engine.captures.hull import nearest_to_rays, visual_hull
 from geolrm.engine.captures.images import natural_order
-from geolrm.engine.captures.photographs import coarse_image
+from geolrm.engine.captures.lazy_images import coarse_image
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.camera_checks import check_poses
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnostics.conventions import diagnose_agreement
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic, name_point, name_views
+from geolrm.engine.captures.diagnostics.exposure_checks import color_stops, diagnose_exposure
 from geolrm.engine.captures.diagnostics.image_checks import (
     COMPARED_SIDE,
     diagnose_masks,
-    diagnose_quality,
+    diagnose_sharpness,
     diagnose_silhouettes,
     diagnose_sizes,
 )
@@ -43,6 +44,7 @@ class Diagnosis:
 
     diagnostics: tuple[Diagnostic, ...]
     surface: NDArray[np.float64] | None  # [N, 3] of what all masks leave, object frame
+    stops: NDArray[np.float64] | None = None  # [V, 4] luminance, R, G, B against the views beside
 
     @property
     def doubtful_views(self) -> set[int]:
@@ -95,11 +97,12 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
         # The hull says where the object is; where the cameras look says it less well.
         poses = [each for each in poses if each.topic != "scale"]
     surface = None if hull is None else surface_of(hull, step)
-    quality = [
-        *diagnose_sizes(images, model_size),
-        *([] if lost else diagnose_quality(images, views, cameras, surface)),
-    ]
-    return Diagnosis((*poses, *scale, *masks, *outlines, *quality), surface)
+    quality, stops = diagnose_sizes(images, model_size), None
+    if not lost:
+        stops = color_stops(images, views, cameras, surface)
+        quality += diagnose_exposure(stops, matched=surface is not None)
+        quality += diagnose_sharpness(images, views)
+    return Diagnosis((*poses, *scale, *masks, *outlines, *quality), surface, stops)
 
 
 def surface_of(hull: NDArray[np.float64], step: float) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 Topic = Literal[
     "axes", "looking away", "scale", "poses", "coverage", "field of view", "masks", "exposure",
-    "sharpness", "resolution",
+    "white balance", "sharpness", "resolution",
 ]  # fmt: skip
 LISTED = 8  # views that a sentence names at most
 

@@ -19,6 +19,8 @@ def alignment_summary(scene: Scene, names: list[str]) -> dict[str, Any] | None:
         return None
     return {
         "poses_refined": found.moved,
+        "likeness_db": None if found.likeness is None else round(found.likeness, 2),
+        "shaded": found.shaded,
         "views": [
             {
                 "name": name,
@@ -52,6 +54,13 @@ def alignment_lines(scene: Scene, names: list[str]) -> list[str]:
             f"{found.weights[view]:.0%}; check its pose and mask, or leave it out"
             for view in found.out_of_line
         ]
+    if found.shaded:
+        how = "" if found.likeness is None else f" (to {found.likeness:.1f} dB)"
+        lines.append(
+            f"plain colours do not explain the photographs{how}, as where a flash moves; colours "
+            "depend on the direction now, --shading off leaves them plain"
+        )
+        return lines  # every photograph was brightened or darkened with it
     for view in found.corrected:
         red, green, blue = found.colors[view].sum(-1)
         lines.append(

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 RemoveBackground = Annotated[
-    bool, typer.Option("--remove-background", help="Give images without alpha one, with [rembg].")
+    bool, typer.Option("--remove-background", help="Give images without alpha one, with rembg.")
 ]
 Fit = Annotated[
     bool, typer.Option("--fit", help="Move and scale the object into the cube, by its masks.")

@@ -1,7 +1,9 @@
 """``geolrm check``: what is doubtful about a capture."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +11,10 @@ from geolrm.commands.capture_options import Fit, RemoveBackground
 from geolrm.commands.console import CAPTURE_HELP, print_json, steps
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.exit_codes import FAILED
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LONGEST_SIDE = 1024  # px, to which images are reduced: more than is compared or drawn
 OUT_OF_MEMORY = "use fewer or smaller images"
@@ -34,8 +40,8 @@ def check(
     from geolrm.engine.bundle.bundle import Bundle
     from geolrm.engine.captures import read_capture
     from geolrm.engine.captures.diagnostics.diagnosis import diagnose
+    from geolrm.engine.captures.lazy_images import LazyImages
     from geolrm.engine.captures.overview import draw_overview
-    from geolrm.engine.captures.photographs import Photographs
     from geolrm.engine.system.atomic import check_writable
     from geolrm.engine.views.sheets import save_image
 
@@ -51,7 +57,7 @@ def check(
             fit=fit,
             longest_side=LONGEST_SIDE,
         )
-        if isinstance(content.images, Photographs):
+        if isinstance(content.images, LazyImages):
             content.images.decode()
         step("looking for what is doubtful")
         diagnosis = diagnose(content, manifest.fov_degrees, manifest.image_size)
@@ -69,6 +75,7 @@ def check(
                     {"topic": each.topic, "text": each.text, "views": each.views}
                     for each in diagnosis.diagnostics
                 ],
+                "colors": _colors(diagnosis.stops),
                 "output": str(output),
             }
         )
@@ -81,3 +88,18 @@ def check(
         print(f"{diagnosis.count}; cameras, cube and images -> {output}")
     if strict and diagnosis.diagnostics:
         raise SystemExit(FAILED)
+
+
+def _colors(stops: NDArray[np.float64] | None) -> list[dict[str, Any]] | None:
+    """Say by how much each view's colours differ from those of the views beside it."""
+    from geolrm.engine.captures.diagnostics.exposure_checks import grey_gains
+
+    if stops is None:
+        return None
+    return [
+        {
+            "brightness_stops": round(float(brightness), 3),
+            "correction": [round(float(gain), 3) for gain in gains],
+        }
+        for brightness, gains in zip(stops[:, 0], grey_gains(stops), strict=True)
+    ]

@@ -20,6 +20,7 @@ CAPTURE_HELP = (
     "transforms.json (NeRF, nerfstudio), a COLMAP sparse model, a GObjaverse folder, images with "
     "poses.npy, an SV3D clip or its 21 frames, or a Zero123++ sheet; the kind is recognised."
 )
+SOURCE_HELP = f"A folder of photographs or a video, whose poses are found; or {CAPTURE_HELP}"
 
 
 def print_version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 from geolrm.commands.alignment_report import alignment_lines, alignment_summary, moved_capture
 from geolrm.commands.capture import capture_beside, pose, print_report
 from geolrm.commands.capture_options import AutoFit, RemoveBackground
-from geolrm.commands.console import CAPTURE_HELP, print_json, print_table, steps
+from geolrm.commands.console import SOURCE_HELP, print_json, print_table, steps
 from geolrm.commands.convert import check_output
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 1024  # px, to which images are reduced: four times what models read
 OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
 REFINE_POSES: dict[str, Any] = {"auto": "auto", "on": True, "off": False}
+SHADING = REFINE_POSES
 BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
 
 
@@ -62,7 +63,7 @@ def choose_views(content: "Capture", wanted: int | list[int], faulty: Collection
 
 
 def run(
-    capture: Annotated[Path, typer.Argument(help=CAPTURE_HELP)],
+    capture: Annotated[Path, typer.Argument(help=SOURCE_HELP)],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Splat file: .ply, .spz, .splat, .glb.")
     ],
@@ -82,6 +83,13 @@ def run(
         str,
         typer.Option(
             help="auto, on or off: move the cameras with the splats; auto: where they are off."
+        ),
+    ] = "auto",
+    shading: Annotated[
+        str,
+        typer.Option(
+            help="auto, on or off: colours by direction, as of a flash; auto: where photographs "
+            "disagree on plain ones."
         ),
     ] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
@@ -132,6 +140,8 @@ def run(
 
     if refine_poses not in REFINE_POSES:
         raise InputError(f"--refine-poses is {refine_poses!r}; give auto, on or off")
+    if shading not in SHADING:
+        raise InputError(f"--shading is {shading!r}; give auto, on or off")
     check_output(output, raw_ply)
     if write_capture_to is not None:
         check_capture_folder(write_capture_to)
@@ -162,6 +172,8 @@ def run(
         if fit is None:
             content = fit_where_outside(content, faulty)
         if (doubt := convention_warning(content, faulty)) is not None:
+            if 2 * len(content.cameras.facing_faults()) > len(content):  # no view would be right
+                raise InputError(f"{content.source or content.path}: {doubt}")
             warn(doubt)
         step("loading the model")
         engine = Engine(model, backend=backend, threads=threads, device=device)
@@ -181,6 +193,7 @@ def run(
             "selection": cast(Selection, selection),  # checked by the engine
             "refine_steps": refine,
             "refine_poses": REFINE_POSES[refine_poses],
+            "shading": SHADING[shading],
         }
         scene = engine.run(used.images, used.cameras, valid=used.valid, **options)
         step("writing")

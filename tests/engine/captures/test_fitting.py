@@ -144,6 +144,28 @@ def test_a_few_wrong_masks_do_not_cut_the_object(on_table, monkeypatch, wrong, s
     assert longest_side(capture) == pytest.approx(FILL, abs=0.1)
 
 
+def test_an_end_with_few_points_is_kept(tmp_path, photos, cameras):
+    """Features are rare on a smooth top: 40 of 5,000 points lie on the uppermost third."""
+    from samples.capture_files import photo_world
+
+    from geolrm.engine.geometry.similarity import apply
+
+    folder = write_colmap_text(tmp_path, photos, cameras, background=0)
+    low, high = box_splats().means.min(axis=0), box_splats().means.max(axis=0)
+    below, above = low.copy(), high.copy()
+    above[2] -= (high - low)[2] / 3
+    below[2] = above[2]
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.uniform(low, above, (5000, 3)), rng.uniform(below, high, (40, 3))])
+    lines = [f"{i} {x} {y} {z} 1 2 3 0.5" for i, (x, y, z) in
+             enumerate(apply(photo_world(), points))]  # fmt: skip
+    (folder / "sparse" / "0" / "points3D.txt").write_text("\n".join(lines) + "\n")
+    capture = load_capture(folder)
+    assert capture.notes[-1].endswith("from the points inside all masks")
+    means = box_in(capture, photo_world())
+    assert abs(means[:, 2].min() + means[:, 2].max()) < 0.1 * np.ptp(means[:, 2])
+
+
 def test_few_masks_leave_it_to_the_points(tmp_path, photos, cameras):
     noise = np.random.default_rng(0).integers(0, 100, (64, 64, 3), np.uint8)
     images = [*photos[:6], *(on_grey(photos[6:]) // 2 + noise)]

@@ -67,3 +67,6 @@ def test_inverted_is_object_at_the_border_and_none_in_the_middle():
     assert seems_inverted(1 - OBJECT.astype(np.float32))
     assert not seems_inverted(np.full((8, 8), 255, np.uint8))  # opaque everywhere
     assert not seems_inverted(np.zeros((8, 8), np.uint8))
+    small = np.full((8, 8), 255, np.uint8)
+    small[3, 3] = 0
+    assert not seems_inverted(small) and seems_inverted(small, 0.02)

@@ -16,7 +16,7 @@ from samples.capture_files import (
 from geolrm import Cameras, InputError, load_capture
 from geolrm.engine.captures import load_complete_capture, load_every_view, read_capture
 from geolrm.engine.captures.images import ImageReader
-from geolrm.engine.captures.photographs import Photographs
+from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.captures.readiness import (
     faulty_views,
     fit_where_outside,
@@ -24,6 +24,7 @@ from geolrm.engine.captures.readiness import (
     looked_at,
     with_masks_ready,
 )
+from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.engine.geometry.similarity import move_poses
 
 
@@ -99,6 +100,29 @@ def test_a_view_with_an_inverted_mask_is_left_out_most_are_turned_over(tmp_path,
     np.testing.assert_array_equal(capture.images[4], photos[4])
 
 
+def test_inverted_masks_of_small_objects_are_turned_over(tmp_path, photos, cameras):
+    images = photos.copy()
+    images[..., 3] = 255
+    images[:, 28:36, 28:36, 3] = 0  # 64 of the 1024 pixels in the middle of 64 x 64
+    capture = read_capture(write_transforms(tmp_path, images, cameras))
+    assert capture.notes == (
+        "the masks are inverted (the object was black) and were turned over: 12",
+    )
+    assert [int((image[..., 3] == 255).sum()) for image in capture.images] == [64] * 12
+
+
+def test_fitting_names_the_convention_that_keeps_masks_from_agreeing(tmp_path, photos, cameras):
+    wrong = Cameras(moved(cameras, 1, (4, 1, 1.5)).c2w @ FLIP_YZ, cameras.intrinsics)
+    folder = write_transforms(tmp_path, photos, wrong)
+    with pytest.raises(InputError) as raised:
+        load_capture(folder, fit=True)
+    assert str(raised.value).removeprefix(str(tmp_path)).lstrip("/") == (
+        "transforms.json: the masks agree on no object, and would if these were OpenCV "
+        "camera-to-world poses; they must be OpenGL camera-to-world (x right, y up, looking along "
+        "-z): negate columns 1 and 2 of the 3x3 part (y and z) (geolrm check draws them)"
+    )
+
+
 def test_no_view_is_left(tmp_path, photos, cameras):
     images = photos.copy()
     images[..., 3] = 0
@@ -132,7 +156,7 @@ def test_large_files_are_looked_at_in_part(tmp_path, monkeypatch, photos):
     capture = read_capture(folder)
     assert looked_at(capture) == cameras.spread(24)
     assert set(cameras.spread(6)) < set(cameras.spread(12)) < set(looked_at(capture))
-    assert repr(capture.images) == "Photographs(40 images, 24 decoded)"
+    assert repr(capture.images) == "LazyImages(40 images, 24 decoded)"
 
 
 def test_fitting_by_some_views_moves_all(tmp_path, monkeypatch, photos, cameras):
@@ -157,9 +181,7 @@ def test_faulty_views_do_not_hinder_fitting(tmp_path, photos, cameras):
 
 def test_lists_of_images_are_left(tmp_path, photos, cameras):
     capture = read_capture(write_transforms(tmp_path, photos, cameras))
-    assert isinstance(capture.images, Photographs) and isinstance(
-        capture.images.reader, ImageReader
-    )
+    assert isinstance(capture.images, LazyImages) and isinstance(capture.images.reader, ImageReader)
     assert with_masks_ready(capture).notes == capture.notes
 
 

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from geolrm import GeoLRMError
+from geolrm import GeoLRMError, InputError
+from geolrm.engine.photographs import child_process
 from geolrm.engine.photographs.child_process import run_job
 
 
@@ -50,6 +52,23 @@ def test_a_crash_is_one_sentence(tmp_path):
 def test_an_error_of_colmap_is_one_sentence(tmp_path):
     said = refused(tmp_path, "print(json.dumps(dict(error='database is full')))", "extract")
     assert said == f"COLMAP could not find features: database is full; see {tmp_path / 'log'}"
+
+
+@pytest.mark.parametrize("before", [9e6, 1e9], ids=["already", "meanwhile"])
+def test_a_disk_that_fills_is_one_sentence_whatever_colmap_says(tmp_path, monkeypatch, before):
+    """COLMAP may crash of it, or end as if nothing were wrong."""
+    free = iter([before, 2e6])
+    monkeypatch.setattr(child_process.shutil, "disk_usage",
+                        lambda path: SimpleNamespace(free=next(free)))  # fmt: skip
+    mark = tmp_path / "started"
+    code = f"open({str(mark)!r}, 'w'); print(json.dumps(dict(result=1)))"
+    with pytest.raises(InputError) as raised:
+        run_job("match", tmp_path / "log", command=child(code))
+    assert mark.exists() == (before > 64e6)
+    assert str(raised.value) == (
+        f"the disk of {str(tmp_path)!r} is full ({9 if before == 9e6 else 2} MB are free, and "
+        "COLMAP needs 64 at least); make room and call again, which goes on from here"
+    )
 
 
 def test_an_interrupt_ends_the_child(tmp_path):

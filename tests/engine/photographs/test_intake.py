@@ -126,3 +126,17 @@ def test_files_are_spread_evenly(tmp_path):
 
 def test_names_suit_colmap(tmp_path):
     assert file_stem(7, tmp_path / "mein Foto ü (1).JPG") == "0007_mein_Foto____1_"
+
+
+def test_a_focal_length_on_the_sensor_counts_where_the_size_of_the_sensor_is_told(tmp_path):
+    exif = Image.Exif()
+    tags = exif.get_ifd(0x8769)
+    tags[0x920A], tags[0xA20E], tags[0xA210] = 50.0, 1600.0, 3  # mm, pixels to the cm, of
+    tags[0xA002], tags[0xA003] = 4000, 3000  # the photograph as it was taken
+    IMAGE.save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "to").mkdir()
+    taken = take_in(tmp_path / "a.jpg", tmp_path / "to", "a", 1600)
+    assert taken.focal == pytest.approx(50 * 160 / 5000 * 600)  # 8,000 of 5,000 px across
+    del tags[0xA210], tags[0xA20E]
+    IMAGE.save(tmp_path / "b.jpg", exif=exif)
+    assert take_in(tmp_path / "b.jpg", tmp_path / "to", "b", 1600).focal is None

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from geolrm.engine.photographs.pairs import BEST, choose_pairs, closing_pairs, vote
+from geolrm.engine.photographs.pairs import (
+    BEST,
+    STRONG,
+    WEAK_PARTNERS,
+    choose_pairs,
+    closing_pairs,
+    vote,
+    weak_pairs,
+)
 
 
 def slow_votes(first, second):
@@ -90,3 +98,27 @@ def test_more_pairs_are_partners_of_partners_and_for_the_lonely_all():
     more = closing_pairs(verified, tried, votes)
     assert (3, 7) in more and (3, 5) not in more and (3, 12) not in more
     assert sum(29 in pair for pair in more) >= 24  # it has no partner at all
+
+
+def test_weak_pairs_of_weak_photographs_are_matched_again():
+    verified = np.where(ring(30) > 8, 60, 0)  # six partners each
+    tried = choose_pairs(ring(30))
+    inside = np.zeros(30, bool)
+    assert weak_pairs(verified, tried, ring(30), inside) == []
+    for other in (8, 9, 12, 13):  # which leaves 10 with two partners
+        verified[10, other] = verified[other, 10] = 0
+    assert weak_pairs(verified, tried, ring(30), inside) == [(7, 10), (10, 11)]
+    verified[10, 11] = verified[11, 10] = STRONG
+    assert weak_pairs(verified, tried, ring(30), inside) == [(7, 10)]
+
+
+def test_a_photograph_outside_is_matched_with_whatever_may_show_the_same():
+    verified = np.where(ring(40) > 8, 60, 0)
+    verified[20] = verified[:, 20] = 0
+    verified[20, 5] = verified[5, 20] = 3 * STRONG  # as nothing but its matches tells
+    outside = np.arange(40) == 20
+    tried = [*choose_pairs(ring(40)), (5, 20)]
+    pairs = set(weak_pairs(verified, tried, ring(40), outside))
+    assert {(5, 20), (2, 20), (8, 20)} <= pairs  # however strong, and the neighbours of 5
+    assert (19, 20) not in pairs and (20, 21) not in pairs  # tried, and nothing was found
+    assert len({pair for pair in pairs if 20 in pair}) == len(pairs) <= WEAK_PARTNERS + 8

@@ -58,6 +58,36 @@ def test_a_video_with_one_keyframe_is_read(tmp_path, walk):
     assert len(found["files"]) == 5
 
 
+def without_keyframes(source, target, first):
+    """Copy a video without the first of its keyframes, or without any."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is None or (packet.is_keyframe and (packet.pts == 0 or not first)):
+                continue
+            packet.stream = stream
+            written.mux(packet)
+    return target
+
+
+def test_a_video_without_keyframes_is_refused(tmp_path, walk):
+    path = without_keyframes(write(tmp_path / "a.mp4", walk), tmp_path / "b.mp4", False)
+    (tmp_path / "to").mkdir()
+    with pytest.raises(InputError) as raised:
+        choose_frames(path, tmp_path / "to", 10, 1600)
+    assert str(raised.value) == (
+        f"{str(path)!r} has no keyframe, so that none of its frames is whole; it may be cut out of "
+        "a longer one: cut it again with a program that encodes it anew"
+    )
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+def test_frames_before_the_first_keyframe_are_not_looked_at(tmp_path, walk):
+    path = without_keyframes(write(tmp_path / "a.mp4", walk, gop=10), tmp_path / "b.mp4", True)
+    found = choose_frames(path, tmp_path, 10, 1600)
+    assert found["decoded"] == 30 and len(found["files"]) >= 7
+
+
 def test_a_video_of_4_hours_is_refused_before_it_is_decoded(tmp_path):
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:

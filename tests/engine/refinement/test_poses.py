@@ -21,7 +21,7 @@ from geolrm.engine.refinement.refine import refine
 
 BALL, RING = ball(), ring()
 WRONG = shaken(RING, 1.0)
-PART = Round(steps=60, size=64, together=4, rate=0.006)
+PART = Round(steps=60, size=64, most=4, rate=0.006, turn=1.0, share=0.5)
 
 
 def turned_degrees(c2w):
@@ -54,6 +54,11 @@ def test_wrong_poses_are_brought_in_line(refined):
     assert turned_degrees(WRONG.c2w) > 0.5
     assert turned_degrees(alignment.c2w) < 0.5 * turned_degrees(WRONG.c2w)
     Cameras(alignment.c2w, RING.intrinsics)  # still rigid
+
+
+@pytest.mark.parametrize(("views", "together"), [(1, 2), (6, 3), (8, 4), (40, 4)])
+def test_a_step_compares_a_share_of_the_views(views, together):
+    assert PART.together(views) == together
 
 
 def test_the_scene_does_not_drift(refined):

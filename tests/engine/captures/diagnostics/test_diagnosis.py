@@ -158,8 +158,9 @@ def changed(images, index, change):
     return images
 
 
-def scaled_colors(factor):
-    return lambda image: np.rint(image * [factor, factor, factor, 1]).astype(np.uint8)
+def scaled_colors(red, green=None, blue=None):
+    factors = [red, green or red, blue or red, 1]
+    return lambda image: np.rint(image * factors).astype(np.uint8)
 
 
 def blurred(image):
@@ -170,6 +171,7 @@ def blurred(image):
     ("change", "expected"),
     [
         (scaled_colors(0.5), r"exposure: view 4 differs .* by up to 2.2 stops \(darker"),
+        (scaled_colors(1, 0.9, 0.7), "white balance: view 4 differs in colour .* by red"),
         (blurred, "sharpness: view 4 is blurred: down to .*%"),
         (lambda image: image * np.array([1, 1, 1, 0], np.uint8), "masks: view 4 shows no object"),
         (lambda image: image[130:, :], "masks: the object is cut by the border of view 4"),

@@ -15,7 +15,7 @@ from geolrm.engine.system.cores import usable_cores
 COARSE_SIDE = 512  # px, at least, of an image that only its outline is wanted of
 
 
-class Photographs(Sequence[NDArray[np.uint8]]):
+class LazyImages(Sequence[NDArray[np.uint8]]):
     """V images [H, W, 3|4], each decoded when it is first asked for, and then kept.
 
     Their shapes are known before.
@@ -33,8 +33,8 @@ class Photographs(Sequence[NDArray[np.uint8]]):
     @overload
     def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
     @overload
-    def __getitem__(self, index: slice) -> "Photographs": ...
-    def __getitem__(self, index: int | slice) -> "NDArray[np.uint8] | Photographs":
+    def __getitem__(self, index: slice) -> "LazyImages": ...
+    def __getitem__(self, index: int | slice) -> "NDArray[np.uint8] | LazyImages":
         if isinstance(index, slice):
             return self.subset(range(len(self))[index])
         picture = self.pictures[index]
@@ -43,23 +43,23 @@ class Photographs(Sequence[NDArray[np.uint8]]):
         return self._decoded[picture]
 
     def __repr__(self) -> str:
-        return f"Photographs({len(self)} images, {len(self._decoded)} decoded)"
+        return f"LazyImages({len(self)} images, {len(self._decoded)} decoded)"
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
         """Return the shapes [H, W, C], which need no decoding."""
         return [picture.shape for picture in self.pictures]
 
-    def subset(self, indices: Iterable[int]) -> "Photographs":
+    def subset(self, indices: Iterable[int]) -> "LazyImages":
         """Return some of the images, which share what is decoded with these."""
         pictures = [self.pictures[index] for index in indices]
-        chosen = Photographs(self.reader, pictures, inverted=self.inverted)
+        chosen = LazyImages(self.reader, pictures, inverted=self.inverted)
         chosen._decoded, chosen._coarse = self._decoded, self._coarse
         return chosen
 
-    def turned_over(self) -> "Photographs":
+    def turned_over(self) -> "LazyImages":
         """Return the images with what is transparent opaque, and the other way round."""
-        return Photographs(self.reader, self.pictures, inverted=not self.inverted)
+        return LazyImages(self.reader, self.pictures, inverted=not self.inverted)
 
     def coarse(self, index: int) -> NDArray[np.uint8]:
         """Return an image at any size that shows its outline: whole where that costs no more."""
@@ -86,7 +86,7 @@ class Photographs(Sequence[NDArray[np.uint8]]):
 
 
 def without_distortion(
-    photographs: Photographs, lenses: Sequence[SparseCamera]
+    photographs: LazyImages, lenses: Sequence[SparseCamera]
 ) -> tuple[
     Sequence[NDArray[np.uint8]], list[SparseCamera], list[NDArray[np.bool_] | None] | None, int
 ]:
@@ -124,11 +124,11 @@ def decode_in_threads(decode: Callable[[int], Any], indices: Sequence[int]) -> l
 
 def shapes_of(images: Sequence[NDArray[np.uint8]]) -> list[tuple[int, ...]]:
     """Return the shapes [H, W, C] of images, which decodes none of them."""
-    if isinstance(images, Photographs):
+    if isinstance(images, LazyImages):
         return list(images.shapes)
     return [image.shape for image in images]
 
 
 def coarse_image(images: Sequence[NDArray[np.uint8]], index: int) -> NDArray[np.uint8]:
     """Return one of the images at any size that shows its outline."""
-    return images.coarse(index) if isinstance(images, Photographs) else images[index]
+    return images.coarse(index) if isinstance(images, LazyImages) else images[index]

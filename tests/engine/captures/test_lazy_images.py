@@ -6,9 +6,9 @@ from PIL import Image
 
 from geolrm import InputError
 from geolrm.engine.captures.images import ImageReader
-from geolrm.engine.captures.photographs import (
+from geolrm.engine.captures.lazy_images import (
     COARSE_SIDE,
-    Photographs,
+    LazyImages,
     coarse_image,
     decode_in_threads,
     shapes_of,
@@ -27,14 +27,14 @@ def large(tmp_path):
         pictures.append(
             reader.measure(file, "here", mask=tmp_path / "m.png" if not index else None)
         )
-    return Photographs(reader, pictures)
+    return LazyImages(reader, pictures)
 
 
 def test_nothing_is_decoded_before_it_is_asked_for(large):
     assert large.shapes == shapes_of(large) == [(768, 1024, 4), (768, 1024, 3), (768, 1024, 3)]
-    assert repr(large) == "Photographs(3 images, 0 decoded)"
+    assert repr(large) == "LazyImages(3 images, 0 decoded)"
     assert large[2].shape == (768, 1024, 3) and large[2] is large[-1]
-    assert repr(large) == "Photographs(3 images, 1 decoded)"
+    assert repr(large) == "LazyImages(3 images, 1 decoded)"
     assert large[0].shape == (768, 1024, 4) and large[0][..., 3].min() == 255
     with pytest.raises(IndexError):
         large[3]
@@ -63,7 +63,7 @@ def test_masks_turned_over(large):
 
 def test_all_are_decoded_on_all_cores(large):
     large.decode()
-    assert repr(large) == "Photographs(3 images, 3 decoded)"
+    assert repr(large) == "LazyImages(3 images, 3 decoded)"
     np.testing.assert_array_equal(
         large[1][5, 5], Image.open(large.pictures[1].file).getpixel((9, 9))
     )
