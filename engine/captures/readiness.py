@@ -139,7 +139,7 @@ def ready(capture: Capture, *, fit_if_outside: bool) -> Capture:
 def fit_where_outside(capture: Capture, faulty: Collection[int] = ()) -> Capture:
     """Fit the object where masks agree that it is outside the cube, or fills little of it.
 
-    ``faulty`` views say nothing.
+    ``faulty`` views say nothing. Where poses are in another convention or order, nothing is fitted.
     """
     sound = [index for index in range(len(capture)) if index not in faulty]
     if capture.kind in ALWAYS_FITTED + NEVER_FITTED or len(sound) < FEWEST_VIEWS:
@@ -152,8 +152,8 @@ def fit_where_outside(capture: Capture, faulty: Collection[int] = ()) -> Capture
     seen = capture.subset(looked)
     box = box_of_masks(seen.subset(seen.cameras.spread(min(DECIDING_VIEWS, len(looked)))))
     reason = None if box is None else _misplaced(box, capture.cameras)
-    if reason is None:
-        return capture
+    if reason is None or convention_warning(capture, faulty) is not None:
+        return capture  # where masks agree on no object, their box is none of an object
     fitted = fit_by(capture, looked, upright=False)
     note = f"{reason}, so that it was fitted (--no-fit leaves it): {fitted.notes[-1]}"
     return replace(fitted, notes=(*capture.notes, note))

@@ -31,7 +31,8 @@ NERFSTUDIO_MODEL = "colmap/sparse/0"  # what ns-process-data makes transforms.js
 WANTED = (
     "give a folder that holds transforms.json with camera_angle_x or fl_x, and frames with "
     "file_path and transform_matrix; or a COLMAP sparse model, a GObjaverse object, images with "
-    f"{POSES} or {POSES_BOUNDS}, {SV3D_FRAMES} frames or a clip of SV3D, or a Zero123++ sheet"
+    f"{POSES} or {POSES_BOUNDS}, {SV3D_FRAMES} frames or a clip of SV3D, a Zero123++ sheet, or "
+    "photographs without poses (geolrm capture)"
 )
 
 Reader = Callable[[], Capture]

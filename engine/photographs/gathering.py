@@ -157,7 +157,10 @@ def check_useful(
         "unreadable": len(broken),
     }
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    remedy = "take sharp ones from all around the object"
+    if 2 * counts["unreadable"] > sum(counts.values()):
+        remedy = "restore the files, or export them as JPEG"
     raise UselessSourceError(
         f"of {given} photographs of {str(source)!r} {useful} can be used ({said}), and a capture "
-        f"needs at least {FEWEST}; take sharp ones from all around the object"
+        f"needs at least {FEWEST}; {remedy}"
     )

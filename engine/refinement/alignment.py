@@ -16,6 +16,9 @@ MOVED = 0.9  # px of 256, root mean square of all views, beyond which poses are 
 FAR = 3.0  # times the error of the median view, beyond which a view counts less
 OUT_OF_LINE = 0.5  # weight below which a view is named
 RIDGE = 0.01  # pull of a colour matrix to the identity, in squared colours a pixel
+OUTLINE = 3  # px of MEASURED_SIZE beside the edge of a mask that say nothing of colours
+FEWEST_PIXELS = 600  # of MEASURED_SIZE without outlines: a smaller object shows detail alone
+SMOOTHED = 0.08  # of the root of an object's pixels: light does not change faster
 STAINED = 0.06  # largest change of a colour beyond which a view is corrected
 
 
@@ -118,20 +121,40 @@ def color_matrices(rendered: Renders, targets: Targets) -> NDArray[np.float64]:
 
 
 def likeness(rendered: Renders, targets: Targets, colors: NDArray[np.float64]) -> float | None:
-    """Measure how well a scene explains its photographs: dB inside the masks, the median view's.
+    """Measure how well a scene explains its photographs' light: dB, the median view's.
 
     The photographs' colours go through their matrices [V, 3, 3] first, so that exposure does not
-    count. None where no view shows enough of the object.
+    count. Nor do outlines, where a mask may hold some of the background, nor detail that splats
+    do not hold: errors are averaged over a part of the object first. None where the object is too
+    small in the images to tell.
     """
     errors = []
     for view, matrix in enumerate(colors):
         inside = targets.alpha[view] > 0.9
         if targets.valid is not None:
             inside &= targets.valid[view] > 0.9
-        if np.count_nonzero(inside) >= 100:
-            wanted = targets.premultiplied[view][inside].astype(np.float64) @ matrix.T
-            errors.append(np.mean((rendered.rgb[view][inside] - wanted) ** 2))
+        inside = _box_sums(inside, OUTLINE) == (2 * OUTLINE + 1) ** 2
+        count = np.count_nonzero(inside)
+        if count < FEWEST_PIXELS:
+            continue
+        wanted = targets.premultiplied[view].astype(np.float64) @ matrix.T
+        error = (rendered.rgb[view] - wanted) * inside[..., None]
+        radius = round(SMOOTHED * math.sqrt(count))
+        smooth = _box_sums(error, radius) / np.maximum(_box_sums(inside, radius), 1)[..., None]
+        errors.append(np.mean(smooth[inside] ** 2))
     return -10 * math.log10(max(float(np.median(errors)), 1e-10)) if errors else None
+
+
+def _box_sums(values: NDArray, radius: int) -> NDArray[np.float64]:
+    """Sum [H, W, ...] over squares of so many pixels to each side; nothing is outside."""
+    sums = np.asarray(values, np.float64)
+    for axis in (0, 1):
+        size = sums.shape[axis]
+        padding = [(radius + 1, radius) if a == axis else (0, 0) for a in range(sums.ndim)]
+        running = np.cumsum(np.pad(sums, padding), axis=axis)
+        step = 2 * radius + 1
+        sums = running.take(range(step, step + size), axis) - running.take(range(size), axis)
+    return sums
 
 
 def stained(colors: NDArray[np.float64]) -> list[int]:

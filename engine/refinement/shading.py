@@ -24,7 +24,7 @@ from geolrm.engine.views.preprocessing import Views
 
 SHADED_SIZE = 512  # px, of the photographs that the last part compares with
 COEFFICIENTS = 4  # a channel: harmonics of degree 1
-LIKE = 24.0  # dB: photographs that a scene of plain colours explains less well are shaded
+LIKE = 27.0  # dB: photographs that a scene of plain colours explains less well are shaded
 DIRECTIONAL_RATE = 0.5  # of the coefficients of degree 1, in rates of the mean colour
 TOGETHER = 3  # views a step
 FEWEST_VIEWS = 6  # fewer see hardly any place from two sides, and direction explains anything

@@ -41,7 +41,7 @@ def test_colours_by_direction_are_told_in_one_line():
     found = scene(moved=False).alignment
     shaded = SimpleNamespace(alignment=replace(found, likeness=21.04, shaded=True))
     assert alignment_lines(shaded, NAMES) == [
-        "plain colours do not explain the photographs (to 21.0 dB), as where a flash moves; "
+        "plain colours do not explain the photographs (21.0 dB), as where a flash moves; "
         "colours depend on the direction now, --shading off leaves them plain"
     ]
     summary = alignment_summary(shaded, NAMES)

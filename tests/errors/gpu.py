@@ -133,6 +133,10 @@ def no_device(place):
 # The compiler
 
 
+# Not the answer that a kernel compiled before has left.
+ASKED_ANEW = compiler.compiler_version.__wrapped__
+
+
 def nvrtc(call, log=b"", **answers):
     """A call with an NVRTC that answers so."""
     library = {
@@ -408,9 +412,9 @@ CASES = [
          "An extra.", without_kernels_packages),
     Case("the CUDA compiler cannot be loaded (…); run: pip install --force-reinstall …",
          "Its library is missing.",
-         nvrtc(compiler.compiler_version, nvrtcVersion=raising(RuntimeError("no library")))),
+         nvrtc(ASKED_ANEW, nvrtcVersion=raising(RuntimeError("no library")))),
     Case("NVRTC does not tell its version: …", "It is damaged: install it again.",
-         nvrtc(compiler.compiler_version, nvrtcVersion=lambda: (5, 0, 0))),
+         nvrtc(ASKED_ANEW, nvrtcVersion=lambda: (5, 0, 0))),
     Case("arch is …; it must be sm_NN or compute_NN, such as sm_90", "Of a GPU.",
          lambda place: compiled("ada")),
     Case("arch is …; NVRTC … does not compile for it", "Too old, or newer than this compiler.",

@@ -34,6 +34,7 @@ from geolrm.engine.views.silhouettes import (
     reduced,
 )
 
+MILLIMETRES = 20.0, 5000.0  # longest sides of objects on a table, in units of the poses
 OUTSIDE = 0.1  # cube sides that a hull may reach beyond the cube; it is larger than its object
 SMALLEST = 0.5  # least longest side of the object, in sides of the cube
 
@@ -96,6 +97,9 @@ def diagnose(capture: Capture, model_fov: float = 50.0, model_size: int = 224) -
     if any(each.topic == "scale" for each in scale):
         # The hull says where the object is; where the cameras look says it less well.
         poses = [each for each in poses if each.topic != "scale"]
+    if any("agree on no object" in each.text for each in scale):
+        # No fit finds it before the poses are mended.
+        poses = [each for each in poses if "--fit" not in each.text]
     surface = None if hull is None else surface_of(hull, step)
     quality, stops = diagnose_sizes(images, model_size), None
     if not lost:
@@ -204,6 +208,8 @@ def _extent(capture: Capture, hull: NDArray[np.float64], step: float) -> list[Di
             f"move the poses by {name_point(-centre)}, then multiply positions by "
             f"{FILL / side:.3g}, or give --fit, which does both (geolrm run does by itself)"
         )
+        if MILLIMETRES[0] <= side <= MILLIMETRES[1]:
+            remedy = f"the poses may be in millimetres; {remedy}"
     box = f"{name_point(low)} to {name_point(high)}"
     beyond = max(float(-low.min()), float(high.max())) - 0.5
     # Seen from one side alone, the hull is longer than the object.

@@ -58,12 +58,14 @@ def diagnose_silhouettes(views: Sequence[Silhouette]) -> list[Diagnostic]:
     empty = [i for i, view in enumerate(views) if (view.alpha >= INSIDE).mean() < FEWEST_PIXELS]
     if empty:
         show = "shows" if len(empty) == 1 else "show"
+        remedy = "correct their masks, or leave them out, as geolrm run does"
+        if len(empty) == total:  # of which no run can be made
+            remedy = "make the masks again: the object must be opaque or white in them"
         diagnostics.append(
             Diagnostic(
                 "masks",
                 f"{name_views(empty, total)} {show} no object (less than {FEWEST_PIXELS:.1%} of "
-                "the pixels are not background), which empties the space that they see: correct "
-                "their masks, or leave them out, as geolrm run does",
+                f"the pixels are not background), which empties the space that they see: {remedy}",
                 tuple(empty),
             )
         )

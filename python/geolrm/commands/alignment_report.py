@@ -55,7 +55,7 @@ def alignment_lines(scene: Scene, names: list[str]) -> list[str]:
             for view in found.out_of_line
         ]
     if found.shaded:
-        how = "" if found.likeness is None else f" (to {found.likeness:.1f} dB)"
+        how = "" if found.likeness is None else f" ({found.likeness:.1f} dB)"
         lines.append(
             f"plain colours do not explain the photographs{how}, as where a flash moves; colours "
             "depend on the direction now, --shading off leaves them plain"

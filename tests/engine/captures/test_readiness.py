@@ -15,6 +15,7 @@ from samples.capture_files import (
 
 from geolrm import Cameras, InputError, load_capture
 from geolrm.engine.captures import load_complete_capture, load_every_view, read_capture
+from geolrm.engine.captures.diagnostics.conventions import convention_warning
 from geolrm.engine.captures.images import ImageReader
 from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.captures.readiness import (
@@ -177,6 +178,14 @@ def test_faulty_views_do_not_hinder_fitting(tmp_path, photos, cameras):
     capture = read_capture(folder)
     fitted = fit_where_outside(capture, faulty_views(capture))
     assert len(fitted) == 12 and "so that it was fitted" in fitted.notes[-1]
+
+
+def test_poses_in_another_order_are_not_fitted(tmp_path, photos, cameras):
+    """Three views may agree on something by chance; it is no object to be fitted."""
+    backwards = Cameras(moved(cameras, 3).c2w[::-1].copy(), cameras.intrinsics)
+    capture = read_capture(write_transforms(tmp_path, photos, backwards))
+    assert "matched in reverse" in convention_warning(capture)
+    assert fit_where_outside(capture) is capture
 
 
 def test_lists_of_images_are_left(tmp_path, photos, cameras):

@@ -86,3 +86,6 @@ def test_three_are_enough_and_two_are_counted_by_what_is_wrong(tmp_path):
         "another, 1 unreadable), and a capture needs at least 3; take sharp ones from all around "
         "the object"
     )
+    with pytest.raises(UselessSourceError) as raised:
+        check_useful(tmp_path, 4, 0, {"a": "blurred"}, {"b": "no", "c": "no", "d": "no"})
+    assert str(raised.value).endswith("at least 3; restore the files, or export them as JPEG")

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from engine.refinement.scenes import ball, photographs, ring
 
+from geolrm import Cameras
 from geolrm.engine.geometry.motions import motion
 from geolrm.engine.refinement.alignment import (
     Alignment,
     color_matrices,
+    likeness,
     misalignment,
     only_stained,
     stained,
@@ -95,3 +97,25 @@ def test_views_out_of_line_are_named_by_their_weight():
     weights = np.array([1, 0.2, 0.6, 1])
     alignment = Alignment(RING.c2w[:4], True, v, v, weights, np.tile(np.eye(3), (4, 1, 1)))
     assert alignment.out_of_line == [1]
+
+
+def test_fine_detail_and_outlines_are_not_light():
+    """An error that changes from pixel to pixel, and one at the edge, count for little."""
+    plain = np.tile(np.eye(3), (len(RING), 1, 1))
+    rows, columns = np.mgrid[:128, :128]
+    inside = TARGETS.alpha > 0.9
+    checks = 0.1 * (-1.0) ** (rows + columns)
+    shade = 0.1 * np.sign(columns - 63.5)
+    edge = inside & ~np.roll(inside, 1, axis=1)
+    found = {}
+    for name, error in (("checks", checks), ("edge", 0.5 * edge), ("shade", shade)):
+        rgb = TARGETS.premultiplied + (error * inside)[..., None].astype(np.float32)
+        found[name] = likeness(replace(DRAWN, rgb=rgb), TARGETS, plain)
+    assert found["checks"] > 35 and found["edge"] > 60
+    assert 20 < found["shade"] < 22  # 20 dB, less what the smoothing takes at the step
+
+
+def test_an_object_of_few_pixels_tells_nothing_of_light():
+    far = Cameras.orbit(np.arange(8) * 45, 20.0, 8.0, 50.0)
+    small = Targets.of(photographs(BALL, far, 128))
+    assert likeness(DRAWN, small, np.tile(np.eye(3), (len(far), 1, 1))) is None

@@ -32,7 +32,7 @@ def lit(cameras, size=64):
     for index in range(len(cameras)):
         towards = cameras.c2w[index, :3, 3] / np.linalg.norm(cameras.c2w[index, :3, 3])
         normals = BALL.means / np.linalg.norm(BALL.means, axis=1, keepdims=True)
-        light = 0.1 + 0.9 * (normals @ towards).clip(0, 1)
+        light = 0.1 + 0.9 * (normals @ towards).clip(0, 1) ** 2
         seen = type(BALL)(
             BALL.means, BALL.opacities, BALL.scales, BALL.quats, BALL.colors * light[:, None]
         )

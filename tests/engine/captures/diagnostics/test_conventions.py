@@ -68,6 +68,7 @@ def test_right_poses_of_an_object_elsewhere_are_told_to_fit(tmp_path, photos, ca
 def test_millimetres(tmp_path, photos, cameras):
     (text,) = doubts(tmp_path, photos, away(cameras, 1000.0))
     assert text.startswith("scale: by its masks") and "--fit" in text
+    assert "the poses may be in millimetres; move the poses by (" in text
     noise = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
     first, *_ = doubts(tmp_path, noise, away(cameras, 1000.0))
     assert first.startswith(
@@ -100,7 +101,9 @@ def test_poses_in_another_order_than_images(tmp_path, order, how):
     shoe = load_capture(capture_path("shoe")).subset(range(0, 36, 3))
     there = away(shoe.cameras)
     wrong = Cameras(there.c2w[order(len(there))], there.intrinsics)
-    text = next(t for t in doubts(tmp_path, shoe.images, wrong) if t.startswith("poses: "))
+    found = doubts(tmp_path, shoe.images, wrong)
+    assert not any("--fit" in text for text in found)  # which would find another object
+    text = next(t for t in found if t.startswith("poses: "))
     assert text == (
         f"poses: the masks agree on no object, and would if poses and images were matched {how}: "
         "put them in the same order"

@@ -43,7 +43,10 @@ def test_masks_that_show_nothing_or_are_cut():
     empty, border = image_checks.diagnose_silhouettes(views)
     assert empty.views == (1,) and "view 1 shows no object" in empty.text
     assert border.views == (2,) and "(up to 11% of the border's pixels, at most 2%)" in border.text
+    assert empty.text.endswith("correct their masks, or leave them out, as geolrm run does")
     assert image_checks.diagnose_silhouettes(views[:1]) == []
+    (every,) = image_checks.diagnose_silhouettes(views[1:2])
+    assert every.text.endswith("make the masks again: the object must be opaque or white in them")
 
 
 @pytest.mark.parametrize(("size", "few"), [(28, False), (27, True)])
