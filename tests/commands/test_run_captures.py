@@ -91,3 +91,24 @@ def test_results_map_back_to_the_frame_of_colmap(tmp_path):
     np.testing.assert_allclose(outside.means, apply(matrix, inside.means), atol=1e-4)
     middle = np.median(outside.means, axis=0)
     assert np.linalg.norm(middle - photo_world()[:3, 3]) < 0.5 * 3.7
+
+
+def test_poses_with_y_up_are_told(tmp_path):
+    """The object is fitted where it lies, and lies there as the poses do."""
+    cameras = box_cameras()
+    turn = np.eye(4)
+    turn[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    for name, poses in (("z", cameras.c2w), ("y", turn @ cameras.c2w)):
+        moved = poses.copy()
+        moved[:, :3, 3] += [2, 1, 0]
+        write_transforms(tmp_path / name, box_photos(cameras), Cameras(moved, cameras.intrinsics))
+    told = [
+        call_here("geolrm", "run", tmp_path / name, "-o", tmp_path / f"{name}.ply", *SMALL).stderr
+        for name in ("z", "y")
+    ]
+    text = (
+        "warning: the cameras stand upright along y, but z must be up; turn the poses by 90 "
+        "degrees about x (x, y, z become x, -z, y) (the result lies as the poses do)\n"
+    )
+    assert text not in told[0] and text in told[1]
+    assert (tmp_path / "y.ply").is_file()

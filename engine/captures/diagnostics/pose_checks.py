@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnostics.conventions import (
     RULE,
     diagnose_convention,
@@ -44,7 +45,7 @@ def diagnose_poses(
     remedy = _Remedy(masked, fitted)
     facing = _facing(cameras, remedy)
     frame = facing if any(each.topic == "axes" for each in facing) else [
-        *(facing or []), *_upright(cameras)
+        *(facing or []), *diagnose_upright(cameras)
     ]  # fmt: skip
     if any(diagnostic.topic == "axes" for diagnostic in frame):  # the rest would follow from it
         return [*frame, *_few(cameras), *_fields(cameras, model_fov)]
@@ -114,7 +115,18 @@ def _facing(cameras: Cameras, remedy: _Remedy) -> list[Diagnostic]:
     return diagnostics
 
 
-def _upright(cameras: Cameras) -> list[Diagnostic]:
+def upright_warning(capture: Capture) -> str | None:
+    """Say in one sentence that another axis than z is up; None where z is, or nothing can be said.
+
+    Of captures whose poses are as a user gave them: others have an axis of their own.
+    """
+    if capture.kind not in ("transforms", "poses"):
+        return None
+    found = diagnose_upright(capture.cameras)
+    return f"{found[0].text} (the result lies as the poses do)" if found else None
+
+
+def diagnose_upright(cameras: Cameras) -> list[Diagnostic]:
     """Check that z is up; cameras are mostly held level, so the axis square to their x axes is."""
     right, up = cameras.c2w[:, :3, 0], cameras.c2w[:, :3, 1].mean(axis=0)
     off = float(np.sqrt((right[:, 2] ** 2).mean()))

@@ -127,6 +127,7 @@ def run(
     from geolrm.engine.anchors import Selection
     from geolrm.engine.captures import read_capture
     from geolrm.engine.captures.diagnostics.conventions import convention_warning
+    from geolrm.engine.captures.diagnostics.pose_checks import upright_warning
     from geolrm.engine.captures.readiness import (
         faulty_views,
         fit_where_outside,
@@ -175,6 +176,8 @@ def run(
             if 2 * len(content.cameras.facing_faults()) > len(content):  # no view would be right
                 raise InputError(f"{content.source or content.path}: {doubt}")
             warn(doubt)
+        elif (lying := upright_warning(content)) is not None:
+            warn(lying)
         step("loading the model")
         engine = Engine(model, backend=backend, threads=threads, device=device)
         wanted = views
