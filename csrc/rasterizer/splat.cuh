@@ -1,6 +1,7 @@
 // What the splat rasterizer's kernels share: their data, and the arithmetic that the CPU has too.
 //
-// A frame is a fixed sequence of launches (engine/rendering/splat_plan.py), the camera along grid.y:
+// A frame is a fixed sequence of launches (engine/rendering/splat_plan.py), the camera along
+// grid.y:
 //   project_splats       key (bits of camera z) and box of every splat                   project.cu
 //   4 x count, scatter   stable radix sort of the keys; drops what is not visible           sort.cu
 //   per slab, front to back:

@@ -21,6 +21,7 @@ FLAGS = [
     "--no-first-run",
 ]
 PATIENCE = 120_000  # milliseconds; software rendering on a busy machine is slow
+SECOND_TRY = 5_000  # milliseconds until a picture that could not be taken is asked for again
 CAPTURE = """async () => {
   await geolrm.settle();
   geolrm.stage.draw();
@@ -85,7 +86,17 @@ class Tab:
 
     def screenshot(self):
         """[H, W, 3] in [0, 1]: all that a person sees."""
-        return decode(self.page.screenshot())[..., :3]
+        from playwright.sync_api import Error
+
+        try:
+            content = self.page.screenshot()
+        except Error as error:
+            # A busy machine's browser may have no frame to give yet; it says so at once.
+            if "Unable to capture screenshot" not in str(error):
+                raise
+            self.page.wait_for_timeout(SECOND_TRY)
+            content = self.page.screenshot()
+        return decode(content)[..., :3]
 
     def pose(self):
         """[4, 4] OpenGL camera-to-world, in the displayed frame."""

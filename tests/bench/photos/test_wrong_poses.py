@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from engine.refinement.scenes import ball, ring
+from samples.photographed_ball import ball, ring
 
 from geolrm.bench.photos.wrong_poses import best_psnr, wrong_poses
 from geolrm.engine.geometry.motions import motion, rotation_vector

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine.refinement.scenes import ball, photographs, ring, shaken
+from samples.photographed_ball import ball, photographs, ring, shaken
 
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.motions import common_motion, motion, rotation_vector

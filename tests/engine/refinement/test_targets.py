@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from engine.refinement.scenes import ball, photographs, ring
+from samples.photographed_ball import ball, photographs, ring
 
 from geolrm.engine.refinement.targets import Targets
 
