@@ -22,10 +22,12 @@ from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import installed_version
 
 GSPLAT = "1.5.3"  # the version to compare with
+GSPLAT_FP16 = "1.6"  # the first with a renderer in float16
 COUNTS = (524288, 65536)  # what the targets are for first
 SIZES = (1024, 512)
 SECONDS = 20.0  # at most, for one figure
 ALPHA_MAX = 0.999  # that of gsplat
+Peer = Callable[[splat_scenes.Scene, int], Callable[[], object]]  # prepares a scene for its frames
 TARGETS = {(524288, 512): 0.2, (524288, 1024): 0.35}  # ms on an H200-class GPU
 
 
@@ -55,9 +57,9 @@ def measure(
         seen: called with each row as it is measured.
 
     Returns:
-        ``{"ours": state, "gsplat": state, "rows": [...]}``; a state is "measured", or "not run:
-        ..." or "failed: ..." with the reason. Rows hold percentiles in ms and the PSNR against the
-        CPU rasterizer.
+        ``{"ours": state, "gsplat": state, "gsplat fp16": state, "rows": [...]}``; a state is
+        "measured" or "measured with gsplat VERSION", or "not run: ..." or "failed: ..." with the
+        reason. Rows hold percentiles in ms and the PSNR against the CPU rasterizer.
     """
     try:
         from geolrm.engine.cuda.device import open_device
@@ -65,8 +67,12 @@ def measure(
         device = open_device(0)
     except (ImportError, GeoLRMError) as error:
         reason = f"not run: {error}"
-        return {"ours": reason, "gsplat": reason, "rows": []}
-    other, state = _gsplat() if peer else (None, "not run: it was not asked for")
+        return {"ours": reason, "gsplat": reason, "gsplat fp16": reason, "rows": []}
+    peers: dict[str, Peer | None] = {"gsplat": None, "gsplat fp16": None}
+    states = dict.fromkeys(peers, "not run: it was not asked for")
+    if peer:
+        peers["gsplat"], states["gsplat"] = _gsplat()
+        peers["gsplat fp16"], states["gsplat fp16"] = _gsplat_fp16()
     named = {f"ring and ball {n}": splat_scenes.ring_and_ball(n) for n in counts}
     named |= {path.name: splat_scenes.read(path) for path in scenes}
     if real:
@@ -79,17 +85,22 @@ def measure(
             target = TARGETS.get((len(scene.means), size))
             if target is not None:
                 row["target_ms"] = target
-            if other is not None:
+            for title, prepare in peers.items():
+                if prepare is None:
+                    continue
                 try:
-                    frame = other(scene, size)
-                    row["gsplat"] = _time(frame, _wait_for_torch, repeats, warm_up, seconds)
-                    row["ratio"] = row["gsplat"]["p50_ms"] / row["graph"]["p50_ms"]
+                    row[title] = _time(
+                        prepare(scene, size), _wait_for_torch, repeats, warm_up, seconds
+                    )
+                    ratio = row[title]["p50_ms"] / row["graph"]["p50_ms"]
+                    row["ratio" + title.removeprefix("gsplat")] = ratio
                 except Exception as error:  # it compiles itself at first use; ours go on
-                    other, reason = None, " ".join(str(error).split())[:300]
-                    state = f"failed: gsplat: {type(error).__name__}: {reason}"
+                    reason = " ".join(str(error).split())[:300]
+                    peers[title] = None
+                    states[title] = f"failed: {title}: {type(error).__name__}: {reason}"
             rows.append(row)
             seen(row)
-    return {"ours": "measured", "gsplat": state, "rows": rows}
+    return {"ours": "measured", **states, "rows": rows}
 
 
 def _ours(
@@ -110,7 +121,7 @@ def _ours(
     return {"launches": queued, "graph": captured, "psnr_db": psnr}
 
 
-def _gsplat() -> tuple[Callable[..., Callable[[], object]] | None, str]:
+def _gsplat() -> tuple[Peer | None, str]:
     """Return what prepares a scene for gsplat and gives its frame, or why there is none."""
     try:
         import torch
@@ -143,6 +154,43 @@ def _gsplat() -> tuple[Callable[..., Callable[[], object]] | None, str]:
 
     version = installed_version("gsplat")
     return prepare, "measured" if version == GSPLAT else f"measured with gsplat {version}"
+
+
+def _gsplat_fp16() -> tuple[Peer | None, str]:
+    """Return the same for the renderer of gsplat 1.6 that packs scenes and images to float16.
+
+    It gives colours and transmittance, and no depth.
+    """
+    try:
+        import torch
+        from gsplat.experimental.render import (  # pyright: ignore[reportMissingImports]
+            GaussianInferenceRenderer,
+        )
+        from gsplat.scene import GaussianInferenceScene  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        return None, f"not run: gsplat {GSPLAT_FP16} or later and torch are needed ({error})"
+    except Exception as error:  # of its extension
+        return None, f"not run: gsplat does not load ({' '.join(str(error).split())[:300]})"
+    if not torch.cuda.is_available():
+        return None, "not run: torch sees no CUDA device"
+
+    def prepare(scene: splat_scenes.Scene, size: int) -> Callable[[], object]:
+        tensors = {name: torch.from_numpy(a).cuda() for name, a in scene.splats().items()}
+        tensors["quats"] = torch.nn.functional.normalize(tensors["quats"], dim=-1)
+        packed = GaussianInferenceScene.from_gaussian_tensors(
+            **tensors, sh_degree=None, sh_compression="none", id="bench"
+        )
+        renderer = GaussianInferenceRenderer(packed)
+        pose = torch.from_numpy(scene.w2c.astype(np.float32)).cuda()
+        matrix = torch.from_numpy(scene.intrinsics(size, size).astype(np.float32)).cuda()
+
+        def frame() -> object:
+            with torch.no_grad():
+                return renderer.render(viewmat=pose, K=matrix, width=size, height=size)
+
+        return frame
+
+    return prepare, f"measured with gsplat {installed_version('gsplat')}"
 
 
 def _wait_for_torch() -> None:

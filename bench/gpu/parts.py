@@ -96,8 +96,9 @@ def rasterizer(peer: bool, record: Recorder, choices: Choices) -> None:
         raise NotRun(result["ours"].removeprefix("not run: "))
     if peer and result["gsplat"].startswith("not run: "):
         raise NotRun(result["gsplat"].removeprefix("not run: "))
-    if peer and result["gsplat"] != "measured":
-        record.add({"scene": f"gsplat {result['gsplat']}"})
+    for title in ("gsplat", "gsplat fp16") if peer else ():
+        if result[title] != "measured":
+            record.add({"scene": f"{title} {result[title]}"})
 
 
 def flat(row: Row) -> Row:

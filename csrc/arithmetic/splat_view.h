@@ -13,6 +13,9 @@ struct SplatView {
   double alpha_max, log2_inv_alpha_min;
   double transmittance_limit;
   double background[3];
+  double alpha_min, transmittance_min;
+  double limit_weight;  // T above which a pixel's last splat is decided in double
+  double unused;
 };
-constexpr int kViewNumbers = 32;
+constexpr int kViewNumbers = 36;
 static_assert(sizeof(SplatView) == kViewNumbers * sizeof(double), "a row of doubles");

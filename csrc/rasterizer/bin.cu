@@ -1,56 +1,6 @@
 // One slab's splats, in order of depth: those that some unfinished cell may see are projected, and
 // their bits set in the rows of the tiles they touch.
-#include "rasterizer/splat.cuh"
-
-namespace geolrm {
-
-// The colour seen from the camera: max(0, SH + 0.5); NaN gives 0. sh [count, 3].
-GEOLRM_DEVICE void sh_color(const float* sh, int count, const float* mean, const SplatView& view,
-                            float* color) {
-  double d[3], length = 0;
-#pragma unroll
-  for (int k = 0; k < 3; ++k) {
-    d[k] = mean[k] - view.centre[k];
-    length += d[k] * d[k];
-  }
-  const double scale = length > 0 ? 1.0 / root(length) : 0.0;
-  float basis[16];
-  sh_basis<float>(static_cast<float>(d[0] * scale), static_cast<float>(d[1] * scale),
-                  static_cast<float>(d[2] * scale), count, basis);
-  float sum[3] = {0.5f, 0.5f, 0.5f};
-#pragma unroll
-  for (int k = 0; k < 16; ++k) {
-    if (k >= count) continue;
-#pragma unroll
-    for (int j = 0; j < 3; ++j) sum[j] += basis[k] * sh[3 * k + j];
-  }
-#pragma unroll
-  for (int j = 0; j < 3; ++j) color[j] = sum[j] > 0.0f ? sum[j] : 0.0f;
-}
-
-// Double, so that needles keep their width; false where there is nothing to render.
-GEOLRM_DEVICE bool project_splat(const PackedSplat& s, const SplatView& view, Record& out) {
-  const CameraPoint p = to_camera(view, s.mean);
-  const double inverse_z = 1.0 / p.z, u = p.x * inverse_z, v = p.y * inverse_z;
-  const Spread<double> spread = spread_of<double>(view, s.axes, u, v, inverse_z);
-  const ConicFactor<double> factor = conic_factor(spread, view.eps2d);
-  out.mean_x = static_cast<float>(view.focal[0] * u + view.principal[0]);
-  out.mean_y = static_cast<float>(view.focal[1] * v + view.principal[1]);
-  out.a = static_cast<float>(factor.a);
-  out.b = static_cast<float>(factor.b);
-  out.c = static_cast<float>(factor.c);
-  out.depth = static_cast<float>(p.z);
-  out.log2_opacity = s.log2_opacity;
-  if (view.antialiased != 0.0) {
-    out.log2_opacity += 0.5f * log2f(static_cast<float>(spread.determinant / factor.after));
-  }
-  // A covariance without area, or too large for float, is not rendered.
-  return factor.after > 0 && out.a > 0 && out.a < 1e30f && out.c > 0 && out.c < 1e30f &&
-         abs(out.b) < 1e30f && abs(out.mean_x) < 1e30f && abs(out.mean_y) < 1e30f &&
-         out.log2_opacity + static_cast<float>(view.log2_inv_alpha_min) >= 0.0f;
-}
-
-}  // namespace geolrm
+#include "rasterizer/splat_record.cuh"
 
 // Ranks [first, stop) of `ids` [cameras, count]. sh [count, coefficients, 3] or null. matrix
 // [cameras, tiles, words], records [cameras, 32 * words] by rank - first.

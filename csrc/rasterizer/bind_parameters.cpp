@@ -1,6 +1,7 @@
 // RasterParameters, and what the GPU's kernels read of cameras.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -44,6 +45,10 @@ py::array_t<double> view_rows(const Doubles& w2c, const Doubles& intrinsics, int
     out.alpha_max = parameters.alpha_max;
     out.log2_inv_alpha_min = view.log2_inv_alpha_min;
     out.transmittance_limit = view.transmittance_limit;
+    out.alpha_min = parameters.alpha_min;
+    out.transmittance_min = parameters.transmittance_min;
+    out.limit_weight = std::max(kLimitWeight, 1.01f * view.clamped_run);
+    out.unused = 0.0;
     std::memcpy(rows.mutable_data(static_cast<py::ssize_t>(v), 0), &out, sizeof(out));
   }
   return rows;
@@ -75,7 +80,7 @@ void bind_parameters(py::module_& module) {
 
   module.def("raster_views", &view_rows, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
              py::arg("height"), py::arg("parameters"),
-             "Checks V cameras; what the GPU's kernels read of them, [V, 32] float64.");
+             "Checks V cameras; what the GPU's kernels read of them, [V, 36] float64.");
 }
 
 }  // namespace geolrm::raster

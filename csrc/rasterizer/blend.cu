@@ -1,24 +1,22 @@
 // Front-to-back compositing of a slab, float32: a block a tile of 32x32 pixels, a warp two cells of
 // 8x8. Between slabs the images hold the state: alpha is then T, negative once finished.
 #include "cuda/scan.cuh"
-#include "rasterizer/splat.cuh"
+#include "rasterizer/compositing.cuh"
 
 namespace geolrm {
 
 constexpr int kBatch = kScanThreads;  // splats blended at a time
 constexpr int kCellsOfWarp = 2;
-constexpr int kPixels = 2;  // of a lane in a cell, four rows apart
-constexpr int kQuad = 4;    // words read at once
+constexpr int kQuad = 4;  // words read at once
 
+// The same number, of which the compiler cannot know that it is: what follows from it is computed
+// again, not kept in registers over the loop.
+GEOLRM_DEVICE int again(int x) {
 #ifdef __CUDACC__
-GEOLRM_DEVICE float exp2_of(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-#else
-GEOLRM_DEVICE float exp2_of(float x) { return exp2f(x); }
+  asm volatile("" : "+r"(x));
 #endif
+  return x;
+}
 
 struct Pixel {
   float running;  // the product of all 1 - alpha: at or below the limit once finished, for good
@@ -26,20 +24,13 @@ struct Pixel {
   float red, green, blue, depth;
 };
 
-struct BlendLimits {
-  float log2_alpha_min, alpha_max, transmittance_min;
-};
-
-// (dx, dy) from the splat's mean to the pixel.
-GEOLRM_DEVICE void blend(Pixel& p, const Record& s, float dx, float dy, const BlendLimits& limits) {
-  const float u = fmaf(s.a, dx, s.b * dy), v = s.c * dy;
-  const float e = fmaf(-v, v, fmaf(-u, u, s.log2_opacity));
-  const float alpha = e >= limits.log2_alpha_min ? min(exp2_of(e), limits.alpha_max) : 0.0f;
-  const float next = p.running * (1.0f - alpha);
-  const bool counts = next > limits.transmittance_min;
-  const float weight = counts ? p.running * alpha : 0.0f;
-  p.last = counts ? next : p.last;
-  p.running = next;
+// e: log2 alpha at the pixel. The splat that ends the pixel is left out, so what counts is what
+// `last` loses.
+GEOLRM_DEVICE void blend(Pixel& p, const TileRecord& s, float e, const BlendLimits& limits) {
+  p.running = behind(p.running, e, limits);
+  const float last = p.running > limits.transmittance_min ? p.running : p.last;
+  const float weight = p.last - last;
+  p.last = last;
   p.red = fmaf(weight, s.red, p.red);
   p.green = fmaf(weight, s.green, p.green);
   p.blue = fmaf(weight, s.blue, p.blue);
@@ -63,15 +54,17 @@ GEOLRM_DEVICE void take_words(Bits* row, int at, int words, Bits (&to)[kQuad]) {
 }  // namespace geolrm
 
 // Blends ranks [first, stop) into rgb [cameras, height, width, 3], alpha and depth [cameras,
-// height, width]. `last`: no slab follows. Grid: (tiles, cameras). words is a multiple of 4.
+// height, width]. `last`: no slab follows. list [cameras, height * width] and listed [cameras] get
+// the pixels whose last splat is undecided. Grid: (tiles, cameras). words is a multiple of 4.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
     blend_tiles(const geolrm::Record* __restrict__ records,
                 const geolrm::SplatView* __restrict__ views, const int* __restrict__ visible,
                 int first, int stop, int last, int width, int height, int tiles_x, int words,
                 geolrm::Bits* __restrict__ matrix, geolrm::Bits* alive, float* __restrict__ rgb,
-                float* __restrict__ alpha, float* __restrict__ depth) {
+                float* __restrict__ alpha, float* __restrict__ depth,
+                geolrm::Undecided* __restrict__ list, geolrm::Bits* listed) {
   using namespace geolrm;
-  GEOLRM_SHARED Record batch[kBatch];
+  GEOLRM_SHARED TileRecord batch[kBatch];
   GEOLRM_SHARED unsigned short masks[kBatch];    // cells that a splat touches
   GEOLRM_SHARED unsigned queue[kBatch];          // columns of the matrix
   GEOLRM_SHARED Bits held[kQuad][kScanThreads];  // bits that wait while a batch is blended
@@ -85,8 +78,7 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
   const bool finish = last != 0 || stop >= count;
   const SplatView& view = views[blockIdx.y];
   const float least = static_cast<float>(view.log2_inv_alpha_min);
-  const BlendLimits limits = {-least, static_cast<float>(view.alpha_max),
-                              static_cast<float>(view.transmittance_limit)};
+  const BlendLimits limits = limits_of(view);
 
   const int pixel_x = tile_x * kTile + warp % 2 * kCellsOfWarp * kCell + lane % kCell;
   const int pixel_y = tile_y * kTile + warp / 2 * kCell + lane / kCell;
@@ -98,7 +90,7 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
     open[c] = open_before >> (kCellsOfWarp * warp + c) & 1u;
 #pragma unroll
     for (int k = 0; k < kPixels; ++k) {
-      const int x = pixel_x + c * kCell, y = pixel_y + k * kCell / kPixels;
+      const int x = pixel_x + c * kCell, y = pixel_y + k * kPixelStep;
       const bool inside = x < width && y < height;
       Pixel& p = pixels[c][k];
       if (first == 0 || !inside) {
@@ -160,29 +152,47 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
     for (int k = 0; k < kQuad; ++k) held[k][thread] = bits[k];
     touched = true;
     __syncthreads();
+    // Backwards in each part of 32: the nearest is a ballot's highest bit, found in one
+    // instruction.
+    const int slot = thread ^ (kWarp - 1);
     Bits mask = 0;
     if (thread < filled) {
       const Record s = of_camera[queue[thread]];
-      batch[thread] = s;
+      batch[slot] = in_tile(s, tile_x, tile_y);
       mask = cells_touched(s, least, tile_x, tile_y);
     }
-    masks[thread] = static_cast<unsigned short>(mask);
+    masks[slot] = static_cast<unsigned short>(mask);
     __syncthreads();
 #pragma unroll
     for (int c = 0; c < kCellsOfWarp; ++c) {
       const int cell = kCellsOfWarp * warp + c;
-      const float x = static_cast<float>(pixel_x + c * kCell) + 0.5f;
-      const float y = static_cast<float>(pixel_y) + 0.5f;
+      constexpr float kToMiddle = 0.5f - kTile / 2;
+      const float x = static_cast<float>(pixel_x + c * kCell - tile_x * kTile) + kToMiddle;
+      const float y = static_cast<float>(pixel_y - tile_y * kTile) + kToMiddle;
       for (int begin = 0; begin < filled && open[c]; begin += kWarp) {
-        Bits hits = __ballot_sync(kAllLanes, masks[begin + lane] >> cell & 1);
-        if (hits == 0) continue;
+        const Bits all = __ballot_sync(kAllLanes, masks[begin + lane] >> cell & 1);
+        if (all == 0) continue;
+        const float start[kPixels] = {pixels[c][0].running, pixels[c][1].running};
+        const TileRecord* const part = batch + begin;
+        Bits hits = all;
         do {
-          const Record& s = batch[begin + __ffs(static_cast<int>(hits)) - 1];
-          hits &= hits - 1;
-          const float dx = x - s.mean_x, dy = y - s.mean_y;
-          blend(pixels[c][0], s, dx, dy, limits);
-          blend(pixels[c][1], s, dx, y + 0.5f * kCell - s.mean_y, limits);
+          const int highest = highest_bit(hits);
+          const TileRecord& s = part[highest];
+          hits ^= 1u << highest;
+          float e[kPixels];
+          log2_alphas(s, x, y, e);
+          blend(pixels[c][0], s, e[0], limits);
+          blend(pixels[c][1], s, e[1], limits);
         } while (hits != 0);
+#pragma unroll
+        for (int k = 0; k < kPixels; ++k) {
+          if (!may_be_undecided(start[k], pixels[c][k].running, pixels[c][k].last, limits))
+            continue;
+          const int at = (pixel_y + k * kPixelStep) * width + pixel_x + c * kCell;
+          const int end = begin + kWarp < filled ? begin + kWarp : filled;
+          list[image + atomicAdd(listed + blockIdx.y, 1u)] = {
+              static_cast<Bits>(at), first + queue[begin], first + queue[end - 1], start[k]};
+        }
         open[c] = __any_sync(kAllLanes, pixels[c][0].running > limits.transmittance_min ||
                                             pixels[c][1].running > limits.transmittance_min);
       }
@@ -204,11 +214,12 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 3)
   const float background[3] = {static_cast<float>(view.background[0]),
                                static_cast<float>(view.background[1]),
                                static_cast<float>(view.background[2])};
+  const int last_x = again(pixel_x), last_y = again(pixel_y);
 #pragma unroll
   for (int c = 0; c < kCellsOfWarp; ++c) {
 #pragma unroll
     for (int k = 0; k < kPixels; ++k) {
-      const int x = pixel_x + c * kCell, y = pixel_y + k * kCell / kPixels;
+      const int x = last_x + c * kCell, y = last_y + k * kPixelStep;
       if (x >= width || y >= height) continue;
       const Pixel& p = pixels[c][k];
       const Index at = image + static_cast<Index>(y) * width + x;

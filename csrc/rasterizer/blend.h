@@ -17,9 +17,6 @@ struct BlendLimits {
   float weight, near_low, near_high;
 };
 
-constexpr float kLimitBand = 2e-3f;    // of the limit, on either side
-constexpr float kLimitWeight = 4e-3f;  // what a pixel may be off by without double
-
 // The block at hand, for ExactPixels.
 struct ExactBlock {
   ExactPixels* pixels;

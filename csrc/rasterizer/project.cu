@@ -26,14 +26,16 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
   packed[at] = s;
 }
 
-// Sets every pixel unfinished and the matrix to zero. alive [cameras, tiles], matrix [quads] of 16
-// bytes.
+// Sets every pixel unfinished, none undecided, and the matrix to zero. alive [cameras, tiles],
+// listed [cameras], matrix [quads] of 16 bytes.
 GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
     clear_tiles(int cameras, int width, int height, int tiles_x, int tiles_y, int quads,
-                geolrm::Bits* __restrict__ alive, int4* __restrict__ matrix) {
+                geolrm::Bits* __restrict__ alive, geolrm::Bits* __restrict__ listed,
+                int4* __restrict__ matrix) {
   using namespace geolrm;
   const int step = gridDim.x * blockDim.x, start = blockIdx.x * blockDim.x + threadIdx.x;
   for (int i = start; i < quads; i += step) matrix[i] = make_int4(0, 0, 0, 0);
+  for (int i = start; i < cameras; i += step) listed[i] = 0;
   const int tiles = tiles_x * tiles_y;
   for (int i = start; i < cameras * tiles; i += step) {
     const int tile_x = i % tiles % tiles_x, tile_y = i % tiles / tiles_x;

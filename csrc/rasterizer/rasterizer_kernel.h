@@ -10,6 +10,8 @@
 
 namespace geolrm::raster {
 
+#include "arithmetic/last_splat.h"
+
 constexpr int kBlock = 4;           // pixels along a block's side: one vector of 16 pixels
 constexpr int kMaxTileBlocks = 16;  // blocks along a tile's side at most
 constexpr int kCell = kBlock * kMaxTileBlocks;  // px: splats are rendered relative to its middle

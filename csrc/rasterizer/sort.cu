@@ -71,10 +71,15 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(256, 2)
     __syncwarp();
     const Index first = tile + warp * kRounds * kWarp + lane;
     Bits key[kRounds], place[kRounds];
+    // All loads are under way before the first is needed: matching waits once, not sixteen times.
 #pragma unroll
     for (int r = 0; r < kRounds; ++r) {
       const Index i = first + r * kWarp;
       key[r] = i < end ? keys[base + i] : kNotVisible;
+    }
+#pragma unroll
+    for (int r = 0; r < kRounds; ++r) {
+      const Index i = first + r * kWarp;
       place[r] = 0;
       if (i - lane >= end) continue;  // the whole warp is past the end
       const bool real = key[r] != kNotVisible;

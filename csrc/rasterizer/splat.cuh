@@ -7,6 +7,7 @@
 //   per slab, front to back:
 //     bin_splats         drops what is hidden, projects the rest, sets its bits              bin.cu
 //     blend_tiles        a block a tile: reads its row of bits, blends, marks cells        blend.cu
+//   decide_pixels        the few pixels whose last splat only double can tell             decide.cu
 // Instead of lists of splat-tile pairs there is a matrix of bits, a row for each tile and a column
 // for each rank of the slab. Bits lie in order of depth, so nothing is sorted by tile; atomicOr
 // reaches the same matrix in any order, so images are deterministic; and its size is known
@@ -21,6 +22,7 @@ GEOLRM_DEVICE float root(float x) { return sqrtf(x); }
 GEOLRM_DEVICE double root(double x) { return sqrt(x); }
 
 #include "arithmetic/ellipse_rows.h"
+#include "arithmetic/last_splat.h"
 #include "arithmetic/spherical_harmonics.h"
 #include "arithmetic/splat_projection.h"
 #include "arithmetic/splat_rotation.h"

@@ -52,6 +52,10 @@ class Device(Protocol):
         """Queue a copy on the device."""
         ...
 
+    def clear(self, array: Any) -> None:
+        """Queue filling with zero bytes."""
+        ...
+
     def launch(self, calls: Iterable[Call]) -> None:
         """Queue kernels."""
         ...
@@ -82,6 +86,7 @@ class DeviceSplats:
 
     count: int
     packed: Any
+    source: tuple[Any, Any, Any, Any]  # means, opacities, scales, quats: read where float ends
     sh: Any  # [N, coefficients, 3] or None
     coefficients: int
 
@@ -106,7 +111,8 @@ class SplatRasterizer:
 
         Arrays with ``__cuda_array_interface__`` are read where they are and their values are not
         checked: a splat with a value that is no number is not rendered. What writes them must
-        have finished, or run on the device's stream.
+        have finished, or run on the device's stream; they are read by later frames, too, and must
+        stay as they are.
 
         Raises:
             InputError: for shapes and types that the kernels do not read.
@@ -131,8 +137,8 @@ class SplatRasterizer:
         geometry = {name: memory[name] for name in GEOMETRY}
         calls = plan.pack(**geometry, colors=memory.get("colors"), packed=packed)
         self.device.launch(calls)
-        # Stream order keeps what was uploaded alive until it has been read.
-        return DeviceSplats(count, packed, memory.get("sh"), coefficients)
+        source = tuple(memory[name] for name in GEOMETRY)
+        return DeviceSplats(count, packed, source, memory.get("sh"), coefficients)
 
     def render(
         self,
@@ -199,6 +205,7 @@ class SplatRasterizer:
         self.device.copy(self.device.upload(rows.view(np.uint8)), self._views)
         calls = plan.render(
             splats.packed,
+            splats.source,
             self._views,
             self._workspace,
             out.rgb,

@@ -4,6 +4,7 @@ The kernels are described in ``csrc/rasterizer/splat.cuh``. All sizes follow fro
 splats, cameras and pixels; nothing is read back, so the launches can be captured in a CUDA graph.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from geolrm.engine.cuda.radix_sort import THREADS, counts_bytes, sort_calls
 from geolrm.engine.errors import InputError
 
 TILE = 32  # pixels along a tile's side
-PACKED_BYTES, RECORD_BYTES, BOX_BYTES, VIEW_BYTES = 64, 48, 8, 256
+PACKED_BYTES, RECORD_BYTES, BOX_BYTES, VIEW_BYTES = 64, 48, 8, 288
 SLAB_STEP = 128  # ranks: 16 bytes of a tile's row
 FIRST_SLAB = 4096  # ranks at least
 BUDGET = 256 << 20  # bytes of workspace, exceeded only where one camera's fixed arrays need more
@@ -21,6 +22,9 @@ ALIGNMENT = 256
 
 PROJECT = Source("rasterizer/project")
 BIN, BLEND = Source("rasterizer/bin"), Source("rasterizer/blend")
+DECIDE = Source("rasterizer/decide")
+UNDECIDED_BYTES = 16  # a pixel whose last splat is decided in double
+DECIDE_THREADS, DECIDE_BLOCKS = 128, 64  # they take all that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,19 @@ class SplatPlan:
 
     @classmethod
     def of(
-        cls, count: int, views: int, size: tuple[int, int], *, budget: int = BUDGET
+        cls,
+        count: int,
+        views: int,
+        size: tuple[int, int],
+        *,
+        budget: int = BUDGET,
+        whole: bool = False,
     ) -> "SplatPlan":
         """Plan frames of at most ``budget`` bytes of workspace where that is possible.
 
         Slabs grow from an eighth of the splats, twice as large each time, until their bits and
-        records take half of the budget for one camera.
+        records take half of the budget for one camera. ``whole`` takes one slab of all splats
+        instead, whatever it needs: the way back starts from its end.
 
         Raises:
             InputError: for sizes that the kernels cannot index.
@@ -62,7 +73,9 @@ class SplatPlan:
         a_rank = tiles / 8 + RECORD_BYTES  # bytes
         most = max(int(budget / 2 / a_rank) // SLAB_STEP * SLAB_STEP, SLAB_STEP)
         slabs, first, step = [], 0, max(count // 8, FIRST_SLAB)
-        while first < count or not slabs:
+        if whole:
+            slabs = [(0, count)]
+        while not whole and (first < count or not slabs):
             step = min(ceil_div(step, SLAB_STEP) * SLAB_STEP, most)
             # What would remain a small last slab joins this one, if it fits.
             rest = count - first
@@ -115,6 +128,8 @@ class SplatPlan:
             "alive": 4 * tiles,
             "matrix": 4 * self.words * tiles,
             "records": RECORD_BYTES * 32 * self.words * self.group,
+            "undecided": UNDECIDED_BYTES * self.width * self.height * self.group,
+            "listed": 4 * self.group,
         }
 
     def pack(
@@ -137,6 +152,7 @@ class SplatPlan:
     def render(
         self,
         packed: Any,
+        source: Sequence[Any],
         views: Any,
         workspace: Any,
         rgb: Any,
@@ -150,7 +166,8 @@ class SplatPlan:
 
         Args:
             packed: what :meth:`pack` has written.
-            views: ``_C.raster_views`` on the device, float64 [V, 32].
+            source: means, opacities, scales and quaternions that it was written from.
+            views: ``_C.raster_views`` on the device, float64 [V, 36].
             workspace: ``nbytes``, aligned to 256 bytes; what it holds before does not matter.
             rgb: float32 [V, height, width, 3], written.
             alpha: [V, height, width], written.
@@ -165,6 +182,7 @@ class SplatPlan:
             calls += self._render_group(
                 min(self.group, self.views - start),
                 pointer(packed),
+                tuple(pointer(array) for array in source),
                 pointer(views) + VIEW_BYTES * start,
                 pointer(workspace),
                 images,
@@ -176,34 +194,80 @@ class SplatPlan:
         self,
         cameras: int,
         packed: int,
+        source: tuple[int, ...],
         views: int,
         workspace: int,
         images: tuple[int, int, int],
         harmonics: tuple[Any, ...],
     ) -> list[Call]:
-        at = {name: workspace + offset for name, (offset, _) in self.layout.items()}
+        at = self.addresses(workspace)
         tiles_x, tiles_y = self.tiles
-        count, size, grid = integers(self.count), (self.width, self.height), (tiles_x, tiles_y)
-        quads = tiles_x * tiles_y * cameras * self.words // 4
-        clear = Launch((min(max(ceil_div(quads, THREADS), 1), 2048), 1, 1), (THREADS, 1, 1))
-        numbers = integers(cameras, *size, *grid, quads)
-        arguments = (*numbers, at["alive"], at["matrix"])
-        calls = [Call(PROJECT, "clear_tiles", clear, arguments)]
-        arguments = (packed, *count, views, *integers(*size), at["keys"], at["ids"], at["boxes"])
-        calls.append(Call(PROJECT, "project_splats", _over(self.count, cameras), arguments))
-        calls += sort_calls(at, self.count, cameras)
+        count, size = integers(self.count), (self.width, self.height)
+        calls = self.order_calls(at, cameras, packed, views)
         for first, stop in self.slabs:
+            calls.append(self.bin_call(at, cameras, packed, harmonics, views, (first, stop)))
             slab = integers(first, stop)
-            arguments = (packed, *harmonics, *count, views, at["ids"], at["boxes"], at["visible"],
-                         *slab, *integers(*grid, self.words), at["alive"], at["matrix"],
-                         at["records"])  # fmt: skip
-            calls.append(Call(BIN, "bin_splats", _over(stop - first, cameras), arguments))
             launch = Launch((tiles_x * tiles_y, cameras, 1), (THREADS, 1, 1))
             numbers = integers(stop == self.count, *size, tiles_x, self.words)
             arguments = (at["records"], views, at["visible"], *slab, *numbers, at["matrix"],
-                         at["alive"], *images)  # fmt: skip
+                         at["alive"], *images, at["undecided"], at["listed"])  # fmt: skip
             calls.append(Call(BLEND, "blend_tiles", launch, arguments))
+        launch = Launch((DECIDE_BLOCKS, cameras, 1), (DECIDE_THREADS, 1, 1))
+        arguments = (packed, *source, *harmonics, *count, views, at["ids"], at["boxes"],
+                     at["undecided"], at["listed"], *integers(*size), *images)  # fmt: skip
+        calls.append(Call(DECIDE, "decide_pixels", launch, arguments))
         return calls
+
+    def order_calls(
+        self, at: Mapping[str, int], cameras: int, packed: int, views: int
+    ) -> list[Call]:
+        """List the launches that clear the tiles and sort what cameras see by depth.
+
+        Args:
+            at: Addresses of the workspace's arrays, as of :meth:`addresses`.
+            cameras: How many, of the ``group``.
+            packed: What :meth:`pack` has written.
+            views: Of the cameras, ``VIEW_BYTES`` each.
+        """
+        tiles_x, tiles_y = self.tiles
+        size, grid = (self.width, self.height), (tiles_x, tiles_y)
+        quads = tiles_x * tiles_y * cameras * self.words // 4
+        clear = Launch((min(max(ceil_div(quads, THREADS), 1), 2048), 1, 1), (THREADS, 1, 1))
+        numbers = integers(cameras, *size, *grid, quads)
+        arguments = (*numbers, at["alive"], at["listed"], at["matrix"])
+        calls = [Call(PROJECT, "clear_tiles", clear, arguments)]
+        arguments = (
+            packed,
+            *integers(self.count),
+            views,
+            *integers(*size),
+            at["keys"],
+            at["ids"],
+            at["boxes"],
+        )
+        calls.append(Call(PROJECT, "project_splats", _over(self.count, cameras), arguments))
+        calls += sort_calls(at, self.count, cameras)
+        return calls
+
+    def bin_call(
+        self,
+        at: Mapping[str, int],
+        cameras: int,
+        packed: int,
+        harmonics: tuple[Any, ...],
+        views: int,
+        slab: tuple[int, int],
+    ) -> Call:
+        """Return the launch that sets a slab's bits and writes its records."""
+        first, stop = slab
+        arguments = (packed, *harmonics, *integers(self.count), views, at["ids"], at["boxes"],
+                     at["visible"], *integers(first, stop, *self.tiles, self.words), at["alive"],
+                     at["matrix"], at["records"])  # fmt: skip
+        return Call(BIN, "bin_splats", _over(stop - first, cameras), arguments)
+
+    def addresses(self, workspace: int) -> dict[str, int]:
+        """Return where the workspace's arrays lie."""
+        return {name: workspace + offset for name, (offset, _) in self.layout.items()}
 
 
 def _over(count: int, cameras: int) -> Launch:

@@ -162,7 +162,7 @@ def raster_views(
     height: int,
     parameters: RasterParameters,
 ) -> NDArray[np.float64]:
-    """Check V cameras and return what the GPU's kernels read of them, [V, 32] float64."""
+    """Check V cameras and return what the GPU's kernels read of them, [V, 36] float64."""
 
 class SplatModel:
     """Checked and packed splats, reused over frames. Float32, contiguous."""

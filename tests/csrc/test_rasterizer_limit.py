@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from csrc.implementations import ISAS
-from csrc.scenes import Scene, assert_close, camera, cloud, draw, truth
+from csrc.scenes import Scene, assert_close, camera, cloud, draw, draw_on_device, truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.rasterizer import Parameters, project
 
 from geolrm import _C
+from geolrm.engine.rendering.splat_plan import BUDGET
 
 SIDE, STEP, FOCAL = 16, 12, 100.0
 PIXELS = np.arange(SIDE) * STEP + STEP // 2
@@ -117,8 +118,7 @@ def test_double_decides_where_much_hangs_on_it(isa):
     assert np.ptp(weights[added & decided]) < 1e-3
 
 
-@pytest.mark.parametrize("isa", ISAS)
-def test_what_lies_in_front_is_taken_in_double_too(isa):
+def where_the_front_decides():
     """T in front of the last splat is off by some 1e-7 in float: that alone decides here."""
     p, count = Parameters(alpha_max=0.9995), SIDE * SIDE
     scene, cam, size = two_a_pixel(np.full(count, 0.95), np.full(count, 0.5))
@@ -130,10 +130,36 @@ def test_what_lies_in_front_is_taken_in_double_too(isa):
     assert np.abs(left - 1).max() < 1e-3
     assert np.sum(np.abs(left - 1) < 2e-6) > 3
     assert 0.2 < added.mean() < 0.8
+    return scene, cam, size, p, added
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_what_lies_in_front_is_taken_in_double_too(isa):
+    scene, cam, size, p, added = where_the_front_decides()
     for options in ({}, {"tile_size": 32}, {"pair_budget": 100}, {"cull": False}):
         image = draw(scene, cam, size, p=p, isa=isa, **options)
         got = image.alpha[0][np.ix_(PIXELS, PIXELS)] > 0.95
         np.testing.assert_array_equal(got, added)
+
+
+@pytest.mark.parametrize("budget", [BUDGET, 1 << 17])
+def test_a_gpu_decides_as_the_cpu_does(device, budget):
+    p = Parameters(alpha_max=0.9995)
+    scene, cam, size = last_splats_near_the_limit(p)
+    scene.colors[:] = np.linspace(0, 1, scene.colors.size, dtype=np.float32).reshape(-1, 3)
+    expected = draw(scene, cam, size, p=p)
+    image = draw_on_device(device, scene, [cam], size, p=p, budget=budget)
+    decided = np.abs(left_behind(scene, cam, size, p) - 1) > 1e-9
+    for name in ("rgb", "alpha", "depth"):
+        ours, theirs = (getattr(i, name)[0][np.ix_(PIXELS, PIXELS)] for i in (image, expected))
+        assert np.abs(ours - theirs)[decided].max() < 1e-5, name
+
+
+def test_a_gpu_takes_what_lies_in_front_in_double_too(device):
+    scene, cam, size, p, added = where_the_front_decides()
+    image = draw_on_device(device, scene, [cam], size, p=p)
+    got = image.alpha[0][np.ix_(PIXELS, PIXELS)] > 0.95
+    np.testing.assert_array_equal(got, added)
 
 
 @settings(max_examples=25, deadline=None)

@@ -302,12 +302,15 @@ def test_bad_options_are_one_sentence(tmp_path, monkeypatch, capsys, gpu):
     assert "is a file; name a folder with -o" in capsys.readouterr().err
 
 
-def rasterizers(monkeypatch, ours="measured", gsplat="measured"):
+def rasterizers(monkeypatch, ours="measured", gsplat="measured", fp16="measured"):
     from geolrm.bench import gpu_raster
 
     def measure(*, seconds, peer, seen):
         seen({"scene": "ball", "px": 512, "graph": {"p50_ms": 0.2, "p99_ms": seconds}})
-        return {"ours": ours, "gsplat": gsplat if peer else "not run: it was not asked for"}
+        states = {"gsplat": gsplat, "gsplat fp16": fp16}
+        return {"ours": ours} | (
+            states if peer else dict.fromkeys(states, "not run: it was not asked for")
+        )
 
     monkeypatch.setattr(gpu_raster, "measure", measure)
 
@@ -329,6 +332,11 @@ def test_what_became_of_gsplat_is_told(monkeypatch):
     assert measured().rows[1:] == [{"scene": "gsplat failed: gsplat: no nvcc"}]
     rasterizers(monkeypatch, gsplat="not run: gsplat 1.5.3 and torch are needed")
     assert measured().status == "not run: gsplat 1.5.3 and torch are needed"
+    rasterizers(monkeypatch, gsplat="measured with gsplat 1.6", fp16="measured with gsplat 1.6")
+    assert measured().rows[1:] == [
+        {"scene": "gsplat measured with gsplat 1.6"},
+        {"scene": "gsplat fp16 measured with gsplat 1.6"},
+    ]
 
 
 def test_a_rasterizer_without_a_gpu_is_listed_as_not_run(monkeypatch):

@@ -10,6 +10,7 @@
 #define GEOLRM_KERNEL extern "C" void
 #define GEOLRM_BOUNDS(threads, blocks)
 #define GEOLRM_DEVICE static inline
+#define GEOLRM_METHOD
 #define GEOLRM_SHARED static
 #define GEOLRM_DYNAMIC_SHARED(name) unsigned char* const name = emulation::dynamic_shared()
 
@@ -92,7 +93,15 @@ inline T atomicOr(T* at, T value) {
   return before;
 }
 
+template <class T>
+inline T atomicMax(T* at, T value) {
+  const T before = *at;
+  if (before < value) *at = value;
+  return before;
+}
+
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline int __clz(int bits) { return bits ? __builtin_clz(static_cast<unsigned>(bits)) : 32; }
 inline int __ffs(unsigned bits) { return __builtin_ffs(static_cast<int>(bits)); }
 inline unsigned __float_as_uint(float x) { return emulation::unpack<unsigned>(emulation::pack(x)); }
 inline float __uint_as_float(unsigned x) { return emulation::unpack<float>(x); }

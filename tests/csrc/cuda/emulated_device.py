@@ -48,6 +48,9 @@ class EmulatedDevice:
     def copy(self, source: EmulatedArray, target: EmulatedArray) -> None:
         target.values[...] = source.values
 
+    def clear(self, array: EmulatedArray) -> None:
+        array.values.view(np.uint8)[...] = 0
+
     def launch(self, calls: Iterable[Call]) -> None:
         self.calls = list(calls)
         emulation.run(self.calls, self.seed)
