@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
     "engine/backends/cuda/rope.py": "an operator: tests/csrc, tests/gpu",
     "engine/backends/cuda/segments.py": "tests/engine/backends/cuda/test_backend.py",
     "engine/rendering/cuda.py": "tests/engine/backends/cuda/test_output.py",
+    "engine/rendering/cuda_gradients.py": "tests/csrc/test_rasterizer_gradients_on_cuda.py",
     "engine/rendering/cuda_rasterizer.py": "an operator: tests/csrc/test_rasterizer_on_cuda.py",
     "export/lowering.py": "tests/export/test_graphs.py runs what was lowered",
     "export/precision.py": "tests/export/test_gpu_artifact.py runs what was lowered",

@@ -6,6 +6,7 @@
 #define GEOLRM_KERNEL extern "C" __global__ void
 #define GEOLRM_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
 #define GEOLRM_DEVICE static __device__ __forceinline__
+#define GEOLRM_METHOD __device__ __forceinline__  // of a class
 #define GEOLRM_SHARED __shared__
 // The launch's dynamic shared memory, aligned to 16 bytes.
 #define GEOLRM_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]

@@ -10,10 +10,16 @@ from geolrm.engine.system.extras import KERNEL_PACKAGES, installed_version
 ENTRIES = {
     "rasterizer/bin": {"bin_splats"},
     "rasterizer/blend": {"blend_tiles"},
+    "rasterizer/chain": {"chain_splats", "sum_camera"},
+    "rasterizer/decide": {"decide_pixels"},
+    "rasterizer/gradient": {"tile_gradients", "splat_sums"},
     "rasterizer/project": {"pack_splats", "clear_tiles", "project_splats"},
     "rasterizer/sort": {"count_keys", "scatter_keys"},
+    "rasterizer/trace": {"count_records", "trace_tiles", "decide_traces"},
 }
-MOST_REGISTERS = {"blend_tiles": 80}  # three blocks of 256 threads a multiprocessor
+# Three blocks of 256 threads a multiprocessor; two of 128 for what is all in double.
+DOUBLE = ("chain_splats", "decide_pixels", "decide_traces")
+MOST_REGISTERS = {"blend_tiles": 80, "trace_tiles": 80, **dict.fromkeys(DOUBLE, 255)}
 
 
 def missing() -> str:
