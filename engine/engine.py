@@ -30,8 +30,8 @@ from geolrm.engine.refinement.poses import (
     refine_colors,
     refine_poses,
 )
-from geolrm.engine.refinement.refine import REFERENCE_SIZE
 from geolrm.engine.refinement.shading import SHADED_SIZE, needs_shading, shade
+from geolrm.engine.refinement.splat_descent import REFERENCE_SIZE
 from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
@@ -158,7 +158,7 @@ class Engine:
               | propose     logits [G, G, G]; with cues also a volume       (3.2)
               | choose      anchors [N, 3]: occupied voxels, or those given
               | reconstruct Gaussians [N k], those of an anchor together    (3.3)
-              | refine      the same, moved and thinned, on the CPU; where poses are refined
+              | refine      the same, moved and thinned; where poses are refined
               |             with them, place and what follows is done again with those
             scene           where ``settings.output`` wants it
         """
@@ -314,32 +314,33 @@ class Engine:
     def _refine(
         self, scene: Scene, settings: RunSettings, clock: Stopwatch, fine: Callable[[], Views]
     ) -> Scene:
-        """Leave out what nobody sees, and move the rest by gradient descent, on the CPU.
+        """Leave out what nobody sees, and move the rest by gradient descent.
 
         Where poses are refined with it, the network sees the better poses before the next round.
         Where the photographs do not agree on plain colours, the colours depend on the direction.
         """
         given, seed, threads = scene.views, settings.seed, self.threads
+        gpu = self._backend.device
         with clock("refine"):
-            start = gaussians = drop_hidden(scene.gaussians.numpy(), threads)
-            alignment = compare(gaussians, given, threads)
+            start = gaussians = drop_hidden(scene.gaussians.numpy(), threads, gpu)
+            alignment = compare(gaussians, given, threads, gpu=gpu)
             moves = settings.refine_poses is True
             moves |= settings.refine_poses == "auto" and poses_look_wrong(alignment)
             if not moves:
                 gaussians, alignment = refine_colors(
                     gaussians, given, alignment, steps=settings.refine_steps, seed=seed,
-                    threads=threads,
+                    threads=threads, gpu=gpu,
                 )  # fmt: skip
         for number, part in enumerate(ROUNDS if moves else ()):
             if number > 0:
                 seen = self._see(moved_views(given, alignment.c2w), settings, clock)
                 if not len(seen.gaussians):
                     break
-                scene, gaussians = seen, drop_hidden(seen.gaussians.numpy(), threads)
+                scene, gaussians = seen, drop_hidden(seen.gaussians.numpy(), threads, gpu)
             with clock("refine"):
                 gaussians, alignment = refine_poses(
                     gaussians, scene.views, alignment, part, given=given.c2w, seed=seed,
-                    threads=threads,
+                    threads=threads, gpu=gpu,
                 )  # fmt: skip
         with clock("refine"):
             views = moved_views(given, alignment.c2w) if moves else given
@@ -349,7 +350,7 @@ class Engine:
                 # With poses as they were given, from the network on: plain colours made blotches.
                 gaussians, alignment = shade(
                     gaussians if moves else start, gaussians, views, fine, alignment, seed=seed,
-                    threads=threads,
+                    threads=threads, gpu=gpu,
                 )  # fmt: skip
             scene = replace(scene, gaussians=gaussians, views=views, alignment=alignment)
             return self._backend.deliver(scene, settings.output)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.cuda.array import Device
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.engine.geometry.motions import common_motion
@@ -17,12 +18,13 @@ from geolrm.engine.refinement.camera_descent import CameraDescent
 from geolrm.engine.refinement.refine import (
     FEWEST_VIEWS_PER_STEP,
     MOST_VIEWS_PER_STEP,
-    REFERENCE_SIZE,
     descend,
     refine,
 )
+from geolrm.engine.refinement.splat_descent import REFERENCE_SIZE
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
 from geolrm.engine.rendering.frame import Frame
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.model import pack
@@ -55,11 +57,15 @@ ROUNDS = (
 
 
 def compare(
-    gaussians: Gaussians, views: Views, threads: int | None, before: Alignment | None = None
+    gaussians: Gaussians,
+    views: Views,
+    threads: int | None,
+    before: Alignment | None = None,
+    gpu: Device | None = None,
 ) -> Alignment:
     """Lay the photographs over renders of the scene; ``before`` is what was measured first."""
     targets = Targets.of(views, aligning.MEASURED_SIZE)
-    rendered = on_black(gaussians, targets, threads)
+    rendered = on_black(gaussians, targets, threads, gpu)
     if before is None:
         return aligning.started(np.asarray(views.c2w, np.float64), rendered, targets)
     return aligning.finished(before, rendered, targets)
@@ -86,20 +92,21 @@ def refine_colors(
     steps: int,
     seed: int,
     threads: int | None,
+    gpu: Device | None = None,
 ) -> tuple[Gaussians, Alignment]:
     """Refine by fixed poses; where a view's colours then are not the others', correct them.
 
     The descent is done again with those views' colours taken through their matrices. Where none
     is, the Gaussians are those of :func:`geolrm.engine.refinement.refine.refine`, bit for bit.
     """
-    refined = refine(gaussians, views, steps=steps, seed=seed, threads=threads)
-    alignment = compare(refined, views, threads, alignment)
+    refined = refine(gaussians, views, steps=steps, seed=seed, threads=threads, gpu=gpu)
+    alignment = compare(refined, views, threads, alignment, gpu)
     if not alignment.corrected:
         return refined, alignment
     refined = refine(
-        gaussians, views, steps=steps, seed=seed, threads=threads, colors=alignment.colors
+        gaussians, views, steps=steps, seed=seed, threads=threads, colors=alignment.colors, gpu=gpu
     )
-    return refined, compare(refined, views, threads, alignment)
+    return refined, compare(refined, views, threads, alignment, gpu)
 
 
 def refine_poses(
@@ -111,6 +118,7 @@ def refine_poses(
     given: NDArray,
     seed: int,
     threads: int | None,
+    gpu: Device | None = None,
 ) -> tuple[Gaussians, Alignment]:
     """Run one round: move Gaussians and cameras until renders and photographs agree.
 
@@ -124,6 +132,7 @@ def refine_poses(
         given: [V, 4, 4] OpenGL poses that the run started from.
         seed: Of backgrounds and of the order of views.
         threads: Of the rasterizer; they never change the result.
+        gpu: Where to refine and render; None: the CPU.
     """
     targets = Targets.of(views, part.size).recolored(alignment.colors)
     centre = gaussians.means.astype(np.float64).mean(0)
@@ -131,9 +140,9 @@ def refine_poses(
     weighted = targets.weighted(alignment.weights)
     refined = descend(
         gaussians, weighted, steps=part.steps, together=part.together(len(views)), seed=seed,
-        threads=threads, cameras=cameras,
+        threads=threads, cameras=cameras, gpu=gpu,
     )  # fmt: skip
-    rendered = on_black(refined, targets.seen_from(cameras.w2c), threads)
+    rendered = on_black(refined, targets.seen_from(cameras.w2c), threads, gpu)
     c2w = _inverse(cameras.w2c) @ FLIP_YZ
     back = common_motion(given.astype(np.float64), c2w, centre)
     alignment = replace(
@@ -143,7 +152,7 @@ def refine_poses(
         weights=aligning.view_weights(rendered, targets),
     )
     refined = refined.transformed(back)
-    return refined, compare(refined, moved_views(views, alignment.c2w), threads, alignment)
+    return refined, compare(refined, moved_views(views, alignment.c2w), threads, alignment, gpu)
 
 
 def moved_views(views: Views, c2w: NDArray[np.float64]) -> Views:
@@ -160,8 +169,12 @@ def _inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(matrices).astype(np.float64)
 
 
-def on_black(gaussians: Gaussians, targets: Targets, threads: int | None) -> Renders:
+def on_black(
+    gaussians: Gaussians, targets: Targets, threads: int | None, gpu: Device | None = None
+) -> Renders:
     """Render what the targets' cameras see of a scene, at their size, on black."""
     black = RenderOptions(background=[0.0, 0.0, 0.0]).parameters
     frame: Frame = replace(targets.frame, parameters=black)
+    if gpu is not None:
+        return SplatRasterizer(gpu).render_frame(gaussians, frame).numpy()
     return render_frame(pack(gaussians), frame, threads=threads)

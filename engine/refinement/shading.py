@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.cuda.array import Device
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.harmonics import SH_C0, dc_of_colors
 from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
 from geolrm.engine.refinement.poses import compare, moved_views, off_line, on_black
-from geolrm.engine.refinement.refine import RATES, REFERENCE_SIZE, descend
+from geolrm.engine.refinement.refine import descend
+from geolrm.engine.refinement.splat_descent import RATES, REFERENCE_SIZE
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.views.preprocessing import Views
 
@@ -61,6 +63,7 @@ def shade(
     *,
     seed: int,
     threads: int | None,
+    gpu: Device | None = None,
 ) -> tuple[Gaussians, Alignment]:
     """Refine with colours that depend on the direction: coarse images first, fine ones then.
 
@@ -75,22 +78,23 @@ def shade(
         alignment: Of the refinement with plain colours.
         seed: Of backgrounds and of the order of views.
         threads: Of the rasterizer; they never change the result.
+        gpu: Where to refine and render; None: the CPU.
     """
     current, scene, colors = directional(gaussians), plain, alignment.colors
     assert current.sh is not None
     rates = directional_rates(current.sh.shape[1])
     for part in PARTS:
         seen = Targets.of(views, aligning.MEASURED_SIZE)
-        colors = aligning.color_matrices(on_black(scene, seen, threads), seen)
+        colors = aligning.color_matrices(on_black(scene, seen, threads, gpu), seen)
         finer = part.size > REFERENCE_SIZE
         compared = moved_views(fine(), alignment.c2w) if finer else views
         targets = Targets.of(compared, part.size)
         scene = current = descend(
             current, targets.recolored(colors).weighted(alignment.weights), steps=part.steps,
-            together=TOGETHER, seed=seed, threads=threads, rates=rates,
+            together=TOGETHER, seed=seed, threads=threads, rates=rates, gpu=gpu,
         )  # fmt: skip
     alignment = replace(alignment, colors=colors, corrected=aligning.stained(colors), shaded=True)
-    return current, compare(current, views, threads, alignment)
+    return current, compare(current, views, threads, alignment, gpu)
 
 
 def directional(gaussians: Gaussians) -> Gaussians:

@@ -1,13 +1,17 @@
 """Which Gaussians can be seen at all: what lies inside an object only costs."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.cuda.array import Device
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.rendering.cpu import backward
+from geolrm.engine.rendering.cuda_gradients import SplatDifferentiator
+from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders, SplatRasterizer
 from geolrm.engine.rendering.frame import Frame
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.model import pack
@@ -20,7 +24,11 @@ LEAST_WEIGHT = 1.0  # px, of all cameras together
 
 
 def blending_weights(
-    gaussians: Gaussians, cameras: Cameras, size: int, threads: int | None = None
+    gaussians: Gaussians,
+    cameras: Cameras,
+    size: int,
+    threads: int | None = None,
+    gpu: Device | None = None,
 ) -> NDArray[np.float32]:
     """Sum alpha T of each Gaussian over all cameras' pixels: [N] pixels that it makes up.
 
@@ -32,10 +40,17 @@ def blending_weights(
     nothing = np.zeros(shape, np.float32)
     plain = replace(gaussians, colors=np.zeros_like(gaussians.means), sh=None)
     frame, to_images = Frame.of(cameras, (size, size)), Renders(to_rgb, nothing, nothing)
-    return backward(pack(plain), frame, to_images, threads=threads).color[:, 0]
+    if gpu is None:
+        return backward(pack(plain), frame, to_images, threads=threads).color[:, 0]
+    uploaded: list[Any] = [gpu.upload(a) for a in (to_rgb, nothing, nothing)]
+    images = DeviceRenders(*uploaded)
+    splats = SplatRasterizer(gpu).pack(plain)
+    return SplatDifferentiator(gpu).backward(splats, frame, images)[0].color.numpy()[:, 0]
 
 
-def drop_hidden(gaussians: Gaussians, threads: int | None = None) -> Gaussians:
+def drop_hidden(
+    gaussians: Gaussians, threads: int | None = None, gpu: Device | None = None
+) -> Gaussians:
     """Leave out the Gaussians that no camera around the object cube sees.
 
     One stays when it makes up at least a pixel of 24 images of 128 px together. Where that would
@@ -44,7 +59,7 @@ def drop_hidden(gaussians: Gaussians, threads: int | None = None) -> Gaussians:
     if not len(gaussians):
         return gaussians
     weights = blending_weights(
-        gaussians, Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV), SIZE, threads
+        gaussians, Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV), SIZE, threads, gpu
     )
     kept = weights >= LEAST_WEIGHT
     return gaussians.select(kept) if kept.any() else gaussians

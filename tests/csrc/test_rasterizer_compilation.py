@@ -1,4 +1,4 @@
-"""NVRTC takes the rasterizer's kernels for every supported GPU, without one."""
+"""NVRTC takes the kernels of the rasterizer and of refinement for every GPU, without one."""
 
 import re
 
@@ -8,6 +8,7 @@ from geolrm.engine.cuda.compiler import compile_source
 from geolrm.engine.system.extras import KERNEL_PACKAGES, installed_version
 
 ENTRIES = {
+    "refinement": {"activate_splats", "compare_images", "step_adam"},
     "rasterizer/bin": {"bin_splats"},
     "rasterizer/blend": {"blend_tiles"},
     "rasterizer/chain": {"chain_splats", "sum_camera"},
