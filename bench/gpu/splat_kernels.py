@@ -77,6 +77,7 @@ def _bytes(plan: SplatPlan, px: int) -> dict[str, list[int]]:
         SORT: [PASSES * plan.count * 5 * KEY_BYTES],
         "bin_splats": [(stop - first) * (KEY_BYTES + BOX_BYTES) for first, stop in plan.slabs],
         "blend_tiles": [PIXEL_BYTES * px * px // slabs] * slabs,
+        "decide_pixels": [KEY_BYTES],  # how many are listed: mostly none
     }
 
 

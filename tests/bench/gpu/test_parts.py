@@ -114,7 +114,8 @@ class TestOnTheDriverDouble:
         settings = [row["setting"] for row in rows if row["kernel"].startswith("deformable")]
         assert settings == ["V=2 N=300"] * 3 + ["V=1 N=300"] * 3
         assert {"select anchors", "grid sample", "RoPE indices", "clear_tiles", "project_splats",
-                "the sort, 8 launches", "bin_splats", "blend_tiles"} <= set(names)  # fmt: skip
+                "the sort, 8 launches", "bin_splats", "blend_tiles",
+                "decide_pixels"} <= set(names)  # fmt: skip
         for row in rows[1:]:
             assert row["p50 ms"] >= 0, row
             assert row["kernel"] == "a whole frame" or row["floor ms"] > 0, row
