@@ -46,6 +46,7 @@ GEOLRM_ARITHMETIC void add_sh_gradient(const float* mean, const double* centre, 
   sh_basis<Dual<Wide>>(Dual<Wide>(d[0] * scale, 0), Dual<Wide>(d[1] * scale, 1),
                        Dual<Wide>(d[2] * scale, 2), count, basis);
   Wide to_direction[3] = {0, 0, 0};
+#pragma unroll
   for (int j = 0; j < 3; ++j) {
     Wide value = Wide(0.5);
 #pragma unroll

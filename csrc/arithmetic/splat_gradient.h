@@ -167,6 +167,7 @@ GEOLRM_ARITHMETIC void add_camera_gradient(const GradientView& view, const Chain
                                            double* rotation, double* translation, double* focal) {
   const double* w = view.rotation;
   add_rotation_gradient(splat.camera, splat.to_camera, rotation);
+#pragma unroll
   for (int k = 0; k < 3; ++k) {
     // Of the covariance: J W turns with W.
     const double column[3] = {w[k], w[3 + k], w[6 + k]};

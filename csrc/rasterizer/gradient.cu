@@ -7,20 +7,25 @@ namespace geolrm {
 constexpr int kGradients = 10;  // h, hx, hy, hxx, hxy, hyy, red, green, blue, depth
 constexpr int kSummed = 16;     // what a warp sums at once
 
+// Halves what lanes hold: of 2 kHalf values, lanes with that bit keep the upper ones.
+template <int kHalf>
+GEOLRM_DEVICE void fold(float (&values)[kSummed]) {
+  const bool upper = (threadIdx.x & 2 * kHalf) != 0;
+#pragma unroll
+  for (int k = 0; k < kHalf; ++k) {
+    const float kept = upper ? values[k + kHalf] : values[k];
+    const float given = upper ? values[k] : values[k + kHalf];
+    values[k] = kept + __shfl_xor_sync(kAllLanes, given, 2 * kHalf);
+  }
+}
+
 // Sums each of 16 values over a warp: lane i gets that of value i / 2. 16 exchanges, where sums one
 // by one would take 80.
 GEOLRM_DEVICE float sums_of_warp(float (&values)[kSummed]) {
-  const int lane = threadIdx.x % kWarp;
-#pragma unroll
-  for (int half = kSummed / 2; half > 0; half /= 2) {
-    const bool upper = (lane & 2 * half) != 0;
-#pragma unroll
-    for (int k = 0; k < half; ++k) {
-      const float kept = upper ? values[k + half] : values[k];
-      const float given = upper ? values[k] : values[k + half];
-      values[k] = kept + __shfl_xor_sync(kAllLanes, given, 2 * half);
-    }
-  }
+  fold<8>(values);
+  fold<4>(values);
+  fold<2>(values);
+  fold<1>(values);
   return values[0] + __shfl_xor_sync(kAllLanes, values[0], 1);
 }
 

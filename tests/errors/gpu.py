@@ -28,6 +28,7 @@ from geolrm.engine.cuda import compiler, device, faults, launch
 from geolrm.engine.errors import BundleError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.rendering import cuda as rendering
+from geolrm.engine.rendering.cuda_gradients import SplatDifferentiator
 from geolrm.engine.rendering.cuda_rasterizer import (
     DeviceRenders,
     SplatRasterizer,
@@ -308,6 +309,12 @@ def other_images(place):
     return rasterizer.prepare(None, Frame(np.eye(4)[None], np.eye(3)[None], (16, 16)), out=out)
 
 
+def gradients_of_other_images(place):
+    gpu = DeviceDouble()
+    frame = Frame(np.eye(4)[None], np.eye(3)[None], (16, 16))
+    return SplatDifferentiator(gpu).backward(None, frame, DeviceRenders.empty(gpu, 1, (8, 8)))
+
+
 def render_without_driver(place):
     place.patch.setattr(
         usable_gpu, "present_gpu", raising(GeoLRMError("no NVIDIA driver was found"))
@@ -459,6 +466,8 @@ CASES = [
          "Of SplatRasterizer.", lambda place: SplatPlan.of(1 << 30, 1, (8, 8))),
     Case("out holds images …; 1 views of 16x16 px need [1, 16, 16]", "Of SplatRasterizer.",
          other_images),
+    Case("the gradients are of images [1, 8, 8]; the frame has [1, 16, 16]",
+         "Of SplatDifferentiator.", gradients_of_other_images),
     Case("means has shape …; with 4 means it must be [N, 3]", "Of SplatRasterizer.",
          splat_array((4, 2))),
     Case("means has type <f8; it must be float32 ('<f4')", "Of SplatRasterizer.",
