@@ -22,7 +22,7 @@ from geolrm.bench.quality.protocol import TARGETS, input_frames
 from geolrm.engine.engine import Engine
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.geometry.motions import motion, rotation_matrix
+from geolrm.engine.geometry.motions import misplaced, motion
 from geolrm.engine.refinement.poses import compare, poses_look_wrong
 from geolrm.engine.rendering.cpu import render_frame
 from geolrm.engine.rendering.frame import Frame
@@ -97,7 +97,9 @@ def score(subject: Subject, engine: Engine, views: int, wrong: float) -> Row:
     truths = np.stack(on_white(subject, TARGETS))
     held_out = subject.capture.cameras[list(TARGETS)]
     used = subject.capture.subset(input_frames(views))
-    used = replace(used, cameras=wrong_poses(used.cameras, wrong, wrong))
+    used = replace(
+        used, cameras=misplaced(used.cameras, wrong, wrong / 100, np.random.default_rng(0))
+    )
     scenes: list[Scene] = []
     scores, clocks = [], []
     for refined in (False, True):
@@ -126,18 +128,6 @@ def measured(call: Callable[[], T]) -> tuple[T, float, float]:
     start, start_cpu = time.perf_counter(), time.process_time()
     result = call()
     return result, time.perf_counter() - start, time.process_time() - start_cpu
-
-
-def wrong_poses(cameras: Cameras, degrees: float, percent: float) -> Cameras:
-    """Turn each camera about its own centre and move it, by so much in root mean square."""
-    generator = np.random.default_rng(0)
-    turns = generator.normal(size=(len(cameras), 3)) * np.deg2rad(degrees) / 3**0.5
-    moves = generator.normal(size=(len(cameras), 3)) * percent / 100 / 3**0.5
-    c2w = cameras.c2w.copy()
-    for pose, turn, move in zip(c2w, turns, moves, strict=True):
-        pose[:3, :3] = pose[:3, :3] @ rotation_matrix(turn)
-        pose[:3, 3] += move
-    return Cameras(c2w, cameras.intrinsics)
 
 
 def best_psnr(
