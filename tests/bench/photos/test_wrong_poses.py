@@ -1,17 +1,18 @@
-"""The score that forgives a rigid motion."""
+"""What a row of wrong poses says."""
 
-import numpy as np
-from samples.photographed_ball import ball, ring
+import time
 
-from geolrm.bench.photos.wrong_poses import best_psnr
-from geolrm.engine.geometry.motions import motion
-from geolrm.engine.rendering.render import render
+import pytest
+
+from geolrm.bench.photos.wrong_poses import Row, measured
 
 
-def test_a_rigid_motion_of_the_splats_costs_nothing():
-    scene, cameras = ball(), ring()
-    truths = render(scene, cameras, (64, 64)).rgb.clip(0, 1)
-    moved = scene.transformed(motion([0.02, 0.01, -0.02], np.array([0.01, 0, 0.01]), np.zeros(3)))
-    drawn = render(moved, cameras, (64, 64)).rgb.clip(0, 1)
-    assert -10 * np.log10(np.mean((drawn - truths) ** 2)) < 33
-    assert best_psnr(moved, cameras, truths, 2) > 45
+@pytest.mark.parametrize(("pays", "expected"), [(True, 30.0), (False, 25.0)])
+def test_what_the_engine_would_have_chosen(pays, expected):
+    row = Row("shoe", 12, 1.0, 25.0, 30.0, pays, 1.2, 3.0, 9.0, 6.0, 18.0, 0.1)
+    assert row.auto == expected
+
+
+def test_a_call_is_timed_on_the_wall_and_on_the_processor():
+    result, seconds, busy = measured(lambda: time.sleep(0.05) or 7)
+    assert result == 7 and 0.05 <= seconds < 5 and busy < seconds
