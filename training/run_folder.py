@@ -21,6 +21,7 @@ from geolrm.engine.bundle.bundle import file_sha256
 from geolrm.engine.bundle.manifest import CONFIG_KEY
 from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.engine.system.atomic import atomic_file, check_writable, existing_path
+from geolrm.engine.system.temporary import remove_all_leftovers
 from geolrm.export.model import GeoLRMConfig
 from geolrm.training.config import Recipe
 from geolrm.training.recipe_files import decode_recipe
@@ -76,6 +77,8 @@ class RunFolder:
         if version not in versions[-1:]:
             versions.append(version)
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.path / "checkpoints"):
+            remove_all_leftovers(folder)  # of a run that was killed while it saved
         with atomic_file(file) as stream:
             content = {"recipe": asdict(recipe), "versions": versions}
             stream.write(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
