@@ -125,7 +125,7 @@ def test_what_overflows_comes_out_the_same_when_it_is_divided(large, graphs, vie
     inputs: dict[str, np.ndarray] = {}
 
     def run(precision, divided):
-        choice = Choice("cuda", precision, (Target("any"),), "a test")
+        choice = Choice("tensorrt-rtx", precision, (Target("sm_89"),), "a test")  # standard nodes
         lowered = lower_for_gpu(graphs, choice, parameters, divided)
         name = max(name for name in lowered.segments if name.startswith("reconstruction"))
         model = lowered.segments[name]
