@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from geolrm.engine.backends.cuda import kernels
+from geolrm.engine.backends.cuda.self_attention import HEAD_DIMS, SelfAttention
 from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.compiler import compile_source, compiler_version
 from geolrm.engine.cuda.launch import Source
@@ -59,7 +60,9 @@ def variants() -> Iterator[tuple[str, Source]]:
             if source not in seen:  # most geometries are the same code
                 seen.append(source)
                 yield value, source
-    covered = {"deformable_cross_attention"}
+    for head_dim in HEAD_DIMS:
+        yield f"float16, {head_dim} channels", SelfAttention(1, head_dim).source
+    covered = {"deformable_cross_attention", "self_attention"}
     for name in sorted(set(sources.names()) - covered):
         yield from _storages(name)
 

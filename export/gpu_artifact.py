@@ -1,6 +1,6 @@
 """The GPU artifact of a bundle: graphs in the chosen precision, or TensorRT engines of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from geolrm.engine.bundle import manifest as manifests
 from geolrm.engine.bundle.bundle import file_sha256
 from geolrm.engine.bundle.manifest import MANIFEST_NAME, Artifact, EngineIdentity, Manifest
 from geolrm.engine.bundle.plan import Stage
-from geolrm.export import precision
+from geolrm.export import half_range, precision
 from geolrm.export.backend_choice import Choice
 from geolrm.export.engine_builder import (
     EngineBuilder,
@@ -41,13 +41,19 @@ class GpuGraphs:
         return {file: self.segments[step.name] for step in steps for file in step.files.values()}
 
 
-def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> GpuGraphs:
+def lower_for_gpu(
+    graphs: list[Graph],
+    choice: Choice,
+    parameters: set[str],
+    divided: Mapping[str, int] | None = None,
+) -> GpuGraphs:
     """Return typed graphs, split where the backend needs it.
 
     Args:
         graphs: As traced; left unchanged.
         choice: The backend, the precision and the targets.
         parameters: Names of the model's weights.
+        divided: Feed-forward layers that float16 does not hold, with their divisors.
     """
     policy = precision.policy_of(choice.precision, choice.backend)
     targets = [target.name for target in choice.targets]
@@ -62,6 +68,7 @@ def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> 
     for graph in graphs:
         half = precision.stored_half(graph, parameters) if choice.stored_half else set()
         typed = precision.set_precision(graph, policy, parameters, half)
+        typed = half_range.divide(typed, divided or {})
         if choice.backend == "cuda":
             typed = for_provider(replace(typed, model=lower_attention(typed.model)))
         lowered = lower(typed, files)

@@ -181,6 +181,8 @@ def export(
         if "stages" in result["verify"]["gpu"]:
             print_stages("GPU artifact against torch", result["verify"]["gpu"]["stages"])
         print(f"verification on the GPU: {result['verify']['gpu']['status']}")
+    for note in result["verify"].get("float16", {}).get("notes", ()):
+        print(f"note: {note}")
     built = f" for {', '.join(result['targets'])}" if result["targets"] else ""
     print(f"backend: {choice.backend}{built} ({choice.reason})")
     print(

@@ -113,6 +113,11 @@ class TestOnTheDriverDouble:
         ]
         settings = [row["setting"] for row in rows if row["kernel"].startswith("deformable")]
         assert settings == ["V=2 N=300"] * 3 + ["V=1 N=300"] * 3
+        attended = [row for row in rows if row["kernel"] == "self-attention float16"]
+        assert [row["setting"] for row in attended] == ["N=300"] * 2
+        for row in attended:
+            rate = 4 * 300**2 * 16 * 48 / 1e9 / max(row["p50 ms"], 1e-9)
+            assert row["TFLOP/s"] == pytest.approx(rate, rel=1e-6)
         assert {"select anchors", "grid sample", "RoPE indices", "clear_tiles", "project_splats",
                 "the sort, 8 launches", "bin_splats", "blend_tiles"} <= set(names)  # fmt: skip
         for row in rows[1:]:
