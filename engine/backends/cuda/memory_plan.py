@@ -1,15 +1,15 @@
 """How much GPU memory a run takes, from the manifest alone, and what fits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.encoding import largest_batch
-from geolrm.engine.backends.cuda.onnxruntime_segment import arena_bytes
+from geolrm.engine.backends.cuda.onnxruntime_segment import arena_bytes, handle_bytes
 from geolrm.engine.backends.cuda.operators import workspaces
 from geolrm.engine.backends.layout import bytes_of, lay_out
 from geolrm.engine.bundle.manifest import WEIGHTS_NAME, Artifact, Manifest
 from geolrm.engine.bundle.plan import Dims, SegmentStep, Stage
-from geolrm.engine.cuda.array import nbytes
+from geolrm.engine.cuda.array import ITEMSIZE, nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,14 @@ class MemoryPlan:
     activations: int  # the arena: the largest stage's intermediates, and what kernels need
     outputs: int  # logits, volume, anchors, Gaussians
     scratch: int  # estimated
+    libraries: int = 0  # what cuBLAS keeps for each session of ONNX Runtime
 
     @property
     def total(self) -> int:
         """Their sum."""
         return (
             self.weights + self.inputs + self.features + self.activations + self.outputs
-            + self.scratch
+            + self.scratch + self.libraries
         )  # fmt: skip
 
     @property
@@ -43,7 +44,7 @@ class MemoryPlan:
 
     def rows(self) -> list[tuple[str, int]]:
         """Return the lines of a table."""
-        names = ("weights", "inputs", "features", "activations", "outputs", "scratch")
+        names = [field.name for field in fields(self)]
         return [(name, getattr(self, name)) for name in names] + [("total", self.total)]
 
 
@@ -57,6 +58,8 @@ def plan_memory(manifest: Manifest, artifact: Artifact, views: int, anchors: int
         for tensor in stage.inputs:
             if tensor.name not in ("features", "anchors", "rope_index", "volume"):
                 inputs[tensor.name] = bytes_of([tensor], dims)
+                if tensor.name == "images":  # go up as bytes where they can
+                    inputs["pixels"] = inputs["images"] // ITEMSIZE["float32"]
         if stage.role == "encoder":
             features += bytes_of(stage.outputs, dims)
             at_once = {"views": largest_batch(views), "anchors": anchors}
@@ -69,14 +72,17 @@ def plan_memory(manifest: Manifest, artifact: Artifact, views: int, anchors: int
         activations = max(activations, layout.nbytes)
         for step in stage.segments:
             scratch = max(scratch, _scratch(stage, step, at_once))
+    libraries = 0
     if artifact.backend == "cuda":
         scratch = arena_bytes(scratch)
+        libraries = len(artifact.segments) * handle_bytes()
     select = SelectAnchors(manifest.rope.grid_size)
     outputs += select.state_bytes + select.counts_bytes
     outputs += nbytes((anchors, 4), "float32") + nbytes((anchors, 3), "int64")
     features += sum(batches.values())
     weights = _weights(manifest, artifact)
-    return MemoryPlan(weights, sum(inputs.values()), features, activations, outputs, scratch)
+    placed = sum(inputs.values())
+    return MemoryPlan(weights, placed, features, activations, outputs, scratch, libraries)
 
 
 def shortage(
