@@ -134,10 +134,10 @@ def _take_bias(splitter: Splitter, value: str) -> list[str]:
 
     A provider writes the bias over all of the product's result first, and reads that again.
     """
-    product = splitter.producer[value]
-    while product.op_type in VIEWS and product.input[0] in splitter.producer:
+    product = splitter.producer.get(value)
+    while product and product.op_type in VIEWS and product.input[0] in splitter.producer:
         product = splitter.producer[product.input[0]]
-    if product.op_type != "Gemm" or len(product.input) < 3:
+    if product is None or product.op_type != "Gemm" or len(product.input) < 3:
         return []
     bias = product.input[2]
     while bias in splitter.producer and splitter.producer[bias].op_type == "Cast":
