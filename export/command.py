@@ -82,7 +82,8 @@ def export_checkpoint(
         tokens or default_anchors(config),
         refine_steps,
         choice if on_gpu else None,
-        f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}",
+        f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}"
+        + (" --buckets" if choice.buckets else ""),
     )
     check_padding(config, options.anchors)
     report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}

@@ -21,6 +21,7 @@ from geolrm.export.engine_builder import (
     serialized,
 )
 from geolrm.export.lowering import lower_attention, lower_split, lower_whole
+from geolrm.export.padding_mask import mask_padding
 from geolrm.export.provider_nodes import for_provider
 from geolrm.export.trace import Graph
 
@@ -62,6 +63,8 @@ def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> 
     for graph in graphs:
         half = precision.stored_half(graph, parameters) if choice.stored_half else set()
         typed = precision.set_precision(graph, policy, parameters, half)
+        if choice.buckets:
+            typed = mask_padding(typed)
         if choice.backend == "cuda":
             typed = for_provider(replace(typed, model=lower_attention(typed.model)))
         lowered = lower(typed, files)

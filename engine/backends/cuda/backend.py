@@ -18,13 +18,14 @@ from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
 from geolrm.engine.backends.cuda.images import image_calls
 from geolrm.engine.backends.cuda.memory_plan import MemoryPlan, plan_memory, shortage
 from geolrm.engine.backends.cuda.operators import Context
+from geolrm.engine.backends.cuda.padding import PaddedExecutor
 from geolrm.engine.backends.cuda.rope import rope_calls
 from geolrm.engine.backends.cuda.runtime_cache import runtime_cache_path
 from geolrm.engine.backends.cuda.segments import Segment
 from geolrm.engine.backends.selection import Selected, segment_files
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.bundle.manifest import Artifact
-from geolrm.engine.bundle.plan import SegmentStep
+from geolrm.engine.bundle.plan import ANCHOR_COUNT, SegmentStep
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.errors import GeoLRMError
@@ -77,6 +78,9 @@ class CudaBackend:
             executor = CudaExecutor(stage, context, self._arena)
             if stage.role == "encoder":
                 stages[name] = BatchExecutor(executor, self.device, slots)
+            elif stage.reads(ANCHOR_COUNT):
+                most = self._manifest.anchors.max
+                stages[name] = PaddedExecutor(executor, self.device, most)
             else:
                 stages[name] = executor
         loader.keep()

@@ -6,10 +6,13 @@ from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.encoding import largest_batch
 from geolrm.engine.backends.cuda.onnxruntime_segment import arena_bytes, handle_bytes
 from geolrm.engine.backends.cuda.operators import workspaces
+from geolrm.engine.backends.cuda.padding import padded_anchors
 from geolrm.engine.backends.layout import bytes_of, lay_out
 from geolrm.engine.bundle.manifest import WEIGHTS_NAME, Artifact, Manifest
-from geolrm.engine.bundle.plan import Dims, SegmentStep, Stage
+from geolrm.engine.bundle.plan import ANCHOR_COUNT, Dims, SegmentStep, Stage
 from geolrm.engine.cuda.array import ITEMSIZE, nbytes
+
+MADE = ("features", "anchors", "rope_index", "volume", ANCHOR_COUNT)  # inputs that a run makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def plan_memory(manifest: Manifest, artifact: Artifact, views: int, anchors: int
     features = outputs = activations = scratch = 0
     for stage in artifact.stages.values():
         for tensor in stage.inputs:
-            if tensor.name not in ("features", "anchors", "rope_index", "volume"):
+            if tensor.name not in MADE:
                 inputs[tensor.name] = bytes_of([tensor], dims)
                 if tensor.name == "images":  # go up as bytes where they can
                     inputs["pixels"] = inputs["images"] // ITEMSIZE["float32"]
@@ -66,8 +69,12 @@ def plan_memory(manifest: Manifest, artifact: Artifact, views: int, anchors: int
             slots = [*stage.inputs, *(stage.outputs if artifact.backend != "cuda" else [])]
             batches |= {tensor.name: bytes_of([tensor], at_once) for tensor in slots}
         else:
-            outputs += bytes_of(stage.outputs, dims)
-            at_once = dims
+            padded = padded_anchors(stage, anchors, manifest.anchors.max)
+            at_once = {"views": views, "anchors": padded}
+            outputs += bytes_of(stage.outputs, at_once)
+            if stage.reads(ANCHOR_COUNT):  # once more, at fixed addresses
+                fixed = (each for each in stage.inputs if each.shape[0] == "anchors")
+                outputs += bytes_of([*fixed, *stage.named([ANCHOR_COUNT])], at_once)
         layout = lay_out(stage, at_once, workspaces(stage, at_once))
         activations = max(activations, layout.nbytes)
         for step in stage.segments:
