@@ -89,7 +89,8 @@ def export_checkpoint(
         anchors,
         refine_steps,
         choice if on_gpu else None,
-        f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}",
+        f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}"
+        + (" --buckets" if choice.buckets else ""),
         half_range.divisors(ranges or ()),
     )
     report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}

@@ -21,6 +21,7 @@ from geolrm.export.engine_builder import (
     serialized,
 )
 from geolrm.export.lowering import lower_attention, lower_split, lower_whole
+from geolrm.export.padding_mask import mask_padding
 from geolrm.export.provider_nodes import for_provider
 from geolrm.export.trace import Graph
 
@@ -69,6 +70,8 @@ def lower_for_gpu(
         half = precision.stored_half(graph, parameters) if choice.stored_half else set()
         typed = precision.set_precision(graph, policy, parameters, half)
         typed = half_range.divide(typed, divided or {})
+        if choice.buckets:
+            typed = mask_padding(typed)
         if choice.backend == "cuda":
             typed = for_provider(replace(typed, model=lower_attention(typed.model)))
         lowered = lower(typed, files)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import onnx
 from onnx import helper
 
-from geolrm.engine.bundle.plan import CPU, SegmentStep
+from geolrm.engine.bundle.plan import ANCHOR_COUNT, CPU, SegmentStep
 from geolrm.export.native_steps import cpu_cuts, gpu_cuts, grid_sample_mode
 from geolrm.export.onnx_operator import DOMAIN as OPERATOR_DOMAIN
 from geolrm.export.onnx_operator import DOMAIN_VERSION, OPERATOR
@@ -70,6 +70,8 @@ def lower_attention(model: onnx.ModelProto) -> onnx.ModelProto:
             heads = attributes(node)["q_num_heads"]
             del node.attribute[:]
             del node.output[1:]
+            if len(node.input) > 3:  # a mask of padded anchors, which here is their number
+                node.input[3:] = ["", ANCHOR_COUNT]
             node.op_type, node.domain = "MultiHeadAttention", MICROSOFT_DOMAIN
             node.attribute.append(helper.make_attribute("num_heads", heads))
             with_opset(lowered, MICROSOFT_DOMAIN, 1)

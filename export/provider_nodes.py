@@ -263,7 +263,7 @@ class _Rewriting:
     def name_attention(self) -> None:
         """Name the attention that a kernel of ours runs: over queries, of heads others pad."""
         for node in self.proto.node:
-            if node.op_type != "MultiHeadAttention":
+            if node.op_type != "MultiHeadAttention" or len(node.input) != 3:  # others are masked
                 continue
             shapes = [self._shape(name) for name in node.input]
             halves = {self._kind(name) for name in node.input} == {TensorProto.FLOAT16}

@@ -5,6 +5,8 @@ import types
 from doubles.device import STREAM, HostSession
 from geolrm.engine.cuda.array import DeviceArray
 
+KINDS = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32"}
+
 
 class Context:
     """Runs its graph on the host, by what was bound; deferred as on a device double."""
@@ -47,7 +49,7 @@ class Context:
         arrays = {}
         for name, spec in specs.items():
             shape = self.shapes.get(name) or tuple(evaluate(d, dims) for d in spec.shape)
-            kind = {"tensor(float)": "float32", "tensor(int64)": "int64"}.get(spec.type, "float16")
+            kind = KINDS.get(spec.type, "float16")
             arrays[name] = DeviceArray(bound[name], shape, kind, device)
         inputs = {name: arrays[name] for name in self.shapes}
         outputs = {name: arrays[name] for name in arrays if name not in inputs}

@@ -469,6 +469,9 @@ CASES = [
     Case("--backend is …; it must be one of …", "Of geolrm-export.", export_choice("vulkan")),
     Case("--sm is for --backend tensorrt-rtx; cuda graphs run on every GPU", "Of geolrm-export.",
          export_choice("cuda", sm="89")),
+    Case("--buckets is for --backend tensorrt-rtx and tensorrt, whose work is captured for a "
+         "number of anchors; cuda captures nothing: leave it out", "Of geolrm-export.",
+         lambda place: backend_choice.choose("cuda", None, None, buckets=True)),
     Case("--sm is '86,90'; give some of …, each once, with commas between", "Of geolrm-export.",
          export_choice("tensorrt-rtx", sm="86,90", packages={"tensorrt-rtx": "1.7"})),
     Case("--bf16 is for GPUs, and the backend is onnxruntime; use --fp16", "Of geolrm-export.",

@@ -29,8 +29,9 @@ def write_gpu_bundle(
     return folder
 
 
-def write_tiny_gpu_bundle(folder: Path, variant="token", precision="fp32") -> Path:
-    return write_gpu_bundle(tiny_model(tiny_config(variant)), folder, precision)
+def write_tiny_gpu_bundle(folder: Path, variant="token", precision="fp32", **choice) -> Path:
+    chosen = backend_choice.Choice("cuda", precision, (TARGET,), "a test", **choice)
+    return write_gpu_bundle(tiny_model(tiny_config(variant)), folder, precision, chosen)
 
 
 def as_engines(folder: Path, copy: Path, backend="tensorrt-rtx", sm="sm_89") -> Path:
