@@ -1,5 +1,7 @@
 """Self-attention of matrix products and a softmax, for a builder that refuses the fused node."""
 
+from typing import Any
+
 import onnx
 from onnx import helper
 
@@ -36,7 +38,7 @@ def _plain_nodes(node: onnx.NodeProto, prefix: str) -> list[onnx.NodeProto]:
         raise ValueError(f"{node.name} is attention that the export does not make")
     nodes: list[onnx.NodeProto] = []
 
-    def add(kind: str, *inputs: str, output: str = "", **fields: object) -> str:
+    def add(kind: str, *inputs: str, output: str = "", **fields: Any) -> str:
         output = output or f"{prefix}_{len(nodes)}"
         nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **fields))
         return output

@@ -46,6 +46,8 @@ constexpr bool kPaired = sizeof(Value) == 2 && kVector % 2 == 0;
 // Samples whose taps are loaded before those of the first are blended, as far as registers go.
 #if defined(__CUDACC__) && __CUDA_ARCH__ < 800
 constexpr int kAhead = 2;
+#elif defined(__CUDACC__) && __CUDA_ARCH__ < 900
+constexpr int kAhead = kPaired ? 4 : 2;
 #else
 constexpr int kAhead = kPaired ? 8 : 2;
 #endif
@@ -385,27 +387,25 @@ GEOLRM_DEVICE void attend(const Value* value, const Side* level_shapes,
 // Inputs, integers, output: the order in which a TensorRT ahead-of-time plugin passes them.
 // value [V, L, d], level_shapes [levels, 2] (H, W), reference_points [V, N, 2] (u, v),
 // sampling_offsets [N, h*levels*P*2] (x, y) in pixels of the level, attention_logits
-// [N, h*levels*P], view_weight [d], view_bias [1] -> out [N, d].
-GEOLRM_KERNEL GEOLRM_BOUNDS(GEOLRM_CHUNKS == 1 ? 768 : 256, 1)
-    deformable_cross_attention(const geolrm::Value* __restrict__ value,
-                               const geolrm::Side* __restrict__ level_shapes,
-                               const geolrm::Reference* __restrict__ reference_points,
-                               const geolrm::Query* __restrict__ sampling_offsets,
-                               const geolrm::Query* __restrict__ attention_logits,
-                               const geolrm::Weight* __restrict__ view_weight,
-                               const geolrm::Weight* __restrict__ view_bias, int views, int queries,
-                               int pixels, int heads, int head_dim, int levels, int points,
-                               int piece, geolrm::Out* __restrict__ out) {
+// [N, h*levels*P], view_weight [d], view_bias [1], order [N] -> out [N, d]. Order is a permutation
+// of the queries, or null: neighbours in space side by side share the rows they read. The result
+// does not depend on it.
+GEOLRM_KERNEL GEOLRM_BOUNDS(GEOLRM_CHUNKS == 1 ? 768 : 256, 1) deformable_cross_attention(
+    const geolrm::Value* __restrict__ value, const geolrm::Side* __restrict__ level_shapes,
+    const geolrm::Reference* __restrict__ reference_points,
+    const geolrm::Query* __restrict__ sampling_offsets,
+    const geolrm::Query* __restrict__ attention_logits,
+    const geolrm::Weight* __restrict__ view_weight, const geolrm::Weight* __restrict__ view_bias,
+    const int* __restrict__ order, int views, int queries, int pixels, int heads, int head_dim,
+    int levels, int points, int piece, geolrm::Out* __restrict__ out) {
   geolrm::attend(value, level_shapes, reference_points, sampling_offsets, attention_logits,
                  view_weight, view_bias,
-                 {views, queries, pixels, heads, head_dim, levels, points, piece}, nullptr, nullptr,
+                 {views, queries, pixels, heads, head_dim, levels, points, piece}, order, nullptr,
                  out);
 }
 
-// The same with the queries in the order of a permutation [N]: neighbours in space side by side
-// share the rows they read. The result does not depend on it. And with a bias [d], which is added
-// to every value before it is sampled, so that the values need not be written with it. Both may be
-// null.
+// The same with a bias [d], which is added to every value before it is sampled, so that the values
+// need not be written with it.
 GEOLRM_KERNEL GEOLRM_BOUNDS(GEOLRM_CHUNKS == 1 ? 768 : 256, 1) deformable_cross_attention_ordered(
     const geolrm::Value* __restrict__ value, const geolrm::Side* __restrict__ level_shapes,
     const geolrm::Reference* __restrict__ reference_points,

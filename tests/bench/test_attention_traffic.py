@@ -42,6 +42,13 @@ def test_a_block_of_eight_neighbours_reads_what_the_page_says():
         assert told.most_held < 128e3  # beside 64 KiB of shared memory in the 256 of an sm_90
 
 
+def test_raster_order_reads_what_the_page_says():
+    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
+    (documented,) = re.findall(r"^\| \" in TensorRT's engines \| (\d+\.\d) GB", page, re.MULTILINE)
+    told = attention_traffic.simulate(21, 16384, 2, along_curve=False)
+    assert abs(told.bytes_read / 1e9 - float(documented)) < 0.1
+
+
 def test_without_neighbours_in_space_a_block_reads_more():
     sizes = [
         attention_traffic.simulate(3, 4096, 8, along_curve=along, blocks=8).bytes_read

@@ -41,6 +41,17 @@ def check_the_documented_table(rows):
     assert checked >= 2 * 24
 
 
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_86", "sm_89", "sm_120"])
+def test_attention_keeps_to_80_registers_on_other_gpus_too(architecture):
+    """768 threads have no more."""
+    made = [v for v in cuda_resources.variants() if v[1].name == "deformable_cross_attention"]
+    rows = [
+        row for name, source in made for row in cuda_resources.measure(name, source, architecture)
+    ]
+    assert len(rows) == 2 * 9
+    assert [row for row in rows if row.registers > 80 or row.spills or row.stack] == []
+
+
 def test_a_kernel_with_too_few_registers_is_seen(monkeypatch):
     """The numbers are read from the compiler: a bound that no kernel can keep must show."""
     name, source = next(cuda_resources.variants())

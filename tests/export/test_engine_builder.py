@@ -125,6 +125,7 @@ def test_profiles_are_the_ranges_of_views_and_tokens(first):
         "projection": projection,
         "anchors": [(n, 3) for n in (1, 64, 512)],
         "rope_index": [(n, 3) for n in (1, 64, 512)],
+        "query_order": [(n,) for n in (1, 64, 512)],
     }
 
 

@@ -204,10 +204,10 @@ class DeformableCrossAttention:
         """
         tensors = (value, level_shapes, reference_points, sampling_offsets, attention_logits,
                    view_weight, view_bias)  # fmt: skip
-        addresses = [pointer(tensor) for tensor in tensors]
+        addresses = [pointer(tensor) for tensor in (*tensors, order)]
         entry = self.entry
-        if order is not None or value_bias is not None:
-            addresses += [pointer(order), pointer(value_bias)]
+        if value_bias is not None:
+            addresses.append(pointer(value_bias))
             entry += "_ordered"
         numbers = integers(*self.sizes(views, queries, pixels))
         arguments = (*addresses, *numbers, pointer(out))
