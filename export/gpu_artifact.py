@@ -14,6 +14,7 @@ from geolrm.engine.bundle.plan import Stage
 from geolrm.export import half_range, precision
 from geolrm.export.backend_choice import Choice
 from geolrm.export.engine_builder import (
+    USER_ALLOCATION,
     EngineBuilder,
     Profile,
     Progress,
@@ -114,7 +115,7 @@ def build_engines(
         Identities by file.
     """
     tensorrt = load(choice.backend)
-    kernels = ""
+    kernels = USER_ALLOCATION
     if choice.backend == "tensorrt":
         from geolrm.plugins import registration
 

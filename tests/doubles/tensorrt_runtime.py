@@ -76,6 +76,7 @@ class Engine:
     def create_execution_context(self, how):
         if isinstance(how, Config):
             assert how.cache is not None
+            self.module.specialization.append(how.dynamic_shapes_kernel_specialization_strategy)
             how, kernels = how.strategy, how.cache.kernels
             if self.number not in kernels:  # by the engine's place in the bundle
                 self.module.compiled.append(self.number)
@@ -93,6 +94,7 @@ class Config:
 
     def __init__(self, module):
         self.module, self.strategy, self.cache = module, None, None
+        self.dynamic_shapes_kernel_specialization_strategy = "lazy"
 
     def set_execution_context_allocation_strategy(self, strategy):
         self.strategy = strategy
@@ -142,6 +144,8 @@ def make_module(folder, device, *, refuse=(), runs_before_capture=1):
     module.ILogger, module.Runtime, module.__version__ = ILogger, Runtime, "1.7.1"
     module.ExecutionContextAllocationStrategy = types.SimpleNamespace(USER_MANAGED="user managed")
     module.folder, module.device, module.engines, module.compiled = folder, device, [], []
+    module.DynamicShapesKernelSpecializationStrategy = types.SimpleNamespace(EAGER="eager")
+    module.specialization = []  # of each context
     module.IRuntimeCache = Cache
     module.refuse, module.runs_before_capture = refuse, runs_before_capture
     return module

@@ -62,6 +62,12 @@ class CudaExecutor(Executor[DeviceArray]):
         self.capturable = all(operator.capturable for operator in self._operators)
         self._sequences: OrderedDict[tuple, _Sequence] = OrderedDict()
 
+    @property
+    def settled(self) -> bool:
+        """Whether what has run twice is replayed by now, or never will be."""
+        again = [sequence for sequence in self._sequences.values() if sequence.seen > 1]
+        return not self.capturable or all(s.replay is not None or s.resists for s in again)
+
     def workspaces(self, dims: Dims) -> Sequence[int]:
         """Return what the kernels need."""
         return workspaces(self.stage, dims)

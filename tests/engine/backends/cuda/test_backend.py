@@ -13,6 +13,7 @@ from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.cuda import pinned
 from geolrm.engine.cuda.pinned import is_pinned
 from geolrm.engine.system.stopwatch import Stopwatch
+from geolrm.engine.backends.cuda.tensorrt_segment import eager_specialization
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
 TOLERANCE = {"fp32": 2e-5, "fp16": 2e-2}
@@ -178,12 +179,27 @@ def test_what_cannot_be_captured_yet_is_tried_again(devices, rtx, views):
     folder, module = rtx
     module.runs_before_capture = 3
     engine = Engine(folder)
-    captures = []
+    captures, settled = [], []
     for _ in range(8):
         devices[0].log.clear()
         engine.run(*views)
         captures.append(devices[0].count("capture"))
+        settled.append(all(stage.settled for stage in engine._backend.stages.values()))
     assert captures[:3] == [0, 0, 0] and max(captures) > 0 and captures[-1] == 0
+    last = max(run for run, count in enumerate(captures) if count)
+    assert settled[1:] == [run >= last for run in range(1, 8)]
+
+
+def test_kernels_of_shapes_are_compiled_at_once_where_it_is_asked_for(rtx, views):
+    folder, module = rtx
+    Engine(folder).run(*views)
+    assert set(module.specialization) == {"lazy"}
+    module.specialization.clear()
+    with eager_specialization():
+        engine = Engine(folder)
+    engine.run(*views)  # contexts made later are like those made before
+    engine.run(*views)
+    assert set(module.specialization) == {"eager"}
 
 
 def test_what_cannot_be_captured_at_all_is_tried_once(devices, rtx, views):
