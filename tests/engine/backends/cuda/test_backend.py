@@ -10,10 +10,10 @@ from doubles.device import rewrite_manifest
 from geolrm import Engine, GeoLRMError
 from geolrm.engine.backends.cuda import encoding, tensorrt_segment
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
+from geolrm.engine.backends.cuda.tensorrt_segment import eager_specialization
 from geolrm.engine.cuda import pinned
 from geolrm.engine.cuda.pinned import is_pinned
 from geolrm.engine.system.stopwatch import Stopwatch
-from geolrm.engine.backends.cuda.tensorrt_segment import eager_specialization
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
 TOLERANCE = {"fp32": 2e-5, "fp16": 2e-2}
