@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from geolrm.engine.backends.cuda import kernels
+from geolrm.engine.backends.cuda.self_attention import HEAD_DIMS, SelfAttention
 from geolrm.engine.cuda import sources
 from geolrm.engine.cuda.compiler import compile_source, compiler_version
 from geolrm.engine.cuda.launch import Source
 from geolrm.engine.system.exit_codes import one_sentence_errors
 
 ARCHITECTURES = ("sm_75", "sm_86", "sm_89", "sm_90", "sm_120")
-# (heads, head_dim, levels, points) of the bundled model, and of the released one's stages.
-ATTENTIONS = ((4, 48, 2, 4), (16, 24, 2, 8), (16, 48, 2, 8))
+# (heads, head_dim, levels, points) of the released model's stages, and of the bundled one.
+ATTENTIONS = ((16, 48, 2, 8), (16, 24, 2, 8), (4, 48, 2, 4))
 TYPES = {name: dtype for dtype, (name, _) in kernels.STORAGE.items()}
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
 NUMBERS = {
@@ -51,15 +52,15 @@ class Resources:
 
 def variants() -> Iterator[tuple[str, Source]]:
     """Yield every source in every storage that the engine uses, by a name for the table."""
-    seen = []
     for geometry in ATTENTIONS:
+        heads, head_dim, *_ = geometry
+        of = "" if geometry == ATTENTIONS[0] else f", {heads} heads of {head_dim}"
         for value in kernels.STORAGE:
             types = (value, "float32", "float32", "float32", value)
-            source = kernels.DeformableCrossAttention(*geometry, *types).source
-            if source not in seen:  # most geometries are the same code
-                seen.append(source)
-                yield value, source
-    covered = {"deformable_cross_attention"}
+            yield value + of, kernels.DeformableCrossAttention(*geometry, *types).source
+    for head_dim in HEAD_DIMS:
+        yield f"float16, {head_dim} channels", SelfAttention(1, head_dim).source
+    covered = {"deformable_cross_attention", "self_attention"}
     for name in sorted(set(sources.names()) - covered):
         yield from _storages(name)
 

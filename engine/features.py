@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
-
 from geolrm.engine.views.preprocessing import Views
 
 Array = Any  # the backend's: NumPy on the CPU, else in GPU memory; numpy.asarray takes both
@@ -16,10 +14,10 @@ class PlacedViews:
 
     Args:
         views: V views.
-        put: Brings an array to the backend.
+        put: Brings an array of the views, by its name, to the backend.
     """
 
-    def __init__(self, views: Views, put: Callable[[NDArray], Array]):
+    def __init__(self, views: Views, put: Callable[[Views, str], Array]):
         self._views, self._put = views, put
         self._arrays: dict[str, Array] = {}
 
@@ -28,7 +26,7 @@ class PlacedViews:
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._arrays:
-            self._arrays[name] = self._put(getattr(self._views, name))
+            self._arrays[name] = self._put(self._views, name)
         return self._arrays[name]
 
 

@@ -35,6 +35,7 @@ class Choice:
     precision: Precision
     targets: tuple[Target, ...]
     reason: str
+    buckets: bool = False  # anchors may be padded, which attention then leaves out
 
     @property
     def stored_half(self) -> bool:
@@ -42,7 +43,7 @@ class Choice:
         return self.precision != "fp32"
 
 
-def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
+def choose(backend: str, precision: str | None, sm: str | None, *, buckets: bool = False) -> Choice:
     """Check the options against each other and against this machine.
 
     Args:
@@ -50,6 +51,7 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
         precision: ``fp32``, ``fp16``, ``bf16``, or None for the backend's own: float32 on the
             CPU, float16 on GPUs.
         sm: Comma-separated compute capabilities for ``tensorrt-rtx``, such as ``86,89,120``.
+        buckets: Let engines of TensorRT pad anchors, so that few numbers of them occur.
 
     Raises:
         InputError: The options contradict each other.
@@ -69,6 +71,11 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
                 "onnxruntime": "runs on the CPU",
             }[asked]
         )
+    if buckets and not asked.startswith("tensorrt"):
+        raise InputError(
+            f"--buckets is for --backend tensorrt-rtx and tensorrt, whose work is captured for a "
+            f"number of anchors; {asked} captures nothing: leave it out"
+        )
     own = "fp32" if asked == "onnxruntime" else "fp16"
     chosen = cast(Precision, precision or own)
     if asked == "onnxruntime" and chosen == "bf16":
@@ -79,7 +86,7 @@ def choose(backend: str, precision: str | None, sm: str | None) -> Choice:
             f"--fp32 does not go with --backend {asked}, whose attention runs in half precision "
             "alone; use --fp16 or --bf16, or --backend cuda"
         )
-    return Choice(cast(Backend, asked), chosen, _targets(asked, sm), reason)
+    return Choice(cast(Backend, asked), chosen, _targets(asked, sm), reason, buckets)
 
 
 def require_builder(backend: str) -> None:

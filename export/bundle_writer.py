@@ -3,8 +3,8 @@
 import contextlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +48,7 @@ class ExportOptions:
     refine_steps: int = 0  # of gradient descent on the input images, after the network
     gpu: Choice | None = None  # None makes a bundle for the CPU alone
     command: str = ""  # that makes the bundle again
+    divided: Mapping[str, int] = field(default_factory=dict)  # layers that float16 does not hold
 
 
 def write_bundle(
@@ -84,7 +85,7 @@ def write_bundle(
     gpu_graphs = None
     if options.gpu is not None:
         progress(f"lowering for {options.gpu.backend} in {options.gpu.precision}")
-        gpu_graphs = gpu_artifact.lower_for_gpu(graphs, options.gpu, parameters)
+        gpu_graphs = gpu_artifact.lower_for_gpu(graphs, options.gpu, parameters, options.divided)
     progress("lowering for onnxruntime")
     stages, models = _lower_for_cpu(graphs, half=half)
     if half:

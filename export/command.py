@@ -12,7 +12,7 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.refinement.refine import DEFAULT_STEPS
 from geolrm.engine.system.file_lock import locked
 from geolrm.examples import capture_path
-from geolrm.export import verification
+from geolrm.export import half_range, verification
 from geolrm.export.backend_choice import Choice
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.checkpoint import load_checkpoint
@@ -76,15 +76,23 @@ def export_checkpoint(
     if refine_steps is None:  # a model that reads masks is given images with masks
         refine_steps = DEFAULT_STEPS if config.cues is not None else 0
     on_gpu = choice.backend != "onnxruntime"
+    anchors = tokens or default_anchors(config)
+    check_padding(config, anchors)
+    ranges = None
+    if verify and on_gpu and choice.precision == "fp16":
+        progress("looking for values that float16 does not hold")
+        real = verification.choose_views(capture, views, config.image_size)
+        ranges = half_range.measure(model, real)
     options = ExportOptions(
         "fp16" if choice.stored_half else "fp32",
         views,
-        tokens or default_anchors(config),
+        anchors,
         refine_steps,
         choice if on_gpu else None,
-        f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}",
+        f"geolrm-export {shlex.quote(checkpoint)} --{choice.precision}"
+        + (" --buckets" if choice.buckets else ""),
+        half_range.divisors(ranges or ()),
     )
-    check_padding(config, options.anchors)
     report: dict[str, Any] = {"status": "not run: switched off by --no-verify"}
     if on_gpu:
         report["gpu"] = {"status": report["status"]}
@@ -94,6 +102,8 @@ def export_checkpoint(
         report.update(verification.report(verification.verify(bundle, model, capture)))
         if on_gpu:
             report["gpu"] = verification.verify_on_gpu(bundle, model, capture, choice)
+        if ranges is not None:
+            report["float16"] = half_range.report(ranges)
         return report
 
     folder.parent.mkdir(parents=True, exist_ok=True)

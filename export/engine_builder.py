@@ -14,8 +14,10 @@ from geolrm.engine.bundle.manifest import EngineIdentity, Range
 from geolrm.engine.bundle.plan import Tensor
 from geolrm.engine.errors import GeoLRMError
 from geolrm.export.backend_choice import Target
+from geolrm.export.plain_attention import decompose_attention, has_attention
 
 SECONDS_BETWEEN_LINES = 1.0
+USER_ALLOCATION = "memory from outside"  # how TensorRT for RTX builds, for the identity
 Progress = Callable[[str], None]
 
 
@@ -91,6 +93,9 @@ class EngineBuilder:
     def build(self, name: str, inputs: list[Tensor], model: bytes) -> bytes:
         """Build the TensorRT engine of one segment, and return it serialized.
 
+        Where the builder refuses it with fused attention, which has no kernel for every width of a
+        head on every GPU, it is built of plain nodes, and ``progress`` says so.
+
         Args:
             name: Of the segment, for messages.
             inputs: Of the segment, for the profile.
@@ -99,6 +104,19 @@ class EngineBuilder:
         Raises:
             GeoLRMError: The graph is refused or the build fails; with the builder's own reason.
         """
+        try:
+            return self._build(name, inputs, model)
+        except GeoLRMError as error:
+            graph = onnx.ModelProto.FromString(model)
+            if not has_attention(graph):
+                raise
+            self.progress(
+                f"{error}; building it once more with attention of matrix products and a softmax, "
+                "which takes memory for every pair of tokens"
+            )
+            return self._build(name, inputs, serialized(decompose_attention(graph)))
+
+    def _build(self, name: str, inputs: list[Tensor], model: bytes) -> bytes:
         title = f"building {name} for {self.target.name}"
         self.progress(title)
         trt = self.trt
@@ -145,6 +163,8 @@ class EngineBuilder:
                 self.trt.ComputeCapability, self.target.name.upper().replace("_", "")
             )
             config.set_compute_capability(capability, 0)
+            # Memory that it took itself would be none that a CUDA graph may hold.
+            config.set_flag(self.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
             return None
         cache = config.create_timing_cache(self.timing_cache)
         if not config.set_timing_cache(cache, False) and self.timing_cache:  # of another GPU

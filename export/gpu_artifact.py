@@ -1,6 +1,6 @@
 """The GPU artifact of a bundle: graphs in the chosen precision, or TensorRT engines of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from geolrm.engine.bundle import manifest as manifests
 from geolrm.engine.bundle.bundle import file_sha256
 from geolrm.engine.bundle.manifest import MANIFEST_NAME, Artifact, EngineIdentity, Manifest
 from geolrm.engine.bundle.plan import Stage
-from geolrm.export import precision
+from geolrm.export import half_range, precision
 from geolrm.export.backend_choice import Choice
 from geolrm.export.engine_builder import (
+    USER_ALLOCATION,
     EngineBuilder,
     Profile,
     Progress,
@@ -21,6 +22,7 @@ from geolrm.export.engine_builder import (
     serialized,
 )
 from geolrm.export.lowering import lower_attention, lower_split, lower_whole
+from geolrm.export.padding_mask import mask_padding
 from geolrm.export.provider_nodes import for_provider
 from geolrm.export.trace import Graph
 
@@ -41,13 +43,19 @@ class GpuGraphs:
         return {file: self.segments[step.name] for step in steps for file in step.files.values()}
 
 
-def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> GpuGraphs:
+def lower_for_gpu(
+    graphs: list[Graph],
+    choice: Choice,
+    parameters: set[str],
+    divided: Mapping[str, int] | None = None,
+) -> GpuGraphs:
     """Return typed graphs, split where the backend needs it.
 
     Args:
         graphs: As traced; left unchanged.
         choice: The backend, the precision and the targets.
         parameters: Names of the model's weights.
+        divided: Feed-forward layers that float16 does not hold, with their divisors.
     """
     policy = precision.policy_of(choice.precision, choice.backend)
     targets = [target.name for target in choice.targets]
@@ -62,6 +70,9 @@ def lower_for_gpu(graphs: list[Graph], choice: Choice, parameters: set[str]) -> 
     for graph in graphs:
         half = precision.stored_half(graph, parameters) if choice.stored_half else set()
         typed = precision.set_precision(graph, policy, parameters, half)
+        typed = half_range.divide(typed, divided or {})
+        if choice.buckets:
+            typed = mask_padding(typed)
         if choice.backend == "cuda":
             typed = for_provider(replace(typed, model=lower_attention(typed.model)))
         lowered = lower(typed, files)
@@ -104,7 +115,7 @@ def build_engines(
         Identities by file.
     """
     tensorrt = load(choice.backend)
-    kernels = ""
+    kernels = USER_ALLOCATION
     if choice.backend == "tensorrt":
         from geolrm.plugins import registration
 

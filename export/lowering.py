@@ -5,11 +5,13 @@ A stage becomes steps: segments, which are graphs or TensorRT engines, with nati
 
 from dataclasses import replace
 
+import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
-from geolrm.engine.bundle.plan import CPU, SegmentStep
-from geolrm.export.native_steps import cpu_cuts, gpu_cuts, grid_sample_mode
+from geolrm.engine.backends.cuda.spatial_order import grid_order
+from geolrm.engine.bundle.plan import ANCHOR_COUNT, CPU, QueryOrderStep, SegmentStep, Tensor
+from geolrm.export.native_steps import ANCHORS, QUERY_ORDER, cpu_cuts, gpu_cuts, grid_sample_mode
 from geolrm.export.onnx_operator import DOMAIN as OPERATOR_DOMAIN
 from geolrm.export.onnx_operator import DOMAIN_VERSION, OPERATOR
 from geolrm.export.scratch import scratch_bytes
@@ -50,15 +52,43 @@ def lower_split(graph: Graph, files: Files) -> Lowered:
 
 
 def lower_whole(graph: Graph, files: Files) -> Lowered:
-    """Leave a stage one segment, whose custom nodes are left for TensorRT plugins."""
+    """Leave a stage one segment, whose custom nodes are left for TensorRT plugins.
+
+    Cross-attention reads the order of its queries too: that of anchors is made before the segment.
+    """
     splitter = Splitter(graph, {})
-    step = SegmentStep(
-        name=graph.name,
-        files=files(graph.name),
-        reads=splitter.graph_inputs,
-        writes=splitter.graph_outputs,
+    model = name_plugins(graph.model)
+    steps, reads = [], [*splitter.graph_inputs]
+    for node in model.graph.node:
+        if node.op_type != OPERATOR:
+            continue
+        queries = splitter.tensor(node.output[0]).shape[0]
+        if queries != ANCHORS:
+            node.input.append(_grid_order(model, int(queries)))
+            continue
+        node.input.append(QUERY_ORDER)
+        if QUERY_ORDER not in reads:
+            order = splitter.add(Tensor(QUERY_ORDER, "int32", [ANCHORS]))
+            steps.append(QueryOrderStep(reads=[ANCHORS], writes=[order]))
+            reads.append(order)
+            kind = onnx.TensorProto.INT32
+            model.graph.input.append(helper.make_tensor_value_info(order, kind, [ANCHORS]))
+    steps.append(
+        SegmentStep(
+            name=graph.name, files=files(graph.name), reads=reads, writes=splitter.graph_outputs
+        )
     )
-    return Lowered(splitter.stage([step]), {graph.name: name_plugins(graph.model)})
+    return Lowered(splitter.stage(steps), {graph.name: model})
+
+
+def _grid_order(model: onnx.ModelProto, queries: int) -> str:
+    """Give a graph the order of the voxels of a grid, once; return its name."""
+    name = f"{QUERY_ORDER}_{queries}"
+    if all(tensor.name != name for tensor in model.graph.initializer):
+        order = grid_order(queries)
+        order = np.arange(queries, dtype=np.int32) if order is None else order
+        model.graph.initializer.append(numpy_helper.from_array(order, name))
+    return name
 
 
 def lower_attention(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -70,6 +100,8 @@ def lower_attention(model: onnx.ModelProto) -> onnx.ModelProto:
             heads = attributes(node)["q_num_heads"]
             del node.attribute[:]
             del node.output[1:]
+            if len(node.input) > 3:  # a mask of padded anchors, which here is their number
+                node.input[3:] = ["", ANCHOR_COUNT]
             node.op_type, node.domain = "MultiHeadAttention", MICROSOFT_DOMAIN
             node.attribute.append(helper.make_attribute("num_heads", heads))
             with_opset(lowered, MICROSOFT_DOMAIN, 1)

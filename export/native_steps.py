@@ -1,8 +1,9 @@
 """What each backend's native kernels run of a graph, and as which steps.
 
 On the CPU that is self-attention and deformable cross-attention, whose values are projected by a
-kernel of its own. On GPUs attention and the value projection stay in the segments, and every
-GridSample is cut out as well: TensorRT is reported to miscompile it.
+kernel of its own. On GPUs the value projection stays in the segments, self-attention as well but
+where ONNX Runtime would pad its heads, and every GridSample is cut out: TensorRT is reported to
+miscompile it.
 """
 
 import onnx
@@ -16,7 +17,7 @@ from geolrm.engine.bundle.plan import (
     Tensor,
     ValueProjectionStep,
 )
-from geolrm.export.onnx_operator import DOMAIN, OPERATOR
+from geolrm.export.onnx_operator import DOMAIN, OPERATOR, SELF_ATTENTION
 from geolrm.export.shapes import VIEWS
 from geolrm.export.splitting import Cut, Cuts, Splitter, attributes
 
@@ -54,6 +55,7 @@ def gpu_cuts() -> Cuts:
     """Return what the CUDA kernels run."""
     return {
         (DOMAIN, OPERATOR): Cut(range(2, 5), _gpu_cross_attention),
+        (DOMAIN, SELF_ATTENTION): Cut(range(3), _gpu_self_attention),
         ("", "GridSample"): Cut(range(2), _grid_sample),
     }
 
@@ -129,15 +131,21 @@ def _gpu_cross_attention(splitter: Splitter, node: onnx.NodeProto) -> list[AnySt
     return steps
 
 
+def _gpu_self_attention(splitter: Splitter, node: onnx.NodeProto) -> list[AnyStep]:
+    reads = [_behind_views(splitter, name) for name in node.input]
+    num_heads = attributes(node)["num_heads"]
+    return [SelfAttentionStep(reads=reads, writes=list(node.output), num_heads=num_heads)]
+
+
 def _take_bias(splitter: Splitter, value: str) -> list[str]:
     """Take the bias off the product that makes the values, for the kernel to add to its samples.
 
     A provider writes the bias over all of the product's result first, and reads that again.
     """
-    product = splitter.producer[value]
-    while product.op_type in VIEWS and product.input[0] in splitter.producer:
+    product = splitter.producer.get(value)
+    while product and product.op_type in VIEWS and product.input[0] in splitter.producer:
         product = splitter.producer[product.input[0]]
-    if product.op_type != "Gemm" or len(product.input) < 3:
+    if product is None or product.op_type != "Gemm" or len(product.input) < 3:
         return []
     bias = product.input[2]
     while bias in splitter.producer and splitter.producer[bias].op_type == "Cast":

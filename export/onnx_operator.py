@@ -25,6 +25,7 @@ from geolrm.export.deformable_sampling import sample_and_weigh
 
 DOMAIN = "geolrm"
 OPERATOR = "DeformableCrossAttention"
+SELF_ATTENTION = "SelfAttention"  # of no exported graph: a node on its way to a step of a plan
 DOMAIN_VERSION = 1
 
 

@@ -4,13 +4,16 @@ A node is a launch there. RoPE of the queries and of the keys is 24 nodes a laye
 and one node of the provider each once the channels of a head lie in its order.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from geolrm.engine.backends.cuda.self_attention import HEAD_DIMS
+from geolrm.export.onnx_operator import DOMAIN, SELF_ATTENTION
 from geolrm.export.splitting import attributes, node_reads, with_opset
 from geolrm.export.trace import Graph
 
@@ -27,7 +30,9 @@ def for_provider(graph: Graph) -> Graph:
     rewritten.rotate()
     rewritten.squeeze()
     rewritten.sum_squares()
+    rewritten.add_and_normalise()
     rewritten.drop_unused()
+    rewritten.name_attention()
     return replace(graph, model=model)
 
 
@@ -198,6 +203,75 @@ class _Rewriting:
             ]
         self._set(nodes)
 
+    def add_and_normalise(self) -> None:
+        """Add to the residual stream and normalise by one node, with the bias of what is added.
+
+        The stream is float32, and what a product adds to it is cast: the node takes one type.
+        """
+        reads = Counter(name for node in self.proto.node for name in node_reads(node))
+        reads.update(value.name for value in self.proto.output)
+        fused: dict[str, onnx.NodeProto] = {}  # by the sum that it also yields
+        for norm in self.proto.node:
+            add = self.producer.get(norm.input[0])
+            if norm.op_type != "RMSNormalization" or add is None or add.op_type != "Add":
+                continue
+            total = add.output[0]
+            rows = self._shape(total)
+            if len(rows) != 2 or any(self._shape(name) != rows for name in add.input):
+                continue
+            if total in fused or self._kind(total) != TensorProto.FLOAT:
+                continue
+            skip, added = self._stream_and_added(add)
+            outputs = [norm.output[0]] + (["", "", total] if reads[total] > 1 else [])
+            inputs = [added, skip, norm.input[1], *self._take_bias(added, reads)]
+            fused[total] = helper.make_node(
+                "SkipSimplifiedLayerNormalization", inputs, outputs,
+                domain=MICROSOFT_DOMAIN, epsilon=attributes(norm)["epsilon"],
+            )  # fmt: skip
+            with_opset(self.model, MICROSOFT_DOMAIN, 1)
+        normalised = {node.output[0] for node in fused.values()}
+        self._set([
+            fused.get(node.output[0], node)
+            for node in self.proto.node
+            if node.output[0] not in normalised
+        ])  # fmt: skip
+
+    def _stream_and_added(self, add: onnx.NodeProto) -> tuple[str, str]:
+        """Tell the operands of a sum apart: what is added comes from a product, by a cast."""
+        first, second = add.input
+        node = self.producer.get(first)
+        if node is not None and node.op_type == "Cast":
+            return second, first
+        return first, second
+
+    def _take_bias(self, added: str, reads: Mapping[str, int]) -> list[str]:
+        """Take the bias off the product whose float32 result is added; [] where that cannot be."""
+        cast = self.producer.get(added)
+        if cast is None or cast.op_type != "Cast" or reads[added] != 1:
+            return []
+        product = self.producer.get(cast.input[0])
+        if product is None or product.op_type != "Gemm" or reads[cast.input[0]] != 1:
+            return []
+        bias = next(iter(product.input[2:]), "")
+        while bias in self.producer and self.producer[bias].op_type == "Cast":
+            bias = self.producer[bias].input[0]
+        if bias not in self.constants or self.constants[bias].data_type != TensorProto.FLOAT:
+            return []
+        del product.input[2:]
+        return [bias]
+
+    def name_attention(self) -> None:
+        """Name the attention that a kernel of ours runs: over queries, of heads others pad."""
+        for node in self.proto.node:
+            if node.op_type != "MultiHeadAttention" or len(node.input) != 3:  # others are masked
+                continue
+            shapes = [self._shape(name) for name in node.input]
+            halves = {self._kind(name) for name in node.input} == {TensorProto.FLOAT16}
+            if not halves or any(shape != shapes[0] for shape in shapes) or shapes[0][0] != 1:
+                continue
+            if shapes[0][2] in [size * attributes(node)["num_heads"] for size in HEAD_DIMS]:
+                node.op_type, node.domain = SELF_ATTENTION, DOMAIN
+
     def drop_unused(self) -> None:
         """Leave out nodes whose values nobody reads any more."""
         wanted = {value.name for value in self.proto.output}
@@ -225,6 +299,8 @@ class _Rewriting:
         return full
 
     def _kind(self, name: str) -> int:
+        if name in self.constants:
+            return self.constants[name].data_type
         return self.values[name].type.tensor_type.elem_type
 
     def _shape(self, name: str) -> list[int | str]:

@@ -20,6 +20,7 @@ DTYPES = {
     onnx.TensorProto.FLOAT16: "float16",
     onnx.TensorProto.BFLOAT16: "bfloat16",
     onnx.TensorProto.INT64: "int64",
+    onnx.TensorProto.INT32: "int32",
 }
 SYMBOLIC_DIM = re.compile(r"(\d+\*)?(views|anchors)")
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from geolrm.engine.anchors import select_anchors
 from geolrm.engine.backends.selection import select_backend
 from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.manifest import Range
 from geolrm.engine.captures import Capture
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import GeoLRMError, InputError, VerificationError
-from geolrm.engine.views.preprocessing import prepare_views
+from geolrm.engine.views.preprocessing import Views, prepare_views
 from geolrm.export.backend_choice import Choice
 from geolrm.export.model import GeoLRM
 
@@ -35,6 +36,22 @@ class StageResult:
     max_abs: float
     gate: str
     passed: bool
+
+
+def choose_views(capture: Capture, allowed: Range, image_size: int) -> Views:
+    """Prepare a few views of a capture, as many as a bundle allows.
+
+    Raises:
+        InputError: It has fewer than the bundle takes at least.
+    """
+    count = max(allowed.min, min(NUM_VIEWS, allowed.max))
+    if count > len(capture):
+        raise InputError(
+            f"--views starts at {count}, but the capture used for verification has {len(capture)} "
+            "views; lower MIN, or export with --no-verify"
+        )
+    chosen = capture.subset(capture.cameras.spread(count))
+    return prepare_views(chosen.images, chosen.cameras, image_size)
 
 
 def verify(
@@ -62,14 +79,7 @@ def verify(
     engine = Engine(folder, backend=backend)
     manifest = engine.manifest
     precision = precision or manifest.precision
-    count = max(manifest.views.min, min(NUM_VIEWS, manifest.views.max))
-    if count > len(capture):
-        raise InputError(
-            f"--views starts at {count}, but the capture used for verification has {len(capture)} "
-            "views; lower MIN, or export with --no-verify"
-        )
-    chosen = capture.subset(capture.cameras.spread(count))
-    views = prepare_views(chosen.images, chosen.cameras, manifest.image_size)
+    views = choose_views(capture, manifest.views, manifest.image_size)
     features = engine.encode(views)
     proposal = engine.propose(features, views)
     logits = np.asarray(proposal.logits)

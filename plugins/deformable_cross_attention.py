@@ -1,4 +1,7 @@
-"""``geolrm::DeformableCrossAttention`` for TensorRT; `export/onnx_operator.py` says what it is."""
+"""``geolrm::DeformableCrossAttention`` for TensorRT; `export/onnx_operator.py` says what it is.
+
+One input is added to those of the node: the order int32 [N] in which the kernel takes the queries.
+"""
 
 # pyright: reportInvalidTypeForm=false
 # TensorRT reads the annotations, whose types exist only where it is imported.
@@ -25,6 +28,7 @@ def callbacks(plugin: ModuleType, arch: str) -> tuple[Callable, Callable]:
         attention_logits: Desc,
         view_weight: Desc,
         view_bias: Desc,
+        query_order: Desc,
         num_heads: int,
         num_points: int,
     ) -> Desc:
@@ -39,6 +43,7 @@ def callbacks(plugin: ModuleType, arch: str) -> tuple[Callable, Callable]:
         attention_logits,
         view_weight,
         view_bias,
+        query_order,
         num_heads,
         num_points,
         outputs,

@@ -6,6 +6,7 @@ from typing import Literal
 from geolrm.export.model import GeoLRMConfig
 from geolrm.export.model.checks import require, require_numbers
 from geolrm.training.data.augmentation import AugmentationConfig
+from geolrm.training.data.conditions import ConditionConfig
 
 Stage = Literal["both", "proposal", "reconstruction"]
 LEAST_TARGET = 11  # px, the window of SSIM
@@ -41,13 +42,22 @@ class ViewConfig:
     """The views that a step sees, and those that it is judged on.
 
     Inputs are ``min_inputs`` to ``max_inputs`` views, evenly spaced on one orbit or, for a share
-    ``scattered``, anywhere around. Targets of meshes are drawn from the groups of the evaluation;
-    targets of posed objects are views that are no inputs.
+    ``scattered``, anywhere around, or, for a share ``hemispheres``, spread over all sides but the
+    lower. Targets of meshes are drawn from the groups of the evaluation; targets of posed objects
+    are views that are no inputs.
+
+    Inputs of meshes stand and see as the evaluation's do. A share ``free_framing`` of the captures
+    has another field of view, from a distance at which the object is seen whole, or, for a share
+    ``off_centre`` of all, looks past its centre.
     """
 
     min_inputs: int = 2
     max_inputs: int = 8
     scattered: float = 0.2
+    hemispheres: float = 0.0
+    free_framing: float = 0.0
+    fields_of_view: tuple[float, float] = (20.0, 75.0)  # degrees, of free framing
+    off_centre: float = 0.0
     targets: int = 4
     target_size: int = 192  # px
     supersample: int = 2
@@ -65,9 +75,19 @@ class ViewConfig:
             f"target_size is {self.target_size}; it must be {LEAST_TARGET} px or more",
         )
         require(self.supersample >= 1, f"supersample is {self.supersample}; it must be 1 or more")
+        for name in ("scattered", "hemispheres", "free_framing", "off_centre"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"{name} is {value!r}; it must be a share, 0 to 1")
         require(
-            0 <= self.scattered <= 1,
-            f"scattered is {self.scattered!r}; it must be a share, 0 to 1",
+            self.scattered + self.hemispheres <= 1,
+            f"scattered is {self.scattered!r} and hemispheres {self.hemispheres!r}; they are "
+            "shares of all captures and must not add up to more than 1",
+        )
+        least, most = self.fields_of_view
+        require(
+            5 <= least <= most <= 120,
+            f"fields_of_view are {least!r} and {most!r}; they must be degrees, the smaller first, "
+            "from 5 to 120",
         )
         require(
             min(self.target_groups) >= 0 and abs(sum(self.target_groups) - 1) < 1e-6,
@@ -128,6 +148,7 @@ class Recipe:
     views: ViewConfig = field(default_factory=ViewConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    conditions: ConditionConfig = field(default_factory=ConditionConfig)  # of meshes
     stage: Stage = "both"
     recompute: bool = False
     occupancy_convention: Literal["centres", "released"] = "centres"

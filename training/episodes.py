@@ -7,15 +7,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.geometry.cameras import GOLDEN_ANGLE, Cameras
 from geolrm.engine.meshing.mesh import surface_points
 from geolrm.engine.views.preprocessing import Views, make_views
 from geolrm.training.config import Recipe, ViewConfig
+from geolrm.training.data.conditions import happens, take
 from geolrm.training.data.meshes import Mesh, render_mesh
-from geolrm.training.data.views import DISTANCES, FOV
+from geolrm.training.data.views import DISTANCES, FOV, least_distance
 from geolrm.training.occupancy import occupancy_from_points
 
 SURFACE_POINTS = 40000
+ROOM = 1.35  # of the least distance, that free framing keeps at most
+PAST_CENTRE = 0.2  # cube sides along each axis, that a camera off centre looks past it at most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,31 +35,40 @@ class Episode:
     target_depth: Tensor  # [T, R, R] z-depth at pixel centres, 0 where empty
     target_w2c: Tensor  # [T, 4, 4] OpenCV
     target_intrinsics: Tensor  # [T, 3, 3] in pixels
+    valid: Tensor | None = None  # [V, S, S] 1 where an input shows something; None: everywhere
 
     @property
     def images(self) -> Tensor:
-        """The inputs on white, [V, 3, S, S]."""
+        """The inputs on white, [V, 3, S, S]; white, too, where nothing is known."""
         return self.foreground[:, :3] + (1 - self.foreground[:, 3:])
 
     def to(self, device: torch.device) -> "Episode":
         """Copy the tensors to another device."""
-        moved = {name: getattr(self, name).to(device) for name in self.__slots__ if name != "name"}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        moved = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
 
 def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe) -> Episode:
-    """Make an example of a mesh: choose cameras around it at random, and render it."""
+    """Make an example of a mesh: choose cameras around it at random, render it, and take it so."""
     views, model = recipe.views, recipe.model
     distance = rng.uniform(*DISTANCES)
-    inputs = input_cameras(views, distance, rng)
+    inputs = framed(input_cameras(views, distance, rng), mesh.vertices, views, rng)
     targets = target_cameras(views, distance, rng)
-    rgba, _ = render_premultiplied(mesh, inputs, model.image_size, views.supersample)
-    target_rgba, depth = render_premultiplied(mesh, targets, views.target_size, views.supersample)
-    posed = make_views(rgba, inputs.c2w, inputs.intrinsics, rgba[..., 3])
+    rgba, depth = render_premultiplied(mesh, inputs, model.image_size, views.supersample)
+    target_rgba, target_depth = render_premultiplied(
+        mesh, targets, views.target_size, views.supersample
+    )
+    taken = take(rgba, depth, inputs, target_rgba, target_depth, targets, rng, recipe.conditions)
+    told = taken.cameras
+    posed = make_views(taken.rgba, told.c2w, told.intrinsics, taken.rgba[..., 3])
     points = surface_points(mesh.vertices, mesh.faces, SURFACE_POINTS, rng)
     occupancy = occupancy_from_points(points, model.proposal.grid_size, recipe.occupancy_convention)
-    foreground = np.ascontiguousarray(rgba.transpose(0, 3, 1, 2))
-    return assemble(name, posed, foreground, occupancy, targets, target_rgba, depth)
+    foreground = np.ascontiguousarray(taken.rgba.transpose(0, 3, 1, 2))
+    episode = assemble(name, posed, foreground, occupancy, targets, taken.target_rgba, target_depth)
+    if taken.valid is None:
+        return episode
+    return replace(episode, valid=torch.from_numpy(taken.valid))
 
 
 def assemble(
@@ -96,14 +108,57 @@ def render_premultiplied(
 def input_cameras(config: ViewConfig, distance: float, rng: np.random.Generator) -> Cameras:
     """Choose the cameras of the input views at random, ``distance`` cube sides away."""
     count = int(rng.integers(config.min_inputs, config.max_inputs + 1))
-    if rng.random() < config.scattered:
+    kind = rng.random()
+    if kind < config.scattered:
         azimuths = rng.uniform(0, 360, count)
         elevations = np.rad2deg(np.arcsin(rng.uniform(-0.5, 0.9, count)))
+    elif kind < config.scattered + config.hemispheres:
+        azimuths = rng.uniform(0, 360) + np.arange(count) * GOLDEN_ANGLE
+        lowest = rng.uniform(-0.2, 0.3)
+        heights = lowest + (0.95 - lowest) * (np.arange(count) + rng.random(count)) / count
+        elevations = np.rad2deg(np.arcsin(heights))
     else:
         azimuths = rng.uniform(0, 360) + np.arange(count) * (360 / count)
         azimuths = azimuths + rng.uniform(-7.5, 7.5, count)
         elevations = np.full(count, rng.uniform(5, 30))
     return Cameras.orbit(azimuths, elevations, distance, FOV)
+
+
+def framed(
+    cameras: Cameras,
+    vertices: NDArray[np.float32],
+    config: ViewConfig,
+    rng: np.random.Generator,
+) -> Cameras:
+    """Give cameras that look at the origin another field of view and aim, by their shares.
+
+    The distance is one from which all vertices [P, 3] are seen, and up to ROOM of it, before the
+    cameras look past the centre.
+    """
+    if happens(rng, config.free_framing):
+        fov = float(rng.uniform(*config.fields_of_view))
+        c2w = cameras.c2w.copy()
+        c2w[:, :3, 3] /= np.linalg.norm(c2w[:, :3, 3], axis=1, keepdims=True)
+        c2w[:, :3, 3] *= least_distance(c2w, vertices, fov) * rng.uniform(1, ROOM)
+        cameras = Cameras.from_fov(c2w, fov)
+    if happens(rng, config.off_centre):
+        c2w = cameras.c2w.copy()
+        aims = rng.uniform(-PAST_CENTRE, PAST_CENTRE, (len(c2w), 3))
+        for pose, aim in zip(c2w, aims, strict=True):
+            pose[:3, :3] = looking(pose[:3, 3], aim, pose[:3, 1])
+        cameras = Cameras(c2w, cameras.intrinsics)
+    return cameras
+
+
+def looking(
+    place: NDArray[np.float64], aim: NDArray[np.float64], up: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the OpenGL axes [3, 3] of a camera at a place that looks at ``aim``."""
+    backward = place - aim
+    backward = backward / np.linalg.norm(backward)
+    right = np.cross(up, backward)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(backward, right), backward], axis=1)
 
 
 def target_cameras(config: ViewConfig, distance: float, rng: np.random.Generator) -> Cameras:

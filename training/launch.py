@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from geolrm.training.ranks import Process
 from geolrm.training.rendering import RasterizerName
 from geolrm.training.run_folder import WEIGHTS_NAME, RunFolder
 from geolrm.training.sample_images import save_curves, save_sample
-from geolrm.training.sources import load_source
+from geolrm.training.sources import EpisodeSource, find_objects, load_source, weighed_path
+from geolrm.training.validation import Validation, set_aside
 from geolrm.training.version import code_version
 
 WORKERS = {"cpu": 0, "cuda": 4}  # threads that make examples ahead; a CPU is busy enough
@@ -52,6 +54,8 @@ class Launch:
     rasterizer: RasterizerName = "auto"
     workers: int | None = None  # threads that make examples ahead, of each process
     cache: Path | None = None  # folder of decoded meshes
+    left_out: tuple[str, ...] = ()  # patterns of names that are not read
+    validation: int = 0  # objects of the first of `data` that are set aside
     intervals: Intervals = field(default_factory=Intervals)
     quiet: bool = False
     as_json: bool = False  # the outcome as JSON on standard output, the steps on standard error
@@ -110,7 +114,9 @@ def work(options: Launch, process: Process) -> None:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_interrupt(lambda: interrupted.append(True)))
-        source: Any = load_source(options.data, recipe, options.cache)
+        source: Any
+        source, aside = load_data(options)
+        validate = None
         if process.rank == 0:
             folder.start(recipe, code_version())
             refusal = (
@@ -120,6 +126,8 @@ def work(options: Launch, process: Process) -> None:
             lock = folder.path / LOCK_NAME
             stack.enter_context(locked(lock, refusal, patience=LOCK_PATIENCE))
             folder.check_data(source.names)
+            if aside is not None:
+                validate = Validation(aside, recipe, folder)
         initial = None
         if options.initial is not None:
             initial = load_checkpoint(options.initial, recipe.model)[0].state_dict()
@@ -128,7 +136,7 @@ def work(options: Launch, process: Process) -> None:
             source = Prefetched(source, workers, process.count)
         state = train(
             recipe, source, folder, process=process, intervals=options.intervals, report=report,
-            show=show, stop=stop, initial=initial, rasterizer=options.rasterizer,
+            show=show, stop=stop, initial=initial, rasterizer=options.rasterizer, validate=validate,
         )  # fmt: skip
         if workers:
             source.close()
@@ -138,6 +146,30 @@ def work(options: Launch, process: Process) -> None:
             return print(json.dumps(summary(options, state.step, done), indent=1))
         end = "done" if done else "stopped; the same command goes on from here"
         print(f"step {state.step}/{recipe.steps}, {end}: {options.folder / WEIGHTS_NAME}")
+
+
+def load_data(options: Launch) -> tuple[EpisodeSource, EpisodeSource | None]:
+    """Load what is trained on and, where objects are set aside, those.
+
+    Raises:
+        InputError: Nothing is left to train on.
+    """
+    wanted = lambda name: not any(fnmatchcase(name, p) for p in options.left_out)  # noqa: E731
+    if not options.validation:
+        return load_source(options.data, options.recipe, options.cache, wanted), None
+    first = weighed_path(options.data[0])[0]
+    names = [name for name, _ in find_objects(first, options.recipe.seed) if wanted(name)]
+    aside = set_aside(names, options.validation)
+    trained = lambda name: wanted(name) and name not in aside  # noqa: E731
+    if len(aside) == len(set(names)) and len(options.data) == 1:
+        raise InputError(
+            f"--validation is {options.validation}, but {str(first)!r} has {len(aside)} objects; "
+            "leave some to train on"
+        )
+    return (
+        load_source(options.data, options.recipe, options.cache, trained),
+        load_source([first], options.recipe, options.cache, aside.__contains__),
+    )
 
 
 def summary(options: Launch, step: int, done: bool) -> dict[str, Any]:

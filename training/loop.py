@@ -38,15 +38,20 @@ class TrainingDiverged(GeoLRMError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Intervals at which checkpoints (0: after every step) and sample images are written."""
+    """Intervals at which checkpoints (0: after every step) and sample images are written.
+
+    ``validation_steps`` lie between two measurements on objects set aside, where there are any.
+    """
 
     checkpoint_seconds: float = 120.0
     sample_steps: int = 200
+    validation_steps: int = 500
 
 
 Source = Any  # number -> Episode
 Report = Callable[[dict[str, Any]], None]
 Show = Callable[[int, Episode, Outcome], None]
+Validate = Callable[[Objective, TrainingState], Any]
 
 
 def train(
@@ -61,6 +66,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     initial: dict[str, torch.Tensor] | None = None,
     rasterizer: RasterizerName = "auto",
+    validate: Validate | None = None,
 ) -> TrainingState:
     """Run the recipe to its end, from the folder's last checkpoint if it has one.
 
@@ -76,6 +82,7 @@ def train(
         stop: Asked after each step; True ends the run early, with a checkpoint.
         initial: Weights to start from instead of random ones; rank 0's count.
         rasterizer: What renders the targets.
+        validate: Called by rank 0 every ``validation_steps``, and at the end of the recipe.
 
     Raises:
         TrainingDiverged: A loss is no number; names the step, the objects and the last checkpoint.
@@ -105,6 +112,10 @@ def train(
                 saved = time.monotonic()
             if state.step % intervals.sample_steps == 0 or state.step == 1 or ending:
                 show(state.step, episode, outcome)
+            due = state.step % intervals.validation_steps == 0 or state.step == recipe.steps
+            if validate is not None and due:
+                with fast_operators(recipe, process):
+                    validate(objective, state)
         if ending:
             break
     return state

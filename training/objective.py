@@ -60,7 +60,9 @@ class Objective(nn.Module):
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
         with torch.set_grad_enabled(stage != "reconstruction"):
             features = self.model.serializer.encoder(*camera_views(episode))
-            proposal = self.model.propose(features, episode.projection, episode.foreground)
+            proposal = self.model.propose(
+                features, episode.projection, episode.foreground, episode.valid
+            )
         terms = occupancy_terms(proposal, episode.occupancy, weights)
         rendered = None
         if stage != "proposal":
@@ -68,8 +70,9 @@ class Objective(nn.Module):
             if self.model.lrm_generator.encoder is not None:
                 features = self.model.lrm_generator.encoder(*camera_views(episode))
             gaussians = self.model.reconstruct(
-                features, episode.projection, anchors, episode.foreground, proposal.volume
-            )
+                features, episode.projection, anchors, episode.foreground, proposal.volume,
+                episode.valid,
+            )  # fmt: skip
             if not all(bool(torch.isfinite(tensor).all()) for tensor in gaussians):
                 return broken(gaussians, terms, proposal.logits)
             background = torch.rand(3, generator=generator)

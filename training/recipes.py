@@ -8,6 +8,7 @@ from geolrm.export.model import GeoLRMConfig, released
 from geolrm.export.model import mini as mini_model
 from geolrm.training.config import LossConfig, OptimizerConfig, Recipe, ViewConfig
 from geolrm.training.data.augmentation import AugmentationConfig
+from geolrm.training.data.conditions import ConditionConfig
 
 NO_AUGMENTATION = AugmentationConfig(
     **{entry.name: 0.0 for entry in dataclasses.fields(AugmentationConfig)}
@@ -17,6 +18,27 @@ NO_AUGMENTATION = AugmentationConfig(
 def mini(steps: int = 4000) -> Recipe:
     """Return the recipe of the shipped default."""
     return Recipe(mini_model(), steps)
+
+
+def captures(steps: int = 4000) -> Recipe:
+    """Return the recipe that goes on from mini on captures as people take them.
+
+    To be started from trained weights (``--initial mini``): no step reads true anchors.
+    """
+    return Recipe(
+        mini_model(),
+        steps,
+        true_anchor_steps=0,
+        views=ViewConfig(
+            min_inputs=1, max_inputs=20, scattered=0.15, hemispheres=0.25, free_framing=0.5,
+            off_centre=0.25,
+        ),
+        optimizer=OptimizerConfig(learning_rate=2e-4, warmup=100),
+        conditions=ConditionConfig(
+            lamp=0.15, flash=0.15, exposure=0.25, poses=0.3, cut=0.15, masks=0.2, blur=0.2,
+            noise=0.2, compression=0.2,
+        ),
+    )  # fmt: skip
 
 
 def smoke() -> Recipe:
@@ -98,6 +120,7 @@ def paper_stage2() -> Recipe:
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "mini": mini,
+    "captures": captures,
     "smoke": smoke,
     "paper-stage1": paper_stage1,
     "paper-stage2": paper_stage2,

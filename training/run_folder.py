@@ -21,6 +21,7 @@ from geolrm.engine.bundle.bundle import file_sha256
 from geolrm.engine.bundle.manifest import CONFIG_KEY
 from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.engine.system.atomic import atomic_file, check_writable, existing_path
+from geolrm.engine.system.temporary import remove_all_leftovers
 from geolrm.export.model import GeoLRMConfig
 from geolrm.training.config import Recipe
 from geolrm.training.recipe_files import decode_recipe
@@ -28,6 +29,8 @@ from geolrm.training.state import TrainingState
 
 KEPT = 2  # checkpoints
 WEIGHTS_NAME = "weights.safetensors"  # the moving average, in the format that geolrm-export reads
+BEST_NAME = "best.safetensors"  # the same, where it did best on the objects set aside
+VALIDATION_NAME = "validation.jsonl"
 RUN_NAME, DATA_NAME, METRICS_NAME = "run.json", "objects.json", "metrics.jsonl"
 DAMAGED = ".damaged"  # is added to the name of a checkpoint that was passed over
 
@@ -74,6 +77,8 @@ class RunFolder:
         if version not in versions[-1:]:
             versions.append(version)
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.path / "checkpoints"):
+            remove_all_leftovers(folder)  # of a run that was killed while it saved
         with atomic_file(file) as stream:
             content = {"recipe": asdict(recipe), "versions": versions}
             stream.write(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
@@ -129,9 +134,11 @@ class RunFolder:
             old.with_suffix(".json").unlink(missing_ok=True)
         return file
 
-    def save_weights(self, state: TrainingState, config: GeoLRMConfig) -> Path:
+    def save_weights(
+        self, state: TrainingState, config: GeoLRMConfig, name: str = WEIGHTS_NAME
+    ) -> Path:
         """Write the moving average with its configuration: a checkpoint for geolrm-export."""
-        file = self.path / WEIGHTS_NAME
+        file = self.path / name
         metadata = {CONFIG_KEY: json.dumps(asdict(config)), "format": "pt"}
         weights = {k: v.detach().cpu().contiguous() for k, v in state.average.weights.items()}
         with atomic_file(file) as stream:
@@ -174,24 +181,38 @@ class RunFolder:
 
     def records(self) -> list[dict[str, Any]]:
         """Read all whole lines of the metrics; of a step that was repeated, the last."""
-        file = self.path / METRICS_NAME
-        found: dict[int, dict[str, Any]] = {}
-        for line in file.read_text().splitlines() if file.is_file() else []:
-            try:
-                record = json.loads(line)
-                found[record["step"]] = record
-            except (ValueError, KeyError, TypeError):
-                continue  # a line that a killed run left half-written
-        return [found[step] for step in sorted(found)]
+        return _records(self.path / METRICS_NAME)
+
+    def log_validation(self, record: dict[str, Any]) -> None:
+        """Append a line to the measurements on the objects set aside."""
+        with (self.path / VALIDATION_NAME).open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def validations(self) -> list[dict[str, Any]]:
+        """Read the measurements on the objects set aside, as :meth:`records`."""
+        return _records(self.path / VALIDATION_NAME)
 
     def rewind(self, step: int) -> None:
         """Forget the metrics of a step and all later ones: they will be made again."""
-        file = self.path / METRICS_NAME
-        if not file.is_file():
-            return
-        kept = [record for record in self.records() if record["step"] < step]
-        with atomic_file(file) as stream:
-            stream.write("".join(json.dumps(record) + "\n" for record in kept).encode())
+        # A measurement after ``step`` steps is of the checkpoint that a run resumes from.
+        for name, kept in ((METRICS_NAME, step), (VALIDATION_NAME, step + 1)):
+            file = self.path / name
+            if not file.is_file():
+                continue
+            records = [record for record in _records(file) if record["step"] < kept]
+            with atomic_file(file) as stream:
+                stream.write("".join(json.dumps(record) + "\n" for record in records).encode())
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for line in file.read_text().splitlines() if file.is_file() else []:
+        try:
+            record = json.loads(line)
+            found[record["step"]] = record
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that a killed run left half-written
+    return [found[step] for step in sorted(found)]
 
 
 def differences(stored: Any, wanted: Any, path: str = "") -> list[str]:

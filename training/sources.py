@@ -98,14 +98,19 @@ def _size(posed: PosedObject) -> int:
 
 
 def load_source(
-    paths: Sequence[str | Path], recipe: Recipe, cache: str | Path | None = None
+    paths: Sequence[str | Path],
+    recipe: Recipe,
+    cache: str | Path | None = None,
+    chosen: Callable[[str], bool] = lambda name: True,
 ) -> EpisodeSource:
     """Load examples from folders of GLB meshes, of captures with depth, or GObjaverse.
 
     Args:
         paths: Of any of these kinds; ``procedural`` or ``procedural:COUNT`` are made-up shapes.
+            ``PATH=TIMES``: each of its objects is seen so many times as often.
         recipe: Of the run.
         cache: Folder where decoded meshes are kept.
+        chosen: Tells of an object by name whether it is read.
 
     Raises:
         InputError: A path is missing or holds nothing to train on, or no mesh can be read.
@@ -113,22 +118,41 @@ def load_source(
     read = load_glb if cache is None else Cache(cache).mesh
     objects: list[Mesh | StoredObject] = []
     names: list[str] = []
-    for path in paths:
+    for path, times in map(weighed_path, paths):
         for name, entry in find_objects(path, recipe.seed):
+            if not chosen(name):
+                continue
             if isinstance(entry, Path):
                 try:
                     entry = read(entry)
                 except InputError as error:
                     warnings.warn(f"leaving out {name}: {error}", stacklevel=2)
                     continue
-            objects.append(entry)
-            names.append(name)
+            objects += times * [entry]
+            names += times * [name]
     if not objects:
         raise InputError(
             f"none of the meshes in {', '.join(repr(str(path)) for path in paths)} can be read; "
             "see the warnings above"
         )
     return EpisodeSource(objects, names, recipe)
+
+
+def weighed_path(text: str | Path) -> tuple[str | Path, int]:
+    """Part ``PATH=TIMES``; a path that exists as it is written counts once.
+
+    Raises:
+        InputError: TIMES is no whole number from 1 to 100.
+    """
+    path, equals, times = str(text).rpartition("=")
+    if not equals or Path(text).exists():
+        return text, 1
+    if not (times.isdecimal() and 1 <= int(times) <= 100):
+        raise InputError(
+            f"--data {str(text)!r} does not exist; after = must stand how many times as often its "
+            "objects are seen, a whole number from 1 to 100"
+        )
+    return path, int(times)
 
 
 def find_objects(path: str | Path, seed: int = 0) -> list[tuple[str, Path | Mesh | StoredObject]]:

@@ -17,6 +17,7 @@ from geolrm.bench.gpu.timing import captured, milliseconds
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.backends.cuda.rope import rope_calls
+from geolrm.engine.backends.cuda.self_attention import SelfAttention
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device, open_device
 from geolrm.engine.cuda.launch import Call
@@ -59,6 +60,7 @@ def measure(record: Recorder, choices: Choices) -> None:
         record.add(attention(bench, views, queries, "float16", curve=True))
         record.add(attention(bench, views, queries, "float16"))
         record.add(attention(bench, views, queries, "float32"))
+        record.add(self_attention(bench, queries))
     record.extend(splat_kernels.measure(device, bench.rate, seconds=choices.seconds))
     record.add(selection(bench))
     for views in (6, 21):
@@ -160,6 +162,20 @@ def attention_calls(
         *(array.address for array in placed), **sizes, order=along, value_bias=bias
     )
     return calls, [*placed, *(array for array in (along, bias) if array is not None)]
+
+
+def self_attention(bench: Bench, queries: int) -> Row:
+    """Measure self-attention; its floor is not bytes, so the row has its rate of arithmetic."""
+    rng, width = np.random.default_rng(0), HEADS * HEAD_DIM
+    rows = rng.standard_normal((3, queries, width), np.float32).astype(np.float16)
+    placed = [*map(bench.device.upload, rows), bench.device.empty((queries, width), "float16")]
+    calls = SelfAttention(HEADS, HEAD_DIM).calls(
+        *(array.address for array in placed), queries=queries
+    )
+    size = sum(array.nbytes for array in placed)
+    measured = row(bench, "self-attention float16", f"N={queries}", calls, size)
+    operations = 4 * queries**2 * width
+    return {**measured, "TFLOP/s": operations / 1e9 / max(measured["p50 ms"], 1e-9)}
 
 
 def selection(bench: Bench) -> Row:

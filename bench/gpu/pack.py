@@ -20,6 +20,7 @@ from pathlib import Path
 
 from geolrm.bench.gpu.packing import cubins, fat_binaries, launch_log, wheels
 from geolrm.engine.backends.cuda.onnxruntime_segment import OPTIONS
+from geolrm.engine.cuda.compiler import compiler_version
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.atomic import atomic_file
 
@@ -69,6 +70,7 @@ def pack(
             "packages": wheels.requirements(),
             "sm": sm,
             "cubins": count,
+            "nvrtc": compiler_version(),  # another one there compiles them again
             "launched": {hex(address): names for address, names in used.items()},
         }
         write(folder, site, cache, contents)

@@ -9,7 +9,7 @@ hold about as much, stand beside them.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from geolrm.bench.quality.dataset import Subject, find_subjects, load_subject
 from geolrm.bench.quality.image_metrics import psnr
+from geolrm.bench.quality.input_changes import cut_views
 from geolrm.bench.quality.judging import Images, on_white, render_each
 from geolrm.bench.quality.protocol import TARGETS, input_frames
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
-from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
+from geolrm.engine.geometry.cameras import FLIP_YZ
 
 VIEWS = 12
 OUTSIDE = 0.3  # share of each silhouette that is cut off
@@ -90,41 +91,6 @@ def score(subject: Subject, engine: Engine, outside: float, views: int) -> Row:
         for image, full in zip(parts.images, whole.images, strict=True)
     ]
     return Row(subject.name, scores[0], scores[1], scores[2], 1 - float(np.mean(left)), seen)
-
-
-def cut_views(capture: Capture, outside: float) -> Capture:
-    """Crop the images, in turn at the left, right, top and bottom, and keep their cameras."""
-    images, intrinsics = [], []
-    for index, (image, matrix) in enumerate(
-        zip(capture.images, capture.cameras.intrinsics, strict=True)
-    ):
-        height, width = image.shape[:2]
-        left, top, right, bottom = cropped_box(image[..., 3] > 127, outside, index % 4)
-        images.append(image[top:bottom, left:right])
-        pixels = matrix * [[width], [height], [1]] - [[0, 0, left], [0, 0, top], [0, 0, 0]]
-        intrinsics.append(pixels / [[right - left], [bottom - top], [1]])
-    cameras = Cameras(capture.cameras.c2w, np.array(intrinsics))
-    return replace(capture, images=images, cameras=cameras)
-
-
-def cropped_box(mask: NDArray[np.bool_], outside: float, side: int) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) of the crop that leaves at least this share outside.
-
-    Args:
-        mask: [H, W] of the object.
-        outside: Share of its pixels.
-        side: That is cropped: 0 left, 1 right, 2 top, 3 bottom.
-    """
-    height, width = mask.shape
-    profile = mask.sum(axis=0 if side < 2 else 1)
-    profile = profile if side % 2 == 0 else profile[::-1]
-    off = int(np.searchsorted(profile.cumsum(), outside * profile.sum())) + 1 if outside else 0
-    return (
-        (off, 0, width, height),
-        (0, 0, width - off, height),
-        (0, off, width, height),
-        (0, 0, width, height - off),
-    )[side]
 
 
 def read_depths(folder: Path, count: int) -> list[NDArray[np.float64]]:

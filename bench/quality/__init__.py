@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geolrm.bench.quality.evaluation import Evaluation, Shown
+from geolrm.bench.quality.input_changes import InputChanges
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, TARGETS, input_frames
 from geolrm.bench.quality.scores import ObjectScores, Report, Scores, ViewScores
 
@@ -26,6 +27,7 @@ __all__ = [
     "TARGETS",
     "TARGET_GROUPS",
     "Evaluation",
+    "InputChanges",
     "ObjectScores",
     "Report",
     "Scores",

@@ -16,7 +16,8 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import existing_path
 from geolrm.engine.views.alpha import composite_on_white
 
-TRACES = ("transforms.json", "points.npz", "rgb")  # what shows that a folder is meant as a capture
+TRANSFORMS = "transforms.json"
+TRACES = (TRANSFORMS, "points.npz", "rgb")  # what shows that a folder is meant as a capture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +29,19 @@ class Subject:
     points: NDArray[np.float32]  # [N, 3] in the object frame
 
 
-def find_subjects(dataset: str | Path, only: list[str] | None = None) -> dict[str, Path]:
+def find_subjects(
+    dataset: str | Path, only: list[str] | None = None, transforms: str = TRANSFORMS
+) -> dict[str, Path]:
     """Find the folders of a dataset by the name of their object, in alphabetical order.
 
     Args:
         dataset: A capture folder, or a folder of such folders.
         only: Names to keep; None keeps all.
+        transforms: Name of the file with the poses; folders that have none of another name than
+            the usual one are left out.
+
+    Raises:
+        InputError: There is no capture, or none of a name.
     """
     path = existing_path(dataset)
     if not path.is_dir():
@@ -55,6 +63,17 @@ def find_subjects(dataset: str | Path, only: list[str] | None = None) -> dict[st
             f"{str(path)!r} holds no capture: neither transforms.json nor a folder with one; give "
             "a capture folder, or a folder of capture folders"
         )
+    if transforms != TRANSFORMS:
+        if transforms in ("", ".", "..") or Path(transforms).name != transforms:
+            raise InputError(
+                f"transforms is {transforms!r}; it must be the name of a file in every capture, "
+                "such as transforms_448.json"
+            )
+        found = {name: folder for name, folder in found.items() if (folder / transforms).is_file()}
+        if not found:
+            raise InputError(
+                f"no capture in {str(path)!r} has a file {transforms!r}; name one that some have"
+            )
     for name in only or ():
         if name not in found:
             raise InputError(
@@ -63,20 +82,20 @@ def find_subjects(dataset: str | Path, only: list[str] | None = None) -> dict[st
     return {name: folder for name, folder in found.items() if only is None or name in only}
 
 
-def load_subject(name: str, folder: Path) -> Subject:
-    """Read and check one object.
+def load_subject(name: str, folder: Path, transforms: str = TRANSFORMS) -> Subject:
+    """Read and check one object, posed by the file ``transforms`` of its folder.
 
     Raises:
         InputError: The capture or its points are damaged, or are not laid out as the protocol
             needs them; the message names the folder.
     """
-    capture = load_complete_capture(folder)
+    capture = load_complete_capture(folder if transforms == TRANSFORMS else folder / transforms)
     if len(capture) < FRAMES:
         raise InputError(
             f"{str(folder)!r} has {len(capture)} frames; the protocol needs {FRAMES}: 0 to 23 "
             "orbit_up, 24 to 35 orbit_level, 36 top, 37 bottom. Render the missing ones"
         )
-    _check_groups(folder)
+    _check_groups(folder, transforms)
     for frame in TARGETS:
         height, width = capture.images[frame].shape[:2]
         if min(height, width) < WINDOW:
@@ -88,14 +107,14 @@ def load_subject(name: str, folder: Path) -> Subject:
     return Subject(name, capture, read_points(folder / "points.npz"))
 
 
-def _check_groups(folder: Path) -> None:
-    frames = json.loads((folder / "transforms.json").read_bytes())["frames"]
+def _check_groups(folder: Path, transforms: str) -> None:
+    frames = json.loads((folder / transforms).read_bytes())["frames"]
     for index, frame in enumerate(frames[:FRAMES]):
         group, expected = frame.get("group"), expected_group(index)
         if group != expected:
             raise InputError(
                 f"{str(folder)!r}: frame {index} has group {str(group)[:40]!r}; the protocol needs "
-                f"{expected!r} there. Give transforms.json its frames in the order 24 orbit_up, 12 "
+                f"{expected!r} there. Give {transforms} its frames in the order 24 orbit_up, 12 "
                 "orbit_level, top, bottom, each with its 'group'"
             )
 

@@ -2,28 +2,37 @@
 
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.bench.quality import scores
-from geolrm.bench.quality.dataset import Subject, find_subjects, load_subject
-from geolrm.bench.quality.judging import Images, Judge, on_white
+from geolrm.bench.quality.dataset import TRANSFORMS, Subject, find_subjects, load_subject
+from geolrm.bench.quality.input_changes import InputChanges
+from geolrm.bench.quality.judging import Images, Judge
 from geolrm.bench.quality.memory import run_peak_bytes
 from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import DEFAULT_VIEWS, TARGET_GROUPS, input_frames
 from geolrm.bench.quality.shape_metrics import SAMPLES
 from geolrm.bench.quality.visual_hull import visual_hull
 from geolrm.engine.bundle.manifest import MAX_REFINE_STEPS
+from geolrm.engine.captures import Capture
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
+from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.options import MAX_THREADS, check_whole
+from geolrm.engine.refinement.refine import refine
+from geolrm.engine.refinement.splat_descent import REFERENCE_SIZE
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.extras import require
+from geolrm.engine.views.alpha import composite_on_white
+from geolrm.engine.views.preprocessing import prepare_views
 
+HULL_STEPS = 120  # about the time of a whole run on two cores
 BASELINE_GRID = 32  # of iou, where no bundle sets it
 
 
@@ -50,6 +59,11 @@ class Evaluation:
         threads: Of the engine and of the rasterizer; None takes all cores.
         lpips: A weights file; None leaves LPIPS out.
         refine_steps: As :meth:`geolrm.Engine.run`; None takes the bundle's.
+        transforms: Name of the file with the poses in each capture; captures without it are left
+            out.
+        changes: What is done to the inputs; the engine then also refines poses, if its default
+            finds them wrong, and scores are those after one rigid motion of the scene.
+        hull_steps: Steps of refinement of the baseline ``refined_hull``.
         backend: Of the engine, as :class:`geolrm.Engine`; one that is given has its own.
 
     Raises:
@@ -68,6 +82,9 @@ class Evaluation:
         threads: int | None = None,
         lpips: str | Path | None = None,
         refine_steps: int | None = None,
+        transforms: str = TRANSFORMS,
+        changes: InputChanges | None = None,
+        hull_steps: int = HULL_STEPS,
         backend: str = "auto",
     ):
         require("scipy", "the evaluation")
@@ -77,7 +94,9 @@ class Evaluation:
         self.seed = check_whole("seed", seed, 0, 2**64)
         if threads is not None:
             check_whole("threads", threads, 1, MAX_THREADS)
-        self.folders = find_subjects(dataset, objects)
+        self.hull_steps = check_whole("hull_steps", hull_steps, 0, MAX_REFINE_STEPS)
+        self.transforms, self.changes = transforms, changes or InputChanges()
+        self.folders = find_subjects(dataset, objects, transforms)
         self.perceive = None if lpips is None else Lpips(lpips, threads)
         self.engine = (
             Engine(model, backend=backend, threads=threads)
@@ -92,7 +111,7 @@ class Evaluation:
             check_whole("refine_steps", self.refine_steps, 0, MAX_REFINE_STEPS)
             self._check_views(self.engine)
         for name, folder in self.folders.items():
-            load_subject(name, folder)
+            self._check_cuts(load_subject(name, folder, transforms))
 
     @property
     def steps(self) -> int:
@@ -114,7 +133,7 @@ class Evaluation:
         objects: dict[str, scores.ObjectReport] = {}
         busiest: dict[int, tuple[int, Path]] = {}  # by views: most anchors, and the capture
         for index, (name, folder) in enumerate(self.folders.items()):
-            subject = load_subject(name, folder)
+            subject = load_subject(name, folder, self.transforms)
             if index == 0:
                 self._warm_up(subject, advance)
             judge = Judge(
@@ -124,7 +143,7 @@ class Evaluation:
                 threads=self.threads,
                 perceive=self.perceive,
             )
-            white = judge.white()
+            white = scores.as_baseline(judge.white())
             objects[name] = scores.ObjectReport({})
             for count, frames in self.inputs.items():
                 judged, anchors = self._evaluate(subject, judge, white, frames, show)
@@ -134,7 +153,7 @@ class Evaluation:
                 advance()
         views = {}
         for count in self.inputs:
-            peak = self._peak_bytes(count, busiest[count][1])
+            peak = self._peak_bytes(count, busiest[count][1] / self.transforms)
             judged = [report.views[str(count)] for report in objects.values()]
             views[str(count)] = scores.average(judged, peak)
             if self.engine is not None:
@@ -152,54 +171,84 @@ class Evaluation:
         self,
         subject: Subject,
         judge: Judge,
-        white: scores.Scores,
+        white: scores.BaselineScores,
         frames: list[int],
         show: Callable[[Shown], None],
     ) -> tuple[scores.ObjectScores, int]:
         """Score one object from one choice of input frames; return the number of anchors, too."""
-        used = subject.capture.subset(frames)
-        hull = visual_hull(used.images, used.cameras, threads=self.threads)
-        images = judge.render(hull.gaussians)
-        hull_scores = judge.scores(images, hull.gaussians, hull.occupied(self.grid))
-        judged = scores.ObjectScores(baselines={"white": white, "visual_hull": hull_scores})
+        used = self._inputs(subject, frames)
+        baselines, images = self._baselines(used, judge)
+        judged = scores.ObjectScores(baselines={"white": white, **baselines})
         anchors = 0
         if self.engine is not None:
-            scene, judged.seconds = self._reconstruct(self.engine, subject, frames)
-            images = judge.render(scene.gaussians)
-            own = judge.scores(images, scene.gaussians, _occupied(scene))
+            scene, judged.seconds = self._reconstruct(self.engine, used)
+            gaussians = self._placed(scene.gaussians, judge)
+            images = judge.render(gaussians)
+            own = judge.scores(images, gaussians, _occupied(scene))
             for field in scores.Scores.__struct_fields__:
                 setattr(judged, field, getattr(own, field))
             judged.gaussians, anchors = len(scene.gaussians), len(scene.anchors)
-        inputs = on_white(subject, frames)
+        inputs = [composite_on_white(image, index) for index, image in enumerate(used.images)]
         show(Shown(subject.name, len(frames), inputs, images, judge.truths))
         return judged, anchors
 
-    def _reconstruct(
-        self, engine: Engine, subject: Subject, frames: list[int]
-    ) -> tuple[Scene, float]:
+    def _inputs(self, subject: Subject, frames: list[int]) -> Capture:
+        """Choose the input frames, changed as it was asked, for each object differently."""
+        seed = self.seed + zlib.crc32(subject.name.encode())
+        return self.changes.apply(subject.capture.subset(frames), seed)
+
+    def _baselines(
+        self, used: Capture, judge: Judge
+    ) -> tuple[dict[str, scores.BaselineScores], Images]:
+        """Score the hull as it is carved and as it is refined; return the latter's images, too."""
+        started = time.perf_counter()
+        hull = visual_hull(used.images, used.cameras, threads=self.threads)
+        carved = time.perf_counter()
+        made = [("visual_hull", hull.gaussians, carved - started)]
+        if self.hull_steps:
+            views = prepare_views(used.images, used.cameras, REFERENCE_SIZE, valid=used.valid)
+            refined = refine(
+                hull.gaussians, views, steps=self.hull_steps, seed=self.seed, threads=self.threads
+            )
+            made.append(("refined_hull", refined, time.perf_counter() - started))
+        occupied = hull.occupied(self.grid)
+        found: dict[str, scores.BaselineScores] = {}
+        images: Images = []
+        for name, gaussians, seconds in made:
+            placed = self._placed(gaussians, judge)
+            images = judge.render(placed)
+            found[name] = scores.as_baseline(judge.scores(images, placed, occupied), seconds)
+        found.setdefault("refined_hull", found["visual_hull"])
+        return found, images
+
+    def _placed(self, gaussians: Gaussians, judge: Judge) -> Gaussians:
+        """Move a scene where wrong poses left open where it lies."""
+        return judge.placed(gaussians) if self.changes.wrong_poses else gaussians
+
+    def _reconstruct(self, engine: Engine, used: Capture) -> tuple[Scene, float]:
         """Reconstruct a scene; return the seconds that the whole call took, too."""
-        used = subject.capture.subset(frames)
         with warnings.catch_warnings():  # scenes without Gaussians are counted instead
             warnings.filterwarnings("ignore", message="no voxel is occupied")
             start = time.perf_counter()
             scene = engine.run(
-                used.images, used.cameras, seed=self.seed, refine_steps=self.refine_steps
-            )
+                used.images, used.cameras, valid=used.valid, seed=self.seed,
+                refine_steps=self.refine_steps,
+            )  # fmt: skip
             return scene, time.perf_counter() - start
 
     def _warm_up(self, subject: Subject, advance: Callable[[], None]) -> None:
         """Run every number of views once, untimed."""
         if self.engine is not None:
             for frames in self.inputs.values():
-                self._reconstruct(self.engine, subject, frames)
+                self._reconstruct(self.engine, self._inputs(subject, frames))
                 advance()
 
-    def _peak_bytes(self, count: int, folder: Path) -> int | None:
+    def _peak_bytes(self, count: int, capture: Path) -> int | None:
         if self.engine is None:
             return None
         return run_peak_bytes(
             self.engine.bundle.path,
-            folder,
+            capture,
             self.inputs[count],
             backend=self.engine.backend,
             seed=self.seed,
@@ -216,6 +265,11 @@ class Evaluation:
                     f"{allowed.max}: leave {count} out, or export it again with more --views"
                 )
 
+    def _check_cuts(self, subject: Subject) -> None:
+        """Refuse early to cut images without alpha."""
+        if self.changes.cut:
+            self._inputs(subject, next(iter(self.inputs.values())))
+
     def _protocol(self) -> scores.Protocol:
         return scores.Protocol(
             inputs={str(count): frames for count, frames in self.inputs.items()},
@@ -223,6 +277,9 @@ class Evaluation:
             grid=self.grid,
             points=SAMPLES,
             seed=self.seed,
+            transforms=self.transforms,
+            hull_steps=self.hull_steps,
+            changes={name: value for name, value in asdict(self.changes).items() if value},
         )
 
     def _facts(self) -> scores.ModelFacts | None:

@@ -9,6 +9,7 @@ from geolrm.bench.quality import shape_metrics
 from geolrm.bench.quality.dataset import Subject
 from geolrm.bench.quality.image_metrics import StructuralSimilarity, pooled_psnr
 from geolrm.bench.quality.protocol import TARGET_GROUPS, TARGETS
+from geolrm.bench.quality.rigid_fit import fit_motion
 from geolrm.bench.quality.scores import Scores
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
@@ -54,6 +55,20 @@ class Judge:
         """Render the target views on white, clipped to [0, 1], each of its truth's size."""
         sizes = [(truth.shape[1], truth.shape[0]) for truth in self.truths]
         return render_each(gaussians, self._cameras, sizes, self._threads)
+
+    def placed(self, gaussians: Gaussians) -> Gaussians:
+        """Move a scene by the rigid motion after which it fits the truths best.
+
+        Where the poses of the inputs are wrong, they do not tell where the object lies. The truths
+        of the first one's size count.
+        """
+        if not len(gaussians):
+            return gaussians
+        shape = self.truths[0].shape
+        chosen = [index for index, truth in enumerate(self.truths) if truth.shape == shape]
+        truths = np.stack([self.truths[index] for index in chosen])
+        matrix, _ = fit_motion(gaussians, self._cameras[chosen], truths, self._threads)
+        return gaussians.transformed(matrix)
 
     def white(self) -> Scores:
         """Score white images and no shape."""

@@ -1,14 +1,14 @@
 """A folder of results that is filled at the end: whole, or not at all."""
 
+import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import atomic_file, check_writable, error_text
+from geolrm.engine.system.temporary import remove_leftovers, temporary_folder
 
 METRICS = "metrics.json"
 
@@ -20,24 +20,24 @@ def check_folder(folder: Path) -> None:
     check_writable(folder / METRICS)
 
 
-@contextmanager
+@contextlib.contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """Make a temporary folder whose files move into ``folder`` when the block ends well.
 
     Files of the same names are replaced, ``metrics.json`` last; others are left alone.
     """
-    beside = folder
+    beside = folder.absolute()
     while not beside.exists():
         beside = beside.parent
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".geolrm.", dir=beside))
-    except OSError as error:
-        raise InputError(f"cannot write {str(folder)!r}: {error_text(error)}") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            remove_leftovers(folder, within=beside)
+            temporary = stack.enter_context(temporary_folder(folder, within=beside))
+        except OSError as error:
+            raise InputError(f"cannot write {str(folder)!r}: {error_text(error)}") from error
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         yield temporary
         _move_files(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

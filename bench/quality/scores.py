@@ -5,7 +5,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-BASELINES = {"white": "white image", "visual_hull": "visual hull"}
+BASELINES = {
+    "white": "white image",
+    "visual_hull": "visual hull",
+    "refined_hull": "hull, refined",
+}
 
 
 class Scores(msgspec.Struct, kw_only=True):
@@ -26,12 +30,18 @@ class Scores(msgspec.Struct, kw_only=True):
     groups: dict[str, float] = {}  # PSNR of each group of targets
 
 
+class BaselineScores(Scores, kw_only=True):
+    """A baseline's figures."""
+
+    seconds: float | None = None  # wall time from images to Gaussians; a mean's is the median
+
+
 class ObjectScores(Scores, kw_only=True):
     """One object from one number of views; the outer figures are the model's."""
 
     seconds: float | None = None  # wall time of Engine.run
     gaussians: int | None = None
-    baselines: dict[str, Scores]
+    baselines: dict[str, BaselineScores]
 
 
 class ViewScores(Scores, kw_only=True):
@@ -40,7 +50,7 @@ class ViewScores(Scores, kw_only=True):
     seconds: float | None = None  # median over the objects
     peak_bytes: int | None = None
     empty: int | None = None  # objects without a Gaussian: they have no cd and no cd2
-    baselines: dict[str, Scores]
+    baselines: dict[str, BaselineScores]
 
 
 class Protocol(msgspec.Struct, kw_only=True):
@@ -52,6 +62,9 @@ class Protocol(msgspec.Struct, kw_only=True):
     points: int  # sampled from a reconstruction, for cd, cd2 and the F-scores
     seed: int
     ssim_data_range: float = 1.0
+    transforms: str = "transforms.json"  # of each capture
+    hull_steps: int = 0  # of refinement, of `refined_hull`
+    changes: dict[str, float] = {}  # of the inputs: the fields of InputChanges
 
 
 class ModelFacts(msgspec.Struct, kw_only=True):
@@ -85,20 +98,30 @@ class Report(msgspec.Struct, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
 
+def as_baseline(scores: Scores, seconds: float | None = None) -> BaselineScores:
+    """Return the same scores as those of a baseline, and the time it took."""
+    return BaselineScores(**msgspec.structs.asdict(scores), seconds=seconds)
+
+
 def average(objects: Sequence[ObjectScores], peak_bytes: int | None) -> ViewScores:
     """Average the scores of all objects for one number of views."""
     counts = [scores.gaussians for scores in objects if scores.gaussians is not None]
-    seconds = [scores.seconds for scores in objects if scores.seconds is not None]
     return ViewScores(
         **_means(objects),
-        seconds=statistics.median(seconds) if seconds else None,
+        seconds=_median(objects),
         peak_bytes=peak_bytes,
         empty=counts.count(0) if counts else None,
         baselines={
-            name: Scores(**_means([scores.baselines[name] for scores in objects]))
+            name: BaselineScores(**_means(ones), seconds=_median(ones))
             for name in BASELINES
+            if (ones := [scores.baselines[name] for scores in objects])
         },
     )
+
+
+def _median(scores: Sequence[ObjectScores] | Sequence[BaselineScores]) -> float | None:
+    seconds = [one.seconds for one in scores if one.seconds is not None]
+    return statistics.median(seconds) if seconds else None
 
 
 def _means(scores: Sequence[Scores]) -> dict:

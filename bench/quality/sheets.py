@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.bench.quality.evaluation import Shown
+from geolrm.bench.quality.image_metrics import pooled_psnr
 from geolrm.bench.quality.judging import Images
 from geolrm.engine.views.sheets import contact_sheet, to_bytes
 
 TILE = 128  # pixels
+WORST = 5  # objects on the sheet of the worst
 ERROR_GAIN = 3  # a mean difference of a third is black
 
 
@@ -20,6 +22,29 @@ def make_sheet(shown: Shown) -> NDArray[np.uint8]:
     rows = [shown.inputs, shown.predictions, shown.truths, errors]
     columns = max(len(row) for row in rows)
     return contact_sheet([_tiles(row, columns) for row in rows])
+
+
+class Worst:
+    """Collects the sheets of the objects with the largest error, for each number of views."""
+
+    def __init__(self, count: int = WORST):
+        self.count = count
+        self._kept: dict[int, list[tuple[float, str, NDArray[np.uint8]]]] = {}
+
+    def add(self, shown: Shown, sheet: NDArray[np.uint8]) -> None:
+        """Consider an object and its sheet."""
+        score = pooled_psnr(shown.predictions, shown.truths)
+        kept = self._kept.setdefault(shown.views, [])
+        kept.append((score, shown.name, sheet))
+        kept.sort(key=lambda entry: entry[:2])
+        del kept[self.count :]
+
+    def sheets(self) -> dict[int, NDArray[np.uint8]]:
+        """Return a sheet for each number of views, the worst object on top."""
+        return {
+            views: np.concatenate([sheet for _, _, sheet in kept])
+            for views, kept in self._kept.items()
+        }
 
 
 def _tiles(images: Images, columns: int) -> NDArray[np.uint8]:

@@ -100,4 +100,89 @@ GEOLRM_DEVICE float warp_sum(float x) {
   return x;
 }
 
+// e^x of x <= 0, within 2^-22 and 2^-23 |x| of it, for softmaxes: two instructions.
+GEOLRM_DEVICE float exponential(float x) {
+#ifdef __CUDACC__
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.44269504f));
+  return y;
+#else
+  return expf(x);
+#endif
+}
+
+// `from` and `count` times `pitch` bytes: one instruction, where the compiler would take several.
+template <class T>
+GEOLRM_DEVICE const T* advance(const T* from, Bits count, Bits pitch) {
+#ifdef __CUDACC__
+  const T* to;
+  asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(to) : "r"(count), "r"(pitch), "l"(from));
+  return to;
+#else
+  return reinterpret_cast<const T*>(reinterpret_cast<const unsigned char*>(from) +
+                                    static_cast<Bits64>(count) * pitch);
+#endif
+}
+
+// kCount neighbours as they lie in memory, in whole registers.
+template <class T, int kCount>
+struct Words {
+  Bits word[(sizeof(T) * kCount + 3) / 4];
+};
+GEOLRM_DEVICE float widen_at(const Bits* words, int i, float) { return __uint_as_float(words[i]); }
+template <class T>
+GEOLRM_DEVICE float widen_at(const Bits* words, int i, T) {
+  const Bits word = words[i / 2];
+  return widen(T{static_cast<unsigned short>(i % 2 ? word >> 16 : word & 0xFFFFu)});
+}
+
+// Reads them at once, from global memory that no thread writes; aligned as for load().
+template <class T, int kCount>
+GEOLRM_DEVICE Words<T, kCount> fetch(const T* from) {
+  constexpr int kBytes = sizeof(T) * kCount;
+  static_assert(kBytes == 2 || kBytes == 4 || kBytes == 8 || kBytes == 16, "one load");
+  Words<T, kCount> to;
+  Bits* const words = to.word;
+#ifdef __CUDACC__
+  if constexpr (kBytes == 16) {
+    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+        : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+        : "l"(from));
+  } else if constexpr (kBytes == 8) {
+    asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(words[0]), "=r"(words[1]) : "l"(from));
+  } else if constexpr (kBytes == 4) {
+    asm("ld.global.nc.u32 %0, [%1];" : "=r"(words[0]) : "l"(from));
+  } else {
+    asm("ld.global.nc.u16 %0, [%1];" : "=r"(words[0]) : "l"(from));
+  }
+#else
+  words[0] = 0;
+  __builtin_memcpy(words, from, kBytes);
+#endif
+  return to;
+}
+template <class T, int kCount>
+GEOLRM_DEVICE void load_constant(const T* from, float (&to)[kCount]) {
+  const Words<T, kCount> words = fetch<T, kCount>(from);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) to[i] = widen_at(words.word, i, T{});
+}
+
+// A barrier of the threads of one threadIdx.y, which are whole warps, of at most 15 such rows: each
+// is told whether `truth` held for any of them.
+#ifdef __CUDACC__
+GEOLRM_DEVICE bool meet_row(bool truth, int threads) {
+  int any;
+  asm volatile(
+      "{ .reg .pred p; setp.ne.s32 p, %1, 0; barrier.cta.red.or.aligned.pred p, %2, %3, p;\n"
+      "  selp.s32 %0, 1, 0, p; }"
+      : "=r"(any)
+      : "r"(static_cast<int>(truth)), "r"(threadIdx.y + 1), "r"(threads)
+      : "memory");
+  return any != 0;
+}
+#else
+GEOLRM_DEVICE bool meet_row(bool truth, int) { return emulation::meet_row(truth); }
+#endif
+
 }  // namespace geolrm

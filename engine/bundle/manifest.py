@@ -52,7 +52,7 @@ class EngineIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     onnx_sha256: str  # of the graph with its weights inside
     builder: str  # "tensorrt 11.4.0.106"
-    kernels: str  # version of the CUDA kernels inside, "" where there are none
+    kernels: str  # version of the CUDA kernels inside, or how it was built otherwise
     precision: Literal["fp32", "fp16", "bf16"]
     views: Range
     anchors: Range

@@ -18,6 +18,8 @@ Reader = Literal["proposal", "reconstruction"]  # of an encoder's features
 ITEMSIZE = {"float32": 4, "int64": 8, "int32": 4, "float16": 2, "bfloat16": 2, "uint8": 1}
 ANY_GPU = "any"  # target of a graph that every GPU runs
 CPU = "cpu"  # target of a graph for the CPU
+# int32 [1], an input of stages whose anchors may be padded: how many of them are real.
+ANCHOR_COUNT = "anchor_count"
 
 
 def split_dim(dim: str) -> tuple[int, str]:

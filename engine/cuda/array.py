@@ -54,6 +54,13 @@ class Device(Protocol):
         """Queue a copy to the host; ``out`` is filled once :meth:`synchronize` returns."""
         ...
 
+    def empty_on_host(self, shape: Sequence[int], dtype: Any) -> NDArray:
+        """Make an array that a download fills without a copy on the host.
+
+        Its memory is pinned where it is large, and returns to a pool with its last reference.
+        """
+        ...
+
     def copy(self, source: DeviceArray, target: DeviceArray) -> None:
         """Queue a copy on the device."""
         ...
@@ -83,6 +90,10 @@ class Device(Protocol):
 
     def free_bytes(self) -> int:
         """Return the bytes that could still be allocated."""
+        ...
+
+    def release(self) -> None:
+        """Wait, and give the driver back what lies idle, so that a reading of memory is of use."""
         ...
 
     def engage(self) -> None:
@@ -133,8 +144,8 @@ class DeviceArray:
     def numpy(self) -> NDArray:
         """Copy to the host, bfloat16 widened to float32; waits for the stream."""
         narrow = self.dtype == "bfloat16"
-        out = np.empty(self.shape, np.uint16 if narrow else np.dtype(self.dtype))
         with self.device.lock:
+            out = self.device.empty_on_host(self.shape, np.uint16 if narrow else self.dtype)
             self.device.download(self, out)
             self.device.synchronize()
         return (out.astype(np.uint32) << 16).view(np.float32) if narrow else out

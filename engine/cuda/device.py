@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from geolrm.engine.cuda.array import Device, DeviceArray, nbytes
 from geolrm.engine.cuda.faults import check, first_line, one_sentence
 from geolrm.engine.cuda.launch import Call, Launcher
+from geolrm.engine.cuda.pinned import PinnedArrays, is_pinned
 from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.cuda.staging import Staging
 from geolrm.engine.errors import GeoLRMError
@@ -47,8 +48,10 @@ class CudaDevice:
         self._event: Any = None
         pinned = LegacyPinnedMemoryResource()
         self._staging, self._landing = Staging(pinned), Staging(pinned)
+        self._host = PinnedArrays(pinned, self._device.set_current)
         self._pool = Pool(self._allocate, self._wait_for_others)
         self._downloads: list[tuple[NDArray[np.uint8], NDArray]] = []
+        self._written: list[NDArray] = []  # pinned, and not to be lent again before they are
 
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         """See :class:`Device`."""
@@ -82,10 +85,18 @@ class CudaDevice:
         if not out.nbytes:
             return
         self._device.set_current()
+        if is_pinned(out):
+            self._copy(out.ctypes.data, array.address, out.nbytes)
+            self._written.append(out)
+            return
         # A copy to pageable memory would make the host wait here.
         place = self._landing.take(out.nbytes, self.synchronize)
         self._copy(place.ctypes.data, array.address, out.nbytes)
         self._downloads.append((place, out))
+
+    def empty_on_host(self, shape: Sequence[int], dtype: Any) -> NDArray:
+        """See :class:`Device`."""
+        return self._host.empty(shape, dtype)
 
     def copy(self, source: DeviceArray, target: DeviceArray) -> None:
         """See :class:`Device`."""
@@ -145,6 +156,7 @@ class CudaDevice:
         for place, out in self._downloads:
             out.reshape(-1).view(np.uint8)[:] = place
         self._downloads.clear()
+        self._written.clear()
         self._staging.reset()
         self._landing.reset()
 
@@ -194,13 +206,24 @@ class CudaDevice:
         spare = 0 if kept is None else kept.reserved_mem_current - kept.used_mem_current
         return int(free) + spare + self._pool.idle_bytes
 
+    def release(self) -> None:
+        """See :class:`Device`; the driver's pool keeps what it gets until it is trimmed."""
+        from cuda.bindings import driver  # pyright: ignore
+
+        self._pool.release()
+        self.synchronize()
+        (pool,) = check(driver.cuDeviceGetDefaultMemPool(self.index))
+        check(driver.cuMemPoolTrimTo(pool, 0))
+
     def engage(self) -> None:
         """See :class:`Device`."""
         self._pool.start_keeping()
+        self._host.start_keeping()
 
     def retire(self) -> None:
         """See :class:`Device`."""
         self._pool.stop_keeping()
+        self._host.stop_keeping()
 
     def _copy(self, target: int, source: int, size: int) -> None:
         from cuda.bindings import driver  # pyright: ignore

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from geolrm.engine.geometry.cameras import Cameras
+
 
 def rotation_matrix(vector: ArrayLike) -> NDArray[np.float64]:
     """Return the rotation [3, 3] about a vector [3] by its length in radians."""
@@ -69,3 +71,21 @@ def common_motion(
     matrix[:3, :3] = rotation
     matrix[:3, 3] = centre - rotation @ (centre + shift)
     return matrix
+
+
+def misplaced(cameras: Cameras, degrees: float, shift: float, rng: np.random.Generator) -> Cameras:
+    """Turn each camera about its own centre and move it, at random.
+
+    Args:
+        cameras: V.
+        degrees: Of the turns, in root mean square.
+        shift: Of the ways, in root mean square, in the unit of the poses.
+        rng: All chance comes from it.
+    """
+    turns = rng.normal(size=(len(cameras), 3)) * np.deg2rad(degrees) / 3**0.5
+    moves = rng.normal(size=(len(cameras), 3)) * shift / 3**0.5
+    c2w = cameras.c2w.copy()
+    for pose, turn, move in zip(c2w, turns, moves, strict=True):
+        pose[:3, :3] = pose[:3, :3] @ rotation_matrix(turn)
+        pose[:3, 3] += move
+    return Cameras(c2w, cameras.intrinsics)

@@ -79,9 +79,9 @@ def rasterizer_of(device: Device) -> SplatRasterizer:
 
 def fetch(device: Device, images: DeviceRenders, out: Renders | None = None) -> Renders:
     """Copy images to the host, all with one wait."""
-    views, height, width = images.alpha.shape
     if out is None:
-        out = Renders.empty(views, (width, height))
+        shapes = (images.rgb.shape, images.alpha.shape, images.depth.shape)
+        out = Renders(*(device.empty_on_host(shape, np.float32) for shape in shapes))
     for name in ("rgb", "alpha", "depth"):
         source, target = getattr(images, name), getattr(out, name)
         fits = target.shape == source.shape and target.dtype == np.float32

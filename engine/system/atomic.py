@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import glob
 import os
 import shutil
 import tempfile
@@ -11,6 +10,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.exchange import exchange
+from geolrm.engine.system.temporary import (
+    held,
+    remove_leftovers,
+    restore,
+    retired_name,
+    temporary_file,
+    temporary_folder,
+)
 
 
 def existing_path(path: str | os.PathLike) -> Path:
@@ -45,7 +53,7 @@ def check_writable(path: str | Path) -> None:
     try:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{str(folder)!r} is not a folder")
-        with tempfile.TemporaryDirectory(prefix=".geolrm.", dir=folder):
+        with tempfile.TemporaryFile(dir=folder):  # has no name where the system knows such files
             pass
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error_text(error)}") from error
@@ -64,24 +72,21 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         raise InputError(f"cannot write {str(path)!r}: it is not a regular file; name another")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with contextlib.ExitStack() as stack:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path)
+            handle, temporary = stack.enter_context(temporary_file(path))
+            stack.callback(temporary.unlink, missing_ok=True)
+            # Open until it is renamed, for its lock; Windows renames closed files alone.
+            with os.fdopen(handle, "wb", closefd=os.name != "posix") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
     except OSError as error:
         raise InputError(f"cannot write {str(path)!r}: {error_text(error)}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        if isinstance(error, OSError):
-            raise InputError(f"cannot write {str(path)!r}: {error_text(error)}") from error
-        raise
 
 
 @contextlib.contextmanager
@@ -92,27 +97,24 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         InputError: The system does not let it be written.
     """
     path = existing_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
-        prefix = f".{path.name}.{os.getpid()}."
-        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error_text(error)}") from error
-    retired = temporary.with_name(temporary.name + ".old")
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            restore(path)
+            remove_leftovers(path)
+            temporary = stack.enter_context(temporary_folder(path))
+        except OSError as error:
+            raise InputError(f"cannot write {str(path)!r}: {error_text(error)}") from error
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         yield temporary
         try:
-            _put_in_place(temporary, path, retired)
+            _put_in_place(temporary, path)
         except OSError as error:  # a full disk may say so only now
             raise InputError(f"cannot write {str(path)!r}: {error_text(error)}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
 
 
-def _put_in_place(temporary: Path, path: Path, retired: Path) -> None:
-    """Make a written folder durable, and put it where an older one is."""
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Make a written folder durable, and put it where an older one is, which is removed."""
     for file in temporary.rglob("*"):
         if file.is_file():
             os.chmod(file, 0o666 & ~_umask())
@@ -120,35 +122,27 @@ def _put_in_place(temporary: Path, path: Path, retired: Path) -> None:
                 os.fsync(opened.fileno())
     os.chmod(temporary, 0o777 & ~_umask())
     _sync_folder(temporary)
-    if path.exists():
-        os.replace(path, retired)
-    try:
+    if not path.exists():
         os.replace(temporary, path)
-    except OSError:
-        if retired.exists():
-            os.replace(retired, path)
-        raise
+    elif not path.is_dir() or path.is_symlink() or not exchange(temporary, path):
+        _replace_in_two_steps(temporary, path)
     _sync_folder(path.parent)
 
 
-def _remove_stale(path: Path) -> None:
-    """Remove temporary folders of processes that were killed while they wrote ``path``."""
-    for folder in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        process = folder.name.removeprefix(f".{path.name}.").split(".")[0]
-        if folder.is_dir() and process.isdecimal() and not _is_running(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 would end the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
+def _replace_in_two_steps(temporary: Path, path: Path) -> None:
+    """Put a folder where another is; killed in between, the next call puts the old one back."""
+    retired = retired_name(temporary)
+    with held(path):
+        os.replace(path, retired)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.replace(retired, path)
+            raise
+        if retired.is_dir() and not retired.is_symlink():
+            shutil.rmtree(retired, ignore_errors=True)
+        else:
+            retired.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

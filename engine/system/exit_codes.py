@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 from geolrm.engine.errors import BundleError, CheckpointError, GeoLRMError, InputError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+# Signals that end a process at once, unless a handler lets it clear away what is unfinished.
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -21,14 +23,26 @@ def fail(message: str, code: int) -> NoReturn:
 
 @contextlib.contextmanager
 def one_sentence_errors() -> Iterator[None]:
-    """Turn what goes wrong into one sentence and an exit code: 2 for input, 1 for the rest."""
+    """Turn what goes wrong into one sentence and an exit code: 2 for input, 1 for the rest.
+
+    An interrupt ends with 130; SIGTERM and SIGHUP with 143 and 129, as a shell says it, but what is
+    unfinished is cleared away first.
+    """
     interrupted = threading.Event()
 
     def interrupt(*_: Any) -> None:
         interrupted.set()
         raise KeyboardInterrupt
 
+    def end(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise SystemExit(128 + number)
+
     signal.signal(signal.SIGINT, interrupt)
+    # nohup ignores SIGHUP, and so do we.
+    ours = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     except BaseException as error:
@@ -44,6 +58,9 @@ def one_sentence_errors() -> Iterator[None]:
         if isinstance(error, MemoryError):
             fail(f"out of memory; {_what_takes_less(error)}", FAILED)
         raise
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _what_takes_less(error: BaseException) -> str:

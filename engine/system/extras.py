@@ -8,6 +8,7 @@ KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")  # compile
 EXTRAS = {
     "av": "video",
     "matplotlib": "eval",
+    "nvidia-cuda-nvdisasm": "test",
     "onnx": "export",
     "onnxruntime-gpu": "gpu",
     "onnxscript": "export",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.views.alpha import alpha_from_white, split_alpha
+from geolrm.engine.views.pixels import exact_bytes
 from geolrm.engine.views.resampling import resample_to_square
 
 Images = NDArray | Sequence[NDArray]
@@ -28,6 +29,8 @@ class Views:
     # [V, S, S] 1 where an image shows something, 0 where nothing is known; None: known everywhere
     valid: NDArray[np.float32] | None = None
     fine_valid: NDArray[np.float32] | None = None  # [V, R, R] the same of `fine`
+    # [V, 3, S, S] that over 255 are the images, to the bit; None where no bytes are
+    pixels: NDArray[np.uint8] | None = None
 
     @property
     def reference(self) -> NDArray[np.float32]:
@@ -75,7 +78,11 @@ def make_views(
     if alpha is None:
         alpha = np.stack([alpha_from_white(image.transpose(1, 2, 0)) for image in images])
     arrays = (images, c2w, intrinsics, projection, alpha)
-    return Views(*(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
+    images, c2w, intrinsics, projection, alpha = (
+        np.ascontiguousarray(array, dtype=np.float32) for array in arrays
+    )
+    pixels = exact_bytes(images)
+    return Views(images, c2w, intrinsics, projection, alpha, pixels=pixels)
 
 
 def join_views(groups: Sequence[Views]) -> Views:
@@ -84,6 +91,9 @@ def join_views(groups: Sequence[Views]) -> Views:
     names += ["fine"] if groups[0].fine is not None else []
     joined = Views(*(np.concatenate([getattr(views, name) for views in groups]) for name in names))
     valid = _join_valid([views.valid for views in groups], groups, joined.alpha.shape)
+    pixels = [views.pixels for views in groups if views.pixels is not None]
+    if len(pixels) == len(groups):
+        joined = replace(joined, pixels=np.concatenate(pixels))
     if joined.fine is None:
         return replace(joined, valid=valid)
     shape = (len(joined), *joined.fine.shape[2:])

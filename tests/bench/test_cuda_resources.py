@@ -1,4 +1,5 @@
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.skipif(
 def test_no_kernel_spills_and_every_source_is_measured():
     rows = cuda_resources.measure_all(("sm_75", "sm_90"))
     assert {source.name for _, source in cuda_resources.variants()} == set(sources.names())
+    attention = [row for row in rows if row.entry.startswith("deformable_cross_attention")]
+    assert len(attention) == 2 * 2 * 9 and all(row.registers <= 80 for row in attention)
     assert all(8 <= row.registers <= 255 for row in rows)
     assert [row for row in rows if row.spills or row.stack] == []
     entries = {row.entry for row in rows}
@@ -38,10 +41,22 @@ def check_the_documented_table(rows):
     assert checked >= 2 * 24
 
 
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_86", "sm_89", "sm_120"])
+def test_attention_keeps_to_80_registers_on_other_gpus_too(architecture):
+    """768 threads have no more."""
+    made = [v for v in cuda_resources.variants() if v[1].name == "deformable_cross_attention"]
+    rows = [
+        row for name, source in made for row in cuda_resources.measure(name, source, architecture)
+    ]
+    assert len(rows) == 2 * 9
+    assert [row for row in rows if row.registers > 80 or row.spills or row.stack] == []
+
+
 def test_a_kernel_with_too_few_registers_is_seen(monkeypatch):
     """The numbers are read from the compiler: a bound that no kernel can keep must show."""
     name, source = next(cuda_resources.variants())
-    text = sources.text(source.name).replace("GEOLRM_BOUNDS(256, 2)", "__launch_bounds__(1024, 2)")
+    text = sources.text(source.name)
+    text = re.sub(r"GEOLRM_BOUNDS\(GEOLRM_CHUNKS.*, 1\)", "__launch_bounds__(1024, 2)", text)
     monkeypatch.setattr(sources, "text", lambda name: text)
     assert sum(row.spills for row in cuda_resources.measure(name, source, "sm_90")) > 0
 

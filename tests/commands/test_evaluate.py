@@ -27,7 +27,7 @@ def test_scores_a_bundle_in_json_and_fills_a_folder(dataset, bundles, tmp_path):
     folder = tmp_path / "deep" / "scores"
     done = call(
         "geolrm", "eval", dataset, "--model", bundles["token"], "--views", "1,3", "--seed", 3,
-        "--threads", 2, "--json", "-o", folder,
+        "--threads", 2, "--hull-steps", 1, "--json", "-o", folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)  # nothing else is on standard output
@@ -41,8 +41,9 @@ def test_scores_a_bundle_in_json_and_fills_a_folder(dataset, bundles, tmp_path):
         assert 1e6 < view["peak_bytes"] < 1e9
     assert json.loads((folder / METRICS).read_text()) == report
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert names == {METRICS, "psnr_over_views.png"} | {
-        f"sheets/{name}_V{count}.png" for name in ("large", "small") for count in (1, 3)
+    plots = {f"{measure}_over_views.png" for measure in ("psnr", "ssim", "cd")}
+    assert names == {METRICS} | plots | {
+        f"sheets/{name}_V{count}.png" for name in ("large", "small", "worst") for count in (1, 3)
     }
     with Image.open(folder / "sheets" / "small_V3.png") as sheet:
         assert sheet.size == (18 * 132 + 4, 4 * 132 + 4)
@@ -59,7 +60,16 @@ def test_prints_tables_of_the_baselines(dataset, tmp_path):
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for word in ("PSNR", "orbit_level", "SSIM", "IoU 32^3", "F 0.02", "visual hull", "white image"):
+    for word in (
+        "PSNR",
+        "orbit_level",
+        "SSIM",
+        "IoU 32^3",
+        "F 0.02",
+        "visual hull",
+        "white image",
+        "hull, refined",
+    ):
         assert word in done.stdout
     assert "LPIPS" not in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -84,6 +94,11 @@ def test_a_damaged_capture_is_refused_before_anything_is_computed(dataset, tmp_p
         (["--objects", ","], "--objects is ','; give names of objects"),
         (["--baselines-only", "--model", "mini"], "were both given; choose one"),
         (["--model", "none"], "no bundle at 'none'"),
+        (["--pose-noise", "1"], "--pose-noise is '1'; it must be DEGREES,SHIFT, such as 1,0.01"),
+        (["--pose-noise", "99,0"], "pose_degrees is 99.0; it must be degrees, 0 to 30"),
+        (["--pose-noise", "1,nan"], "pose_shift is nan; it must be cube sides, 0 to 0.3"),
+        (["--cut", "1"], "cut is 1.0; it must be a share of the silhouette, 0 to 0.9"),
+        (["--exposure", "-1"], "exposure is -1.0; it must be stops, 0 to 5"),
         (["--lpips", "none.pth"], "no LPIPS weights at 'none.pth'"),
         (["-o", "file"], "'file' is a file; name a folder with -o"),
     ],

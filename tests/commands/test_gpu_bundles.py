@@ -18,7 +18,8 @@ from geolrm.engine.system import usable_gpu
 from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.examples import CAPTURES
 
-NAMES = ["weights", "inputs", "features", "activations", "outputs", "scratch", "total"]
+PARTS = ["weights", "inputs", "features", "activations", "outputs", "scratch", "libraries"]
+NAMES = [*PARTS, "total"]
 
 
 @pytest.fixture(scope="module")

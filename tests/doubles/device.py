@@ -7,6 +7,7 @@ import ctypes
 import functools
 import json
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -14,6 +15,7 @@ import onnxruntime as ort
 from csrc.cuda import emulation
 from geolrm.engine.backends.cuda.segments import Binding
 from geolrm.engine.cuda.array import DeviceArray, nbytes
+from geolrm.engine.cuda.pinned import PinnedArrays, is_pinned
 from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system import extras
@@ -31,6 +33,7 @@ class DeviceDouble:
         self.lock, self.attached = threading.RLock(), {}
         self.pool = Pool(self.allocate, self.wait_for_others)
         self.queue, self.log, self.allocated = Stream(), [], []
+        self.host = PinnedArrays(PinnedDouble(self.log), lambda: None)
         self.others, self.memories = {}, []  # streams by handle
         self.capturing, self.captures = None, True
 
@@ -67,7 +70,11 @@ class DeviceDouble:
         assert out.nbytes == array.nbytes
         out.view(np.uint8).fill(GARBAGE) if out.ndim else None
         memory = view(array)
-        self.do(("download", out.nbytes), lambda: out.__setitem__(..., memory))
+        kind = "direct download" if is_pinned(out) else "download"
+        self.do((kind, out.nbytes), lambda: out.__setitem__(..., memory))
+
+    def empty_on_host(self, shape, dtype):
+        return self.host.empty(shape, dtype)
 
     def copy(self, source, target):
         read, written = view(source), view(target)
@@ -119,14 +126,34 @@ class DeviceDouble:
     def free_bytes(self):
         return self.free
 
+    def release(self):
+        self.log.append("release")
+        self.pool.release()
+        self.synchronize()
+
     def engage(self):
         self.pool.start_keeping()
+        self.host.start_keeping()
 
     def retire(self):
         self.pool.stop_keeping()
+        self.host.stop_keeping()
 
     def count(self, kind):
         return sum(e == kind or (isinstance(e, tuple) and e[0] == kind) for e in self.log)
+
+
+class PinnedDouble:
+    """Pinned memory, which is the host's; each piece that is pinned is told."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def allocate(self, size):
+        self.log.append(("pin", size))
+        memory = np.empty(size + 256, np.uint8)
+        address = memory.ctypes.data + -memory.ctypes.data % 256
+        return SimpleNamespace(handle=address, size=size, close=lambda: None, memory=memory)
 
 
 class Stream:

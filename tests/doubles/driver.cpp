@@ -154,6 +154,7 @@ int cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = &used, kSuccess
 int cuDeviceGetMemPool(void** pool, int) { return *pool = &used, kSuccess; }
 int cuMemPoolGetAttribute(void*, int, void* value) { return *(uint64_t*)value = 0, kSuccess; }
 int cuMemPoolSetAttribute(void*, int, void*) { return kSuccess; }
+int cuMemPoolTrimTo(void*, size_t kept) { return tell("trim " + std::to_string(kept)), kSuccess; }
 int cuMemAllocFromPoolAsync(void** pointer, size_t size, void*, void*) {
   return capturing ? kInvalidValue : allocate(pointer, size);
 }

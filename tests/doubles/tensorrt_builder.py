@@ -39,6 +39,7 @@ class Config:
         self.builder = builder
         self.profiles: list[Profile] = []
         self.cleared: list[str] = []
+        self.set: list[str] = []
         self.progress_monitor: Any = None
         self.cache: Cache | None = None
         self.num_compute_capabilities = 0
@@ -46,6 +47,9 @@ class Config:
 
     def clear_flag(self, flag):
         self.cleared.append(flag)
+
+    def set_flag(self, flag):
+        self.set.append(flag)
 
     def add_optimization_profile(self, profile):
         self.profiles.append(profile)
@@ -97,7 +101,9 @@ class BuilderDouble:
         pass
 
     NetworkDefinitionCreationFlag = NetworkFlag
-    BuilderFlag = types.SimpleNamespace(TF32="TF32")
+    BuilderFlag = types.SimpleNamespace(
+        TF32="TF32", REQUIRE_USER_ALLOCATION="REQUIRE_USER_ALLOCATION"
+    )
     ComputeCapability = types.SimpleNamespace(SM86="8.6", SM89="8.9", SM120="12.0")
 
     def __init__(self):
@@ -106,6 +112,7 @@ class BuilderDouble:
         self.foreign_caches: set[bytes] = set()
         self.parse_error: tuple[str, str, str] | None = None
         self.build_error: str | None = None
+        self.refused_node: str | None = None  # a graph with one of this type is not built
         self.during_build = lambda: None
         self.plugin = PluginModule()
 
@@ -146,6 +153,11 @@ class Builder:
             self.builder.during_build()
         monitor.phase_finish("Timing")
         monitor.phase_finish("Building")
+        if f'op_type: "{self.builder.refused_node}"' in str(
+            onnx.ModelProto.FromString(network.model).graph.node
+        ):
+            self.logger.log(Severity.ERROR, f"no kernel for {self.builder.refused_node}")
+            return None
         if self.builder.build_error:
             self.logger.log(Severity.ERROR, self.builder.build_error)
             return None

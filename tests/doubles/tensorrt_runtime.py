@@ -5,6 +5,8 @@ import types
 from doubles.device import STREAM, HostSession
 from geolrm.engine.cuda.array import DeviceArray
 
+KINDS = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32"}
+
 
 class Context:
     """Runs its graph on the host, by what was bound; deferred as on a device double."""
@@ -47,7 +49,7 @@ class Context:
         arrays = {}
         for name, spec in specs.items():
             shape = self.shapes.get(name) or tuple(evaluate(d, dims) for d in spec.shape)
-            kind = {"tensor(float)": "float32", "tensor(int64)": "int64"}.get(spec.type, "float16")
+            kind = KINDS.get(spec.type, "float16")
             arrays[name] = DeviceArray(bound[name], shape, kind, device)
         inputs = {name: arrays[name] for name in self.shapes}
         outputs = {name: arrays[name] for name in arrays if name not in inputs}
@@ -74,6 +76,7 @@ class Engine:
     def create_execution_context(self, how):
         if isinstance(how, Config):
             assert how.cache is not None
+            self.module.specialization.append(how.dynamic_shapes_kernel_specialization_strategy)
             how, kernels = how.strategy, how.cache.kernels
             if self.number not in kernels:  # by the engine's place in the bundle
                 self.module.compiled.append(self.number)
@@ -91,6 +94,7 @@ class Config:
 
     def __init__(self, module):
         self.module, self.strategy, self.cache = module, None, None
+        self.dynamic_shapes_kernel_specialization_strategy = "lazy"
 
     def set_execution_context_allocation_strategy(self, strategy):
         self.strategy = strategy
@@ -140,6 +144,8 @@ def make_module(folder, device, *, refuse=(), runs_before_capture=1):
     module.ILogger, module.Runtime, module.__version__ = ILogger, Runtime, "1.7.1"
     module.ExecutionContextAllocationStrategy = types.SimpleNamespace(USER_MANAGED="user managed")
     module.folder, module.device, module.engines, module.compiled = folder, device, [], []
+    module.DynamicShapesKernelSpecializationStrategy = types.SimpleNamespace(EAGER="eager")
+    module.specialization = []  # of each context
     module.IRuntimeCache = Cache
     module.refuse, module.runs_before_capture = refuse, runs_before_capture
     return module

@@ -165,6 +165,8 @@ CASES = [
          "Of geolrm eval.", lambda place: parse_counts("4,4")),
     Case("--objects is …; give names of objects, such as shoe,lion", "Of geolrm eval.",
          lambda place: parse_names(",")),
+    Case("--pose-noise is …; it must be DEGREES,SHIFT, such as 1,0.01", "Of geolrm eval.",
+         lambda place: evaluate(place.tmp, pose_noise="1")),
     Case("--model and --baselines-only were both given; choose one", "Of geolrm eval.",
          lambda place: evaluate(place.tmp, model="mini", baselines_only=True)),
     "geolrm-export",

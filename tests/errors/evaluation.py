@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from geolrm.bench.photos.real_photographs import split
 from geolrm.bench.photos.records import Records
 from geolrm.bench.quality import evaluation
 from geolrm.bench.quality.dataset import find_subjects, load_subject
+from geolrm.bench.quality.input_changes import InputChanges
 from geolrm.bench.quality.outputs import check_folder, staged
 from geolrm.bench.quality.perceptual import Lpips
 from geolrm.bench.quality.protocol import input_frames
@@ -69,6 +71,20 @@ def subject(frames=38, size=16, group=None, mode="RGBA"):
         return load_subject("a", place.tmp)
 
     return trigger
+
+
+def other_poses(name):
+    def trigger(place):
+        (place.tmp / "transforms.json").write_text("{}")
+        return find_subjects(place.tmp, None, name)
+
+    return trigger
+
+
+def cut_without_alpha(place):
+    capture = load_capture(CAPTURES / "shoe").subset([0])
+    plain = replace(capture, images=[capture.images[0][..., :3]])
+    return InputChanges(cut=0.3).apply(plain, 0)
 
 
 def other_object(place):
@@ -155,6 +171,15 @@ CASES = [
     Case("… views were asked for; the protocol has … input frames (…), so give 1 to …",
          "The rest are targets.", lambda place: input_frames(99)),
     Case("object 'boot' was asked for, but … holds …", "Of --objects.", other_object),
+    Case("transforms is …; it must be the name of a file in every capture, such as …",
+         "Of --transforms.", other_poses("../a.json")),
+    Case("no capture in … has a file …; name one that some have",
+         "Of --transforms.", other_poses("b.json")),
+    Case("exposure is …; it must be stops, 0 to 5",
+         "Of --exposure; so are --pose-noise and --cut checked.",
+         lambda place: InputChanges(exposure=9.0)),
+    Case("…: image 0 has no alpha, which tells what is cut off it; give images with alpha to cut …",
+         "Of --cut.", cut_without_alpha),
     Case("… has 3 frames; the protocol needs 38: 0 to 23 orbit_up, 24 to 35 orbit_level, 36 top, …",
          "See docs/evaluation.md.", subject(frames=3)),
     Case("…: frame 0 has group 'side'; the protocol needs 'orbit_up' there. Give transforms.json …",

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from errors.case import Case
 from safetensors.torch import save_file
-from samples.tiny_models import tiny_config, tiny_model
+from samples.tiny_models import one_layer, tiny_config, tiny_model
 
 from geolrm.engine.bundle.manifest import Range
-from geolrm.export import bundle_writer, verification
+from geolrm.export import bundle_writer, half_range, verification
 from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize
 from geolrm.export.conformance import __main__ as conformance
@@ -66,7 +66,7 @@ def pickled(content, call):
 
 
 def few_views(place):
-    manifest = SimpleNamespace(precision="fp32", views=Range(9, 9, 9))
+    manifest = SimpleNamespace(precision="fp32", views=Range(9, 9, 9), image_size=56)
     place.patch.setattr(verification, "Engine", lambda *_, **__: SimpleNamespace(manifest=manifest))
     return verify(place.tmp, None, ["view"] * 4)
 
@@ -82,6 +82,16 @@ def differing(place):
     place.patch.setattr(verification, "_compare", compare)
     capture = load_capture(capture_path("shoe"))
     return verify(place.bundle(), tiny_model(tiny_config("token")), capture)
+
+
+def beyond_float16(place):
+    from geolrm.engine.captures import load_capture
+    from geolrm.examples import capture_path
+
+    model = tiny_model(one_layer(tiny_config("token")))
+    model.serializer.transformer.layers[0].feed_forward.w1.weight *= 1e6
+    capture = load_capture(capture_path("shoe"))
+    return half_range.measure(model, verification.choose_views(capture, Range(1, 1, 1), 56))
 
 
 def check(*options):
@@ -129,6 +139,8 @@ CASES = [
          "Of geolrm-export.", few_views),
     Case("the exported graphs differ from the torch model in … of … stages, first in …: …",
          "A fault of the export; please report it.", differing),
+    Case("… reaches … on the bundled capture, too near to the end of float16 (65504) to be …",
+         "Of geolrm-export --fp16. bfloat16 holds what float32 does.", beyond_float16),
     Case("… is no conformance case: it lacks config.json", "Of geolrm.export.conformance.",
          lambda place: conformance_case.Case.load(place.tmp)),
     Case("… records no gen.* array of any variant", "Of geolrm.export.conformance.", check()),

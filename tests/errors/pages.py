@@ -14,7 +14,7 @@ all.
 
 | where | what comes |
 |---|---|
-| on the command line | the sentence after `error: ` on standard error; exit code 2 for bad input, 1 for the rest (a missing package, no surface, out of memory), 130 after an interrupt |
+| on the command line | the sentence after `error: ` on standard error; exit code 2 for bad input, 1 for the rest (a missing package, no surface, out of memory), 130 after an interrupt, 143 and 129 after SIGTERM and SIGHUP, which end with no sentence |
 | in Python | `InputError`, `BundleError`, `CheckpointError` or `VerificationError`, all of them `GeoLRMError` |
 
 | area | messages |

@@ -15,6 +15,7 @@ from geolrm import GeoLRMError
 from geolrm.training import launch, perceptual, processes
 from geolrm.training.config import ViewConfig
 from geolrm.training.data.augmentation import AugmentationConfig
+from geolrm.training.data.conditions import ConditionConfig
 from geolrm.training.loop import start
 from geolrm.training.ranks import Process
 from geolrm.training.recipe_files import assignments, load_recipe
@@ -197,6 +198,8 @@ CASES = [
          lambda place: ViewConfig(2, 3, targets=0)),
     Case("… is …; it must be a probability, 0 to 1", "Of a recipe's augmentation.",
          lambda place: AugmentationConfig(2.0)),
+    Case("lamp is …; it must be a number from 0 to 1", "Of a recipe's conditions.",
+         lambda place: ConditionConfig(lamp=2.0)),
     Case("--without is …; it must be one of …", "Of geolrm-train.",
          lambda place: switched(tiny_recipe(), ["colour"])),
     Case("--points is -1; it must be 0 or more", "Of geolrm-train.",

@@ -17,8 +17,9 @@ from geolrm.training.data.gobjaverse import load_gobjaverse, read_depth
 from geolrm.training.data.meshes import Mesh, compose, load_glb, normalised, render_mesh
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import points_of_depth
+from geolrm.training.launch import Launch, load_data
 from geolrm.training.posed_episodes import posed_episode
-from geolrm.training.sources import EpisodeSource, find_objects, load_source
+from geolrm.training.sources import EpisodeSource, find_objects, load_source, weighed_path
 
 
 def posed(views=3):
@@ -139,6 +140,11 @@ def text_file(place):
     return find_objects(place.tmp / "a.txt")
 
 
+def all_aside(place):
+    options = Launch(tiny_recipe(), ("procedural:3",), place.tmp / "run", validation=3)
+    return load_data(options)
+
+
 CASES = [
     "Finding objects",
     Case("… does not exist; give a folder of .glb meshes, of captures with depth …",
@@ -148,6 +154,11 @@ CASES = [
     Case("… is no folder and no .glb file; …", "What can be trained on follows.", text_file),
     Case("'procedural:0' must be procedural:COUNT, with COUNT from 1 to 100000",
          "Shapes by chance.", lambda place: find_objects("procedural:0")),
+    Case("--data …=0' does not exist; after = must stand how many times as often its objects are "
+         "seen, a whole number from 1 to 100", "PATH=TIMES.",
+         lambda place: weighed_path(f"{place.tmp}=0")),
+    Case("--validation is 3, but … has 3 objects; leave some to train on",
+         "They would all be set aside.", all_aside),
     Case("none of the meshes in … can be read; see the warnings above",
          "Each was named in a warning.", only_damaged),
     Case("none of the 1 objects can be trained on; see the warnings above",

@@ -148,6 +148,19 @@ def test_every_refusal_is_one_sentence(
     assert str(error.value) == sentence
 
 
+def test_anchors_are_padded_where_work_is_captured(machine):
+    machine(ADA, RTX)
+    assert choose("tensorrt-rtx", None, None, buckets=True).buckets
+    assert not choose("tensorrt-rtx", None, None).buckets
+    for backend in ("cuda", "onnxruntime"):
+        with pytest.raises(InputError) as error:
+            choose(backend, None, None, buckets=True)
+        assert str(error.value) == (
+            "--buckets is for --backend tensorrt-rtx and tensorrt, whose work is captured for a "
+            f"number of anchors; {backend} captures nothing: leave it out"
+        )
+
+
 def test_a_package_that_does_not_load_is_one_sentence(monkeypatch):
     from geolrm.export.engine_builder import load_tensorrt
 

@@ -69,7 +69,7 @@ def trace_once():
 
 @pytest.fixture(autouse=True)
 def fresh(builder):
-    builder.parse_error = builder.build_error = None
+    builder.parse_error = builder.build_error = builder.refused_node = None
     builder.foreign_caches = set()
     builder.during_build = lambda: None
     builder.builds.clear()
@@ -125,6 +125,7 @@ def test_profiles_are_the_ranges_of_views_and_tokens(first):
         "projection": projection,
         "anchors": [(n, 3) for n in (1, 64, 512)],
         "rope_index": [(n, 3) for n in (1, 64, 512)],
+        "query_order": [(n,) for n in (1, 64, 512)],
     }
 
 
@@ -174,6 +175,7 @@ def test_the_bundle_holds_engines_identities_and_the_timing_cache(first):
         identity = artifact.engines[file]
         assert identity.builder == "tensorrt 11.4.0.106"
         assert identity.kernels == registration.version()
+        assert build.config.set == []
         assert (identity.precision, identity.views, identity.anchors) == ("fp16", VIEWS, TOKENS)
         assert identity.gpu == HERE.gpu
     assert len({identity.onnx_sha256 for identity in artifact.engines.values()}) == 4
@@ -261,6 +263,23 @@ def test_a_build_that_fails_gives_the_builders_reason(builder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_attention_that_is_refused_is_built_of_plain_nodes_and_told(builder, tmp_path):
+    builder.refused_node = "Attention"
+    lines = []
+    manifest = export(tmp_path / "bundle", progress=lines.append)
+    assert sorted(manifest.gpu.engines) == [f"{stage}.sm_89.plan" for stage in STAGES]
+    kinds = [{node.op_type for node in model.graph.node} for model in builder.models()]
+    assert ["Attention" in each for each in kinds] == [True, False] * 4
+    assert all("Softmax" in each for each in kinds[1::2])
+    for stage in STAGES:
+        line = (
+            f"tensorrt 11.4.0.106 cannot build {stage} for sm_89: no kernel for Attention; "
+            "building it once more with attention of matrix products and a softmax, which takes "
+            "memory for every pair of tokens"
+        )
+        assert lines.count(line) == 1
+
+
 def test_ctrl_c_ends_a_build_and_keeps_the_older_bundle(first, builder, tmp_path, monkeypatch):
     monkeypatch.setattr(engine_builder, "SECONDS_BETWEEN_LINES", 0.0)
 
@@ -289,7 +308,8 @@ def test_rtx_builds_every_segment_for_every_gpu_without_plugins_or_timings(build
     identities = manifest.gpu.engines
     assert len(identities) == 16
     assert {i.builder for i in identities.values()} == {"tensorrt-rtx 11.4.0.106"}
-    assert {i.kernels for i in identities.values()} == {""}
+    assert {i.kernels for i in identities.values()} == {"memory from outside"}
+    assert all(build.config.set == ["REQUIRE_USER_ALLOCATION"] for build in builder.builds)
     for model in builder.models():
         assert all(node.domain == "" for node in model.graph.node)
     assert "building proposal.segment01 for sm_120" in lines

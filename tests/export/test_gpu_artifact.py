@@ -11,6 +11,7 @@ from reference.gpu_plan import PlanOnCpu
 
 from geolrm import Engine
 from geolrm.engine.anchors import select_anchors
+from geolrm.engine.backends.cuda.spatial_order import grid_order
 from geolrm.engine.bundle.manifest import GpuIdentity, Range
 from geolrm.engine.geometry.voxel_grid import rope_indices
 from geolrm.engine.views.preprocessing import prepare_views
@@ -139,7 +140,9 @@ def test_half_precision_is_where_it_belongs(mini, precision):
             if node.op_type == "Attention":
                 assert given == {half}
             if node.op_type == "DeformableCrossAttention":
-                assert [kinds[name] for name in node.input] == [half, TensorProto.INT64, *[1] * 5]
+                assert [kinds[name] for name in node.input] == [
+                    half, TensorProto.INT64, *[1] * 5, TensorProto.INT32
+                ]  # fmt: skip
                 assert kinds[node.output[0]] == half
             if node.op_type == "GridSample":
                 assert given == {TensorProto.FLOAT}
@@ -166,7 +169,10 @@ def test_tensorrt_gets_each_stage_whole_with_plugins_where_others_have_steps(min
     split = mini.lower("tensorrt-rtx", "fp16", "sm_86", "sm_89")
     assert set(whole.stages) == {"encoder", "proposal", "reconstruction"}
     for name, stage in whole.stages.items():
-        (step,) = stage.steps
+        *before, step = stage.steps
+        ordered = stage.role == "reconstruction"  # its queries are the anchors of a run
+        assert [each.operator for each in before] == ["query_order"] * ordered
+        assert step.reads[-1:] == ["query_order"] * ordered or not ordered
         assert step.files == {"sm_89": f"{name}.sm_89.plan"}
         nodes = whole.segments[name].graph.node
         assert all(node.op_type != "GridSample" or node.domain == "geolrm" for node in nodes)
@@ -180,6 +186,15 @@ def test_tensorrt_gets_each_stage_whole_with_plugins_where_others_have_steps(min
             assert count == sum(node.op_type == kind for node in plugins)
             assert count > 0 or stage.role == "encoder"
         assert operators.count("query_order") == (stage.role == "reconstruction")
+        attention = [node for node in plugins if node.op_type == "DeformableCrossAttention"]
+        orders = {node.input[7] for node in attention}
+        if stage.role == "proposal":
+            (given,) = orders
+            (order,) = [t for t in whole.segments[name].graph.initializer
+                        if t.name == given]  # fmt: skip
+            np.testing.assert_array_equal(numpy_helper.to_array(order), grid_order(order.dims[0]))
+        elif ordered:
+            assert orders == {"query_order"}
         for node in plugins:
             fields = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             assert list(fields) == sorted(fields)  # the order in which the plugins take them

@@ -95,6 +95,25 @@ def test_self_attention_is_cut_out_on_the_cpu_alone():
     assert step.operator == "segment"
 
 
+def test_a_gpu_cuts_out_the_self_attention_that_is_named_for_it():
+    """It reads values behind the views of what made them, and is written as it was."""
+    rows, shape = ["anchors", 96], [1, "anchors", 96]
+    nodes = [
+        helper.make_node("Gemm", ["x", "weight"], ["rows"]),
+        helper.make_node("Unsqueeze", ["rows", "axis"], ["v"]),
+        helper.make_node("SelfAttention", ["q", "k", "v"], ["out"], domain="geolrm", num_heads=4),
+    ]
+    inputs = {"q": shape, "k": shape, "x": rows}
+    stage = split(
+        gpu_cuts(), nodes, inputs, {"out": shape}, {"rows": rows, "v": shape},
+        {"weight": (96, 96), "axis": (1,)},
+    )  # fmt: skip
+    assert [step.operator for step in stage.steps] == ["segment", "self_attention"]
+    expected = SelfAttentionStep(reads=["q", "k", "v.view"], writes=["out"], num_heads=4)
+    assert stage.steps[1] == expected
+    assert stage.named(["v.view"])[0].view_of == "rows"
+
+
 @pytest.mark.parametrize(("half", "dtype"), [(False, "float32"), (True, "float16")])
 def test_the_cpu_projects_values_itself(half, dtype):
     """From the features, whatever views a graph needs around its Gemm."""

@@ -33,10 +33,10 @@ def attention_case(heads, width, points, level_shapes, value="HALF", query="FLOA
     return {
         "plugin": "geolrm::DeformableCrossAttention",
         "attributes": {"num_heads": heads, "num_points": points},
-        "types": [value, "INT64", "FLOAT", query, query, "FLOAT", "FLOAT"],
+        "types": [value, "INT64", "FLOAT", query, query, "FLOAT", "FLOAT", "INT32"],
         "shapes": [
             ["views", sum(h * w for h, w in level_shapes), d], [levels, 2], ["views", "tokens", 2],
-            ["tokens", 2 * samples], ["tokens", samples], [d], [1],
+            ["tokens", 2 * samples], ["tokens", samples], [d], [1], ["tokens"],
         ],
         "sizes": SIZES,
     }  # fmt: skip
@@ -110,7 +110,7 @@ def test_attributes_are_in_the_order_in_which_nodes_carry_them(told):
 def test_attention_is_launched_as_the_kernel_plans_it(told, name):
     case, seen = ATTENTIONS[name], told[name]
     assert "error" not in seen, seen
-    value, _, reference, query, _, weight, _ = (NAMES.get(t, "int64") for t in case["types"])
+    value, _, reference, query, _, weight, *_ = (NAMES.get(t, "int64") for t in case["types"])
     heads, points = case["attributes"]["num_heads"], case["attributes"]["num_points"]
     (_, pixels, d), (levels, _) = case["shapes"][:2]
     kernel = kernels.DeformableCrossAttention(
@@ -126,7 +126,7 @@ def test_attention_is_launched_as_the_kernel_plans_it(told, name):
             *[0] * 8, views=sizes["views"], queries=sizes["tokens"], pixels=pixels
         )
         assert launch["out_shape"] == [sizes["tokens"], d]
-        check_launch(seen, launch, call, inputs=7)
+        check_launch(seen, launch, call, inputs=8)
 
 
 @pytest.mark.parametrize("name", GRIDS)

@@ -37,6 +37,7 @@ class PlanOnCpu:
         self.operators = {
             "segment": self.segment,
             "query_order": lambda step, anchors: [np.arange(len(anchors), dtype=np.int32)],
+            "self_attention": self_attention,
             "grid_sample": grid_sample,
             "deformable_cross_attention": self.attend,
         }
@@ -73,6 +74,17 @@ class PlanOnCpu:
         if self.tensors[step.writes[0]].dtype == "bfloat16":
             out = out.bfloat16().float()
         return [out.numpy().astype(stored)]
+
+
+def self_attention(step, *arrays: NDArray) -> list[NDArray]:
+    heads = [
+        torch.from_numpy(array.astype(np.float32))
+        .unflatten(2, (step.num_heads, -1))
+        .transpose(1, 2)
+        for array in arrays
+    ]
+    out = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+    return [out.numpy().astype(arrays[0].dtype)]
 
 
 def grid_sample(step, data: NDArray, grid: NDArray) -> list[NDArray]:

@@ -15,22 +15,23 @@ TARGET = backend_choice.Target("any")
 
 
 def write_gpu_bundle(
-    model, folder: Path, precision: str, choice=None, *, name="tiny", refine_steps=0
+    model, folder: Path, precision: str, choice=None, *, name="tiny", refine_steps=0, divided=()
 ) -> Path:
     """For the backend ``cuda``, unless another choice is given."""
     choice = choice or backend_choice.Choice("cuda", precision, (TARGET,), "a test")
     stored = "fp32" if precision == "fp32" else "fp16"
     command = f"geolrm-export {name} --backend {choice.backend} --{precision}"
     options = ExportOptions(
-        stored, Range(1, 3, 21), Range(1, 64, 512), refine_steps, choice, command
+        stored, Range(1, 3, 21), Range(1, 64, 512), refine_steps, choice, command, dict(divided)
     )
     source = Source("random", "", trained=False)
     write_bundle(model, folder, name=name, source=source, options=options)
     return folder
 
 
-def write_tiny_gpu_bundle(folder: Path, variant="token", precision="fp32") -> Path:
-    return write_gpu_bundle(tiny_model(tiny_config(variant)), folder, precision)
+def write_tiny_gpu_bundle(folder: Path, variant="token", precision="fp32", **choice) -> Path:
+    chosen = backend_choice.Choice("cuda", precision, (TARGET,), "a test", **choice)
+    return write_gpu_bundle(tiny_model(tiny_config(variant)), folder, precision, chosen)
 
 
 def as_engines(folder: Path, copy: Path, backend="tensorrt-rtx", sm="sm_89") -> Path:

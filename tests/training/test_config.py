@@ -19,6 +19,16 @@ from geolrm.training.config import LossConfig, OptimizerConfig, Recipe, ViewConf
         (lambda: ViewConfig(target_size=10), "target_size is 10; it must be 11 px or more"),
         (lambda: ViewConfig(supersample=0), "supersample is 0; it must be 1 or more"),
         (lambda: ViewConfig(scattered=1.5), "scattered is 1.5; it must be a share, 0 to 1"),
+        (lambda: ViewConfig(free_framing=-1), "free_framing is -1; it must be a share, 0 to 1"),
+        (
+            lambda: ViewConfig(scattered=0.6, hemispheres=0.6),
+            "scattered is 0.6 and hemispheres 0.6; they are shares of all captures and must not "
+            "add up to more than 1",
+        ),
+        (
+            lambda: ViewConfig(fields_of_view=(60.0, 30.0)),
+            "fields_of_view are 60.0 and 30.0; they must be degrees, the smaller first, from 5 to",
+        ),
         (
             lambda: ViewConfig(target_groups=(0.5, 0.5, 0.5, 0)),
             r"target_groups are \[0.5, 0.5, 0.5, 0\]; they must be shares that add up to 1",

@@ -9,7 +9,8 @@ from samples.tiny_models import tiny_config
 from samples.training import meshes, posed_object, tiny_recipe
 
 from geolrm.training.data.augmentation import AugmentationConfig
-from geolrm.training.episodes import mesh_episode
+from geolrm.training.data.conditions import ConditionConfig
+from geolrm.training.episodes import framed, input_cameras, mesh_episode
 from geolrm.training.posed_episodes import posed_episode, resized, sampled, surface, varied
 from geolrm.training.recipes import NO_AUGMENTATION
 
@@ -104,3 +105,63 @@ def test_pictures_are_reduced_by_area_and_depth_by_the_nearest(posed):
     depth = sampled(posed.depth[:2], 24)
     np.testing.assert_array_equal(depth, posed.depth[:2, 1::2, 1::2])
     assert len(surface(posed, 32)) > len(posed.points)
+
+
+def framed_recipe(**views):
+    plain = recipe()
+    return replace(plain, views=replace(plain.views, min_inputs=6, max_inputs=6, **views))
+
+
+def test_free_framing_sees_the_whole_object_at_many_fields_of_view():
+    free = framed_recipe(free_framing=1.0, fields_of_view=(20.0, 75.0))
+    fovs = []
+    for seed in range(12):
+        mesh = meshes()[seed % 2]
+        cameras = framed(
+            input_cameras(free.views, 1.8, rng(seed)), mesh.vertices, free.views, rng(seed)
+        )
+        assert_consistent(mesh_episode(mesh, "mesh", rng(seed), free), 0.97)
+        fovs.append(np.rad2deg(2 * np.arctan(0.5 / cameras.intrinsics[0, 0, 0])))
+        shown = np.einsum("vij,pj->vpi", cameras.world_to_camera[:, :3, :3], mesh.vertices)
+        shown += cameras.world_to_camera[:, None, :3, 3]
+        assert shown[..., 2].min() > 0
+        spans = np.abs(shown[..., :2] / shown[..., 2:]).max((1, 2)) * cameras.intrinsics[:, 0, 0]
+        assert 0.3 < spans.max() < 0.485  # of a half: close to the edge, and never beyond
+    assert 20 <= min(fovs) < 35 and 65 < max(fovs) <= 75
+
+
+def test_cameras_off_centre_stand_where_they_stood_and_look_past_it():
+    off = framed_recipe(off_centre=1.0)
+    mesh, chance = meshes()[0], rng(4)
+    straight = input_cameras(off.views, 1.8, rng(1))
+    cameras = framed(straight, mesh.vertices, off.views, chance)
+    np.testing.assert_array_equal(cameras.c2w[:, :3, 3], straight.c2w[:, :3, 3])
+    turns = np.einsum("vi,vi->v", cameras.c2w[:, :3, 2], straight.c2w[:, :3, 2])
+    degrees = np.rad2deg(np.arccos(turns.clip(-1, 1)))
+    assert degrees.max() > 3 and degrees.max() < 15 and degrees.min() > 0
+    assert (np.einsum("vi,vi->v", cameras.c2w[:, :3, 1], straight.c2w[:, :3, 1]) > 0.9).all()
+
+
+def test_hemispheres_are_spread_over_all_sides_but_the_lower():
+    around = framed_recipe(hemispheres=1.0, scattered=0.0)
+    views = replace(around.views, min_inputs=20, max_inputs=20)
+    for seed in range(5):
+        places = input_cameras(views, 2.0, rng(seed)).c2w[:, :3, 3] / 2
+        assert places[:, 2].min() > -0.25 and places[:, 2].max() > 0.85
+        cosines = places @ places.T - 2 * np.eye(20)
+        assert cosines.max() < 0.999  # no two are the same view
+        octants = {tuple(np.sign(place[:2])) for place in places}
+        assert len(octants) == 4
+
+
+def test_conditions_reach_the_example():
+    plain = recipe()
+    cut = replace(plain, conditions=ConditionConfig(cut=1.0, poses=1.0))
+    episode = mesh_episode(meshes()[0], "mesh", rng(3), cut)
+    assert episode.valid is not None and 0 < episode.valid.mean() < 1
+    assert (episode.foreground.permute(0, 2, 3, 1)[episode.valid == 0] == 0).all()
+    assert (episode.images.permute(0, 2, 3, 1)[episode.valid == 0] == 1).all()
+    same = mesh_episode(meshes()[0], "mesh", rng(3), plain)
+    assert torch.equal(same.target_rgba, episode.target_rgba) and same.valid is None
+    assert not torch.equal(same.c2w, episode.c2w)
+    assert episode.to(torch.device("cpu")).valid is not None

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,3 +50,22 @@ def test_a_run_of_another_recipe_is_refused_before_anything_starts(tmp_path, mon
     monkeypatch.setattr(launch, "run_processes", lambda *_: pytest.fail("it was started"))
     with pytest.raises(InputError, match="holds a run of another recipe"):
         launch.launch(asked)
+
+
+def test_objects_are_set_aside_or_left_out_by_name(tmp_path):
+    data = ("procedural:6", "procedural:4")
+    asked = replace(options(tmp_path, validation=2, left_out=("shape3", "shape5")), data=data)
+    source, aside = launch.load_data(asked)
+    assert len(aside) == 2 and not {"shape3", "shape5"} & {*aside.names, *source.names}
+    assert not set(aside.names) & set(source.names)
+    assert len(source) == 4 - 2 + sum(f"shape{i}" not in aside.names for i in (0, 1, 2))
+    assert launch.load_data(replace(asked, validation=0))[1] is None
+
+
+def test_something_must_be_left_to_train_on(tmp_path):
+    asked = replace(options(tmp_path, validation=3), data=("procedural:3",))
+    with pytest.raises(InputError) as caught:
+        launch.load_data(asked)
+    assert str(caught.value) == (
+        "--validation is 3, but 'procedural:3' has 3 objects; leave some to train on"
+    )

@@ -148,3 +148,27 @@ def test_empty_folders_and_other_files_are_refused(tmp_path):
     (tmp_path / "a.obj").write_text("o")
     with pytest.raises(InputError, match=r"is no folder and no \.glb file"):
         load_source([tmp_path / "a.obj"], tiny_recipe())
+
+
+def test_objects_are_seen_so_many_times_as_often_and_by_name(tmp_path):
+    folder = tmp_path / "a=b"
+    write_capture(folder / "one", posed_object(size=24))
+    write_capture(tmp_path / "more" / "two", posed_object(size=24))
+    write_capture(tmp_path / "more" / "three", posed_object(size=24))
+    source = load_source([folder, f"{tmp_path / 'more'}=3"], tiny_recipe())
+    assert sorted(source.names) == ["one", *3 * ["three"], *3 * ["two"]]
+    seen = [source[number].name for number in range(7)]
+    assert sorted(seen) == sorted(source.names)
+    chosen = load_source([f"{folder}=2", tmp_path / "more"], tiny_recipe(), chosen="one".__eq__)
+    assert chosen.names == ["one", "one"]
+
+
+@pytest.mark.parametrize("times", ["0", "101", "many", "1.5", ""])
+def test_times_are_whole_numbers(tmp_path, times):
+    (tmp_path / "meshes").mkdir()
+    with pytest.raises(InputError) as caught:
+        load_source([f"{tmp_path / 'meshes'}={times}"], tiny_recipe())
+    assert str(caught.value) == (
+        f"--data '{tmp_path / 'meshes'}={times}' does not exist; after = must stand how many times "
+        "as often its objects are seen, a whole number from 1 to 100"
+    )

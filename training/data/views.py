@@ -24,11 +24,18 @@ def rig(vertices: NDArray[np.float32], rng: np.random.Generator) -> Cameras:
     elevations = [np.full(24, up), np.full(12, level), [90.0, -90.0]]
     around = Cameras.orbit(np.concatenate(azimuths), np.concatenate(elevations), 1.0, FOV)
     c2w = around.c2w.copy()
-    right, above, backward = np.moveaxis(c2w[:, :3, :3], 2, 0) @ vertices.T  # [V, P]
-    widest = MARGIN * np.tan(np.deg2rad(FOV / 2))
-    needed = (np.maximum(np.abs(right), np.abs(above)) / widest + backward).max()
-    c2w[:, :3, 3] *= max(rng.uniform(*DISTANCES), needed)
+    c2w[:, :3, 3] *= max(rng.uniform(*DISTANCES), least_distance(c2w, vertices, FOV))
     return Cameras(c2w, around.intrinsics)
+
+
+def least_distance(c2w: NDArray[np.float64], vertices: NDArray[np.float32], fov: float) -> float:
+    """Return how far cameras [V, 4, 4] that look at the origin must stand to see all vertices.
+
+    No vertex [P, 3] leaves the central MARGIN of a view of ``fov`` degrees.
+    """
+    right, above, backward = np.moveaxis(c2w[:, :3, :3], 2, 0) @ vertices.T  # [V, P]
+    widest = MARGIN * np.tan(np.deg2rad(fov / 2))
+    return float((np.maximum(np.abs(right), np.abs(above)) / widest + backward).max())
 
 
 def seen_points(

@@ -15,15 +15,17 @@ from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.encoding import BatchExecutor, view_batches
 from geolrm.engine.backends.cuda.executor import Block, CudaExecutor
 from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
+from geolrm.engine.backends.cuda.images import image_calls
 from geolrm.engine.backends.cuda.memory_plan import MemoryPlan, plan_memory, shortage
 from geolrm.engine.backends.cuda.operators import Context
+from geolrm.engine.backends.cuda.padding import PaddedExecutor
 from geolrm.engine.backends.cuda.rope import rope_calls
 from geolrm.engine.backends.cuda.runtime_cache import runtime_cache_path
 from geolrm.engine.backends.cuda.segments import Segment
 from geolrm.engine.backends.selection import Selected, segment_files
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.bundle.manifest import Artifact
-from geolrm.engine.bundle.plan import SegmentStep
+from geolrm.engine.bundle.plan import ANCHOR_COUNT, SegmentStep
 from geolrm.engine.cuda import device as devices
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.errors import GeoLRMError
@@ -76,6 +78,9 @@ class CudaBackend:
             executor = CudaExecutor(stage, context, self._arena)
             if stage.role == "encoder":
                 stages[name] = BatchExecutor(executor, self.device, slots)
+            elif stage.reads(ANCHOR_COUNT):
+                most = self._manifest.anchors.max
+                stages[name] = PaddedExecutor(executor, self.device, most)
             else:
                 stages[name] = executor
         loader.keep()
@@ -84,7 +89,16 @@ class CudaBackend:
 
     def place(self, views: Views | PlacedViews) -> PlacedViews:
         """Upload the arrays of views once, each when a stage first reads it."""
-        return views if isinstance(views, PlacedViews) else PlacedViews(views, self.put)
+        return views if isinstance(views, PlacedViews) else PlacedViews(views, self._place)
+
+    def _place(self, views: Views, name: str) -> DeviceArray:
+        """Upload an array of views; images as bytes where they are such."""
+        if name != "images" or views.pixels is None:
+            return self.put(getattr(views, name))
+        pixels = self.device.upload(views.pixels)
+        images = self.device.empty(pixels.shape, "float32")
+        self.device.launch(image_calls(pixels, images, values=pixels.nbytes))
+        return images
 
     def put(self, array: NDArray | DeviceArray) -> DeviceArray:
         """Upload an array of the host."""
@@ -165,12 +179,12 @@ class CudaBackend:
     def _fetch(self, arrays: Mapping[str, DeviceArray | NDArray]) -> dict[str, NDArray]:
         """Copy to the host what is not there, all at once: one wait."""
         fetched = {
-            name: np.empty(array.shape, array.dtype) if isinstance(array, DeviceArray) else array
-            for name, array in arrays.items()
+            name: array for name, array in arrays.items() if not isinstance(array, DeviceArray)
         }
         waiting = False
         for name, array in arrays.items():
             if isinstance(array, DeviceArray):
+                fetched[name] = self.device.empty_on_host(array.shape, array.dtype)
                 self.device.download(array, fetched[name])
                 waiting = True
         if waiting:
@@ -194,6 +208,7 @@ class CudaBackend:
         if self._artifact.backend == "cuda":  # ONNX Runtime's arena, of all engines on this GPU
             grown = self.device.attached.get(ARENA, 0)
             held += min(grown, plan.scratch)
+            held += plan.libraries if self._checked else 0  # since the first run
         available = self.device.free_bytes() + held
         short = shortage(self._manifest, self._artifact, views, anchors, available)
         if short is not None:

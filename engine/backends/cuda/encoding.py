@@ -39,6 +39,11 @@ class BatchExecutor:
         self.stage, self.seconds = executor.stage, executor.seconds
         self.role: Role = executor.role
 
+    @property
+    def settled(self) -> bool:
+        """See :class:`geolrm.engine.backends.cuda.executor.CudaExecutor`."""
+        return self._executor.settled
+
     def run(
         self,
         inputs: Mapping[str, DeviceArray],

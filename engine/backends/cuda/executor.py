@@ -1,9 +1,8 @@
 """Run a stage on a GPU: its operators in order, on one stream, over one arena.
 
 What a run queues is remembered by its sizes and addresses. Where every segment allows it, the third
-run with the same ones is the replay of a CUDA graph. Numbers of anchors are never rounded up to a
-bucket: anchors attend to each other without a mask, so padding would change the result; a graph is
-kept per exact number instead, which recurs where ``max_tokens`` bounds it.
+run with the same ones is the replay of a CUDA graph. A graph is kept per exact number of anchors,
+which recurs where ``max_tokens`` bounds it, or where anchors are padded (``padding.py``).
 """
 
 from collections import OrderedDict
@@ -62,6 +61,12 @@ class CudaExecutor(Executor[DeviceArray]):
         self._operators = [OPERATORS[step.operator](step, context) for step in stage.steps]
         self.capturable = all(operator.capturable for operator in self._operators)
         self._sequences: OrderedDict[tuple, _Sequence] = OrderedDict()
+
+    @property
+    def settled(self) -> bool:
+        """Whether what has run twice is replayed by now, or never will be."""
+        again = [sequence for sequence in self._sequences.values() if sequence.seen > 1]
+        return not self.capturable or all(s.replay is not None or s.resists for s in again)
 
     def workspaces(self, dims: Dims) -> Sequence[int]:
         """Return what the kernels need."""

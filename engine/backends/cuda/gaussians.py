@@ -58,7 +58,7 @@ class DeviceGaussians:
             for field in fields(self):
                 array = getattr(self, field.name)
                 if array is not None:
-                    copies[field.name] = np.empty(array.shape, np.float32)
+                    copies[field.name] = device.empty_on_host(array.shape, np.float32)
                     device.download(array, copies[field.name])
             device.synchronize()
         return Gaussians(**copies)

@@ -24,7 +24,11 @@ STORAGE = {"float32": ("float", 4), "float16": ("Half", 2), "bfloat16": ("BFloat
 INTEGER = {"int64": "long long", "int32": "int"}
 WARP = 32
 LOAD_BYTES = 16  # of the largest load
-BLOCK_THREADS = 256  # at most, as the source bounds it
+QUERY_THREADS = 256  # at most
+BLOCK_THREADS = 768  # at most, as the source bounds it where a thread owns one vector
+BLOCK_QUERIES = 8
+VIEW_VALUES = 2**31  # fewer than these
+LEAST_PIXELS = 3  # the pair beside a tap may be one of zero weights
 
 # Of a number or a symbol by a number, rounded up: TensorRT has one for its symbols.
 Divide = Callable[[Any, int], Any]
@@ -68,7 +72,7 @@ class DeformableCrossAttention:
         if self.chunks > 8:
             raise InputError(
                 f"{self.heads} heads of {self.head_dim} channels are too many for a block; at most "
-                f"{8 * BLOCK_THREADS * self.vector} channels fit when loads take {self.vector}"
+                f"{8 * QUERY_THREADS * self.vector} channels fit when loads take {self.vector}"
             )
         if self.piece < 1:
             raise InputError(f"{self.heads} heads do not fit the shared memory of a block")
@@ -88,7 +92,7 @@ class DeformableCrossAttention:
     def lanes(self) -> int:
         """Threads of one query, whole warps."""
         vectors = self.heads * self.head_dim // self.vector
-        return min(ceil_div(vectors, WARP) * WARP, BLOCK_THREADS)
+        return min(ceil_div(vectors, WARP) * WARP, QUERY_THREADS)
 
     @property
     def chunks(self) -> int:
@@ -107,15 +111,17 @@ class DeformableCrossAttention:
 
     @property
     def block_queries(self) -> int:
-        """Queries of a block."""
-        return max(
-            1, min(BLOCK_THREADS // self.lanes, SHARED_LIMIT // self._query_bytes(self.piece))
-        )
+        """Queries of a block, which share what they read: neighbours in space, if sorted."""
+        threads = BLOCK_THREADS if self.chunks == 1 else QUERY_THREADS
+        fitting = SHARED_LIMIT // self._query_bytes(self.piece)
+        return max(1, min(BLOCK_QUERIES, threads // self.lanes, fitting))
 
     def _query_bytes(self, piece: int) -> int:
         # As split_shared in the source lays it out.
-        rest = 8 * self.heads + 4 * (self.lanes // WARP)
-        return 32 * 2 * self.heads * (piece | 1) + ceil_div(rest, 16) * 16
+        paired = STORAGE[self.value][1] == 2 and self.vector % 2 == 0
+        slots = 2 * self.heads * (piece | 1)
+        used = (20 if paired else 24) * slots + 8 * self.heads + 4 * (self.lanes // WARP)
+        return ceil_div(used, 16) * 16
 
     @property
     def source(self) -> Source:
@@ -131,6 +137,7 @@ class DeformableCrossAttention:
                 "GEOLRM_SIDE": INTEGER[self.shapes],
                 "GEOLRM_VECTOR": self.vector,
                 "GEOLRM_CHUNKS": self.chunks,
+                "GEOLRM_GEOMETRY": ",".join(map(str, self._geometry)),
             },
         )
 
@@ -144,13 +151,21 @@ class DeformableCrossAttention:
 
     def sizes(self, views: Any, queries: Any, pixels: int) -> tuple[Any, ...]:
         """List the kernel's integers: V and N as given (symbols too), L, then the fixed ones."""
-        if pixels * self.heads * self.head_dim >= 2**31:
+        if pixels < LEAST_PIXELS:
+            raise InputError(
+                f"a view of {pixels} pixels is too small; the kernel reads pixels in pairs, and "
+                f"needs {LEAST_PIXELS} or more"
+            )
+        if pixels * self.heads * self.head_dim >= VIEW_VALUES:
             raise InputError(
                 f"a view of {pixels} pixels and {self.heads * self.head_dim} channels is too "
                 "large; the kernel's indices need fewer than 2^31 values a view"
             )
-        fixed = (self.heads, self.head_dim, self.levels, self.points, self.piece)
-        return (views, queries, pixels, *fixed)
+        return (views, queries, pixels, *self._geometry)
+
+    @property
+    def _geometry(self) -> tuple[int, ...]:
+        return (self.heads, self.head_dim, self.levels, self.points, self.piece)
 
     def calls(
         self,
@@ -189,10 +204,10 @@ class DeformableCrossAttention:
         """
         tensors = (value, level_shapes, reference_points, sampling_offsets, attention_logits,
                    view_weight, view_bias)  # fmt: skip
-        addresses = [pointer(tensor) for tensor in tensors]
+        addresses = [pointer(tensor) for tensor in (*tensors, order)]
         entry = self.entry
-        if order is not None or value_bias is not None:
-            addresses += [pointer(order), pointer(value_bias)]
+        if value_bias is not None:
+            addresses.append(pointer(value_bias))
             entry += "_ordered"
         numbers = integers(*self.sizes(views, queries, pixels))
         arguments = (*addresses, *numbers, pointer(out))

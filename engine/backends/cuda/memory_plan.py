@@ -1,15 +1,18 @@
 """How much GPU memory a run takes, from the manifest alone, and what fits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.encoding import largest_batch
-from geolrm.engine.backends.cuda.onnxruntime_segment import arena_bytes
+from geolrm.engine.backends.cuda.onnxruntime_segment import arena_bytes, handle_bytes
 from geolrm.engine.backends.cuda.operators import workspaces
+from geolrm.engine.backends.cuda.padding import padded_anchors
 from geolrm.engine.backends.layout import bytes_of, lay_out
 from geolrm.engine.bundle.manifest import WEIGHTS_NAME, Artifact, Manifest
-from geolrm.engine.bundle.plan import Dims, SegmentStep, Stage
-from geolrm.engine.cuda.array import nbytes
+from geolrm.engine.bundle.plan import ANCHOR_COUNT, Dims, SegmentStep, Stage
+from geolrm.engine.cuda.array import ITEMSIZE, nbytes
+
+MADE = ("features", "anchors", "rope_index", "volume", ANCHOR_COUNT)  # inputs that a run makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,14 @@ class MemoryPlan:
     activations: int  # the arena: the largest stage's intermediates, and what kernels need
     outputs: int  # logits, volume, anchors, Gaussians
     scratch: int  # estimated
+    libraries: int = 0  # what cuBLAS keeps for each session of ONNX Runtime
 
     @property
     def total(self) -> int:
         """Their sum."""
         return (
             self.weights + self.inputs + self.features + self.activations + self.outputs
-            + self.scratch
+            + self.scratch + self.libraries
         )  # fmt: skip
 
     @property
@@ -43,7 +47,7 @@ class MemoryPlan:
 
     def rows(self) -> list[tuple[str, int]]:
         """Return the lines of a table."""
-        names = ("weights", "inputs", "features", "activations", "outputs", "scratch")
+        names = [field.name for field in fields(self)]
         return [(name, getattr(self, name)) for name in names] + [("total", self.total)]
 
 
@@ -55,28 +59,37 @@ def plan_memory(manifest: Manifest, artifact: Artifact, views: int, anchors: int
     features = outputs = activations = scratch = 0
     for stage in artifact.stages.values():
         for tensor in stage.inputs:
-            if tensor.name not in ("features", "anchors", "rope_index", "volume"):
+            if tensor.name not in MADE:
                 inputs[tensor.name] = bytes_of([tensor], dims)
+                if tensor.name == "images":  # go up as bytes where they can
+                    inputs["pixels"] = inputs["images"] // ITEMSIZE["float32"]
         if stage.role == "encoder":
             features += bytes_of(stage.outputs, dims)
             at_once = {"views": largest_batch(views), "anchors": anchors}
             slots = [*stage.inputs, *(stage.outputs if artifact.backend != "cuda" else [])]
             batches |= {tensor.name: bytes_of([tensor], at_once) for tensor in slots}
         else:
-            outputs += bytes_of(stage.outputs, dims)
-            at_once = dims
+            padded = padded_anchors(stage, anchors, manifest.anchors.max)
+            at_once = {"views": views, "anchors": padded}
+            outputs += bytes_of(stage.outputs, at_once)
+            if stage.reads(ANCHOR_COUNT):  # once more, at fixed addresses
+                fixed = (each for each in stage.inputs if each.shape[0] == "anchors")
+                outputs += bytes_of([*fixed, *stage.named([ANCHOR_COUNT])], at_once)
         layout = lay_out(stage, at_once, workspaces(stage, at_once))
         activations = max(activations, layout.nbytes)
         for step in stage.segments:
             scratch = max(scratch, _scratch(stage, step, at_once))
+    libraries = 0
     if artifact.backend == "cuda":
         scratch = arena_bytes(scratch)
+        libraries = len(artifact.segments) * handle_bytes()
     select = SelectAnchors(manifest.rope.grid_size)
     outputs += select.state_bytes + select.counts_bytes
     outputs += nbytes((anchors, 4), "float32") + nbytes((anchors, 3), "int64")
     features += sum(batches.values())
     weights = _weights(manifest, artifact)
-    return MemoryPlan(weights, sum(inputs.values()), features, activations, outputs, scratch)
+    placed = sum(inputs.values())
+    return MemoryPlan(weights, placed, features, activations, outputs, scratch, libraries)
 
 
 def shortage(

@@ -9,6 +9,8 @@ import contextlib
 import ctypes
 import functools
 import io
+import os
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -33,6 +35,10 @@ OPTIONS = {
     "sdpa_kernel": "3",
     "cudnn_conv_algo_search": "HEURISTIC",  # not by timing all of them at each new shape
 }
+# What cuBLAS keeps for each session, as KiB by pieces: its own choice for GPUs before sm_90, where
+# it would take 32 MiB. It reads the variable when a session makes its handle.
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+PIECES = ":4096:2:16:8"
 ARENA_START = 128 << 20  # bytes; each further piece of the arena is twice as large
 LONGEST_REASON = 400  # characters; cuDNN's hold whole graphs
 SILENT = 4  # severity of messages: an error is raised, so it need not be printed as well
@@ -44,6 +50,13 @@ def arena_bytes(needed: int) -> int:
     while held < needed + needed // 8:
         held = 2 * held + ARENA_START
     return held
+
+
+def handle_bytes() -> int:
+    """Return what cuBLAS keeps for a session: as the user's variable says, or else ours."""
+    numbers = [int(n) for n in re.findall(r":(\d{1,9})", os.environ.get(WORKSPACE, PIECES))]
+    pieces = zip(numbers[::2], numbers[1::2], strict=False)
+    return sum(1024 * size * count for size, count in pieces)
 
 
 class OnnxRuntimeLoader:
@@ -75,6 +88,7 @@ def share_arena(index: int) -> None:
     """
     import onnxruntime as ort
 
+    os.environ.setdefault(WORKSPACE, PIECES)
     _load_libraries(ort)
     memory = ort.OrtMemoryInfo(
         "Cuda", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, index, ort.OrtMemType.DEFAULT

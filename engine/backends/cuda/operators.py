@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from geolrm.engine.backends.cuda import kernels
+from geolrm.engine.backends.cuda import kernels, self_attention
 from geolrm.engine.backends.cuda.segments import Binding, Scratch
 from geolrm.engine.backends.cuda.segments import Segment as LoadedSegment
 from geolrm.engine.backends.cuda.spatial_order import grid_order, order_calls, workspace_bytes
@@ -15,6 +15,7 @@ from geolrm.engine.bundle.plan import (
     GridSampleStep,
     QueryOrderStep,
     SegmentStep,
+    SelfAttentionStep,
     Stage,
     Tensor,
 )
@@ -132,6 +133,20 @@ class DeformableCrossAttention(_Kernel):
         return self._launches(calls)
 
 
+class SelfAttention(_Kernel):
+    """Attend by softmax over all queries."""
+
+    def __init__(self, step: SelfAttentionStep, context: Context):
+        super().__init__(context.device)
+        channels = context.tensors[step.writes[0]].shape[-1]
+        self._kernel = self_attention.SelfAttention(step.num_heads, int(channels) // step.num_heads)
+
+    def bind(self, reads: Arrays, writes: Arrays, workspace: int, *, lasting: bool) -> Binding:
+        """Bind the launch."""
+        (query, key, value), (out,) = reads, writes
+        return self._launches(self._kernel.calls(query, key, value, out, queries=out.shape[1]))
+
+
 class GridSample(_Kernel):
     """Sample planes or volumes."""
 
@@ -148,6 +163,7 @@ OPERATORS: Mapping[str, Callable[..., Operator]] = {
     "segment": Segment,
     "query_order": QueryOrder,
     "deformable_cross_attention": DeformableCrossAttention,
+    "self_attention": SelfAttention,
     "grid_sample": GridSample,
 }
 

@@ -1,6 +1,9 @@
 """An engine of TensorRT, or of TensorRT for RTX: they share their API."""
 
+import contextlib
 import importlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,6 +12,22 @@ from geolrm.engine.backends.cuda.runtime_cache import RuntimeCache
 from geolrm.engine.backends.cuda.segments import Arrays, Binding, Scratch
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.errors import GeoLRMError
+
+_eager: ContextVar[bool] = ContextVar("eager", default=False)
+
+
+@contextlib.contextmanager
+def eager_specialization() -> Iterator[None]:
+    """Let engines of TensorRT for RTX that are loaded meanwhile compile for shapes at once.
+
+    Otherwise they run general kernels while those of the shapes are compiled beside them: a first
+    run waits less, and nothing that is timed soon is what later runs take.
+    """
+    token = _eager.set(True)
+    try:
+        yield
+    finally:
+        _eager.reset(token)
 
 
 def load_module(package: str) -> ModuleType:
@@ -37,6 +56,7 @@ class Runtime:
         self.package = package
         self.logger = collecting_logger(self.trt)
         self.runtime = self.trt.Runtime(self.logger)
+        self.eager = _eager.get()
         self.cache: RuntimeCache | None = None
         if cache is not None and hasattr(self.trt, "IRuntimeCache"):
             self.cache = RuntimeCache(cache)
@@ -108,6 +128,9 @@ class TensorRtSegment:
             config = self._engine.create_runtime_config()
             config.set_execution_context_allocation_strategy(strategy)
             self._runtime.cache.attach(config)
+            if self._runtime.eager:
+                strategies = self._runtime.trt.DynamicShapesKernelSpecializationStrategy
+                config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
             context = self._engine.create_execution_context(config)
         if context is None:
             raise self._error("create a context for")

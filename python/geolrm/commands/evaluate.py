@@ -10,7 +10,7 @@ from geolrm.commands.run import BACKEND_HELP, warn_if_untrained
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
-    from geolrm.bench.quality import Evaluation, Report, Scores, ViewScores
+    from geolrm.bench.quality import Evaluation, Report, Scores, Shown, ViewScores
 
 OUT_OF_MEMORY = "use fewer --views or --objects"
 
@@ -37,11 +37,29 @@ def evaluate(
         int | None,
         typer.Option(help="Steps of refinement; default: the model's; 0: the network alone."),
     ] = None,
+    transforms: Annotated[
+        str, typer.Option(help="Name of the file with the poses in each capture.")
+    ] = "transforms.json",
+    pose_noise: Annotated[
+        str | None,
+        typer.Option(
+            help="Wrong poses: DEGREES,SHIFT, root mean squares; SHIFT in cube sides, as 1,0.01."
+        ),
+    ] = None,
+    cut: Annotated[
+        float, typer.Option(help="Share of each silhouette to cut off, in turn on four sides.")
+    ] = 0.0,
+    exposure: Annotated[
+        float, typer.Option(help="Standard deviation of the views' exposure, in stops.")
+    ] = 0.0,
+    hull_steps: Annotated[
+        int, typer.Option(help="Steps of refinement of the baseline 'hull, refined'.")
+    ] = 120,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for metrics.json, a plot, contact sheets."),
+        typer.Option("--output", "-o", help="Folder for metrics.json, plots, contact sheets."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
@@ -49,11 +67,13 @@ def evaluate(
 
     Example: geolrm eval captures --views 6,12 -o scores
     """
-    from geolrm.bench.quality import Evaluation
+    from geolrm.bench.quality import Evaluation, InputChanges
     from geolrm.bench.quality.outputs import check_folder
     from geolrm.engine.system.extras import require
 
     counts = parse_counts(views)
+    degrees, shift = (0.0, 0.0) if pose_noise is None else parse_pose_noise(pose_noise)
+    changes = InputChanges(degrees, shift, cut, exposure)
     if baselines_only and model is not None:
         raise InputError("--model and --baselines-only were both given; choose one")
     if output is not None:
@@ -71,6 +91,9 @@ def evaluate(
             backend=backend,
             lpips=lpips,
             refine_steps=refine,
+            transforms=transforms,
+            changes=changes,
+            hull_steps=hull_steps,
         )
     with progress_bar("evaluating", evaluation.steps, not as_json) as advance:
         report = run(evaluation, advance, output)
@@ -82,7 +105,7 @@ def evaluate(
     if report.model is not None:
         warn_if_untrained(report.model.trained)
     if output is not None:
-        print(f"metrics.json, psnr_over_views.png, sheets/ -> {output}")
+        print(f"metrics.json, psnr_over_views.png and others, sheets/ -> {output}")
 
 
 def parse_counts(text: str) -> list[int]:
@@ -98,6 +121,17 @@ def parse_counts(text: str) -> list[int]:
     return counts
 
 
+def parse_pose_noise(text: str) -> tuple[float, float]:
+    """Parse ``1,0.01`` to degrees and cube sides."""
+    try:
+        degrees, shift = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--pose-noise is {text!r}; it must be DEGREES,SHIFT, such as 1,0.01"
+        ) from error
+    return degrees, shift
+
+
 def parse_names(text: str) -> list[str]:
     """Parse ``a,b`` to names."""
     names = [part.strip() for part in text.split(",") if part.strip()]
@@ -111,18 +145,24 @@ def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
     if output is None:
         return evaluation.run(advance)
     from geolrm.bench.quality.outputs import METRICS, staged, write_bytes
-    from geolrm.bench.quality.plot import save_plot
-    from geolrm.bench.quality.sheets import make_sheet
+    from geolrm.bench.quality.plot import MEASURES, save_plot
+    from geolrm.bench.quality.sheets import Worst, make_sheet
     from geolrm.engine.views.sheets import save_image
 
+    worst = Worst()
     with staged(output) as folder:
-        report = evaluation.run(
-            advance,
-            lambda shown: save_image(
-                make_sheet(shown), folder / "sheets" / f"{shown.name}_V{shown.views}.png"
-            ),
-        )
-        save_plot(report, folder / "psnr_over_views.png")
+        sheets = folder / "sheets"
+
+        def show(shown: "Shown") -> None:
+            sheet = make_sheet(shown)
+            save_image(sheet, sheets / f"{shown.name}_V{shown.views}.png")
+            worst.add(shown, sheet)
+
+        report = evaluation.run(advance, show)
+        for views, sheet in worst.sheets().items():
+            save_image(sheet, sheets / f"worst_V{views}.png")
+        for measure in MEASURES:
+            save_plot(report, measure, folder / f"{measure}_over_views.png")
         write_bytes(folder / METRICS, report.to_json())
     return report
 
@@ -182,7 +222,8 @@ def lines(report: "Report") -> "list[tuple[list[str], Scores | ViewScores]]":
     for count, scores in report.views.items():
         if report.model is not None:
             found.append(([count, report.model.name], scores))
-        found.append(([count, BASELINES["visual_hull"]], scores.baselines["visual_hull"]))
+        for name in ("visual_hull", "refined_hull"):
+            found.append(([count, BASELINES[name]], scores.baselines[name]))
     first = next(iter(report.views.values()))
     return [*found, (["any", BASELINES["white"]], first.baselines["white"])]
 

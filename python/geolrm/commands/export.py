@@ -83,6 +83,12 @@ def export(
         str | None,
         typer.Option(help="GPUs that tensorrt-rtx builds for, as 86,89,120; default: this one."),
     ] = None,
+    buckets: Annotated[
+        bool,
+        typer.Option(
+            "--buckets", help="Let TensorRT's engines pad anchors: few numbers of them occur."
+        ),
+    ] = False,
     views: Annotated[str, typer.Option(help="Numbers of views, MIN:OPT:MAX.")] = "1:6:21",
     tokens: Annotated[
         str | None, typer.Option(help="Numbers of anchors, MIN:OPT:MAX; default: the model's.")
@@ -143,7 +149,8 @@ def export(
     folder = output or Path(f"{name}-bundle")
     check_output(folder, force)
     check_writable(folder)
-    choice = backend_choice.choose(backend, precisions[0] if precisions else None, sm)
+    precision = precisions[0] if precisions else None
+    choice = backend_choice.choose(backend, precision, sm, buckets=buckets)
     require_packages()
 
     from geolrm.export.command import export_checkpoint
@@ -181,6 +188,8 @@ def export(
         if "stages" in result["verify"]["gpu"]:
             print_stages("GPU artifact against torch", result["verify"]["gpu"]["stages"])
         print(f"verification on the GPU: {result['verify']['gpu']['status']}")
+    for note in result["verify"].get("float16", {}).get("notes", ()):
+        print(f"note: {note}")
     built = f" for {', '.join(result['targets'])}" if result["targets"] else ""
     print(f"backend: {choice.backend}{built} ({choice.reason})")
     print(

@@ -45,12 +45,20 @@ def train(
         list[str],
         typer.Option(
             help="Folder of .glb meshes, of captures with depth, or of GObjaverse objects; or "
-            "procedural[:COUNT]. May be repeated."
+            "procedural[:COUNT]; FOLDER=TIMES shows its objects so often. May be repeated."
         ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Run folder; a run that is in it goes on.")
     ],
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Names of objects not to train on, as 'qt_*'. May be repeated."),
+    ] = None,
+    validation: Annotated[
+        int,
+        typer.Option(help="Objects of the first --data to set aside; the best weights are kept."),
+    ] = 0,
     steps: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, data and noise.")] = None,
     initial: Annotated[
@@ -86,6 +94,9 @@ def train(
         float, typer.Option(help="Seconds between two checkpoints.")
     ] = 120.0,
     picture_steps: Annotated[int, typer.Option(help="Steps between two sample images.")] = 200,
+    validation_steps: Annotated[
+        int, typer.Option(help="Steps between two measurements on the objects set aside.")
+    ] = 500,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable output; the steps go to stderr.")
     ] = False,
@@ -100,12 +111,14 @@ def train(
         "--processes": processes,
         "--threads": threads,
         "--picture-steps": picture_steps,
+        "--validation-steps": validation_steps,
     }
     for name, value in counts.items():
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be 1 or more")
     for name, number in (
         ("--workers", workers),
+        ("--validation", validation),
         ("--minutes", minutes),
         ("--checkpoint-seconds", checkpoint_seconds),
     ):
@@ -147,7 +160,9 @@ def train(
             rasterizer=rasterizer,  # pyright: ignore
             workers=workers,
             cache=cache,
-            intervals=Intervals(checkpoint_seconds, picture_steps),
+            intervals=Intervals(checkpoint_seconds, picture_steps, validation_steps),
+            left_out=tuple(leave_out or ()),
+            validation=validation,
             as_json=as_json,
         )
     )

@@ -41,6 +41,7 @@ def wheel(tmp_path, monkeypatch):
     monkeypatch.setattr(wheels, "requirements", lambda: ["onnxruntime-gpu==1.0"])
     monkeypatch.setattr(pack, "launched", lambda *_: {second.address: ["gemm"]})
     monkeypatch.setattr(cubins, "write_cubins", lambda cache, arch: 3)
+    monkeypatch.setattr(pack, "compiler_version", lambda: "13.0")
     return library.read_bytes()
 
 
@@ -52,7 +53,7 @@ def test_what_is_launched_and_what_is_small_is_packed(wheel, tmp_path):
         provider = archive.extractfile(f"site/{pack.PROVIDER.as_posix()}").read()
     assert len(provider) == len(wheel) and provider.count(LARGE) == 1 and b"\x11" * 16 in provider
     contents = json.loads((folder / pack.CONTENTS).read_text())
-    assert (contents["sm"], contents["cubins"]) == (90, 3)
+    assert (contents["sm"], contents["cubins"], contents["nvrtc"]) == (90, 3, "13.0")
     assert list(contents["launched"].values()) == [["gemm"]]
     assert lines[-1].endswith(" MiB")
 

@@ -113,6 +113,11 @@ class TestOnTheDriverDouble:
         ]
         settings = [row["setting"] for row in rows if row["kernel"].startswith("deformable")]
         assert settings == ["V=2 N=300"] * 3 + ["V=1 N=300"] * 3
+        attended = [row for row in rows if row["kernel"] == "self-attention float16"]
+        assert [row["setting"] for row in attended] == ["N=300"] * 2
+        for row in attended:
+            rate = 4 * 300**2 * 16 * 48 / 1e9 / max(row["p50 ms"], 1e-9)
+            assert row["TFLOP/s"] == pytest.approx(rate, rel=1e-6)
         assert {"select anchors", "grid sample", "RoPE indices", "clear_tiles", "project_splats",
                 "the sort, 8 launches", "bin_splats", "blend_tiles",
                 "decide_pixels"} <= set(names)  # fmt: skip
@@ -130,8 +135,11 @@ class TestOnTheDriverDouble:
     def test_the_engine_is_timed_and_its_memory_is_seen(self, tmp_path):
         bundle = write_tiny_gpu_bundle(tmp_path / "bundle")
         code = f"BUNDLE = {str(bundle)!r}\n{ENGINE}"
-        made = json.loads(driver_double.run(code).splitlines()[-1])
+        log = tmp_path / "log"
+        made = json.loads(driver_double.run(code, log=log).splitlines()[-1])
         rows = made["rows"]
+        # What lies idle is given back before each reading of a peak.
+        assert log.read_text().splitlines().count("trim 0") == len(rows)
         assert [(row["V"], row["N"]) for row in rows] == [(3, 16), (2, 8), (3, 8)]
         assert made["prepared"] == [3, 2]  # views once for all settings of their number
         assert made["notes"][-1] == "no table of kernels: torch sees no CUDA device"

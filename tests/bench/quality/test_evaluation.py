@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -9,12 +10,20 @@ import sys
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from geolrm import Gaussians
-from geolrm.bench.quality import Evaluation, Report, evaluate, evaluation, input_frames
+from geolrm.bench.quality import (
+    Evaluation,
+    InputChanges,
+    Report,
+    evaluate,
+    evaluation,
+    input_frames,
+)
 from geolrm.bench.quality.dataset import load_subject
 from geolrm.bench.quality.judging import Judge
-from geolrm.bench.quality.scores import ObjectScores, Scores, average
+from geolrm.bench.quality.scores import BASELINES, BaselineScores, ObjectScores, average
 from geolrm.engine.errors import GeoLRMError, InputError
 
 SCORES = {"psnr", "ssim", "iou", "cd", "cd2", "f02", "f002", "groups"}
@@ -29,7 +38,7 @@ def no_child_process(monkeypatch):
 
 @pytest.fixture(scope="module")
 def baselines(dataset):
-    return evaluate(dataset, views=[4, 6], model=None, threads=2)
+    return evaluate(dataset, views=[4, 6], model=None, threads=2, hull_steps=8)
 
 
 def test_baselines_alone(baselines):
@@ -40,6 +49,9 @@ def test_baselines_alone(baselines):
         assert (white.iou, white.cd, white.f02) == (0, None, 0)
         assert hull.psnr > white.psnr + 3 and hull.ssim > white.ssim
         assert hull.iou > 0.05 and hull.cd < 0.3 and hull.f02 > 0.8
+        refined = scores.baselines["refined_hull"]
+        assert refined.psnr > hull.psnr + 0.5 and refined.iou == hull.iou
+        assert refined.seconds > hull.seconds > 0 and white.seconds is None
     assert baselines.views["4"].baselines["white"] == baselines.views["6"].baselines["white"]
 
 
@@ -63,12 +75,12 @@ def test_pooled_psnr_follows_from_the_groups(baselines):
 
 def test_the_report_is_json_with_the_promised_keys(dataset, engine):
     shown = []
-    report = Evaluation(dataset, views=[2], model=engine).run(show=shown.append)
+    report = Evaluation(dataset, views=[2], model=engine, hull_steps=1).run(show=shown.append)
     content = json.loads(report.to_json())
     view = content["views"]["2"]
     assert SCORES | {"seconds", "peak_bytes", "empty", "baselines"} == set(view)
-    assert set(view["groups"]) == GROUPS and set(view["baselines"]) == {"white", "visual_hull"}
-    assert all(set(scores) == SCORES for scores in view["baselines"].values())
+    assert set(view["groups"]) == GROUPS and set(view["baselines"]) == set(BASELINES)
+    assert all(set(scores) == SCORES | {"seconds"} for scores in view["baselines"].values())
     one = content["objects"]["ball"]["views"]["2"]
     assert SCORES | {"seconds", "gaussians", "baselines"} == set(one)
     assert content["protocol"]["inputs"] == {"2": input_frames(2)}
@@ -82,7 +94,9 @@ def test_the_report_is_json_with_the_promised_keys(dataset, engine):
 
 
 def test_the_model_is_scored_on_what_the_engine_returns(dataset, engine):
-    report = Evaluation(dataset, views=[3], model=engine, objects=["box"], seed=5).run()
+    report = Evaluation(
+        dataset, views=[3], model=engine, objects=["box"], seed=5, hull_steps=0
+    ).run()
     subject = load_subject("box", dataset / "box")
     used = subject.capture.subset(input_frames(3))
     scene = engine.run(used.images, used.cameras, seed=5)
@@ -100,6 +114,7 @@ def test_refinement_is_noted_and_reaches_the_measure_of_memory(dataset, engine, 
     monkeypatch.setattr(evaluation, "run_peak_bytes", lambda *_, **call: measured.append(call))
     for asked, expected in ((0, 0), (2, 2), (None, engine.manifest.refine_steps)):
         options = {"views": [2], "model": engine, "objects": ["box"], "refine_steps": asked}
+        options["hull_steps"] = 0
         report = Evaluation(dataset, **options).run()
         assert report.model is not None and report.model.refine_steps == expected
         assert measured[-1]["refine_steps"] == expected
@@ -118,7 +133,7 @@ def test_an_empty_reconstruction_scores_like_a_white_image(dataset, engine, monk
         return dataclasses.replace(scene, gaussians=empty, logits=-np.ones_like(scene.logits))
 
     monkeypatch.setattr(engine, "run", nothing)
-    report = Evaluation(dataset, views=[2], model=engine, objects=["ball"]).run()
+    report = Evaluation(dataset, views=[2], model=engine, objects=["ball"], hull_steps=0).run()
     scores, white = report.views["2"], report.views["2"].baselines["white"]
     assert {name: getattr(scores, name) for name in SCORES} == {
         name: getattr(white, name) for name in SCORES
@@ -129,7 +144,7 @@ def test_an_empty_reconstruction_scores_like_a_white_image(dataset, engine, monk
 
 def test_the_mean_leaves_out_what_has_no_distance():
     def scores(psnr, cd, gaussians):
-        baselines = {"white": Scores(), "visual_hull": Scores()}
+        baselines = {name: BaselineScores() for name in BASELINES}
         return ObjectScores(psnr=psnr, cd=cd, gaussians=gaussians, seconds=1, baselines=baselines)
 
     mean = average([scores(20, 0.5, 7), scores(10, None, 0)], None)
@@ -145,6 +160,9 @@ def test_the_mean_leaves_out_what_has_no_distance():
         ({"seed": -1}, "seed is -1"),
         ({"threads": 0}, "threads is 0"),
         ({"objects": ["cup"]}, "object 'cup' was asked for"),
+        ({"hull_steps": -1}, "hull_steps is -1; it must be a whole number"),
+        ({"transforms": "../a"}, "transforms is '../a'; it must be the name of a file in every"),
+        ({"transforms": "b.json"}, "no capture in .* has a file 'b.json'; name one that some have"),
         ({"lpips": "none.pth"}, "no LPIPS weights at 'none.pth'"),
     ],
 )
@@ -182,3 +200,53 @@ def test_torch_is_not_imported(dataset):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0.0", "False"]
+
+
+def evaluated(dataset, **options):
+    defaults = {"views": [6], "model": None, "objects": ["box"], "hull_steps": 0, "threads": 2}
+    report = evaluate(dataset, **(defaults | options))
+    return report, report.views["6"].baselines["visual_hull"].psnr
+
+
+@pytest.mark.parametrize(
+    ("changes", "least"),
+    [(InputChanges(cut=0.4), 0.5), (InputChanges(exposure=1.0), 0.2)],
+    ids=["cut", "exposure"],
+)
+def test_changes_of_the_inputs_cost_and_are_noted(dataset, changes, least):
+    plain, true = evaluated(dataset)
+    assert plain.protocol.changes == {} and plain.protocol.transforms == "transforms.json"
+    report, score = evaluated(dataset, changes=changes)
+    assert score < true - least
+    noted = {name: value for name, value in dataclasses.asdict(changes).items() if value}
+    assert report.protocol.changes == noted
+
+
+def test_wrong_poses_are_scored_after_one_rigid_motion(dataset, monkeypatch):
+    changes = InputChanges(pose_degrees=2.0, pose_shift=0.05)
+    report, placed = evaluated(dataset, changes=changes)
+    assert report.protocol.changes == {"pose_degrees": 2.0, "pose_shift": 0.05}
+    assert evaluated(dataset, changes=changes)[1] == placed
+    monkeypatch.setattr(Judge, "placed", lambda judge, gaussians: gaussians)
+    assert evaluated(dataset, changes=changes)[1] < placed - 0.1
+
+
+def test_another_file_of_poses(dataset, tmp_path):
+    copy = shutil.copytree(dataset, tmp_path / "captures")
+    (copy / "box" / "transforms.json").rename(copy / "box" / "other.json")
+    report = evaluate(copy, views=[2], model=None, hull_steps=0, transforms="other.json")
+    assert list(report.objects) == ["box"] and report.protocol.transforms == "other.json"
+
+
+def test_images_without_alpha_are_not_cut(dataset, tmp_path):
+    copy = shutil.copytree(dataset / "box", tmp_path / "box")
+    for path in (copy / "rgb").iterdir():
+        with Image.open(path) as image:
+            white = Image.new("RGBA", image.size, "white")
+            white.alpha_composite(image.convert("RGBA"))
+            white.convert("RGB").save(path)
+    with pytest.raises(InputError) as caught:
+        Evaluation(copy, model=None, changes=InputChanges(cut=0.2))
+    assert str(caught.value).endswith(
+        "image 0 has no alpha, which tells what is cut off it; give images with alpha to cut them"
+    )

@@ -3,11 +3,19 @@ import json
 import msgspec
 import pytest
 
-from geolrm.bench.quality.scores import ObjectScores, Report, Scores, average
+from geolrm.bench.quality.scores import (
+    BASELINES,
+    BaselineScores,
+    ObjectScores,
+    Report,
+    Scores,
+    as_baseline,
+    average,
+)
 
 
 def one(psnr=None, cd=None, gaussians=5, seconds=1.0, lpips=msgspec.UNSET, groups=None):
-    baselines = {name: Scores(psnr=psnr) for name in ("white", "visual_hull")}
+    baselines = {name: BaselineScores(psnr=psnr, seconds=seconds) for name in BASELINES}
     return ObjectScores(psnr=psnr, cd=cd, gaussians=gaussians, seconds=seconds, lpips=lpips,
                         groups=groups or {}, baselines=baselines)  # fmt: skip
 
@@ -23,6 +31,14 @@ def test_seconds_are_the_median_and_groups_their_own_means():
     objects = [one(groups={"top": t}, seconds=s) for t, s in ((1, 1), (3, 2), (5, 90))]
     mean = average(objects, None)
     assert mean.seconds == 2 and mean.groups == {"top": 3}
+    assert mean.baselines["refined_hull"].seconds == 2
+
+
+def test_a_baseline_has_the_same_scores_and_its_time():
+    scores = Scores(psnr=20, groups={"top": 3})
+    found = as_baseline(scores, 1.5)
+    assert (found.psnr, found.groups, found.seconds) == (20, {"top": 3}, 1.5)
+    assert found.lpips is msgspec.UNSET
 
 
 @pytest.mark.parametrize(("values", "expected"), [((0.2, 0.4), 0.3), ((0.2, None), 0.2)])

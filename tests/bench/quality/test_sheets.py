@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from geolrm.bench.quality.sheets import TILE, make_sheet
+from geolrm.bench.quality.sheets import TILE, Worst, make_sheet
 
 
 def test_rows_are_inputs_predictions_truths_and_errors():
@@ -23,3 +23,18 @@ def test_rows_are_inputs_predictions_truths_and_errors():
     assert (middle == 64).all() and (tile(0, 0)[0] == 255).all()
     assert (tile(1, 0) == 128).all() and (tile(2, 1) == 0).all()
     assert (tile(3, 0) == 255).all() and tile(3, 1).max() <= 1  # no error; a third is black
+
+
+def test_the_worst_objects_come_first_on_a_sheet_of_their_own():
+    worst = Worst(count=2)
+    truth = np.zeros((8, 8, 3), np.float32)
+    for views, errors in ((6, (0.1, 0.5, 0.3)), (4, (0.2,))):
+        for index, error in enumerate(errors):
+            shown = SimpleNamespace(
+                name=f"o{index}", views=views, predictions=[truth + np.float32(error)],
+                truths=[truth],
+            )  # fmt: skip
+            worst.add(shown, np.full((3, 5, 3), index, np.uint8))
+    sheets = worst.sheets()
+    assert sheets[6][:, 0, 0].tolist() == [1, 1, 1, 2, 2, 2]
+    assert sheets[4].shape == (3, 5, 3) and set(sheets) == {4, 6}

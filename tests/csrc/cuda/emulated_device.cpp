@@ -39,7 +39,7 @@ struct Device {
   std::vector<std::unique_ptr<char[]>> stacks;
   std::vector<int> order;
   Meeting block;
-  std::vector<Meeting> warps;
+  std::vector<Meeting> warps, rows;      // rows of threads, by threadIdx.y
   std::vector<uint64_t> sent, received;  // [threads]
   std::vector<unsigned char> shared;
   unsigned char* shared_begin = nullptr;
@@ -47,7 +47,8 @@ struct Device {
   jmp_buf scheduler;
   int current = 0, left = 0, cursor = 0;
   bool progress = false;
-  int any = 0, any_before = 0;
+  int any = 0;
+  std::vector<int> any_of_row;
   unsigned random = 1;
   void* kernel = nullptr;
   long long arguments[kMaxArguments] = {};
@@ -93,6 +94,9 @@ void run_thread() {
   Meeting& warp = device.warps[thread / 32];
   --warp.alive;
   release_if_full(warp);
+  Meeting& row = device.rows[threadIdx.y];
+  --row.alive;
+  release_if_full(row);
   --device.block.alive;
   release_if_full(device.block);
   device.sent[thread] = 0;
@@ -113,6 +117,8 @@ Outcome run_block() {
     const int first = static_cast<int>(w) * 32;
     device.warps[w] = Meeting{threads - first < 32 ? threads - first : 32};
   }
+  device.rows.assign(blockDim.y, Meeting{static_cast<int>(blockDim.x * blockDim.z)});
+  device.any_of_row.assign(blockDim.y, 0);
   for (int i = 0; i < threads; ++i) {
     Fiber& fiber = device.fibers[i];
     fiber.started = fiber.returned = false;
@@ -149,6 +155,19 @@ unsigned char* dynamic_shared() { return device.shared_begin; }
 void meet_block() { meet(device.block); }
 void meet_warp() { meet(device.warps[device.current / 32]); }
 int lane() { return device.current % 32; }
+
+bool meet_row(bool truth) {
+  const unsigned y = threadIdx.y;  // of this fiber: others run while it waits
+  Meeting& row = device.rows[y];
+  int& any = device.any_of_row[y];
+  any |= truth;
+  meet(row);
+  const bool result = any != 0;
+  meet(row);
+  any = 0;
+  meet(row);
+  return result;
+}
 
 const uint64_t* exchange(uint64_t value) {
   const int first = device.current / 32 * 32;

@@ -26,6 +26,7 @@ namespace emulation {
 unsigned char* dynamic_shared();
 void meet_block();
 void meet_warp();
+bool meet_row(bool truth);  // of the threads of one threadIdx.y
 // Gives every lane all lanes' values; those of threads that have returned are zero.
 const uint64_t* exchange(uint64_t value);
 int lane();

@@ -38,6 +38,17 @@ replay = device.capture(lambda: device.copy(other, placed))
 assert not placed.numpy().any()
 replay()
 np.testing.assert_array_equal(placed.numpy(), array)
+del placed, other, replay
+device.release()
+assert device._pool.idle_bytes == 0
+results = device.empty_on_host((1 << 18,), "float32")  # pinned: written without a copy
+ones = device.upload(np.ones(1 << 18, np.float32))
+device.download(ones, results)
+assert not device._downloads and len(device._written) == 1
+device.synchronize()
+assert (results == 1).all() and not device._written and device._host.lent_bytes == 1 << 20
+del results
+assert device._host.lent_bytes == 0
 device.upload(np.zeros(5 << 20, np.uint8))  # more than the first staging buffer holds
 free = device.free_bytes()
 assert 0 < free <= 1 << 30, free

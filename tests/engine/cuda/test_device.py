@@ -170,6 +170,7 @@ class Pinned:
 def test_downloads_pass_through_memory_that_is_pinned_once(device, monkeypatch):
     pinned = Pinned()
     device._staging, device._landing, device._downloads = Staging(pinned), Staging(pinned), []
+    device._written = []
     device._stream = SimpleNamespace(sync=lambda: None)
 
     def copy(target, source, size, stream):

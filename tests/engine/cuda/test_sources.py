@@ -21,7 +21,7 @@ def test_every_header_that_is_included_counts_and_no_other():
     }
     assert included["rope_indices"] == {"rope_indices.cu", "device.cuh"}
     assert included["grid_sample"] == {"grid_sample.cu", "device.cuh", "grid_place.cuh"}
-    attention = {"deformable_cross_attention.cu", "device.cuh", "tent_taps.h"}
+    attention = {"deformable_cross_attention.cu", "device.cuh", "pairs.cuh", "tent_taps.h"}
     assert included["deformable_cross_attention"] == attention
     assert {"scan.cuh", "splat.cuh", "device.cuh", "splat_view.h"} <= included["rasterizer/blend"]
 

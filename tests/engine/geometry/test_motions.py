@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from geolrm import Cameras
 from geolrm.engine.geometry.motions import (
     common_motion,
+    misplaced,
     motion,
     rotation_matrix,
     rotation_vector,
@@ -53,3 +54,16 @@ def test_what_all_cameras_moved_alike_is_found_beside_one_that_went_astray(scale
 def test_cameras_that_stayed_are_left_alone():
     c2w = Cameras.orbit(np.arange(5) * 72.0, 10.0, 1.8, 50.0).c2w
     np.testing.assert_allclose(common_motion(c2w, c2w, np.zeros(3)), np.eye(4), atol=1e-12)
+
+
+def test_noise_has_the_stated_root_mean_square_and_is_the_same_each_time():
+    cameras = Cameras.around(400, 2.0, 50.0)
+    wrong = misplaced(cameras, 2.0, 0.01, np.random.default_rng(0))
+    turns = np.linalg.inv(cameras.c2w[:, :3, :3]) @ wrong.c2w[:, :3, :3]
+    angles = [np.linalg.norm(rotation_vector(turn)) for turn in turns]
+    assert np.rad2deg(np.sqrt(np.mean(np.square(angles)))) == pytest.approx(2.0, rel=0.1)
+    moves = np.linalg.norm((wrong.c2w - cameras.c2w)[:, :3, 3], axis=1)
+    assert np.sqrt(np.mean(moves**2)) == pytest.approx(0.01, rel=0.1)
+    assert (
+        misplaced(cameras, 2.0, 0.01, np.random.default_rng(0)).c2w.tobytes() == wrong.c2w.tobytes()
+    )

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from geolrm import InputError
+from geolrm.engine.system import atomic
 from geolrm.engine.system.atomic import atomic_file, atomic_folder, check_writable
 
 
@@ -43,14 +44,55 @@ def test_failure_keeps_the_old_folder(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
 def test_leftovers_of_killed_processes_are_removed(tmp_path):
-    dead = tmp_path / ".bundle.999999999.abcd"
-    dead.mkdir()
-    alive = tmp_path / f".bundle.{os.getpid()}.abcd"
-    alive.mkdir()
-    with atomic_folder(tmp_path / "bundle"):
+    (tmp_path / ".bundle.geolrm-abcdefgh").mkdir()
+    (tmp_path / ".a.bin.geolrm-abcdefgh.part").touch()
+    with atomic_folder(tmp_path / "bundle"), atomic_folder(tmp_path / "bundle") as other:
+        pass  # another export to the same place does not take the first one's folder
+    with atomic_file(tmp_path / "a.bin"):
         pass
-    assert sorted(p.name for p in tmp_path.iterdir()) == [alive.name, "bundle"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.bin", "bundle"]
+    assert not other.exists()
+
+
+def test_names_up_to_the_limit_of_the_file_system(tmp_path):
+    name = "n" * 251 + ".ply"
+    with atomic_file(tmp_path / name) as file:
+        file.write(b"x")
+    for _ in range(2):
+        with atomic_folder(tmp_path / ("f" * 255)) as folder:
+            (folder / "one").touch()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f" * 255, name]
+
+
+def test_where_folders_cannot_be_exchanged_the_old_one_steps_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "exchange", lambda first, second: False)
+    path = tmp_path / "bundle"
+    for name in ("one", "two"):
+        with atomic_folder(path) as folder:
+            (folder / name).touch()
+    assert [p.name for p in path.iterdir()] == ["two"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+    monkeypatch.setattr(atomic.os, "replace", refusing(atomic.os.replace, "bundle"))
+    refused = pytest.raises(InputError, match="cannot write .*: the disk is gone")
+    with refused, atomic_folder(path) as folder:
+        (folder / "three").touch()
+    assert [p.name for p in path.iterdir()] == ["two"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def refusing(replace, name):
+    """Refuse once to put anything at a name."""
+    refused = []
+
+    def refuse(source, target):
+        if target.name == name and not refused:
+            refused.append(target)
+            raise OSError(5, "the disk is gone")
+        replace(source, target)
+
+    return refuse
 
 
 def test_symlinks_are_followed_and_devices_refused(tmp_path):

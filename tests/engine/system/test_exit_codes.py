@@ -1,6 +1,7 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -78,3 +79,34 @@ def test_failing_prints_to_standard_error(capsys):
     with pytest.raises(SystemExit) as caught:
         fail("no", 7)
     assert caught.value.code == 7 and capsys.readouterr() == ("", "error: no\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_unfinished_is_cleared_away_when_the_system_ends_a_command(tmp_path, number):
+    code = (
+        "import sys, time\n"
+        "from geolrm.engine.system.atomic import atomic_file, atomic_folder\n"
+        "from geolrm.engine.system.exit_codes import one_sentence_errors\n"
+        "with one_sentence_errors(), atomic_file(sys.argv[1]), atomic_folder(sys.argv[2]):\n"
+        "    print('writing', flush=True)\n    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "a", tmp_path / "b"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n" and len(list(tmp_path.iterdir())) == 2
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and errors == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_ignored_signals_stay_ignored_and_handlers_are_put_back():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with one_sentence_errors():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)

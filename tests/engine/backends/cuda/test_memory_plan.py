@@ -4,6 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csrc.cuda import emulation
+from geolrm import Engine
+from geolrm.engine.backends.cuda import onnxruntime_segment
+from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.backends.cuda.rope import rope_calls
 from geolrm.engine.cuda.pool import Pool, rounded
 from geolrm.engine.geometry.voxel_grid import rope_indices, voxel_centres
@@ -50,3 +53,16 @@ def test_rope_indices_are_those_of_the_cpu(side, scale):
         xyz_scale=scale,
     ))  # fmt: skip
     np.testing.assert_array_equal(indices, rope_indices(positions, side, scale))
+
+
+def test_each_session_of_onnx_runtime_has_a_handle_of_cublas(
+    devices, gpu_bundles, rtx, monkeypatch
+):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    manifest = Engine(gpu_bundles()).manifest
+    plan = plan_memory(manifest, manifest.gpu, 3, 64)
+    assert plan.libraries == len(manifest.gpu.segments) * onnxruntime_segment.handle_bytes() > 0
+    assert plan.total == sum(size for name, size in plan.rows() if name != "total")
+    assert plan.of_a_run == plan.total - plan.weights
+    engines = Engine(rtx[0]).manifest
+    assert plan_memory(engines, engines.gpu, 3, 64).libraries == 0

@@ -1,5 +1,6 @@
 """What ONNX Runtime's CUDA provider is told, recorded in its place."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,7 @@ def test_no_plan_is_made_anew_for_each_number_of_anchors(device):
 def arenas(monkeypatch):
     """What is registered in place of arenas, where all libraries are there."""
     made = []
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # what a test sets is undone
     monkeypatch.setattr(
         ort, "create_and_register_allocator_v2", lambda *given: made.append(given), raising=False
     )
@@ -111,6 +113,29 @@ def test_all_segments_share_one_arena_a_gpu(device, arenas):
     for provider, memory, _, arena in arenas:
         assert (provider, memory.name) == ("CUDAExecutionProvider", "Cuda")
         assert arena.initial_chunk_size_bytes == onnxruntime_segment.ARENA_START
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, ":4096:2:16:8"),
+        (":16:8", ":16:8"),
+        (":32768:1:16:2", ":32768:1:16:2"),
+        (":0:0", ":0:0"),
+    ],
+)
+def test_cublas_keeps_little_for_a_session_and_as_much_as_the_user_says(
+    device, arenas, monkeypatch, given, kept
+):
+    if given is None:
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    else:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given)
+    before = onnxruntime_segment.handle_bytes()  # planned by a process that runs nothing
+    OnnxRuntimeLoader().load(Path("a.onnx"), device)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == kept
+    sizes = {":4096:2:16:8": 8 * 1024 + 128, ":16:8": 128, ":32768:1:16:2": 32800, ":0:0": 0}
+    assert before == onnxruntime_segment.handle_bytes() == 1024 * sizes[kept]
 
 
 NEEDS = r"needs CUDA 13 and cuDNN 9 \({}\); run: pip install 'onnxruntime-gpu\[cuda,cudnn\]'"

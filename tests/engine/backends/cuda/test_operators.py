@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from csrc.test_self_attention_on_cuda import check
 from doubles.device import DeviceDouble
 from reference import deformable_cross_attention as reference
 from torch.nn.functional import grid_sample
@@ -15,6 +16,7 @@ from geolrm.engine.bundle.plan import (
     GridSampleStep,
     QueryOrderStep,
     SegmentStep,
+    SelfAttentionStep,
     Stage,
     Tensor,
 )
@@ -161,3 +163,14 @@ def test_a_stage_needs_a_workspace_for_its_sort_alone():
     stage = Stage("reconstruction", tensors, steps)
     assert workspaces(stage, {"views": 3, "anchors": 5000}) == [workspace_bytes(5000), 0]
     assert workspace_bytes(5000) >= 3 * 4 * 5000  # keys, and where both are sorted to
+
+
+def test_self_attention_reads_what_the_plan_names(device):
+    """Queries, keys and values [1, N, d]; the values may be another tensor's memory, as [N, d]."""
+    tensors = [Tensor(name, "float16", [1, "anchors", 48]) for name in "qkvo"]
+    step = SelfAttentionStep(reads=["q", "k", "v"], writes=["o"], num_heads=2)
+    q, k, v = RNG.normal(size=(3, 1, 70, 48)).astype(np.float16)
+    operator = OPERATORS["self_attention"](step, context(device, tensors))
+    (found,), launched = run(device, operator, [q, k, v], [device.empty(q.shape, "float16")])
+    assert launched == ["self_attention"]
+    check(found[0], q[0], k[0], v[0], 2)

@@ -11,6 +11,7 @@ import torch
 
 from geolrm import Engine, Gaussians, GeoLRMError, InputError, render
 from geolrm.engine.backends.cuda.gaussians import DeviceGaussians
+from geolrm.engine.cuda import pinned
 from geolrm.engine.rendering import cuda as rendering
 from geolrm.engine.rendering import splat_plan
 from geolrm.engine.rendering.cuda_rasterizer import DeviceRenders
@@ -179,6 +180,16 @@ def test_any_gaussians_are_drawn_on_a_gpu_that_is_asked_for(devices, engine, vie
     assert len(devices) == 1  # one device for all
     with pytest.raises(InputError, match="backend is 'tpu'; it must be one of auto, cpu, cuda"):
         scene.render(backend="tpu")
+
+
+def test_images_come_back_in_pinned_memory(devices, engine, views, monkeypatch):
+    monkeypatch.setattr(pinned, "SMALLEST", 1 << 10)
+    scene = engine.run(*views)
+    drawn = render(scene.gaussians, scene.views, SIZE, backend="cuda")
+    assert all(pinned.is_pinned(getattr(drawn, name)) for name in IMAGES)
+    (device,) = devices
+    assert device.count("direct download") == 3 and device.count("download") == 0
+    assert_gates(drawn, render(scene.gaussians, scene.views, SIZE, backend="cpu"))
 
 
 def test_what_the_gpu_cannot_draw_is_drawn_on_the_cpu_with_a_sentence(devices, gpu_bundles, views):

@@ -54,7 +54,13 @@ OF_RTX = {
     "IBuilderConfig": {
         "set_compute_capability": ["compute_capability", "index"],
         "num_compute_capabilities": None,
+        "set_flag": ["flag"],
     },
+    "IRuntimeConfig": {"dynamic_shapes_kernel_specialization_strategy": None},
+}
+MEMBERS_OF_RTX = {
+    "BuilderFlag": ["REQUIRE_USER_ALLOCATION"],
+    "DynamicShapesKernelSpecializationStrategy": ["EAGER", "LAZY"],
 }
 TELL = """
 import json, sys
@@ -67,12 +73,14 @@ else:
     import tensorrt_rtx as trt
 asked = json.loads(sys.argv[3])
 def text(kind, name):
-    found = getattr(getattr(trt, kind), name, None)
+    found = getattr(getattr(trt, kind, None), name, None)
     return None if found is None else (found.__doc__ or "")
 told = {
     "version": trt.__version__,
     "calls": {k: {name: text(k, name) for name in names} for k, names in asked["calls"].items()},
-    "members": {k: list(getattr(trt, k).__members__) for k in asked["members"]},
+    "members": {
+        k: list(getattr(getattr(trt, k, None), "__members__", ())) for k in asked["members"]
+    },
     "severities": list(trt.ILogger.Severity.__members__),
     "capabilities": list(getattr(trt, "ComputeCapability", trt.ILogger.Severity).__members__),
 }
@@ -81,9 +89,9 @@ print("\\nRESULT" + json.dumps(told))
 
 
 def told(name, folder):
-    asked = {"calls": {**CALLS}, "members": [*MEMBERS]}
+    asked = {"calls": {**CALLS}, "members": [*(MEMBERS | MEMBERS_OF_RTX)]}
     for kind, names in OF_RTX.items():
-        asked["calls"][kind] = {**CALLS[kind], **names}
+        asked["calls"][kind] = {**CALLS.get(kind, {}), **names}
     done = subprocess.run(
         [sys.executable, "-c", TELL, name, str(folder), json.dumps(asked)], cwd=TESTS,
         capture_output=True, text=True, timeout=120,
@@ -123,6 +131,8 @@ def test_every_call_is_known_to_the_bindings(bindings):
     capturable = found["calls"]["IExecutionContext"]["is_stream_capturable"]
     if name == "tensorrt-rtx":
         check(OF_RTX, found["calls"])
+        for kind, members in MEMBERS_OF_RTX.items():
+            assert set(members) <= set(found["members"][kind])
         assert {"SM75", "SM80", "SM86", "SM89", "SM120", "SM121"} <= set(found["capabilities"])
     else:  # TensorRT has no such question: it needs none, and the run time asks only where it can
         assert capturable is None and found["version"].startswith("11.")
