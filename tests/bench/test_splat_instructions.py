@@ -1,11 +1,8 @@
 import importlib.util
-import shutil
-import sys
 
 import pytest
 
-from geolrm.bench import splat_instructions
-from geolrm.engine.cuda.compiler import compile_source
+from geolrm.bench import cuda_instructions, splat_instructions
 from geolrm.engine.errors import GeoLRMError
 
 PRINTED = """\
@@ -17,44 +14,28 @@ PRINTED = """\
         /*0020*/              @!P0 FADD R1, R2, R3 ;
         /*0030*/                   MUFU.EX2 R7, R20 ;
         /*0040*/               @P0 BRA `(.L_x_1) ;
-        /*0050*/                   BRA.DIV UR14, `(.L_x_3) ;
-        /*0060*/              @!P1 BRA `(.L_x_0) ;
-.L_x_2:
-        /*0070*/                   BRA `(.L_x_2);
-.L_x_3:
-        /*0080*/                   EXIT ;
+        /*0050*/              @!P1 BRA `(.L_x_0) ;
+        /*0060*/                   EXIT ;
 """
 
 
 def has_disassembler() -> bool:
     try:
-        splat_instructions.disassembler()
+        cuda_instructions.find_disassembler()
     except GeoLRMError:
         return False
     return importlib.util.find_spec("cuda") is not None
 
 
-def test_loops_are_found():
-    assert [len(loop) for loop in splat_instructions.loops(PRINTED)] == [4, 7, 1]
+def test_the_loop_over_records_is_found():
+    read = lambda text: cuda_instructions.parse(text, "blend_tiles")  # noqa: E731
+    assert splat_instructions.of_a_record(read(PRINTED)) == 4
     with pytest.raises(ValueError, match="empty"):
-        splat_instructions.of_a_record(PRINTED.replace("EX2 R7", "RCP R7"))
-    assert splat_instructions.of_a_record(PRINTED) == 4
+        splat_instructions.of_a_record(read(PRINTED.replace("EX2 R7", "RCP R7")))
 
 
 @pytest.mark.skipif(not has_disassembler(), reason="NVRTC or nvdisasm is not installed")
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_86", "sm_89", "sm_90", "sm_120"])
 def test_a_record_costs_a_warp_at_most_46_instructions(architecture):
-    code = compile_source("rasterizer/blend", architecture).code
     # Two pixels: 8 sums of colours and depth, 9 steps to the exponents, 2 exponentials.
-    assert 30 < splat_instructions.of_a_record(splat_instructions.disassemble(code)) <= 46
-
-
-def test_a_missing_disassembler_is_told(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(sys, "path", [""])
-    with pytest.raises(GeoLRMError) as raised:
-        splat_instructions.disassembler()
-    assert str(raised.value) == (
-        "counting instructions needs nvdisasm, which is not installed; run: pip install "
-        "nvidia-cuda-nvdisasm"
-    )
+    assert 30 < splat_instructions.count(architecture) <= 46

@@ -8,7 +8,6 @@ from errors.case import Case, without
 from samples.fat_libraries import image, make_library, module
 
 from geolrm import GeoLRMError, InputError
-from geolrm.bench import splat_instructions
 from geolrm.bench.gpu import __main__ as bench
 from geolrm.bench.gpu import pack, parts
 from geolrm.bench.gpu.choices import Choices, parse_settings
@@ -19,12 +18,6 @@ from geolrm.engine.system.present_gpu import PresentGpu
 FAILED = Part("kernels", "failed: an error")
 RECORD = Recorder(Part("GPU tests", "running"))
 NO_GPU = GeoLRMError("no NVIDIA driver was found")
-
-
-def without_disassembler(place):
-    place.patch.setattr(splat_instructions.shutil, "which", lambda name: None)
-    place.patch.setattr(sys, "path", [])
-    return splat_instructions.disassembler()
 
 
 def raising(error):
@@ -150,8 +143,6 @@ CASES = [
     Case("kernels failed; see …", "Of geolrm bench gpu; the others were measured.", benchmark(
         lambda place: bench.run(place.tmp, ["kernels"]),
         (parts, "run_apart", lambda *_: FAILED))),
-    Case("counting instructions needs nvdisasm, which is not installed; run: pip install "
-         "nvidia-cuda-nvdisasm", "It comes with CUDA's toolkit, too.", without_disassembler),
     "What is packed for a machine without network",
     Case("…/absent' is no Python …; the packed extension is for it: name one with --python",
          "The machine's version of Python is needed here, too.",
