@@ -1,7 +1,7 @@
 """Instructions a record costs a warp: ``python -m geolrm.bench.splat_instructions``.
 
-The machine code is disassembled (``nvdisasm``, of the package nvidia-cuda-nvdisasm) and the loop over
-a batch's records counted; no GPU is needed.
+The machine code is disassembled (``nvdisasm``, of the package nvidia-cuda-nvdisasm) and the loop
+over a batch's records counted; no GPU is needed.
 """
 
 from collections.abc import Sequence
