@@ -19,6 +19,7 @@ from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.backends.cuda.onnxruntime_segment import OnnxRuntimeSegment
+from geolrm.engine.backends.cuda.self_attention import SelfAttention
 from geolrm.engine.backends.engine_identity import check_engine, choose_target
 from geolrm.engine.backends.selection import check_artifact, segment_files, select_backend
 from geolrm.engine.bundle.bundle import Bundle
@@ -442,6 +443,8 @@ CASES = [
          lambda place: DeformableCrossAttention(3, 1001, 1, 1)),
     Case("2000 heads do not fit the shared memory of a block", "Of a kernel.",
          lambda place: DeformableCrossAttention(2000, 1, 1, 1)),
+    Case("head_dim is 32; the kernel is for 24 or 48", "Of self-attention, in a bundle's manifest.",
+         lambda place: SelfAttention(2, 32)),
     Case("a view of … pixels is too small; the kernel reads pixels in pairs, and needs 3 or more",
          "Export with a larger image size.",
          lambda place: DeformableCrossAttention(16, 48, 2, 8).sizes(1, 1, 2)),
