@@ -12,7 +12,7 @@ import sys
 
 from geolrm.bench.gpu.report import NotRun, Recorder, Row
 
-KERNELS = ("deformable_cross_attention_ordered", "bin_splats", "blend_tiles")
+KERNELS = ("deformable_cross_attention_biased", "bin_splats", "blend_tiles")
 METRICS = {
     "gpu__time_duration.sum": "time",
     "sm__throughput.avg.pct_of_peak_sustained_elapsed": "SM % of peak",

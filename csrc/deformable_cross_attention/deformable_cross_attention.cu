@@ -406,7 +406,7 @@ GEOLRM_KERNEL GEOLRM_BOUNDS(GEOLRM_CHUNKS == 1 ? 768 : 256, 1) deformable_cross_
 
 // The same with a bias [d], which is added to every value before it is sampled, so that the values
 // need not be written with it.
-GEOLRM_KERNEL GEOLRM_BOUNDS(GEOLRM_CHUNKS == 1 ? 768 : 256, 1) deformable_cross_attention_ordered(
+GEOLRM_KERNEL GEOLRM_BOUNDS(GEOLRM_CHUNKS == 1 ? 768 : 256, 1) deformable_cross_attention_biased(
     const geolrm::Value* __restrict__ value, const geolrm::Side* __restrict__ level_shapes,
     const geolrm::Reference* __restrict__ reference_points,
     const geolrm::Query* __restrict__ sampling_offsets,

@@ -208,7 +208,7 @@ class DeformableCrossAttention:
         entry = self.entry
         if value_bias is not None:
             addresses.append(pointer(value_bias))
-            entry += "_ordered"
+            entry += "_biased"
         numbers = integers(*self.sizes(views, queries, pixels))
         arguments = (*addresses, *numbers, pointer(out))
         return [Call(self.source, entry, self.launch(queries), arguments)]

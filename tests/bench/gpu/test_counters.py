@@ -12,7 +12,7 @@ NAMES = ("ID", "Process ID", "Kernel Name", "gpu__time_duration.sum",
          "launch__registers_per_thread", "lts__t_bytes.sum",
          "sm__warps_active.avg.pct_of_peak_sustained_active")  # fmt: skip
 UNITS = ("", "", "", "us", "register/thread", "Mbyte", "%")
-ATTENTION = ("0", "41", "deformable_cross_attention_ordered(const Half *, int)", "2,093.1", "95",
+ATTENTION = ("0", "41", "deformable_cross_attention_biased(const Half *, int)", "2,093.1", "95",
              "13,970.5", "24.8")  # fmt: skip
 BLEND = ("1", "41", "blend_tiles(int)", "41.2", "80", "60.1", "61.0")
 OUTPUT = "\n".join([
@@ -25,7 +25,7 @@ OUTPUT = "\n".join([
 
 def test_a_row_for_each_launch_with_its_units():
     assert counters.parse(OUTPUT) == [
-        {"kernel": "deformable_cross_attention_ordered", "time": "2,093.1 us",
+        {"kernel": "deformable_cross_attention_biased", "time": "2,093.1 us",
          "L2 bytes": "13,970.5 Mbyte", "occupancy %": 24.8, "registers": 95.0},
         {"kernel": "blend_tiles", "time": "41.2 us", "L2 bytes": "60.1 Mbyte",
          "occupancy %": 61.0, "registers": 80.0},
@@ -55,7 +55,7 @@ def test_the_clocks_stay_as_they_are(tool):
     given, part = tool(OUTPUT), Part("Counters", "running")
     counters.measure(Recorder(part))
     assert [row["kernel"] for row in part.rows] == [
-        "deformable_cross_attention_ordered", "blend_tiles",
+        "deformable_cross_attention_biased", "blend_tiles",
     ]  # fmt: skip
     words = given.read_text().splitlines()
     assert words[words.index("--clock-control") + 1] == "none"

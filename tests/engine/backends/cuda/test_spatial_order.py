@@ -89,7 +89,7 @@ def test_every_attention_takes_the_order_and_the_results_are_the_same_bits(
     device.log.clear()
     ordered = engine.run(*views)
     launched = entries(device)
-    assert launched.count("deformable_cross_attention_ordered") == 4
+    assert launched.count("deformable_cross_attention_biased") == 4
     assert "deformable_cross_attention" not in launched
     assert launched.count("query_order") == 1  # one order for all layers
     attention_calls = operators.attention_calls
