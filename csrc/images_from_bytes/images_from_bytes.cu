@@ -2,9 +2,8 @@
 #include "cuda/device.cuh"
 
 // bytes [values] -> images [values], four a thread; both aligned to 16 bytes.
-GEOLRM_KERNEL GEOLRM_BOUNDS(256, 1)
-    images_from_bytes(const unsigned char* __restrict__ bytes, int values,
-                      float* __restrict__ images) {
+GEOLRM_KERNEL GEOLRM_BOUNDS(256, 1) images_from_bytes(const unsigned char* __restrict__ bytes,
+                                                      int values, float* __restrict__ images) {
   using namespace geolrm;
   const int first = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
   if (first + 4 <= values) {
