@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
 from geolrm.engine.backends.base import Array
 from geolrm.engine.backends.opening import open_backend
 from geolrm.engine.bundle.bundle import Bundle
-from geolrm.engine.errors import BundleError
+from geolrm.engine.errors import BundleError, DeviceMemoryError
 from geolrm.engine.features import Features, PlacedViews, Proposal
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
@@ -37,6 +37,9 @@ from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
 from geolrm.engine.system.user_warnings import warn
 from geolrm.engine.views.preprocessing import Images, Valid, Views, count_images, prepare_views
+
+if TYPE_CHECKING:
+    from geolrm.engine.cuda.array import Device
 
 MAX_DEVICES = 1024
 
@@ -314,13 +317,30 @@ class Engine:
     def _refine(
         self, scene: Scene, settings: RunSettings, clock: Stopwatch, fine: Callable[[], Views]
     ) -> Scene:
+        """Refine where the network ran; on the CPU where its GPU lacks the memory."""
+        gpu = self._backend.device
+        try:
+            return self._refine_on(gpu, scene, settings, clock, fine)
+        except DeviceMemoryError as error:
+            if gpu is None:
+                raise
+            warn(f"refining on the CPU instead of the GPU: {error}")
+        return self._refine_on(None, scene, settings, clock, fine)
+
+    def _refine_on(
+        self,
+        gpu: "Device | None",
+        scene: Scene,
+        settings: RunSettings,
+        clock: Stopwatch,
+        fine: Callable[[], Views],
+    ) -> Scene:
         """Leave out what nobody sees, and move the rest by gradient descent.
 
         Where poses are refined with it, the network sees the better poses before the next round.
         Where the photographs do not agree on plain colours, the colours depend on the direction.
         """
         given, seed, threads = scene.views, settings.seed, self.threads
-        gpu = self._backend.device
         with clock("refine"):
             start = gaussians = drop_hidden(scene.gaussians.numpy(), threads, gpu)
             alignment = compare(gaussians, given, threads, gpu=gpu)

@@ -19,3 +19,7 @@ class CheckpointError(GeoLRMError, ValueError):
 
 class VerificationError(GeoLRMError):
     """An exported graph that differs from the model by more than its gate."""
+
+
+class DeviceMemoryError(GeoLRMError):
+    """A GPU without the memory that is asked of it; what ran there before goes on."""

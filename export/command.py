@@ -77,7 +77,7 @@ def export_checkpoint(
         refine_steps = DEFAULT_STEPS if config.cues is not None else 0
     on_gpu = choice.backend != "onnxruntime"
     anchors = tokens or default_anchors(config)
-    check_padding(config, anchors)
+    check_padding(config, anchors, choice.buckets)
     ranges = None
     if verify and on_gpu and choice.precision == "fp16":
         progress("looking for values that float16 does not hold")
@@ -161,8 +161,17 @@ def default_anchors(config: GeoLRMConfig) -> Range:
     return Range(1, preferred, 2 * preferred)
 
 
-def check_padding(config: GeoLRMConfig, anchors: Range) -> None:
-    """Check that the range holds the number that the ``head`` variant pads anchors to."""
+def check_padding(config: GeoLRMConfig, anchors: Range, buckets: bool = False) -> None:
+    """Check that the range holds the number that the ``head`` variant pads anchors to.
+
+    Raises:
+        InputError: It does not, or buckets are asked for where that number never changes.
+    """
+    if buckets and config.padded_tokens is not None:
+        raise InputError(
+            "--buckets is for a number of anchors that changes, but the head variant of this model "
+            f"always runs with {config.padded_tokens}; leave it out"
+        )
     if config.padded_tokens is not None and anchors.max < config.padded_tokens:
         raise InputError(
             f"--tokens allows at most {anchors.max} anchors, but the head variant of this model "

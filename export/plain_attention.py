@@ -17,8 +17,8 @@ def has_attention(model: onnx.ModelProto) -> bool:
 def decompose_attention(model: onnx.ModelProto) -> onnx.ModelProto:
     """Copy a graph with each Attention as plain nodes, which store the score of every pair.
 
-    For the nodes that the export makes: query, key and value [B, N, h*e] of as many heads, without
-    a mask or a cache.
+    For the nodes that the export makes: query, key and value [B, N, h*e] of as many heads, perhaps
+    with a mask that is added to the scores, without a cache.
     """
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
@@ -34,7 +34,7 @@ def decompose_attention(model: onnx.ModelProto) -> onnx.ModelProto:
 def _plain_nodes(node: onnx.NodeProto, prefix: str) -> list[onnx.NodeProto]:
     given = attributes(node)
     heads = given["q_num_heads"]
-    if given["kv_num_heads"] != heads or any(node.input[3:]) or given.get("is_causal"):
+    if given["kv_num_heads"] != heads or any(node.input[4:]) or given.get("is_causal"):
         raise ValueError(f"{node.name} is attention that the export does not make")
     nodes: list[onnx.NodeProto] = []
 
@@ -54,7 +54,10 @@ def _plain_nodes(node: onnx.NodeProto, prefix: str) -> list[onnx.NodeProto]:
         width = add("Cast", add("Shape", query, start=3), to=onnx.TensorProto.FLOAT)
         scale = add("Reciprocal", add("Sqrt", width))
     scaled = add("Mul", query, add("CastLike", scale, query))
-    scores = add("Softmax", add("MatMul", scaled, key), axis=-1)
+    products = add("MatMul", scaled, key)
+    if len(node.input) > 3 and node.input[3]:
+        products = add("Add", products, node.input[3])
+    scores = add("Softmax", products, axis=-1)
     mixed = add("Transpose", add("MatMul", scores, value), perm=[0, 2, 1, 3])
     add("Reshape", mixed, merged, output=node.output[0])
     return nodes

@@ -16,7 +16,7 @@ from geolrm.engine.cuda.launch import Call, Launcher
 from geolrm.engine.cuda.pinned import PinnedArrays, is_pinned
 from geolrm.engine.cuda.pool import Pool
 from geolrm.engine.cuda.staging import Staging
-from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.errors import DeviceMemoryError
 from geolrm.engine.system.present_gpu import present_gpu
 
 __all__ = ["CudaDevice", "Device", "open_device"]  # `Device`: declared beside the arrays it holds
@@ -63,7 +63,7 @@ class CudaDevice:
         try:
             buffer = self._device.allocate(size, stream=self._stream)
         except Exception as error:  # CUDAError
-            raise GeoLRMError(
+            raise DeviceMemoryError(
                 f"the GPU has no {size / 1e9:.2f} GB left ({first_line(error)}); use fewer views "
                 "or a smaller --max-tokens, or close what else uses the GPU"
             ) from error

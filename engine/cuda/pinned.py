@@ -53,12 +53,23 @@ class PinnedArrays:
             self.lent_bytes += size
 
     def empty(self, shape: Sequence[int], dtype: Any) -> NDArray:
-        """Make an uninitialised array; in ordinary memory where it is small, or much is lent."""
+        """Make an uninitialised array.
+
+        It is in ordinary memory where it is small, where much is lent, and where the system pins no
+        more: a run that has been computed is not lost for that.
+        """
         kind = np.dtype(dtype)
         made = np.empty(shape, kind)  # of which nothing is touched
         if made.nbytes < SMALLEST or self.lent_bytes + made.nbytes > MOST:
             return made
-        return np.asarray(PinnedMemory(self, self._pool.take(made.nbytes), made.shape, kind))
+        for _ in range(2):
+            try:
+                loan = self._pool.take(made.nbytes)
+            except Exception:  # cuda.core has errors of its own
+                self._pool.release()  # what lies idle is pinned, too
+            else:
+                return np.asarray(PinnedMemory(self, loan, made.shape, kind))
+        return made
 
     def start_keeping(self) -> None:
         """One more whose memory is kept for later when it comes back."""

@@ -48,4 +48,6 @@ def test_image_size_must_be_a_multiple_of_the_patch():
 def test_head_needs_room_for_its_padding():
     with pytest.raises(InputError, match="at most 100 anchors, but the head variant .* 8192"):
         check_padding(released("head"), Range(1, 50, 100))
-    check_padding(released("token"), Range(1, 50, 100))
+    check_padding(released("token"), Range(1, 50, 100), buckets=True)
+    with pytest.raises(InputError, match="--buckets is for a number of anchors that changes, but"):
+        check_padding(released("head"), Range(1, 50, 16384), buckets=True)

@@ -58,6 +58,13 @@ class CudaBackend:
         self.description = f"{selected.name} {artifact.precision} on {gpu.name}"
         self.device = devices.open_device(index)
         self.lock = self.device.lock
+        with self.lock:  # another engine may run on this GPU, or capture what it does
+            self._load(bundle, artifact, selected)
+
+    def _load(self, bundle: Bundle, artifact: Artifact, selected: Selected) -> None:
+        """Upload weights and load all stages."""
+        target = selected.target
+        assert target is not None
         self.device.engage()
         weakref.finalize(self, self.device.retire).atexit = False
         self._arena, self._scratch = Block(self.device), Block(self.device)

@@ -43,6 +43,11 @@ class PaddedExecutor:
         self.role: Role = executor.role
         self._slots: dict[str, Block] = {}  # what is padded lies at fixed addresses
 
+    @property
+    def settled(self) -> bool:
+        """See :class:`geolrm.engine.backends.cuda.executor.CudaExecutor`."""
+        return self._executor.settled
+
     def run(
         self,
         inputs: Mapping[str, DeviceArray],

@@ -251,8 +251,6 @@ def run(
     if plan is not None:
         print(f"GPU memory: {plan.total / 1e9:.2f} GB planned; geolrm info says for what")
     print_timings(scene.timings)
-    if plan is not None and "refine" in scene.timings:
-        print("the refinement ran on the CPU; --refine 0 leaves it out")
     print(
         f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "
         f"({scene.num_occupied:,} occupied voxels) -> {output}"

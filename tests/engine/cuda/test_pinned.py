@@ -61,3 +61,23 @@ def test_the_last_reference_may_go_in_any_thread_once_nothing_is_kept():
     thread.start()
     thread.join()
     assert log == ["current"] and arrays.lent_bytes == 0
+
+
+def test_where_the_system_pins_no_more_what_lies_idle_goes_first_and_then_it_is_ordinary_memory():
+    arrays, _ = make()
+    arrays.empty((VALUES,), "float32")  # comes back at once
+    real, refusals = arrays._pinned.allocate, []
+
+    def refuse(size):
+        if arrays._pool.idle_bytes or len(refusals) > 1:
+            refusals.append(size)
+            raise RuntimeError("CUDA_ERROR_OUT_OF_MEMORY")
+        return real(size)
+
+    arrays._pinned.allocate = refuse
+    assert is_pinned(arrays.empty((2 * VALUES,), "float32"))  # once the idle piece was let go
+    assert refusals == [2 * SMALLEST] and arrays.lent_bytes == 0
+    refusals.extend([0, 0])
+    made = arrays.empty((3 * VALUES,), "float32")
+    assert not is_pinned(made) and made.shape == (3 * VALUES,)
+    assert arrays.lent_bytes == 0

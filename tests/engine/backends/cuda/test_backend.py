@@ -1,6 +1,7 @@
 """Whole runs on an emulated device against the CPU engine: what is computed, and what is queued."""
 
 import hashlib
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 from doubles.device import rewrite_manifest
 
 from geolrm import Engine, GeoLRMError
+from geolrm.engine import engine as engine_module
 from geolrm.engine.backends.cuda import encoding, tensorrt_segment
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.backends.cuda.tensorrt_segment import eager_specialization
 from geolrm.engine.cuda import pinned
 from geolrm.engine.cuda.pinned import is_pinned
+from geolrm.engine.errors import DeviceMemoryError
 from geolrm.engine.system.stopwatch import Stopwatch
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
@@ -276,3 +279,40 @@ def test_auto_takes_the_cpu_where_an_engine_does_not_load(devices, rtx, views):
     assert engine.backend == "onnxruntime"
     assert engine.backend_reason == f"not tensorrt-rtx: {refused.format('x.plan')}"
     assert len(engine.run(*views, max_tokens=8).gaussians)
+
+
+def test_a_gpu_without_memory_for_the_refinement_leaves_it_to_the_cpu(
+    devices, gpu_bundles, views, monkeypatch
+):
+    real = engine_module.drop_hidden
+
+    def full(gaussians, threads, gpu=None):
+        if gpu is not None:
+            raise DeviceMemoryError("the GPU has no 0.40 GB left")
+        return real(gaussians, threads)
+
+    expected = Engine(gpu_bundles(), backend="onnxruntime").run(*views, refine_steps=1)
+    monkeypatch.setattr(engine_module, "drop_hidden", full)
+    engine = Engine(gpu_bundles())
+    with pytest.warns(UserWarning, match="refining on the CPU instead of the GPU: the GPU has no"):
+        scene = engine.run(*views, refine_steps=1)
+    assert len(scene.gaussians) == len(expected.gaussians)
+    np.testing.assert_allclose(scene.gaussians.means, expected.gaussians.means, atol=1e-3)
+    assert "refine" in scene.timings
+
+
+def test_a_bundle_is_loaded_while_nothing_else_runs_on_its_gpu(devices, gpu_bundles, monkeypatch):
+    Engine(gpu_bundles())
+    (device,) = devices
+    uploads = []
+    real = device.upload
+
+    def upload(array):
+        taken = threading.Thread(target=lambda: uploads.append(device.lock.acquire(timeout=0.01)))
+        taken.start()
+        taken.join()
+        return real(array)
+
+    monkeypatch.setattr(device, "upload", upload)
+    Engine(gpu_bundles())
+    assert uploads and not any(uploads)

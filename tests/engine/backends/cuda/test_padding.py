@@ -46,6 +46,16 @@ def replayed(devices, monkeypatch, masked, tmp_path):
     return folder, devices
 
 
+def test_stages_tell_whether_their_work_is_replayed_by_now(replayed, views):
+    engine = Engine(replayed[0])
+    for runs in range(1, 8):
+        engine.run(*views, max_tokens=50)
+        settled = {name: stage.settled for name, stage in engine._backend.stages.items()}
+        if all(settled.values()) and runs > 1:
+            return
+    raise AssertionError(f"never settled: {settled}")
+
+
 def run_all(engine, views, counts, device):
     scenes = []
     for count in counts:
