@@ -68,8 +68,8 @@ def gpu(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="One part, to be repeated: tests, kernels, rasterizer, cuda, counters, "
-            "tensorrt-rtx, tensorrt, torch, gsplat, torch-compile. Default: all."
+            help="One part, to be repeated: kernels, rasterizer, cuda, tests, counters, "
+            "tensorrt-rtx, tensorrt, sanitizer, torch, gsplat, torch-compile. Default: all."
         ),
     ] = None,
     settings: Annotated[
@@ -79,7 +79,7 @@ def gpu(
     seconds: Annotated[float, typer.Option(help="At most, for one figure.")] = 20.0,
     limit: Annotated[float, typer.Option(help="Seconds of all parts together.")] = 7200.0,
 ) -> None:
-    """Measure all that needs a GPU: tests first, then kernels, rasterizer, engine and peers."""
+    """Measure all that needs a GPU: kernels, rasterizer, engine, tests and peers."""
     from geolrm.bench.gpu.__main__ import run
     from geolrm.bench.gpu.choices import Choices, parse_settings
 

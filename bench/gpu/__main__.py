@@ -1,4 +1,4 @@
-"""``python -m geolrm.bench.gpu -o DIR``: first the GPU tests, then the figures."""
+"""``python -m geolrm.bench.gpu -o DIR``: first the figures that have targets."""
 
 import argparse
 import shutil

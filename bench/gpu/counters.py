@@ -1,4 +1,4 @@
-"""Hardware counters of the three kernels that take the longest, by Nsight Compute (``ncu``).
+"""Hardware counters of the four kernels that are to take the longest, by Nsight Compute (``ncu``).
 
 ``ncu`` replays each launch a few times, so its times are its own; what counts is what limits a
 kernel. It leaves the clocks alone.
@@ -12,7 +12,7 @@ import sys
 
 from geolrm.bench.gpu.report import NotRun, Recorder, Row
 
-KERNELS = ("deformable_cross_attention_biased", "bin_splats", "blend_tiles")
+KERNELS = ("self_attention", "deformable_cross_attention_biased", "bin_splats", "blend_tiles")
 METRICS = {
     "gpu__time_duration.sum": "time",
     "sm__throughput.avg.pct_of_peak_sustained_elapsed": "SM % of peak",

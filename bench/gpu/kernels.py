@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geolrm.bench.gpu import splat_kernels
 from geolrm.bench.gpu.choices import Choices
 from geolrm.bench.gpu.report import Recorder, Row
-from geolrm.bench.gpu.targets import ATTENTION
+from geolrm.bench.gpu.targets import ATTENTION, SELF_ATTENTION
 from geolrm.bench.gpu.timing import captured, milliseconds
 from geolrm.engine.backends.cuda.anchors import SelectAnchors
 from geolrm.engine.backends.cuda.kernels import DeformableCrossAttention, GridSample
@@ -166,21 +166,32 @@ def attention_calls(
 
 def self_attention(bench: Bench, queries: int) -> Row:
     """Measure self-attention; its floor is not bytes, so the row has its rate of arithmetic."""
-    rng, width = np.random.default_rng(0), HEADS * HEAD_DIM
-    rows = rng.standard_normal((3, queries, width), np.float32).astype(np.float16)
-    placed = [*map(bench.device.upload, rows), bench.device.empty((queries, width), "float16")]
-    calls = SelfAttention(HEADS, HEAD_DIM).calls(
-        *(array.address for array in placed), queries=queries
-    )
-    size = sum(array.nbytes for array in placed)
-    measured = row(bench, "self-attention float16", f"N={queries}", calls, size)
-    operations = 4 * queries**2 * width
+    calls, arrays = self_attention_calls(bench.device, queries)
+    size = sum(array.nbytes for array in arrays)
+    measured = row(bench, SELF_ATTENTION, f"N={queries}", calls, size)
+    operations = 4 * queries**2 * HEADS * HEAD_DIM
     return {**measured, "TFLOP/s": operations / 1e9 / max(measured["p50 ms"], 1e-9)}
+
+
+def self_attention_calls(device: Device, queries: int) -> tuple[list[Call], list[DeviceArray]]:
+    """Place random inputs; return the launches, and the arrays that they read and write."""
+    shape = (queries, HEADS * HEAD_DIM)
+    rows = np.random.default_rng(0).standard_normal((3, *shape), np.float32).astype(np.float16)
+    placed = [*map(device.upload, rows), device.empty(shape, "float16")]
+    addresses = (array.address for array in placed)
+    return SelfAttention(HEADS, HEAD_DIM).calls(*addresses, queries=queries), placed
 
 
 def selection(bench: Bench) -> Row:
     """Measure the selection of anchors from 128^3 logits, 16384 of 5 %."""
-    device = bench.device
+    calls, placed = selection_calls(bench.device)
+    size = placed[0].nbytes + sum(array.nbytes for array in placed[4:])
+    setting = "128^3 to 16384, clearing its state"
+    return row(bench, "select anchors", setting, calls, size, cleared=placed[2])
+
+
+def selection_calls(device: Device) -> tuple[list[Call], list[DeviceArray]]:
+    """Place random logits; return the launches, and the arrays, the third of which is to be 0."""
     logits = np.random.default_rng(0).normal(-1.645, 1, (128,) * 3).astype(np.float32)
     kernel, limit = SelectAnchors(128), 16384
     placed = [
@@ -188,10 +199,7 @@ def selection(bench: Bench) -> Row:
         device.empty((kernel.state_bytes,), "uint8"), device.empty((kernel.counts_bytes,), "uint8"),
         device.empty((limit,), "int32"), device.empty((limit, 3), "float32"),
     ]  # fmt: skip
-    calls = kernel.calls(*(array.address for array in placed), limit=limit)
-    size = placed[0].nbytes + sum(array.nbytes for array in placed[4:])
-    setting = "128^3 to 16384, clearing its state"
-    return row(bench, "select anchors", setting, calls, size, cleared=placed[2])
+    return kernel.calls(*(array.address for array in placed), limit=limit), placed
 
 
 def grid_sample(bench: Bench, views: int) -> Row:

@@ -9,35 +9,23 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from geolrm.bench.gpu.choices import TARGETS, Settings
-from geolrm.bench.gpu.packing.logged_graphs import shallow
+from geolrm.bench.gpu.packing.logged_graphs import LAYERS, shallow
 from geolrm.engine.backends.cuda.memory_plan import MemoryPlan, plan_memory
 from geolrm.engine.backends.cuda.onnxruntime_segment import handle_bytes
-from geolrm.engine.bundle.manifest import Manifest
+from geolrm.engine.bundle.manifest import Artifact, Manifest
 from geolrm.engine.bundle.plan import ANY_GPU
 from geolrm.engine.system.exit_codes import one_sentence_errors
 
 
 def planned(config: Any, settings: Settings, precision: Any = "fp16") -> list[MemoryPlan]:
     """Plan the memory of a model on the backend ``cuda``, for each number of views and anchors."""
-    import torch
-
-    from geolrm.export.backend_choice import Choice, Target
-    from geolrm.export.gpu_artifact import describe_artifact, lower_for_gpu
-    from geolrm.export.model import GeoLRM
-    from geolrm.export.trace import trace
-
-    torch.manual_seed(0)
-    few = shallow(config)
-    model = GeoLRM(few).eval().requires_grad_(False)
-    choice = Choice("cuda", precision, (Target(ANY_GPU),), "a plan of memory")
-    lowered = lower_for_gpu(trace(model), choice, set(model.state_dict()))
-    artifact = describe_artifact(lowered, choice, {}, "")
+    artifact = _artifact(shallow(config), precision)
     told = SimpleNamespace(
         rope=SimpleNamespace(grid_size=config.reconstruction.grid_size),
         anchors=SimpleNamespace(max=max(anchors for _, anchors in settings)),
         files={},
     )
-    sessions = len(artifact.segments) + _layers(config) - _layers(few)
+    sessions = _sessions(config, artifact, _artifact(shallow(config, LAYERS - 1), precision))
     weights, libraries = weight_bytes(config, half=precision != "fp32"), sessions * handle_bytes()
     return [
         replace(
@@ -73,10 +61,36 @@ def table(settings: Settings, plans: Sequence[MemoryPlan]) -> str:
     return "\n".join(lines)
 
 
-def _layers(config: Any) -> int:
-    """Count the layers of both transformers: attention cuts a graph at each."""
-    parts = (config.proposal, config.reconstruction)
-    return sum(part.transformer.num_layers for part in parts)
+def _artifact(config: Any, precision: Any) -> Artifact:
+    """Lower a model of random weights for the backend ``cuda``."""
+    import torch
+
+    from geolrm.export.backend_choice import Choice, Target
+    from geolrm.export.gpu_artifact import describe_artifact, lower_for_gpu
+    from geolrm.export.model import GeoLRM
+    from geolrm.export.trace import trace
+
+    torch.manual_seed(0)
+    model = GeoLRM(config).eval().requires_grad_(False)
+    choice = Choice("cuda", precision, (Target(ANY_GPU),), "a plan of memory")
+    lowered = lower_for_gpu(trace(model), choice, set(model.state_dict()))
+    return describe_artifact(lowered, choice, {}, "")
+
+
+def _sessions(config: Any, shallow: Artifact, shallower: Artifact) -> int:
+    """Count the segments of a deep model.
+
+    Each layer adds what the last one of the shallow model did: which attention cuts a graph
+    depends on the precision and on the width of a head.
+    """
+    sessions = len(shallow.segments)
+    for role, part in (("proposal", config.proposal), ("reconstruction", config.reconstruction)):
+        more, fewer = (
+            sum(len(stage.segments) for stage in each.stages.values() if stage.role == role)
+            for each in (shallow, shallower)
+        )
+        sessions += (more - fewer) * (part.transformer.num_layers - LAYERS)
+    return sessions
 
 
 def main() -> None:

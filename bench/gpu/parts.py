@@ -77,11 +77,19 @@ def kernels(record: Recorder, choices: Choices) -> None:
 
 
 def counters(record: Recorder, choices: Choices) -> None:
-    """Read the hardware's counters of three kernels with Nsight Compute."""
+    """Read the hardware's counters of four kernels with Nsight Compute."""
     _require_kernel_packages()
     from geolrm.bench.gpu import counters
 
     counters.measure(record)
+
+
+def sanitizer(record: Recorder, choices: Choices) -> None:
+    """Look for wrong accesses and races of the kernels with NVIDIA's Compute Sanitizer."""
+    _require_kernel_packages()
+    from geolrm.bench.gpu import sanitizer
+
+    sanitizer.measure(record)
 
 
 def rasterizer(peer: bool, record: Recorder, choices: Choices) -> None:
@@ -132,18 +140,19 @@ def _require_kernel_packages() -> None:
         raise NotRun(f"{' and '.join(missing)} missing; pip install 'geolrm[gpu]'")
 
 
-# In the order of what is worth most where the time ends early. gsplat and torch.compile come last:
-# they compile for minutes.
+# In the order of what is worth most where the time ends early: what has targets first. gsplat and
+# torch.compile come last: they compile for minutes.
 TASKS = {
-    "tests": Task("GPU tests", run_tests, 0.25, "passed"),
     "kernels": Task(targets.KERNELS, kernels, 0.15),
     "rasterizer": Task(targets.RASTERIZER, functools.partial(rasterizer, False), 0.1),
     "cuda": Task(targets.ENGINE, functools.partial(engine, "cuda"), 0.5),
+    "tests": Task("GPU tests", run_tests, 0.25, "passed"),
     "counters": Task("Counters of the hardware", counters, 0.15),
     "tensorrt-rtx": Task(
         "Engine, tensorrt-rtx fp16", functools.partial(engine, "tensorrt-rtx"), 0.5
     ),
     "tensorrt": Task("Engine, tensorrt fp16", functools.partial(engine, "tensorrt"), 0.5),
+    "sanitizer": Task("Compute Sanitizer", sanitizer, 0.15, "passed"),
     "torch": Task("Eager torch, fp16", functools.partial(peer, False), 0.25),
     "gsplat": Task(targets.GSPLAT, functools.partial(rasterizer, True), 0.5),
     "torch-compile": Task("torch.compile, fp16", functools.partial(peer, True), 1.0),

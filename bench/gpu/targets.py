@@ -47,6 +47,7 @@ class Verdict:
 KERNELS, RASTERIZER, ENGINE = "Kernels", "Rasterizer", "Engine, cuda fp16"
 GSPLAT = "Rasterizer against gsplat 1.5.3"
 ATTENTION = "deformable attention float16, Morton order"  # the order in which the engine runs it
+SELF_ATTENTION = "self-attention float16"
 HALF_MILLION = {"scene": "ring and ball 524288", "px": 1024}
 
 TARGETS = (
@@ -56,6 +57,13 @@ TARGETS = (
         {"kernel": ATTENTION, "setting": "V=21 N=16384"},
         "p50 ms",
         2.0,
+    ),
+    Target(
+        "self-attention, a layer, N=16k fp16, ms",
+        KERNELS,
+        {"kernel": SELF_ATTENTION, "setting": "N=16384"},
+        "p50 ms",
+        1.5,
     ),
     Target("rasterizer, 512k at 1024 px, ms", RASTERIZER, HALF_MILLION, "graph p50_ms", 0.35),
     Target(

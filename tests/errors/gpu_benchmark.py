@@ -9,7 +9,7 @@ from samples.fat_libraries import image, make_library, module
 
 from geolrm import GeoLRMError, InputError
 from geolrm.bench.gpu import __main__ as bench
-from geolrm.bench.gpu import pack, parts
+from geolrm.bench.gpu import pack, parts, sanitizer
 from geolrm.bench.gpu.choices import Choices, parse_settings
 from geolrm.bench.gpu.packing import cubins, elf_file, fat_binaries, launch_log, wheels
 from geolrm.bench.gpu.report import Part, Recorder
@@ -49,6 +49,13 @@ def report_over_a_file(place):
 def pack_over_a_file(place):
     (place.tmp / "a.txt").write_text("")
     return pack.pack(place.tmp / "a.txt", sys.executable, place.tmp)
+
+
+def wrong_accesses(place):
+    printed = SimpleNamespace(returncode=0, stdout="========= ERROR SUMMARY: 3 errors")
+    place.patch.setattr(sanitizer, "find", lambda: "compute-sanitizer")
+    place.patch.setattr(sanitizer.subprocess, "run", lambda *_, **__: printed)
+    return sanitizer.measure(RECORD)
 
 
 def failing_tests(place):
@@ -140,6 +147,8 @@ CASES = [
     Case("…a.txt' is a file; name a folder to pack into with -o", "Of the packer.",
          pack_over_a_file, InputError),
     Case("pytest ended with 1: 3 failed, 2 passed", "Of geolrm bench gpu.", failing_tests),
+    Case("memcheck: 3 errors; racecheck: 3 errors; see sanitizer.log in logs.tar.gz",
+         "What each tool of NVIDIA's Compute Sanitizer counted.", wrong_accesses),
     Case("kernels failed; see …", "Of geolrm bench gpu; the others were measured.", benchmark(
         lambda place: bench.run(place.tmp, ["kernels"]),
         (parts, "run_apart", lambda *_: FAILED))),

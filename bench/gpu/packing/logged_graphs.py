@@ -32,16 +32,16 @@ def configurations() -> Iterator[tuple[str, GeoLRMConfig, tuple[Precision, ...]]
     yield "mini", shallow(mini()), ("fp16", "fp32")
 
 
-def shallow(config: GeoLRMConfig) -> GeoLRMConfig:
+def shallow(config: GeoLRMConfig, layers: int = LAYERS) -> GeoLRMConfig:
     """Leave so many layers of each transformer."""
 
     def cut(part):
-        transformer = replace(part.transformer, num_layers=LAYERS)
+        transformer = replace(part.transformer, num_layers=layers)
         return replace(part, transformer=transformer)
 
     return replace(
         config,
-        encoder=replace(config.encoder, num_layers=min(LAYERS, config.encoder.num_layers)),
+        encoder=replace(config.encoder, num_layers=min(layers, config.encoder.num_layers)),
         proposal=cut(config.proposal),
         reconstruction=cut(config.reconstruction),
     )

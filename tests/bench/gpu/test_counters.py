@@ -58,6 +58,9 @@ def test_the_clocks_stay_as_they_are(tool):
         "deformable_cross_attention_biased", "blend_tiles",
     ]  # fmt: skip
     words = given.read_text().splitlines()
+    assert words[words.index("--kernel-name") + 1] == (
+        "regex:^(self_attention|deformable_cross_attention_biased|bin_splats|blend_tiles)$"
+    )
     assert words[words.index("--clock-control") + 1] == "none"
     assert words[-2:] == ["-m", "geolrm.bench.gpu.counted"]
 

@@ -1,7 +1,9 @@
 """The plan without a bundle is the plan of the bundle."""
 
+import functools
 from dataclasses import replace
 
+import pytest
 from samples.gpu_bundles import write_gpu_bundle
 from samples.tiny_models import tiny_config, tiny_model
 
@@ -12,23 +14,25 @@ from geolrm.engine.bundle.bundle import Bundle
 SETTINGS = ((3, 512), (2, 40))
 
 
-def deeper(layers):
-    """The tiny model with so many layers in each transformer."""
+def deeper(layers, channels=(12, 12)):
+    """The tiny model with so many layers in each transformer, and so many channels in a head."""
     config = tiny_config("token")
 
-    def with_layers(part):
-        return replace(part, transformer=replace(part.transformer, num_layers=layers))
+    def changed(part, channels):
+        block = part.transformer
+        block = replace(block, num_layers=layers, dim=channels * block.num_heads)
+        return replace(part, transformer=block)
 
     return replace(
         config,
-        proposal=with_layers(config.proposal),
-        reconstruction=with_layers(config.reconstruction),
+        proposal=changed(config.proposal, channels[0]),
+        reconstruction=changed(config.reconstruction, channels[1]),
     )
 
 
 def test_the_parts_are_those_of_a_bundle(tmp_path, monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    config = deeper(2)
+    config = deeper(3, (24, 48))
     folder = write_gpu_bundle(tiny_model(config), tmp_path / "bundle", "fp16")
     manifest = Bundle.open(folder).manifest
     for setting, plan in zip(SETTINGS, memory_parts.planned(config, SETTINGS), strict=True):
@@ -37,12 +41,22 @@ def test_the_parts_are_those_of_a_bundle(tmp_path, monkeypatch):
         assert 0.5 < plan.weights / wanted.weights < 1.1  # the file also has constants and a header
 
 
-def test_more_layers_are_more_weights_and_more_sessions(monkeypatch):
+@pytest.mark.parametrize(
+    ("precision", "channels", "sessions"),
+    [
+        ("fp32", (12, 12), 1 + 1),
+        ("fp16", (24, 48), 2 + 2),  # self-attention is cut out as well
+        ("fp16", (12, 48), 1 + 2),
+    ],
+)
+def test_more_layers_are_more_weights_and_more_sessions(monkeypatch, precision, channels, sessions):
+    """``sessions`` is what a layer of the proposal and one of the reconstruction add."""
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    few, many = deeper(2), deeper(7)
+    few, many = (deeper(layers, channels) for layers in (2, 7))
     monkeypatch.setattr(memory_parts, "weight_bytes", lambda config, half: 0)
-    (small,), (large,) = (memory_parts.planned(c, [(3, 64)], "fp32") for c in (few, many))
-    assert large.libraries - small.libraries == 2 * 5 * memory_parts.handle_bytes()
+    monkeypatch.setattr(memory_parts, "_artifact", functools.cache(memory_parts._artifact))
+    (small,), (large,) = (memory_parts.planned(c, [(3, 64)], precision) for c in (few, many))
+    assert large.libraries - small.libraries == sessions * 5 * memory_parts.handle_bytes()
     assert replace(large, libraries=0) == replace(small, libraries=0)
 
 

@@ -12,8 +12,8 @@ from samples.gpu_bundles import write_tiny_gpu_bundle
 from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm.bench import gpu_raster
+from geolrm.bench.gpu import counted, torch_peer
 from geolrm.bench.gpu import engine as bench
-from geolrm.bench.gpu import torch_peer
 from geolrm.bench.gpu.choices import Choices
 from geolrm.bench.gpu.report import NotRun, Part, Recorder, run_part
 from geolrm.engine.system import extras
@@ -49,6 +49,7 @@ seen = []
 raster = gpu_raster.measure(
     (32,), counts=(1000,), real=False, repeats=2, warm_up=1, peer=False, seen=seen.append)
 counted.main((2, 300), 1000, 32)
+counted.check()
 print(json.dumps({"rows": part.rows, "raster": raster, "seen": seen}))
 """
 
@@ -102,7 +103,9 @@ class TestOnTheDriverDouble:
     pytestmark = on_the_stub
 
     def test_every_kernel_has_times_and_a_floor(self):
-        made = json.loads(driver_double.run(KERNELS).splitlines()[-1])
+        printed = driver_double.run(KERNELS).splitlines()
+        assert printed[-2] == counted.ENDED
+        made = json.loads(printed[-1])
         rows = made["rows"]
         assert rows[0]["kernel"] == "copy" and rows[0]["GB/s"] > 0
         names = [row["kernel"] for row in rows]
