@@ -36,11 +36,10 @@ def run_processes(body: Body, options: Any, count: int) -> None:
     Raises:
         GeoLRMError: What a process raised, as if it had been raised here.
     """
-    for name, value in ALLOCATOR.items():
-        os.environ.setdefault(name, value)
     errors = multiprocessing.get_context("spawn").SimpleQueue()
     arguments = (body, options, free_port(), errors)
-    with _handled_by(signal.SIG_IGN):  # children inherit this until they are ready to stop
+    # Children inherit both: the handlers until they are ready to stop.
+    with _handled_by(signal.SIG_IGN), _environment(ALLOCATOR):
         context = spawn(_enter, arguments, count, join=False)
     assert context is not None, "spawn waits for the processes only if it is told to"
     interrupted = threading.Event()
@@ -55,6 +54,18 @@ def run_processes(body: Body, options: Any, count: int) -> None:
             if isinstance(error, ProcessExitedException):
                 raise GeoLRMError(_death(error)) from None
             raise
+
+
+@contextlib.contextmanager
+def _environment(defaults: dict[str, str]) -> Iterator[None]:
+    """Let children that are started inside the block find these variables, or those there are."""
+    missing = [name for name in defaults if name not in os.environ]
+    os.environ.update({name: defaults[name] for name in missing})
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
 
 
 def _enter(rank: int, body: Body, options: Any, port: int, errors: Any) -> None:

@@ -1,5 +1,6 @@
 """Signals and deaths of whole runs are in test_interrupts.py."""
 
+import json
 import os
 import signal
 import socket
@@ -41,3 +42,19 @@ def test_a_death_is_one_sentence(died, text):
         signal_name=died.get("signal_name"),
     )  # fmt: skip
     assert text in processes._death(error)
+
+
+def write_environment(rank, port, path):
+    found = {name: os.environ.get(name) for name in processes.ALLOCATOR}
+    path.write_text(json.dumps(found))
+
+
+def test_the_allocators_settings_are_those_of_the_children_alone(tmp_path, monkeypatch):
+    own = dict(processes.ALLOCATOR) | {"GLIBC_TUNABLES": "glibc.malloc.perturb=0"}
+    monkeypatch.setenv("GLIBC_TUNABLES", own["GLIBC_TUNABLES"])  # what is there stays
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    processes.run_processes(write_environment, tmp_path / "found", 1)
+    assert json.loads((tmp_path / "found").read_text()) == own
+    assert dict(os.environ) == before

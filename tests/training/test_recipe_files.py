@@ -55,7 +55,9 @@ def test_files_are_refused_in_one_sentence(text, message, tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="there is no recipe 'huge'; choose one of mini, captures, smoke"):
+    with pytest.raises(
+        InputError, match="there is no recipe 'huge'; choose one of mini, captures, smoke"
+    ):
         load_recipe("huge")
     (tmp_path / "list.json").write_text("[1]")
     with pytest.raises(InputError, match="holds no fields of a recipe"):
