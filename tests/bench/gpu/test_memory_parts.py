@@ -45,8 +45,7 @@ def test_the_parts_are_those_of_a_bundle(tmp_path, monkeypatch):
     ("precision", "channels", "sessions"),
     [
         ("fp32", (12, 12), 1 + 1),
-        ("fp16", (24, 48), 2 + 2),  # self-attention is cut out as well
-        ("fp16", (12, 48), 1 + 2),
+        ("fp16", (12, 48), 1 + 2),  # self-attention of 48 channels a head is cut out as well
     ],
 )
 def test_more_layers_are_more_weights_and_more_sessions(monkeypatch, precision, channels, sessions):
