@@ -20,6 +20,7 @@ from geolrm.bench.quality import (
     evaluate,
     evaluation,
     input_frames,
+    judging,
 )
 from geolrm.bench.quality.dataset import load_subject
 from geolrm.bench.quality.judging import Judge
@@ -31,13 +32,22 @@ SCORES |= {"mesh_cd", "mesh_cd2", "mesh_f02", "mesh_f002"}
 GROUPS = {"orbit_up", "orbit_level", "top", "bottom"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small_meshes():
+    """Meshes of a quarter of the voxels along an object: most of the time would go into them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "MESH_SIZE", 24)
+        patch.setattr(judging, "MESH_VIEWS", 8)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_child_process(monkeypatch):
     monkeypatch.setattr(evaluation, "run_peak_bytes", lambda *_, **__: 12345)
 
 
 @pytest.fixture(scope="module")
-def baselines(dataset):
+def baselines(dataset, small_meshes):
     return evaluate(dataset, views=[4, 6], model=None, threads=2, hull_steps=8)
 
 
