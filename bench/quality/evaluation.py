@@ -32,7 +32,7 @@ from geolrm.engine.system.extras import require
 from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.preprocessing import prepare_views
 
-HULL_STEPS = 120  # about the time of a whole run on two cores
+HULL_STEPS = 120  # the seconds that they take stand beside those of the model
 BASELINE_GRID = 32  # of iou, where no bundle sets it
 
 
