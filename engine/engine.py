@@ -72,9 +72,10 @@ class Engine:
         if threads is not None:
             threads = check_whole("threads", threads, 1, MAX_THREADS)
         device = check_whole("device", device, 0, MAX_DEVICES)
-        self.bundle = Bundle.open(model)
+        self.bundle = Bundle.open(model, load=True)
         self.manifest = self.bundle.manifest
         selected, self._backend = open_backend(backend, self.bundle, threads, device)
+        self.bundle.release()
         self.backend, self.backend_reason = selected.name, selected.reason
         self.threads = self._backend.threads
         self._stages = self._backend.stages

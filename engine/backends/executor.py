@@ -4,12 +4,15 @@ An executor checks what it is given against the plan, finds from it how many vie
 are, and lays the intermediates out in one arena, which all stages of a backend use in turn.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from geolrm.engine.backends.layout import Layout, lay_out
+from geolrm.engine.bundle.contracts import weight_sizes
 from geolrm.engine.bundle.plan import Dims, Role, Stage, Tensor
+from geolrm.engine.errors import BundleError
 
 REMEMBERED = 32  # layouts of a stage
 
@@ -129,6 +132,23 @@ class Executor(ABC, Generic[A]):
             memory: Of the arena, at least the layout's bytes.
             outside: Inputs and outputs by name, as the plan says they are.
         """
+
+
+def check_weights(stage: Stage, weights: Mapping[str, Array]) -> None:
+    """Compare the weights of a stage's steps with what its kernels read of them.
+
+    Raises:
+        BundleError: One is of another size.
+    """
+    tensors = {tensor.name: tensor for tensor in stage.tensors}
+    for step in stage.steps:
+        for name, size in zip(step.weights, weight_sizes(step, tensors), strict=False):
+            shape = weights[name].shape
+            if math.prod(shape) != size:
+                raise BundleError(
+                    f"the weight {name!r} of a step {step.operator} has shape {list(shape)}, but "
+                    f"the step reads {size} values; export the bundle again"
+                )
 
 
 def match(tensor: Tensor, array: Array, dims: dict[str, int]) -> None:

@@ -1,11 +1,12 @@
 """The versioned description of a bundle: ``manifest.json``, read and written strictly."""
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from geolrm.engine.bundle.plan import SegmentStep, Stage
+from geolrm.engine.bundle.plan import Bytes, Name, SegmentStep, Size, Stage, Text
 from geolrm.engine.errors import InputError
 
 SCHEMA_VERSION = 2
@@ -20,15 +21,22 @@ CAMERA_CONVENTION = (
 )
 
 MAX_REFINE_STEPS = 1000
+# Far beyond what a model needs, and little enough that nothing hangs over them.
+MAX_VIEWS, MAX_ANCHORS, MAX_GRID, MAX_SIDE, MAX_FILES = 4096, 1 << 24, 1024, 16384, 16384
 BACKENDS = ("auto", "tensorrt-rtx", "tensorrt", "cuda", "onnxruntime")  # the preferred first
+
+
+GridSize = Annotated[int, Meta(ge=2, le=MAX_GRID)]
+Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]  # of images and of features, in pixels
+Targets = Annotated[list[Name], Meta(min_length=1, max_length=64)]
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Smallest, preferred and largest number of something."""
 
-    min: int
-    opt: int
-    max: int
+    min: Size
+    opt: Size
+    max: Size
 
     def check(self, option: str) -> None:
         """Refuse, as the value of an option, what is empty or out of order."""
@@ -42,17 +50,17 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class GpuIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The GPU an engine was built for; None where the engine fits every GPU of that kind."""
 
-    sm: str  # "sm_89"
-    multiprocessors: int | None = None
-    memory_bytes: int | None = None
+    sm: Text  # "sm_89"
+    multiprocessors: Size | None = None
+    memory_bytes: Bytes | None = None
 
 
 class EngineIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that decides whether a TensorRT engine may be used, or must be built again."""
 
-    onnx_sha256: str  # of the graph with its weights inside
-    builder: str  # "tensorrt 11.4.0.106"
-    kernels: str  # version of the CUDA kernels inside, or how it was built otherwise
+    onnx_sha256: Text  # of the graph with its weights inside
+    builder: Text  # "tensorrt 11.4.0.106"
+    kernels: Text  # version of the CUDA kernels inside, or how it was built otherwise
     precision: Literal["fp32", "fp16", "bf16"]
     views: Range
     anchors: Range
@@ -64,10 +72,10 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     backend: Literal["onnxruntime", "cuda", "tensorrt", "tensorrt-rtx"]
     precision: Literal["fp32", "fp16", "bf16"]
-    targets: list[str]  # ["cpu"], ["any"], or ["sm_86", "sm_89"]
-    stages: dict[str, Stage]
-    engines: dict[str, EngineIdentity]  # of TensorRT, by file
-    command: str  # that makes the bundle again
+    targets: Targets  # ["cpu"], ["any"], or ["sm_86", "sm_89"]
+    stages: Annotated[dict[Name, Stage], Meta(max_length=16)]
+    engines: Annotated[dict[Name, EngineIdentity], Meta(max_length=4096)]  # of TensorRT, by file
+    command: Text  # that makes the bundle again
 
     @property
     def segments(self) -> list[SegmentStep]:
@@ -83,53 +91,53 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RopeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Voxel centres along one axis and the RoPE index of each (specimen of the exact rounding)."""
 
-    grid_size: int
-    xyz_scale: float
-    axis: list[float]
-    index: list[int]
+    grid_size: GridSize
+    xyz_scale: Annotated[float, Meta(ge=1e-3, le=1e3)]
+    axis: Annotated[list[Annotated[float, Meta(ge=-1, le=1)]], Meta(max_length=MAX_GRID)]
+    index: Annotated[list[int], Meta(max_length=MAX_GRID)]
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the bundle was made from."""
 
-    checkpoint: str
-    sha256: str
+    checkpoint: Text
+    sha256: Text
     trained: bool
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Size and hash of a file of the bundle."""
 
-    bytes: int
-    sha256: str
+    bytes: Bytes
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a run time needs to know about a bundle."""
 
     schema_version: int
-    geolrm_version: str
-    model: str
+    geolrm_version: Text
+    model: Name
     precision: Literal["fp32", "fp16"]  # of the stored weights
     self_attention: Literal["token", "head"]
-    image_size: int
-    fov_degrees: float
+    image_size: Side
+    fov_degrees: Annotated[float, Meta(gt=0, lt=180)]
     views: Range
     anchors: Range
-    padded_anchors: int | None
-    level_shapes: list[tuple[int, int]]
-    feature_dim: int
-    gaussians_per_anchor: int
+    padded_anchors: Annotated[int, Meta(ge=1, le=MAX_ANCHORS)] | None
+    level_shapes: Annotated[list[tuple[Side, Side]], Meta(min_length=1, max_length=16)]
+    feature_dim: Annotated[int, Meta(ge=1, le=1 << 16)]
+    gaussians_per_anchor: Annotated[int, Meta(ge=1, le=1024)]
     rope: RopeTable
     source: Source
-    graphs: dict[str, str]
-    artifacts: list[Artifact]
-    files: dict[str, FileEntry]
-    world_frame: str = WORLD_FRAME
-    camera_convention: str = CAMERA_CONVENTION
-    versions: dict[str, str] = {}
-    refine_steps: int = 0
-    checksum: str = ""  # SHA-256 of the manifest with this field empty
+    graphs: Annotated[dict[Name, Name], Meta(max_length=16)]
+    artifacts: Annotated[list[Artifact], Meta(min_length=1, max_length=len(BACKENDS))]
+    files: Annotated[dict[Name, FileEntry], Meta(max_length=MAX_FILES)]
+    world_frame: Text = WORLD_FRAME
+    camera_convention: Text = CAMERA_CONVENTION
+    versions: Annotated[dict[Text, Text], Meta(max_length=256)] = {}
+    refine_steps: Annotated[int, Meta(ge=0, le=MAX_REFINE_STEPS)] = 0
+    checksum: Text = ""  # SHA-256 of the manifest with this field empty
 
     def artifact(self, backend: str) -> Artifact | None:
         """Return what a backend runs; None where the bundle holds nothing for it."""

@@ -6,11 +6,23 @@ the files that its segments run.
 
 import math
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import msgspec
 
-Dim = int | str  # a number, "views", "anchors", or a multiple such as "16*anchors"
+# What files may hold; checked when a manifest is decoded, not when a plan is made. No text breaks
+# out of its line in a message: no control characters, none that turn the direction of writing.
+PRINTABLE = r"\A[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*\Z"
+Text = Annotated[str, msgspec.Meta(max_length=4096, pattern=PRINTABLE)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=4096)]  # of heads, or of samples
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 45)]
+SYMBOLIC = r"\A([1-9][0-9]{0,4}\*){0,2}(views|anchors)\Z"
+
+# A number, "views", "anchors", or a multiple such as "16*anchors".
+Dim = Size | Annotated[str, msgspec.Meta(max_length=40, pattern=SYMBOLIC)]
+Names = Annotated[list[Name], msgspec.Meta(max_length=256)]
 Dims = Mapping[str, int]  # how many views and anchors there are
 Role = Literal["encoder", "proposal", "reconstruction"]
 Reader = Literal["proposal", "reconstruction"]  # of an encoder's features
@@ -43,11 +55,11 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     to the last that reads it. A view is another tensor's memory in a shape of the same size.
     """
 
-    name: str
+    name: Name
     dtype: Literal["float32", "int64", "int32", "float16", "bfloat16", "uint8"]
-    shape: list[Dim]
+    shape: Annotated[list[Dim], msgspec.Meta(max_length=16)]
     lifetime: Literal["input", "output", "intermediate"] = "intermediate"
-    view_of: str | None = None
+    view_of: Name | None = None
 
     def shape_at(self, dims: Dims) -> tuple[int, ...]:
         """Return the shape for these numbers of views and anchors."""
@@ -68,9 +80,9 @@ class Step(
 ):
     """An operator with its tensors; which is which is said by each operator, in its order."""
 
-    reads: list[str]
-    writes: list[str]
-    weights: list[str] = []  # tensors of the weights file
+    reads: Names
+    writes: Names
+    weights: Names = []  # tensors of the weights file
 
     @property
     def operator(self) -> str:
@@ -81,10 +93,10 @@ class Step(
 class ScratchBytes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory that a segment needs inside, estimated: fixed, for each view, anchor, and pair."""
 
-    fixed: int
-    a_view: int
-    an_anchor: int
-    a_pair: int
+    fixed: Bytes
+    a_view: Bytes
+    an_anchor: Bytes
+    a_pair: Bytes
 
     def at(self, dims: Dims) -> int:
         """Return the bytes for these numbers of views and anchors."""
@@ -103,8 +115,8 @@ class SegmentStep(Step, frozen=True, tag="segment"):
     ``files`` maps a target (``cpu``, ``any`` or ``sm_89``) to the file made for it.
     """
 
-    name: str  # as messages call it, "proposal.segment03"
-    files: dict[str, str]
+    name: Name  # as messages call it, "proposal.segment03"
+    files: Annotated[dict[Name, Name], msgspec.Meta(max_length=64)]
     scratch: ScratchBytes | None = None  # None where it is unknown
 
 
@@ -114,7 +126,7 @@ class SelfAttentionStep(Step, frozen=True, tag="self_attention"):
     Reads query, key and value [1, N, d]; writes [1, N, d].
     """
 
-    num_heads: int
+    num_heads: Count
 
 
 class ValueProjectionStep(Step, frozen=True, tag="value_projection"):
@@ -125,8 +137,8 @@ class ValueProjectionStep(Step, frozen=True, tag="value_projection"):
     [d, C] and, where there is one, the bias [d]; d = heads * e.
     """
 
-    num_heads: int
-    num_points: int
+    num_heads: Count
+    num_points: Count
 
 
 class DeformableCrossAttentionStep(Step, frozen=True, tag="deformable_cross_attention"):
@@ -140,8 +152,8 @@ class DeformableCrossAttentionStep(Step, frozen=True, tag="deformable_cross_atte
     shapes are the manifest's.
     """
 
-    num_heads: int
-    num_points: int
+    num_heads: Count
+    num_points: Count
 
 
 class QueryOrderStep(Step, frozen=True, tag="query_order"):
@@ -182,9 +194,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """
 
     role: Role
-    tensors: list[Tensor]  # a view stands behind what it shows
-    steps: list[AnyStep]
-    features_for: list[Reader] = []  # of an encoder
+    tensors: Annotated[list[Tensor], msgspec.Meta(max_length=4096)]  # views behind what they show
+    steps: Annotated[list[AnyStep], msgspec.Meta(max_length=2048)]
+    features_for: Annotated[list[Reader], msgspec.Meta(max_length=2)] = []  # of an encoder
 
     def __post_init__(self) -> None:
         known = {tensor.name: tensor.view_of for tensor in self.tensors}

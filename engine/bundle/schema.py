@@ -5,13 +5,21 @@ from pathlib import Path
 
 import msgspec
 
-from geolrm.engine.bundle.manifest import CONFIG_KEY, SCHEMA_VERSION, WEIGHTS_NAME, Range, Source
+from geolrm.engine.bundle.manifest import (
+    CONFIG_KEY,
+    SCHEMA_VERSION,
+    WEIGHTS_NAME,
+    Range,
+    Source,
+    Targets,
+)
+from geolrm.engine.bundle.plan import Text
 
 
 class _Gpu(msgspec.Struct):
-    backend: str
-    precision: str
-    targets: list[str]
+    backend: Text
+    precision: Text
+    targets: Targets
 
 
 class _Encoder(msgspec.Struct):
@@ -27,8 +35,8 @@ class _Config(msgspec.Struct):
 class _Schema1(msgspec.Struct):
     """What the export of a bundle of schema 1 was asked for."""
 
-    model: str
-    precision: str
+    model: Text
+    precision: Text
     views: Range
     tokens: Range
     source: Source

@@ -14,6 +14,7 @@ import onnxruntime as ort
 
 from csrc.cuda import emulation
 from geolrm.engine.backends.cuda.segments import Binding
+from geolrm.engine.bundle.manifest import WEIGHTS_NAME
 from geolrm.engine.cuda.array import DeviceArray, nbytes
 from geolrm.engine.cuda.pinned import PinnedArrays, is_pinned
 from geolrm.engine.cuda.pool import Pool
@@ -186,13 +187,17 @@ def view(array):
 class HostSession:
     """A graph on ONNX Runtime's CPU provider, run where the double of a device's memory is."""
 
-    def __init__(self, model, folder=None):
+    def __init__(self, model, folder=None, weights=b""):
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
         if folder is not None:
             key = "session.model_external_initializers_file_folder_path"
             options.add_session_config_entry(key, str(folder))
+        if weights:
+            options.add_external_initializers_from_files_in_memory(
+                [WEIGHTS_NAME], [weights], [len(weights)]
+            )
         self.session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.inputs = {value.name for value in self.session.get_inputs()}
 
@@ -213,8 +218,9 @@ class SegmentDouble:
 
     capturable = False
 
-    def __init__(self, path, device):
-        self.session, self.device, self.name = HostSession(str(path)), device, path.name
+    def __init__(self, stored, device):
+        self.session = HostSession(stored.content, weights=stored.weights)
+        self.device, self.name = device, stored.path.name
 
     def bind(self, inputs, outputs, scratch, *, lasting=False):
         def enqueue():

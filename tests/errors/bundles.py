@@ -1,15 +1,19 @@
 """Model bundles."""
 
+import errno
 import json
+import shutil
 from types import SimpleNamespace
 
+import numpy as np
 from errors.case import Case
 
 from geolrm import Engine
 from geolrm.engine import engine
+from geolrm.engine.backends.cpu import executor
 from geolrm.engine.backends.cpu.onnxruntime_segment import OnnxRuntimeSegment
-from geolrm.engine.bundle import manifest
-from geolrm.engine.bundle.bundle import WEIGHTS_NAME, Bundle, file_sha256
+from geolrm.engine.bundle import bundle, manifest
+from geolrm.engine.bundle.bundle import WEIGHTS_NAME, Bundle, StoredSegment, file_sha256
 
 
 def damaged(change, *, sign=False):
@@ -76,8 +80,7 @@ def damaged_weights(place):
 
 
 def damaged_graph(place):
-    (place.tmp / "a.onnx").write_bytes(b"no graph")
-    return OnnxRuntimeSegment(place.tmp / "a.onnx", 1)
+    return OnnxRuntimeSegment(StoredSegment(place.tmp / "a.onnx", b"no graph"), 1)
 
 
 def odd_name(content):
@@ -94,6 +97,87 @@ def without_a_plan(place):
         engine, "open_backend", lambda *_: (SimpleNamespace(name="", reason=""), backend)
     )
     return Engine(place.bundle())
+
+
+def link(place):
+    folder = place.bundle()
+    file = any_file(folder)
+    file.rename(place.tmp / "elsewhere")
+    file.symlink_to(place.tmp / "elsewhere")
+    return Bundle.open(folder)
+
+
+def replaced_twice(place):
+    """Another bundle takes the place whenever a file of one was read."""
+    folder = place.bundle()
+    read = bundle.read_file
+
+    def read_and_replace(path, entry, *, keep):
+        read(path, entry, keep=keep)
+        shutil.copytree(folder, place.tmp / "next")
+        shutil.rmtree(folder)
+        (place.tmp / "next").rename(folder)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    place.patch.setattr(bundle, "read_file", read_and_replace)
+    return Bundle.open(folder)
+
+
+def unreadable(name):
+    def trigger(place):
+        refusal = raising(PermissionError(errno.EACCES, "Permission denied"))
+        place.patch.setattr(bundle, name, refusal)
+        return Bundle.open(place.bundle())
+
+    return trigger
+
+
+def raising(error):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+def without_memory(place):
+    place.patch.setattr(bundle, "memory_of_machine", lambda: 1000)
+    return Engine(place.bundle())
+
+
+def segment(place):
+    folder = place.bundle()
+    stored = Bundle.open(folder).segment("encoder_proposal.segment00.onnx")
+    return OnnxRuntimeSegment(stored, 1)
+
+
+def failing_run(place):
+    return segment(place).run({"images": np.zeros((1, 3, 2, 2), np.float32)}, {})
+
+
+def starved_run(place):
+    made = segment(place)
+    made._session = SimpleNamespace(io_binding=raising(RuntimeError("std::bad_alloc")))
+    return made.run({}, {})
+
+
+def endless_stage(place):
+    place.patch.setattr(executor, "memory_of_machine", lambda: 10**9)
+    return executor.Block().take(10**12)
+
+
+def weights_of(change):
+    """An engine whose weights have other shapes."""
+
+    def trigger(place):
+        read = Bundle.weights
+        place.patch.setattr(
+            Bundle,
+            "weights",
+            lambda self, names: {name: change(array) for name, array in read(self, names).items()},
+        )
+        return Engine(place.bundle())
+
+    return trigger
 
 
 CASES = [
@@ -120,8 +204,27 @@ CASES = [
          "Made by another version of geolrm.", damaged(other_axes, sign=True)),
     Case("… lacks 'x'", "A weight that the manifest names.",
          lambda place: Bundle.open(place.bundle()).weights({"x"})),
-    Case("… cannot be read: …", "The weights are no safetensors file.",
-         damaged_weights),
+    Case("weights.safetensors of the bundle … cannot be read: …",
+         "The weights are no safetensors file.", damaged_weights),
+    Case("… is a link out of the folder, to …; copy the bundle with the files themselves: …",
+         "A bundle holds what it needs.", link),
+    Case("….onnx of the bundle … cannot be read: …", "The reason of the system follows.",
+         unreadable("read_file")),
+    Case("…manifest.json cannot be read: …", "The reason of the system follows.",
+         unreadable("_read_manifest")),
+    Case("the bundle … was replaced while it was opened, and again at the second attempt; …",
+         "Exports to the same folder came one after another.", replaced_twice),
+    Case("the bundle … takes … GB of memory, and this machine has … GB; …",
+         "All that an engine runs is read into memory first.", without_memory),
+    Case("ONNX Runtime cannot run …: …", "The reason of ONNX Runtime follows.", failing_run),
+    Case("out of memory: ONNX Runtime cannot run …; use fewer views or anchors, or a machine …",
+         "The reason of ONNX Runtime follows.", starved_run),
+    Case("out of memory: a stage needs … GB for its tensors, and this machine has … GB; use …",
+         "Each view and each anchor takes its share.", endless_stage),
+    Case("the weight … of a step … has shape …, but the step reads … values; …",
+         "The files of a bundle do not fit each other.", weights_of(lambda array: array[:-1])),
+    Case("the stage … of the bundle … does not load: …", "A kernel refuses a weight.",
+         weights_of(lambda array: array.reshape(-1))),
     Case("ONNX Runtime cannot load …: …", "The reason of ONNX Runtime follows.", damaged_graph),
     Case("the bundle … lacks the plan of reconstruction; export it again",
          "manifest.json was edited.", without_a_plan),

@@ -22,7 +22,7 @@ from geolrm.engine.backends.cuda.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.backends.cuda.self_attention import SelfAttention
 from geolrm.engine.backends.engine_identity import check_engine, choose_target
 from geolrm.engine.backends.selection import check_artifact, segment_files, select_backend
-from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.bundle import Bundle, StoredSegment
 from geolrm.engine.bundle.manifest import GpuIdentity, Range
 from geolrm.engine.bundle.plan import Tensor
 from geolrm.engine.cuda import compiler, device, faults, launch
@@ -181,7 +181,7 @@ def onnxruntime(place, providers=None):
 
     session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
     place.patch.setattr(ort, "InferenceSession", lambda *_, **__: session)
-    return OnnxRuntimeSegment(place.tmp / "a.onnx", DeviceDouble())
+    return OnnxRuntimeSegment(StoredSegment(place.tmp / "a.onnx", b"graph"), DeviceDouble())
 
 
 def refused_arena(place):
@@ -217,13 +217,12 @@ def planned(place):
 
 
 def damaged_graph(place):
-    (place.tmp / "a.onnx").write_bytes(b"no graph")
     import onnxruntime as ort
 
     make = ort.InferenceSession
-    on_cpu = lambda path, options, providers: make(path, options)  # noqa: E731
+    on_cpu = lambda content, options, providers: make(content, options)  # noqa: E731
     place.patch.setattr(ort, "InferenceSession", on_cpu)
-    return OnnxRuntimeSegment(place.tmp / "a.onnx", DeviceDouble())
+    return OnnxRuntimeSegment(StoredSegment(place.tmp / "a.onnx", b"no graph"), DeviceDouble())
 
 
 def unloadable(load):
@@ -261,8 +260,7 @@ def engine(step):
         place.patch.setattr(tensorrt_segment, "load_module", lambda package: module)
         runtime = tensorrt_segment.Runtime("tensorrt-rtx")
         if step == "load":
-            (place.tmp / "a.plan").write_bytes(b"damaged")
-            return runtime.load(place.tmp / "a.plan", gpu)
+            return runtime.load(StoredSegment(place.tmp / "a.plan", b"damaged"), gpu)
         context = None if step == "context" else Refusing(step)
         held = SimpleNamespace(create_execution_context=lambda strategy: context)
         segment = tensorrt_segment.TensorRtSegment(runtime, held, "a.plan", gpu)

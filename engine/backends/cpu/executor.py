@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.backends.cpu.operators import OPERATORS, Context
-from geolrm.engine.backends.executor import Executor
+from geolrm.engine.backends.executor import Executor, check_weights
 from geolrm.engine.backends.layout import ALIGNMENT, Layout
 from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.contents import memory_of_machine
 from geolrm.engine.bundle.plan import Dims, Stage
+from geolrm.engine.errors import BundleError, GeoLRMError
 
 
 class Block:
@@ -23,8 +25,19 @@ class Block:
         self._array = np.empty(0, np.uint8)
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """Return at least so many bytes; what was taken before may be the same memory."""
+        """Return at least so many bytes; what was taken before may be the same memory.
+
+        Raises:
+            GeoLRMError: This machine does not have them; the system would lend them all the same,
+                and end the process when they are used.
+        """
         if self._array.nbytes < size:
+            there = memory_of_machine()
+            if there is not None and size > there:
+                raise GeoLRMError(
+                    f"out of memory: a stage needs {size / 1e9:.1f} GB for its tensors, and this "
+                    f"machine has {there / 1e9:.1f} GB; use fewer views or anchors"
+                )
             self._array = np.empty(0, np.uint8)  # frees the old memory first
             raw = np.empty(size + ALIGNMENT, np.uint8)
             start = -raw.ctypes.data % ALIGNMENT
@@ -50,9 +63,15 @@ class CpuExecutor(Executor[NDArray]):
     def __init__(self, stage: Stage, bundle: Bundle, arena: Block, threads: int):
         super().__init__(stage, arena)
         stored = bundle.weights(stage.weights) if stage.weights else {}
+        check_weights(stage, stored)
         weights = {name: array.astype(np.float32) for name, array in stored.items()}
         context = Context(bundle, weights, threads)
-        self._operators = [OPERATORS[step.operator](step, context) for step in stage.steps]
+        try:
+            self._operators = [OPERATORS[step.operator](step, context) for step in stage.steps]
+        except (TypeError, ValueError) as error:  # of kernels that refuse their weights
+            raise BundleError(
+                f"the stage {stage.role} of the bundle {str(bundle.path)!r} does not load: {error}"
+            ) from error
 
     def workspaces(self, dims: Dims) -> Sequence[int]:
         """Return none: what the kernels need is among the tensors."""

@@ -1,11 +1,11 @@
 """ONNX Runtime on the CPU: one graph file, run into buffers of the caller."""
 
 import functools
-from pathlib import Path
 
 from numpy.typing import NDArray
 
-from geolrm.engine.errors import BundleError
+from geolrm.engine.backends.onnxruntime_session import failure, open_session
+from geolrm.engine.bundle.bundle import StoredSegment
 
 
 @functools.cache
@@ -23,9 +23,14 @@ def _shared_arena() -> bool:
 
 
 class OnnxRuntimeSegment:
-    """A graph file on the CPU provider."""
+    """A graph on the CPU provider.
 
-    def __init__(self, path: Path, threads: int):
+    Raises:
+        BundleError: ONNX Runtime refuses the graph.
+        GeoLRMError: There is not the memory for it.
+    """
+
+    def __init__(self, stored: StoredSegment, threads: int):
         import onnxruntime as ort
 
         _shared_arena()
@@ -37,24 +42,29 @@ class OnnxRuntimeSegment:
         options.add_session_config_entry("session.use_env_allocators", "1")
         # Spinning workers would fight with the native kernels that run between the segments.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime raises classes of its own, one per code
-            reason = " ".join(str(error).split())
-            raise BundleError(f"ONNX Runtime cannot load {path}: {reason}") from error
+        self._name = stored.path.name
+        self._session = open_session(stored, options, ["CPUExecutionProvider"])
         self._inputs = {value.name for value in self._session.get_inputs()}
 
     def run(self, inputs: dict[str, NDArray], outputs: dict[str, NDArray]) -> None:
-        """Run once; the results are written into the arrays of ``outputs``."""
-        binding = self._session.io_binding()
-        for name, array in inputs.items():
-            if name in self._inputs:
-                binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
-        for name, array in outputs.items():
-            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
-        self._session.run_with_iobinding(binding)
+        """Run once; the results are written into the arrays of ``outputs``.
+
+        Raises:
+            BundleError: The graph does not run with these tensors.
+            GeoLRMError: There is not the memory for it.
+        """
+        try:
+            binding = self._session.io_binding()
+            for name, array in inputs.items():
+                if name in self._inputs:
+                    binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
+            for name, array in outputs.items():
+                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
+            self._session.run_with_iobinding(binding)
+        except AssertionError:  # ours
+            raise
+        except Exception as error:  # ONNX Runtime raises classes of its own, one per code
+            raise failure("run", self._name, error) from error
 
 
 def _pointer(array: NDArray) -> int:

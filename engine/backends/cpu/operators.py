@@ -48,7 +48,7 @@ class Segment:
 
     def __init__(self, step: SegmentStep, context: Context):
         self._reads, self._writes = step.reads, step.writes
-        self._segment = OnnxRuntimeSegment(context.bundle.file(step.files[CPU]), context.threads)
+        self._segment = OnnxRuntimeSegment(context.bundle.segment(step.files[CPU]), context.threads)
 
     def run(self, reads: Arrays, writes: Arrays) -> None:
         """Run it once."""

@@ -22,6 +22,7 @@ from geolrm.engine.backends.cuda.padding import PaddedExecutor
 from geolrm.engine.backends.cuda.rope import rope_calls
 from geolrm.engine.backends.cuda.runtime_cache import runtime_cache_path
 from geolrm.engine.backends.cuda.segments import Segment
+from geolrm.engine.backends.executor import check_weights
 from geolrm.engine.backends.selection import Selected, segment_files
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.bundle.manifest import Artifact
@@ -70,12 +71,14 @@ class CudaBackend:
         self._arena, self._scratch = Block(self.device), Block(self.device)
         self._axis = self.put(voxel_axis(self._manifest.rope.grid_size))
         stored = bundle.weights(artifact.weights) if artifact.weights else {}
+        for stage in artifact.stages.values():
+            check_weights(stage, stored)
         weights = {name: self.put(array.astype(np.float32)) for name, array in stored.items()}
         shapes = self.put(np.array(self._manifest.level_shapes, np.int64))
         loader = loaders.loader(selected.name, _runtime_cache(artifact, selected))
 
         def load(step: SegmentStep) -> Segment:
-            return loader.load(bundle.file(step.files[target]), self.device)
+            return loader.load(bundle.segment(step.files[target]), self.device)
 
         stages: dict[str, PlanRunner] = {}
         slots: dict[str, Block] = {}

@@ -12,17 +12,18 @@ import io
 import os
 import re
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from geolrm.engine.backends.cuda.segments import Arrays, Binding, Scratch
+from geolrm.engine.backends.onnxruntime_session import failure, open_session
+from geolrm.engine.bundle.bundle import StoredSegment
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.cuda.nvidia_libraries import load_libraries
-from geolrm.engine.errors import BundleError, GeoLRMError
+from geolrm.engine.errors import GeoLRMError
 
 PROVIDER = "CUDAExecutionProvider"
 BFLOAT16 = 16  # of onnx.TensorProto; NumPy has none
@@ -40,7 +41,6 @@ OPTIONS = {
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 PIECES = ":4096:2:16:8"
 ARENA_START = 128 << 20  # bytes; each further piece of the arena is twice as large
-LONGEST_REASON = 400  # characters; cuDNN's hold whole graphs
 SILENT = 4  # severity of messages: an error is raised, so it need not be printed as well
 
 
@@ -62,7 +62,7 @@ def handle_bytes() -> int:
 class OnnxRuntimeLoader:
     """See :class:`geolrm.engine.backends.cuda.segments.Loader`."""
 
-    def load(self, path: Path, device: Device) -> "OnnxRuntimeSegment":
+    def load(self, stored: StoredSegment, device: Device) -> "OnnxRuntimeSegment":
         """Open a session of its own, in the arena of all.
 
         Raises:
@@ -70,7 +70,7 @@ class OnnxRuntimeLoader:
             GeoLRMError: A library of CUDA is missing.
         """
         share_arena(device.index)
-        return OnnxRuntimeSegment(path, device)
+        return OnnxRuntimeSegment(stored, device)
 
     def keep(self) -> None:
         """Do nothing: the provider keeps nothing."""
@@ -136,7 +136,7 @@ class OnnxRuntimeSegment:
 
     capturable = False
 
-    def __init__(self, path: Path, device: Device):
+    def __init__(self, stored: StoredSegment, device: Device):
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -151,17 +151,12 @@ class OnnxRuntimeSegment:
             "user_compute_stream": str(device.stream),
             **OPTIONS,
         }
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=[(PROVIDER, provider), "CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime raises classes of its own, one per code
-            reason = " ".join(str(error).split())
-            raise BundleError(f"ONNX Runtime cannot load {path}: {reason}") from error
+        providers = [(PROVIDER, provider), "CPUExecutionProvider"]
+        self._session = open_session(stored, options, providers)
         if PROVIDER not in self._session.get_providers():  # it falls back without a word
             raise _does_not_load(ort)
         self._inputs = {value.name for value in self._session.get_inputs()}
-        self._name, self._device = path.name, device
+        self._name, self._device = stored.path.name, device
         self._options = ort.RunOptions()
         self._options.log_severity_level = SILENT
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
@@ -181,8 +176,7 @@ class OnnxRuntimeSegment:
             try:
                 self._session.run_with_iobinding(binding, self._options)
             except Exception as error:  # of classes of its own, one per code
-                reason = textwrap.shorten(str(error), LONGEST_REASON, placeholder=" ...")
-                raise GeoLRMError(f"ONNX Runtime cannot run {self._name}: {reason}") from error
+                raise failure("run", self._name, error, GeoLRMError) from error
 
         return Binding(enqueue, lambda: False)
 

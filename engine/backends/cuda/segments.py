@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
+from geolrm.engine.bundle.bundle import StoredSegment
 from geolrm.engine.cuda.array import DeviceArray
 from geolrm.engine.cuda.device import Device
 
@@ -39,8 +39,8 @@ class Segment(Protocol):
 class Loader(Protocol):
     """Loads the segments of one bundle."""
 
-    def load(self, path: Path, device: Device) -> Segment:
-        """Load the segment in a file."""
+    def load(self, stored: StoredSegment, device: Device) -> Segment:
+        """Load a segment."""
         ...
 
     def keep(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from geolrm.engine.backends.cuda.runtime_cache import RuntimeCache
 from geolrm.engine.backends.cuda.segments import Arrays, Binding, Scratch
+from geolrm.engine.bundle.bundle import StoredSegment
 from geolrm.engine.cuda.device import Device
 from geolrm.engine.errors import GeoLRMError
 
@@ -66,20 +67,19 @@ class Runtime:
         if self.cache is not None:
             self.cache.save()
 
-    def load(self, path: Path, device: Device) -> "TensorRtSegment":
-        """Read the TensorRT engine in a file whose identity and checksum were checked before.
+    def load(self, stored: StoredSegment, device: Device) -> "TensorRtSegment":
+        """Read a TensorRT engine whose identity and checksum were checked before.
 
         Raises:
             GeoLRMError: TensorRT refuses it; with its own reason.
         """
         self.logger.lines.clear()
-        engine = self.runtime.deserialize_cuda_engine(path.read_bytes())
+        name = stored.path.name
+        engine = self.runtime.deserialize_cuda_engine(stored.content)
         if engine is None:
             reason = " ".join(self.logger.lines[-3:]) or "no reason was given"
-            raise GeoLRMError(
-                f"{self.package} {self.trt.__version__} cannot load {path.name}: {reason}"
-            )
-        return TensorRtSegment(self, engine, path.name, device)
+            raise GeoLRMError(f"{self.package} {self.trt.__version__} cannot load {name}: {reason}")
+        return TensorRtSegment(self, engine, name, device)
 
 
 class TensorRtSegment:

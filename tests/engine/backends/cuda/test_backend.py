@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from geolrm.engine import engine as engine_module
 from geolrm.engine.backends.cuda import encoding, tensorrt_segment
 from geolrm.engine.backends.cuda.memory_plan import plan_memory
 from geolrm.engine.backends.cuda.tensorrt_segment import eager_specialization
+from geolrm.engine.bundle.bundle import StoredSegment
 from geolrm.engine.cuda import pinned
 from geolrm.engine.cuda.pinned import is_pinned
 from geolrm.engine.errors import DeviceMemoryError
@@ -243,11 +245,9 @@ def test_too_little_memory_names_what_fits(devices, gpu_bundles, views):
 
 
 def test_an_engine_that_does_not_load_says_why(devices, rtx):
-    folder, _ = rtx
     runtime = tensorrt_segment.Runtime("tensorrt-rtx")
-    (folder / "x.plan").write_bytes(b"damaged")
     with pytest.raises(GeoLRMError) as caught:
-        runtime.load(folder / "x.plan", None)
+        runtime.load(StoredSegment(Path("x.plan"), b"damaged"), None)
     assert str(caught.value) == "tensorrt-rtx 1.7.1 cannot load x.plan: the plan is damaged"
 
 

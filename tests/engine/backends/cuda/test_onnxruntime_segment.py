@@ -14,7 +14,10 @@ from geolrm.engine.backends.cuda.onnxruntime_segment import (
     OnnxRuntimeSegment,
     arena_bytes,
 )
+from geolrm.engine.bundle.bundle import StoredSegment
 from geolrm.engine.errors import GeoLRMError
+
+GRAPH = StoredSegment(Path("a.onnx"), b"graph", b"weights")
 
 
 class Binding:
@@ -34,8 +37,8 @@ class Session:
 
     failure = None
 
-    def __init__(self, path, options, providers):
-        self.path, self.options, self.providers, self.runs = path, options, providers, []
+    def __init__(self, content, options, providers):
+        self.content, self.options, self.providers, self.runs = content, options, providers, []
         Session.made = self
 
     def get_providers(self):
@@ -63,7 +66,7 @@ def device(monkeypatch):
 
 
 def test_it_runs_on_our_stream_in_our_buffers(device):
-    segment = OnnxRuntimeSegment(Path("a.onnx"), device)
+    segment = OnnxRuntimeSegment(GRAPH, device)
     name, options = Session.made.providers[0]
     assert name == "CUDAExecutionProvider"
     assert options["device_id"] == "2" and options["use_tf32"] == "0"
@@ -81,7 +84,7 @@ def test_it_runs_on_our_stream_in_our_buffers(device):
 
 
 def test_no_plan_is_made_anew_for_each_number_of_anchors(device):
-    OnnxRuntimeSegment(Path("a.onnx"), device)
+    OnnxRuntimeSegment(GRAPH, device)
     options = Session.made.providers[0][1]
     assert options["sdpa_kernel"] == "3"  # flash or memory-efficient attention, not cuDNN's
     assert options["cudnn_conv_algo_search"] == "HEURISTIC"
@@ -104,7 +107,7 @@ def arenas(monkeypatch):
 def test_all_segments_share_one_arena_a_gpu(device, arenas):
     loader, other = OnnxRuntimeLoader(), DeviceDouble(3)
     for name, where in (("a.onnx", device), ("b.onnx", device), ("c.onnx", other)):
-        loader.load(Path(name), where)
+        loader.load(StoredSegment(Path(name), b"graph"), where)
         entry = Session.made.options.get_session_config_entry
         assert entry("session.use_env_allocators") == "1"
         assert entry("session.use_device_allocator_for_initializers") == "1"
@@ -132,7 +135,7 @@ def test_cublas_keeps_little_for_a_session_and_as_much_as_the_user_says(
     else:
         monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given)
     before = onnxruntime_segment.handle_bytes()  # planned by a process that runs nothing
-    OnnxRuntimeLoader().load(Path("a.onnx"), device)
+    OnnxRuntimeLoader().load(GRAPH, device)
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == kept
     sizes = {":4096:2:16:8": 8 * 1024 + 128, ":16:8": 128, ":32768:1:16:2": 32800, ":0:0": 0}
     assert before == onnxruntime_segment.handle_bytes() == 1024 * sizes[kept]
@@ -145,7 +148,7 @@ def test_a_missing_cudnn_is_found_before_the_first_run(device, arenas, monkeypat
     monkeypatch.setattr(onnxruntime_segment, "CUDNN", "libcudnn_absent.so.9")
     reason = NEEDS.format("libcudnn_absent.so.9: cannot open shared object file.*")
     with pytest.raises(GeoLRMError, match=reason):
-        OnnxRuntimeLoader().load(Path("a.onnx"), device)
+        OnnxRuntimeLoader().load(GRAPH, device)
     assert arenas == []
 
 
@@ -160,7 +163,7 @@ def test_a_missing_library_of_the_provider_is_named(device, arenas, monkeypatch,
     monkeypatch.setattr(ort, "preload_dlls", preload, raising=False)
     reason = NEEDS.format("Failed to load library libonnxruntime_providers_cuda.so libcublas.so")
     with pytest.raises(GeoLRMError, match=reason):
-        OnnxRuntimeLoader().load(Path("a.onnx"), device)
+        OnnxRuntimeLoader().load(GRAPH, device)
     assert capsys.readouterr().out == ""
 
 
@@ -177,11 +180,11 @@ def test_the_systems_own_reason_is_told(device, arenas, tmp_path, monkeypatch):
     monkeypatch.setattr(ort, "__file__", str(tmp_path / "__init__.py"))
     reason = NEEDS.format(f"CUDA Provider not available; {library}: (file too short|invalid ELF.*)")
     with pytest.raises(GeoLRMError, match=reason):
-        OnnxRuntimeLoader().load(Path("a.onnx"), device)
+        OnnxRuntimeLoader().load(GRAPH, device)
 
 
 def test_an_error_of_a_run_is_one_sentence(device):
-    bound = OnnxRuntimeSegment(Path("a.onnx"), device).bind({}, {}, lambda size: None)
+    bound = OnnxRuntimeSegment(GRAPH, device).bind({}, {}, lambda size: None)
     Session.made.failure = RuntimeError("Non-zero status code\nwhile running Conv")
     with pytest.raises(GeoLRMError) as caught:
         bound.enqueue()
@@ -197,7 +200,7 @@ def test_an_error_of_a_run_is_one_sentence(device):
 def test_a_provider_that_does_not_load_is_not_replaced_by_the_cpu(device, monkeypatch):
     monkeypatch.setattr(Session, "loaded", ("CPUExecutionProvider",))
     with pytest.raises(GeoLRMError, match=r"does not load its CUDA provider, .* run: pip install"):
-        OnnxRuntimeSegment(Path("a.onnx"), device)
+        OnnxRuntimeSegment(GRAPH, device)
 
 
 def test_the_arena_doubles():
