@@ -20,11 +20,16 @@ from geolrm.engine.bundle.manifest import FileEntry
 PIECE = 1 << 20  # bytes of what is hashed and not kept
 KINDS = {"F16": np.float16, "F32": np.float32}  # of the weights that kernels take
 MAX_AXES = 32
+MAX_HEADER_BYTES = 16 << 20
 LENGTH_BYTES = 8  # of a safetensors file: the length of its header
 
 
 class Unfit(Exception):
     """A file that is not what the manifest says; the text follows the file's name."""
+
+
+class _Header(msgspec.Struct):
+    metadata: dict[str, str] = msgspec.field(name="__metadata__", default_factory=dict)
 
 
 class _Entry(msgspec.Struct):
@@ -97,6 +102,22 @@ def read_tensors(content: bytes, names: set[str]) -> dict[str, NDArray]:
         memoryview(content)[LENGTH_BYTES:data], type=dict[str, msgspec.Raw]
     )
     return {name: _tensor(content, data, header[name], name) for name in sorted(names)}
+
+
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """Return what the header of a safetensors file says of it, reading no more than the header.
+
+    Raises:
+        Unfit: It is no file, or a link out of its folder.
+        ValueError: It is damaged.
+        OSError: The system does not let it be read.
+    """
+    check_place(path, path.parent)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        if length > MAX_HEADER_BYTES:
+            raise ValueError(f"its header has {length} bytes")
+        return msgspec.json.decode(file.read(length), type=_Header).metadata
 
 
 def _tensor(content: bytes, data: int, raw: msgspec.Raw, name: str) -> NDArray:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from geolrm.engine.bundle.contents import Unfit, read_metadata
 from geolrm.engine.bundle.manifest import (
     CONFIG_KEY,
     SCHEMA_VERSION,
@@ -80,11 +81,8 @@ def _export_command(folder: Path, older: _Schema1) -> str:
 
 def _is_checkpoint(weights: Path) -> bool:
     """Whether nothing was folded into the weights, so that an export finds all of them."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(weights, framework="numpy") as file:
-            stated = (file.metadata() or {}).get(CONFIG_KEY, "")
+        stated = read_metadata(weights).get(CONFIG_KEY, "")
         return not msgspec.json.decode(stated, type=_Config).encoder.batch_norm
-    except (OSError, SafetensorError, msgspec.DecodeError):
+    except (OSError, Unfit, ValueError, RecursionError):
         return False

@@ -131,6 +131,19 @@ def test_a_pipe_is_not_waited_for(tmp_path, name):
         Bundle.open(folder)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_an_older_manifest_does_not_wait_either(tmp_path):
+    """Its refusal looks into the weights for a checkpoint."""
+    os.mkfifo(tmp_path / "weights.safetensors")
+    numbers = {"min": 1, "opt": 1, "max": 1}
+    source = {"checkpoint": "a.ckpt", "sha256": "", "trained": False}
+    content = {"schema_version": 1, "model": "old", "precision": "fp32", "views": numbers}
+    raw = json.dumps(content | {"tokens": numbers, "source": source})
+    (tmp_path / "manifest.json").write_text(raw)
+    with pytest.raises(BundleError, match=r"Export it again: geolrm-export a\.ckpt --name old "):
+        Bundle.open(tmp_path)
+
+
 def run(folder):
     """Open an engine and run it on nothing much."""
     engine = Engine(folder, threads=2)

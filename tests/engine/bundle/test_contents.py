@@ -12,6 +12,7 @@ from geolrm.engine.bundle.contents import (
     check_place,
     memory_of_machine,
     read_file,
+    read_metadata,
     read_tensors,
 )
 from geolrm.engine.bundle.manifest import FileEntry
@@ -125,6 +126,20 @@ def tensor(kind="F32", shape="[2]", offsets="[0,8]"):
 def test_damaged_weights(content, message):
     with pytest.raises(ValueError, match=message):
         read_tensors(content, {"x"})
+
+
+def test_the_header_alone_is_read(tmp_path):
+    path = tmp_path / "w"
+    path.write_bytes(save({"x": np.zeros(3, np.float32)}, {"a": "b"})[:-12])  # without its data
+    assert read_metadata(path) == {"a": "b"}
+    path.write_bytes(save({"x": np.zeros(3, np.float32)}))
+    assert read_metadata(path) == {}
+    for damaged in (b"", b"{}", stored("[]"), stored("{"), stored("{}", length=2**40)):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError):
+            read_metadata(path)
+    with pytest.raises(Unfit, match="^is missing$"):
+        read_metadata(tmp_path / "none")
 
 
 def test_a_missing_tensor():
