@@ -39,7 +39,7 @@ def open_session(stored: StoredSegment, options: Any, providers: list) -> Any:
             [WEIGHTS_NAME], [stored.weights], [len(stored.weights)]
         )
     try:
-        return ort.InferenceSession(stored.content, options, providers=providers)
+        return ort.InferenceSession(bytes(stored.content), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises classes of its own, one per code
         raise failure("load", str(stored.path), error) from error
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.bundle import manifest as manifests
 from geolrm.engine.bundle.contents import (
+    Content,
     Unfit,
     check_place,
     memory_of_machine,
@@ -50,8 +51,8 @@ class StoredSegment:
     """A graph or an engine, and the weights that graphs point into: checked, in private memory."""
 
     path: Path  # where it was; for messages
-    content: bytes = field(repr=False)
-    weights: bytes = field(repr=False, default=b"")  # of the whole weights file
+    content: Content = field(repr=False)
+    weights: Content = field(repr=False, default=b"")  # of the whole weights file
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     # What backends run, by file, from loading until :meth:`release`.
-    _loaded: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    _loaded: dict[str, Content] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def open(model: str | Path, *, load: bool = False) -> "Bundle":
@@ -133,11 +134,11 @@ class Bundle:
             return "; reinstall the package: pip install --force-reinstall geolrm"
         return AGAIN
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> Content:
         content = self._loaded.get(name)
         return self._checked(name, keep=True) if content is None else content
 
-    def _checked(self, name: str, *, keep: bool) -> bytes:
+    def _checked(self, name: str, *, keep: bool) -> Content:
         """Return a file's content, b"" where it is not kept."""
         path = self.path / name
         try:

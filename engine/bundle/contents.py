@@ -6,7 +6,9 @@ truncated, and changes results where it is overwritten.
 
 import contextlib
 import hashlib
+import io
 import math
+import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from geolrm.engine.bundle.manifest import FileEntry
 
 PIECE = 1 << 20  # bytes of what is hashed and not kept
+LARGE = 1 << 20  # bytes; larger pieces of memory are given back to the system when they are freed
+Content = bytes | mmap.mmap  # the latter of no file: memory
 KINDS = {"F16": np.float16, "F32": np.float32}  # of the weights that kernels take
 MAX_AXES = 32
 MAX_HEADER_BYTES = 16 << 20
@@ -53,7 +57,7 @@ def check_place(path: Path, folder: Path) -> None:
         raise Unfit("is missing")
 
 
-def read_file(path: Path, entry: FileEntry, *, keep: bool) -> bytes | None:
+def read_file(path: Path, entry: FileEntry, *, keep: bool) -> Content | None:
     """Read a file and compare it with its entry of the manifest.
 
     Args:
@@ -69,8 +73,7 @@ def read_file(path: Path, entry: FileEntry, *, keep: bool) -> bytes | None:
     with path.open("rb") as file:
         stated = os.fstat(file.fileno()).st_size
         if stated == entry.bytes and keep:
-            content = file.read(entry.bytes)
-            size = len(content)
+            content, size = _content(file, entry.bytes)
             digest.update(content)
         elif stated == entry.bytes:
             while size < entry.bytes and (piece := file.read(min(PIECE, entry.bytes - size))):
@@ -87,7 +90,17 @@ def read_file(path: Path, entry: FileEntry, *, keep: bool) -> bytes | None:
     return content
 
 
-def read_tensors(content: bytes, names: set[str]) -> dict[str, NDArray]:
+def _content(file: io.BufferedReader, size: int) -> tuple[Content, int]:
+    """Read so many bytes at most; return them and how many there were."""
+    if size < LARGE:
+        content = file.read(size)
+        return content, len(content)
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+    content = mmap.mmap(-1, size, **private)
+    return content, file.readinto(content)
+
+
+def read_tensors(content: Content, names: set[str]) -> dict[str, NDArray]:
     """Return tensors of a safetensors file, float16 or float32, as copies.
 
     Raises:
@@ -120,7 +133,7 @@ def read_metadata(path: Path) -> Mapping[str, str]:
         return msgspec.json.decode(file.read(length), type=_Header).metadata
 
 
-def _tensor(content: bytes, data: int, raw: msgspec.Raw, name: str) -> NDArray:
+def _tensor(content: Content, data: int, raw: msgspec.Raw, name: str) -> NDArray:
     entry = msgspec.json.decode(raw, type=_Entry)
     kind = KINDS.get(entry.dtype)
     if kind is None:
