@@ -68,15 +68,15 @@ from geolrm.engine.backends.cuda import segment_loaders, segments
 
 class HostSegment:
     capturable = False
-    def __init__(self, path, device):
-        self.session = HostSession(str(path))
+    def __init__(self, stored, device):
+        self.session = HostSession(stored.content, weights=stored.weights)
     def bind(self, inputs, outputs, scratch, *, lasting=False):
         return segments.Binding(
             lambda: self.session.run(dict(inputs), dict(outputs)), lambda: False)
 
 class Loader:
-    def load(self, path, device):
-        return HostSegment(path, device)
+    def load(self, stored, device):
+        return HostSegment(stored, device)
     __call__ = load
     def keep(self):
         pass

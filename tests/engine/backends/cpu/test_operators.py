@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from reference import deformable_cross_attention as reference
 
 from geolrm.engine.backends.cpu.operators import OPERATORS, Context
-from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.bundle import Bundle, StoredSegment
 from geolrm.engine.bundle.plan import (
     DeformableCrossAttentionStep,
     SegmentStep,
@@ -29,7 +29,8 @@ def random(*shape):
 
 def context(folder=None, **weights):
     manifest = SimpleNamespace(level_shapes=LEVELS)
-    bundle = SimpleNamespace(manifest=manifest, file=lambda name: folder / name)
+    read = lambda name: StoredSegment(folder / name, (folder / name).read_bytes())  # noqa: E731
+    bundle = SimpleNamespace(manifest=manifest, segment=read)
     return Context(bundle, weights, threads=2)
 
 
