@@ -107,6 +107,13 @@ def link(place):
     return Bundle.open(folder)
 
 
+def linked_manifest(place):
+    folder = place.bundle()
+    (folder / "manifest.json").rename(place.tmp / "elsewhere")
+    (folder / "manifest.json").symlink_to(place.tmp / "elsewhere")
+    return Bundle.open(folder)
+
+
 def replaced_twice(place):
     """Another bundle takes the place whenever a file of one was read."""
     folder = place.bundle()
@@ -196,7 +203,8 @@ CASES = [
     Case("… has … bytes, its manifest says …: it is truncated or was changed…",
          "Copy the folder again.", truncated),
     Case("… does not match its checksum: it is corrupt…", "Copy the folder again.", corrupt),
-    Case("… is not a plain file name", "manifest.json was edited, or is hostile.",
+    Case("… is corrupt: the file … is not a plain file name; …",
+         "manifest.json was edited, or is hostile.",
          damaged(odd_name, sign=True)),
     Case("… is used but not listed in manifest.json", "manifest.json was edited.",
          lambda place: Bundle.open(place.bundle()).file("other.onnx")),
@@ -208,6 +216,8 @@ CASES = [
          "The weights are no safetensors file.", damaged_weights),
     Case("… is a link out of the folder, to …; copy the bundle with the files themselves: …",
          "A bundle holds what it needs.", link),
+    Case("manifest.json of the bundle … is a link out of the folder, to …; copy the bundle …",
+         "A bundle holds what it needs.", linked_manifest),
     Case("….onnx of the bundle … cannot be read: …", "The reason of the system follows.",
          unreadable("read_file")),
     Case("…manifest.json cannot be read: …", "The reason of the system follows.",
