@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.system.exit_codes import BAD_INPUT, fail
+from geolrm.engine.system.exit_codes import BAD_INPUT, FAILED, fail
 from geolrm.engine.system.shown_text import shown
 from geolrm.engine.system.user_warnings import warn
 
@@ -49,7 +49,7 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, name: str 
     try:
         code = app(arguments, prog_name=name, standalone_mode=False)
     except typer.Abort:
-        raise SystemExit(1) from None
+        fail("aborted; nothing was done", FAILED)
     except Exception as error:
         kinds = {kind.__name__ for kind in type(error).__mro__}  # of a click of typer's own
         if "NoArgsIsHelpError" in kinds:  # and the help was printed
