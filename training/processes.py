@@ -78,7 +78,7 @@ def _enter(rank: int, body: Body, options: Any, port: int, errors: Any) -> None:
         try:
             body(rank, port, options)
         except GeoLRMError as error:
-            error.exit_code = exit_code(error)  # pyright: ignore: its cause stays here
+            error.exit_code = exit_code(error)  # pyright: ignore[reportAttributeAccessIssue]
             errors.put(error)
             end_process(1)
     end_process(0)
