@@ -4,7 +4,7 @@
 #                (either with GEOLRM_TEST_DATA=FOLDER: on more data)
 # make lint   style, types, and who imports whom
 # make docs   guides and the API reference as a site in build/site; warnings are errors
-# make fuzz   100,000 damaged inputs for every reader of splats and captures
+# make fuzz   100,000 damaged inputs for every reader of splats and captures, within an hour on two cores
 # make sanitize  run the native core under sanitizers
 # make bench  print the figures of docs/benchmarks.md for this machine
 
@@ -50,12 +50,13 @@ $(ORACLE)/.stamp: tests/oracle/package.json tests/oracle/package-lock.json
 	npm ci --prefix tests/oracle --ignore-scripts --no-audit --no-fund
 	touch $@
 
-# Twelve readers, one after the other: 5 to 20 minutes each on a busy core, two hours or more in all. One alone:
-# make fuzz FUZZED=tests/engine/formats/test_fuzz.py::test_spz
-FUZZED := tests/engine/formats/test_fuzz.py tests/engine/captures/test_fuzz.py
+# Each reader in one process, two at a time. One alone:
+# make fuzz FUZZED="tests/attacks/test_many_inputs.py::test_splats[spz]"
+FUZZED := tests/attacks/test_many_inputs.py
+FUZZ_INPUTS := 100000
 
 fuzz: .venv/test.stamp
-	GEOLRM_FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest -v --durations=0 $(FUZZED)
+	GEOLRM_FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest -q -rP --durations=0 -n 2 --dist load $(FUZZED)
 
 # The native rasterizer under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 sanitize:

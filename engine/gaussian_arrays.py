@@ -65,7 +65,7 @@ class GaussianArrays:
         color = "colors" if self.sh is None else f"sh of {self.sh.shape[1]} coefficients"
         return f"{type(self).__name__}({len(self):,}, {color})"
 
-    def select(self, index: NDArray) -> Self:
+    def select(self, index: NDArray | slice) -> Self:
         """Pick the Gaussians of an index array [M] or a mask [N], in its order."""
         return replace(
             self,

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, Unpack
 
 import numpy as np
@@ -32,19 +33,37 @@ class CapturingEngine(Protocol):
     ) -> Scene: ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Encoded:
+    """One view, and what the encoders made of it."""
+
+    views: Views
+    features: Features
+
+
 class LiveCapture:
-    """A growing capture of one object; made by :meth:`Engine.live`."""
+    """A growing capture of one object; made by :meth:`Engine.live`.
+
+    Several threads may use it: every call sees the views before or after another call, and never
+    more of them than the bundle takes.
+    """
 
     def __init__(self, engine: CapturingEngine):
         self._engine = engine
-        self._views: list[Views] = []
-        self._features: list[Features] = []
+        self._encoded: dict[int, _Encoded] = {}  # by their numbers, in order
+        self._added = 0
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._encoded)
 
     def __repr__(self) -> str:
         return f"LiveCapture({len(self)} views)"
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Return the numbers of the views in the order of a run, which :meth:`add` gave them."""
+        with self._engine.lock:
+            return tuple(self._encoded)
 
     def add(
         self,
@@ -54,8 +73,8 @@ class LiveCapture:
         intrinsics: ArrayLike | None = None,
         fov: float | None = None,
         valid: NDArray[np.bool_] | None = None,
-    ) -> None:
-        """Encode one more view.
+    ) -> int:
+        """Encode one more view, and return its number, which no other view ever gets.
 
         Args:
             image: [H, W, 3|4] uint8 or [3|4, H, W] float in [0, 1].
@@ -63,18 +82,61 @@ class LiveCapture:
             intrinsics: [3, 3], divided by the image size.
             fov: Or the field of view in degrees.
             valid: [H, W], False where nothing is known of the image; None: it is known whole.
+
+        Raises:
+            InputError: The capture has as many views as the bundle takes, or an argument breaks its
+                rule.
         """
-        engine, limit = self._engine, self._engine.manifest.views.max
-        if len(self) >= limit:
-            raise InputError(
-                f"this capture has {len(self)} views, the most this bundle takes; start a new one "
-                f"or export the bundle again with --views 1:{limit}:{2 * limit}"
-            )
-        cameras = engine.checks.cameras(pose, intrinsics, fov)
-        views = engine.prepare([np.asarray(image)], cameras, None if valid is None else [valid])
-        with engine.lock:
-            self._features.append(engine.encode(views))
-            self._views.append(views)
+        self._check_room()
+        views = self._prepare(image, pose, intrinsics, fov, valid)
+        with self._engine.lock:
+            self._check_room()  # others may have added meanwhile
+            encoded = _Encoded(views, self._engine.encode(views))
+            number, self._added = self._added, self._added + 1
+            self._encoded[number] = encoded
+        return number
+
+    def replace(
+        self,
+        number: int,
+        image: NDArray,
+        pose: ArrayLike | Cameras,
+        *,
+        intrinsics: ArrayLike | None = None,
+        fov: float | None = None,
+        valid: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Encode another image or pose in the place of a view; the other arguments are add's.
+
+        Args:
+            number: What :meth:`add` returned for the view; it stays.
+            image: As :meth:`add`.
+            pose: As :meth:`add`.
+            intrinsics: As :meth:`add`.
+            fov: As :meth:`add`.
+            valid: As :meth:`add`.
+
+        Raises:
+            InputError: There is no such view, or an argument breaks its rule; the old one stays.
+        """
+        self._check_number(number)
+        views = self._prepare(image, pose, intrinsics, fov, valid)
+        with self._engine.lock:
+            self._check_number(number)
+            self._encoded[number] = _Encoded(views, self._engine.encode(views))
+
+    def remove(self, number: int) -> None:
+        """Forget a view; the others keep their numbers and their order.
+
+        Args:
+            number: What :meth:`add` returned for the view.
+
+        Raises:
+            InputError: There is no such view.
+        """
+        with self._engine.lock:
+            self._check_number(number)
+            del self._encoded[number]
 
     def run(self, **options: Unpack[RunOptions]) -> Scene:
         """Reconstruct from all views so far, as :meth:`Engine.run` does from them.
@@ -87,11 +149,42 @@ class LiveCapture:
             **options: As those of :meth:`Engine.run`.
         """
         engine = self._engine
-        if not self._views:
-            raise InputError("no images were given; add at least 1 view before run")
-        engine.checks.view_count(len(self))
         settings = engine.checks.settings(**options)
         clock = Stopwatch()
         with engine.lock:
-            features = engine.join_features(self._features)
-            return engine.run_views(join_views(self._views), settings, clock, features)
+            if not self._encoded:
+                raise InputError("no images were given; add at least 1 view before run")
+            engine.checks.view_count(len(self))
+            encoded = list(self._encoded.values())
+            features = engine.join_features([each.features for each in encoded])
+            views = join_views([each.views for each in encoded])
+            return engine.run_views(views, settings, clock, features)
+
+    def _prepare(
+        self,
+        image: NDArray,
+        pose: ArrayLike | Cameras,
+        intrinsics: ArrayLike | None,
+        fov: float | None,
+        valid: NDArray[np.bool_] | None,
+    ) -> Views:
+        cameras = self._engine.checks.cameras(pose, intrinsics, fov)
+        masks = None if valid is None else [valid]
+        return self._engine.prepare([np.asarray(image)], cameras, masks)
+
+    def _check_room(self) -> None:
+        limit = self._engine.manifest.views.max
+        if len(self) >= limit:
+            raise InputError(
+                f"this capture has {len(self)} views, the most this bundle takes; remove one, "
+                "start a new capture, or export the bundle again with --views "
+                f"1:{limit}:{2 * limit}"
+            )
+
+    def _check_number(self, number: int) -> None:
+        if not isinstance(number, int) or number not in self._encoded:
+            listed = ", ".join(map(str, self._encoded)) or "none"
+            raise InputError(
+                f"this capture has no view {number!r}; its views are {listed}: give a number that "
+                "add returned"
+            )

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.cores import usable_cores
 from geolrm.engine.system.file_lock import locked
+from geolrm.engine.system.shown_text import shown
 from geolrm.export.checkpoint import load_checkpoint
 from geolrm.training import gsplat_backend
 from geolrm.training.config import Recipe
@@ -61,8 +62,11 @@ class Launch:
     as_json: bool = False  # the outcome as JSON on standard output, the steps on standard error
 
 
-def launch(options: Launch) -> None:
+def launch(options: Launch) -> int | None:
     """Run to the end, or until interrupted.
+
+    Returns:
+        The signal that interrupted the run; None: none did.
 
     Raises:
         GeoLRMError: Something is missing, damaged or diverged; one sentence says what.
@@ -80,7 +84,7 @@ def launch(options: Launch) -> None:
         leave_group()
         end_process(0)
     else:
-        run_processes(join, options, options.processes)
+        return run_processes(join, options, options.processes)
 
 
 def join(rank: int, port: int, options: Launch) -> None:
@@ -99,7 +103,7 @@ def join(rank: int, port: int, options: Launch) -> None:
 def work(options: Launch, process: Process) -> None:
     """Do one process's share of the run."""
     started = time.monotonic()
-    interrupted: list[bool] = []
+    interrupted: list[int] = []
     torch.set_num_threads(process.threads)
     recipe, folder = options.recipe, RunFolder(options.folder)
     report = Progress(recipe.steps, options.quiet, stream=sys.stderr if options.as_json else None)
@@ -113,7 +117,7 @@ def work(options: Launch, process: Process) -> None:
         save_curves(options.folder / "curves.png", folder.records())
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(on_interrupt(lambda: interrupted.append(True)))
+        stack.enter_context(on_interrupt(interrupted.append))
         source: Any
         source, aside = load_data(options)
         validate = None
@@ -145,7 +149,8 @@ def work(options: Launch, process: Process) -> None:
         if options.as_json:
             return print(json.dumps(summary(options, state.step, done), indent=1))
         end = "done" if done else "stopped; the same command goes on from here"
-        print(f"step {state.step}/{recipe.steps}, {end}: {options.folder / WEIGHTS_NAME}")
+        line = f"step {state.step}/{recipe.steps}, {end}: {options.folder / WEIGHTS_NAME}"
+        print(shown(line))
 
 
 def load_data(options: Launch) -> tuple[EpisodeSource, EpisodeSource | None]:

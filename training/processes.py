@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, spawn
 
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.system.exit_codes import exit_code
 from geolrm.engine.system.user_warnings import show_warnings
 
 POLL_SECONDS = 0.2
@@ -30,8 +30,11 @@ ALLOCATOR = {
 }
 
 
-def run_processes(body: Body, options: Any, count: int) -> None:
+def run_processes(body: Body, options: Any, count: int) -> int | None:
     """Run ``body`` in processes of their own; an interrupt lets each finish its step.
+
+    Returns:
+        The signal that interrupted them; None: none did.
 
     Raises:
         GeoLRMError: What a process raised, as if it had been raised here.
@@ -42,11 +45,11 @@ def run_processes(body: Body, options: Any, count: int) -> None:
     with _handled_by(signal.SIG_IGN), _environment(ALLOCATOR):
         context = spawn(_enter, arguments, count, join=False)
     assert context is not None, "spawn waits for the processes only if it is told to"
-    interrupted = threading.Event()
-    with on_interrupt(interrupted.set):
+    interrupted: list[int] = []
+    with on_interrupt(interrupted.append):
         try:
             while not context.join(timeout=POLL_SECONDS):
-                if interrupted.is_set():
+                if interrupted:
                     _pass_on(context)
         except Exception as error:
             if not errors.empty():
@@ -54,6 +57,7 @@ def run_processes(body: Body, options: Any, count: int) -> None:
             if isinstance(error, ProcessExitedException):
                 raise GeoLRMError(_death(error)) from None
             raise
+    return interrupted[0] if interrupted else None
 
 
 @contextlib.contextmanager
@@ -74,6 +78,7 @@ def _enter(rank: int, body: Body, options: Any, port: int, errors: Any) -> None:
         try:
             body(rank, port, options)
         except GeoLRMError as error:
+            error.exit_code = exit_code(error)  # pyright: ignore[reportAttributeAccessIssue]
             errors.put(error)
             end_process(1)
     end_process(0)
@@ -97,11 +102,11 @@ def end_process(code: int) -> NoReturn:
 
 
 @contextlib.contextmanager
-def on_interrupt(call: Callable[[], Any]) -> Iterator[None]:
-    """Call instead of dying at SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+def on_interrupt(call: Callable[[int], Any]) -> Iterator[None]:
+    """Call with the signal instead of dying at SIGINT or SIGTERM; a second SIGINT interrupts."""
 
     def handle(number: int, _: Any) -> None:
-        call()
+        call(number)
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from geolrm.bench.quality.scores import BASELINES, Report, Scores
 from geolrm.engine.system.atomic import atomic_file
+from geolrm.engine.system.shown_text import shown
 
 MEASURES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "cd": "Chamfer distance"}
 
@@ -19,7 +20,9 @@ def save_plot(report: Report, measure: str, path: Path) -> None:
     axes = figure.add_subplot()
     counts = [int(count) for count in report.views]
     if report.model is not None:
-        axes.plot(counts, _values(report.views.values(), measure), "o-", label=report.model.name)
+        axes.plot(
+            counts, _values(report.views.values(), measure), "o-", label=_plain(report.model.name)
+        )
     for name, label in BASELINES.items():
         if any(name not in score.baselines for score in report.views.values()):
             continue  # a report from before this baseline
@@ -34,6 +37,11 @@ def save_plot(report: Report, measure: str, path: Path) -> None:
     axes.legend()
     with atomic_file(path) as file:
         FigureCanvasAgg(figure).print_png(file)
+
+
+def _plain(name: str) -> str:
+    """Write a name so that nothing in it is a formula."""
+    return shown(name).replace("$", r"\$")
 
 
 def _values(scores: Iterable[Scores], measure: str) -> list[float]:

@@ -18,6 +18,7 @@ HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 LARGEST_ARRAY = 256 << 20  # bytes of one array of an archive
+MOST_EXPANSION, FREE_BYTES = 64, 1 << 24  # of compressed bytes, and what any array may hold
 OUTERMOST = 0.51  # the object lies in [-0.5, 0.5]^3; float16 rounds a little
 
 Check = Callable[[tuple[int, ...], np.dtype], None]
@@ -113,10 +114,11 @@ def _read_member(archive: zipfile.ZipFile, name: str, kind: str, path: Path) -> 
     """Read one array of an archive, of NumPy's ``kind`` "f" or "b", within the size allowed."""
     where = f"{str(path)!r}: {name}"
     entry = archive.getinfo(f"{name}.npy")
-    if entry.file_size > LARGEST_ARRAY:
+    most = min(LARGEST_ARRAY, MOST_EXPANSION * entry.compress_size + FREE_BYTES)
+    if entry.file_size > most:
         raise InputError(
-            f"{where} has {entry.file_size} bytes; at most {LARGEST_ARRAY} are supported: store "
-            "fewer points"
+            f"{where} has {entry.file_size} bytes in {entry.compress_size}; at most {most} of such "
+            "are read: store fewer points, or with numpy.savez"
         )
 
     def check(_: tuple[int, ...], dtype: np.dtype) -> None:
@@ -125,7 +127,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, kind: str, path: Path) -> 
             raise InputError(f"{where} has dtype {dtype}; it must hold {wanted}")
 
     with archive.open(entry) as file:
-        content = file.read(LARGEST_ARRAY + 1)
+        content = file.read(most + 1)
     return _read_array(io.BytesIO(content), len(content), where, check)
 
 

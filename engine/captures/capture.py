@@ -23,6 +23,20 @@ TITLES: dict[Kind, str] = {
     "llff": "images with poses_bounds.npy (LLFF)",
 }
 
+MOST_FRAMES = 10_000  # of a capture
+
+
+def check_frames(count: int, source: Path) -> None:
+    """Refuse more frames than a capture of one object needs, before anything is read for them.
+
+    Raises:
+        InputError: There are too many.
+    """
+    if count > MOST_FRAMES:
+        raise InputError(
+            f"{source} lists {count:,} frames; at most {MOST_FRAMES:,} are read: leave some out"
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capture:

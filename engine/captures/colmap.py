@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.capture import Capture, check_frames
 from geolrm.engine.captures.colmap_model import model_suffix, read_model
 from geolrm.engine.captures.file_search import FileSearch, missing_note, name_some
 from geolrm.engine.captures.images import (
@@ -34,20 +34,29 @@ def find_model(folder: Path) -> Path | None:
     return None
 
 
-def read_colmap(model_folder: Path, folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capture:
+def read_colmap(
+    model_folder: Path,
+    folder: Path,
+    *,
+    longest_side: int = LONGEST_SIDE,
+    allow_outside: bool = False,
+) -> Capture:
     """Read images, cameras and points, in the frame of the model, which may be any.
 
     Images are looked for in ``images``, ``input`` or beside the model, upwards from it; those that
     are gone are left out, and a note counts them. A folder ``masks`` in theirs or beside it holds
     ``NAME.png`` for the image ``NAME.jpg``, or ``NAME.jpg.png``, or a mask of the image's name.
+    Files outside these folders are read where ``allow_outside`` says so.
 
     Raises:
         InputError: Names the file, what is wrong with it, and what to do.
         GeoLRMError: Lenses distort and pycolmap, which corrects it, is not installed.
     """
     model = read_model(model_folder)
-    root = _image_folder(model_folder, model.names)
-    reader, search = ImageReader(longest_side=longest_side), FileSearch(root)
+    check_frames(len(model.names), model_folder)
+    root = _image_folder(model_folder, model.names, allow_outside)
+    reader = ImageReader(longest_side=longest_side)
+    search = FileSearch(root, allow_outside=allow_outside)
     pictures, lenses, kept, missing = [], [], [], []
     for index, (name, key) in enumerate(zip(model.names, model.camera_ids, strict=True)):
         file = search.find(name)
@@ -63,8 +72,10 @@ def read_colmap(model_folder: Path, folder: Path, *, longest_side: int = LONGEST
         lenses.append(camera)
         kept.append(index)
     names = [model.names[index] for index in kept]
-    beside = root if FileSearch(root).descend([MASK_FOLDER]) is not None else root.parent
-    photographs, notes = with_mask_folder(LazyImages(reader, pictures), beside, names)
+    beside = root if search.descend([MASK_FOLDER]) is not None else root.parent
+    photographs, notes = with_mask_folder(
+        LazyImages(reader, pictures), beside, names, allow_outside=allow_outside
+    )
     images, lenses, valid, distorted = without_distortion(photographs, lenses)
     try:
         c2w = np.linalg.inv(model.w2c[kept]) @ FLIP_YZ
@@ -115,14 +126,15 @@ def _notes_of_images(posed: int, root: Path) -> list[str]:
     return [f"{posed} of {listed} images have a pose; the others were left out"]
 
 
-def _image_folder(model: Path, names: list[str]) -> Path:
+def _image_folder(model: Path, names: list[str], allow_outside: bool) -> Path:
     """Find the folder that names are relative to: the nearest upwards that has one of them."""
     for above in (model, *list(model.absolute().parents)[:3]):
         for below in IMAGE_FOLDERS:
-            folder = FileSearch(above).descend([below]) if below != "." else above
+            inside = FileSearch(above, allow_outside=allow_outside)
+            folder = inside.descend([below]) if below != "." else above
             if folder is None:
                 continue
-            search = FileSearch(folder)
+            search = FileSearch(folder, allow_outside=True)  # refused where they are read
             if any(search.find(name) is not None for name in names[:MOST_TRIED]):
                 return folder
     where = f"{model.parent if model.name.isdecimal() else model}"

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from geolrm.engine.captures.images import IMAGE_SUFFIXES
+from geolrm.engine.errors import InputError
 
 IMAGE_FOLDERS = ("images", "input", "rgb")  # where a name without its folder is looked for
 LISTED = 4  # files that a sentence names at most
 MOST_ENTRIES = 100_000  # of a folder that is listed
+MOST_PARTS = 64  # of a path, the last of which are looked for
 
 
 class FileSearch:
@@ -17,11 +19,14 @@ class FileSearch:
 
     A name is taken as it stands where there is such a file. Otherwise separators may be those of
     Windows, letters may differ in case or in how accents are encoded, a suffix may be left out or
-    be that of another kind of image, and of a path only the last components may be there.
+    be that of another kind of image, and of a path only the last components may be there. What lies
+    outside the folder, by its path or by a link, is refused unless ``allow_outside`` is given.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, *, allow_outside: bool = False):
+        self.folder, self.allow_outside = folder, allow_outside
+        self._real = os.path.realpath(folder)
+        self._inside: dict[str, bool] = {}  # by the folder of a file
         self._listed: dict[Path, dict[str, str]] = {}
         self._stems: dict[Path, dict[str, list[str]]] = {}
         self._guessed: dict[Path, str] = {}  # what was found by less than its name, and for which
@@ -30,21 +35,54 @@ class FileSearch:
         """Find the file of a name; None where there is none, or it was found for another name.
 
         A mask is not looked for among the images.
+
+        Raises:
+            InputError: It lies outside the folder.
         """
+        outside = None
         for candidate in _as_listed(self.folder, name):
             if _is_file(candidate):
-                return candidate
-        parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "/"]
-        if not parts or len(name) > 4096:
-            return None
-        for path in self._guesses(parts, () if is_mask else IMAGE_FOLDERS):
-            if self._guessed.setdefault(path, name) == name:
-                return path
+                if self.holds(candidate):
+                    return candidate
+                outside = outside or candidate
+        parts = _parts(name)
+        if parts and len(name) <= 4096:
+            for path in self._guesses(parts, () if is_mask else IMAGE_FOLDERS):
+                if self._guessed.setdefault(path, name) == name:
+                    return path
+        if outside is not None:
+            raise self._refusal(outside)
         return None
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether a path stays in the folder, whatever links are on its way."""
+        if self.allow_outside:
+            return True
+        folder = str(path.parent)
+        if folder not in self._inside:
+            self._inside[folder] = self._is_inside(folder)
+        if path.is_symlink() or path.name == "..":
+            return self._is_inside(path)
+        return self._inside[folder]
+
+    def _is_inside(self, path: str | Path) -> bool:
+        real = os.path.realpath(path)
+        return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
+
+    def _checked(self, path: Path) -> Path:
+        if not self.holds(path):
+            raise self._refusal(path)
+        return path
+
+    def _refusal(self, path: Path) -> InputError:
+        return InputError(
+            f"{str(path)!r} lies outside the capture in {str(self.folder)!r}; copy it there, or "
+            "allow it: --allow-outside (allow_outside=True)"
+        )
 
     def find_mask(self, name: str) -> Path | None:
         """Find the mask of an image: ``NAME.png``, the same stem, or the same name."""
-        parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "/"]
+        parts = _parts(name)
         for start in range(len(parts)):
             folder = self.descend(parts[start:-1])
             if folder is not None and (found := self._same_stem(folder, parts[-1], masks=True)):
@@ -63,7 +101,11 @@ class FileSearch:
                 yield found
 
     def descend(self, parts: list[str]) -> Path | None:
-        """Find the folder of this path in the searched one; None where there is none."""
+        """Find the folder of this path in the searched one; None where there is none.
+
+        Raises:
+            InputError: A link on the way leads outside.
+        """
         folder = self.folder
         for part in parts:
             if part == "..":
@@ -71,20 +113,20 @@ class FileSearch:
             found = self._entries(folder).get(_key(part))
             if found is None or not (folder / found).is_dir():
                 return None
-            folder = folder / found
+            folder = self._checked(folder / found)
         return folder
 
     def _same_stem(self, folder: Path, name: str, masks: bool = False) -> Path | None:
         entries = self._entries(folder)
         if not masks and (found := entries.get(_key(name))) and _is_file(folder / found):
-            return folder / found
+            return self._checked(folder / found)
         stem, suffix = os.path.splitext(name)
         # A dot in a name need not begin a suffix: frame_0.5 may be frame_0.5.png.
         stems = [name, stem] if masks or suffix.lower() not in IMAGE_SUFFIXES else [stem]
         for wanted in dict.fromkeys(stems):
             for entry in self._stems[folder].get(_key(wanted), ()):
                 if _is_file(folder / entry):
-                    return folder / entry
+                    return self._checked(folder / entry)
         return None
 
     def _entries(self, folder: Path) -> dict[str, str]:
@@ -108,6 +150,23 @@ class FileSearch:
                 same.sort(key=lambda n: IMAGE_SUFFIXES.index(os.path.splitext(n)[1].lower()))
             self._stems[folder] = stems
         return self._listed[folder]
+
+
+def _parts(name: str) -> list[str]:
+    """Split a name at separators of any system; of many components the last ones are meant."""
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "/"]
+    return parts[-MOST_PARTS:]
+
+
+def check_inside(files: Sequence[Path], folder: Path, allow_outside: bool) -> None:
+    """Refuse files of a capture's folder that are links to somewhere else.
+
+    Raises:
+        InputError: Names the first such file.
+    """
+    search = FileSearch(folder, allow_outside=allow_outside)
+    for file in files:
+        search._checked(file)
 
 
 def _as_listed(folder: Path, name: str) -> Iterator[Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.file_search import check_inside
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import FLIP_YZ, Cameras
 
@@ -44,10 +45,13 @@ def _views_of(folder: Path) -> Iterator[int]:
             yield view
 
 
-def read_object(folder: Path) -> Capture:
+def read_object(folder: Path, *, allow_outside: bool = False) -> Capture:
     """Read the distinct views that are there; depth is not read."""
     inner = object_folder(folder)
     views = list(_views_of(inner))
+    stems = [view_stem(inner, view) for view in views]
+    check_inside([stem.with_suffix(s) for stem in stems for s in (".json", ".png")], folder,
+                 allow_outside)  # fmt: skip
     images, cameras = read_views(inner, views)
     names = [view_stem(inner, view).with_suffix(".png").relative_to(folder) for view in views]
     left = len(DISTINCT_VIEWS) - len(views)
@@ -95,8 +99,8 @@ def _read_camera(path: Path) -> tuple[NDArray[np.float64], float]:
         field = float(content["x_fov"])
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise InputError(
-            f"{str(path)!r} is no camera of GObjaverse ({type(error).__name__}: {error}); it needs "
-            "x, y, z, origin (3 numbers each) and x_fov (radians)"
+            f"{str(path)!r} is no camera of GObjaverse ({type(error).__name__}: "
+            f"{str(error)[:200]}); it needs x, y, z, origin (3 numbers each) and x_fov (radians)"
         ) from error
     if any(column.shape != (3,) for column in columns):
         raise InputError(f"{str(path)!r}: x, y, z and origin must be lists of 3 numbers")
@@ -122,7 +126,10 @@ def _read_rgba(path: Path, others: Sequence[NDArray[np.uint8]]) -> NDArray[np.ui
                     f"must be RGBA, 8 bit, {size} x {size}"
                 )
             return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError,
+    ) as error:  # fmt: skip
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{str(path)!r} cannot be decoded: {error}; restore it") from error
+        why = str(error)[:200] or "memory does not suffice"
+        raise InputError(f"{str(path)!r} cannot be decoded: {why}; restore it") from error

@@ -4,7 +4,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ MASK_NOTES = {
     "stretched": "masks of few values or of a palette, stretched to black and white",
 }
 MAX_TOTAL_BYTES = 4 << 30  # of one capture's images, decoded
+MAX_SCANS = 100  # of a progressive JPEG, each of which touches every pixel; programs write about 10
+SCAN = b"\xff\xda"  # begins one, and stands nowhere within its numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Picture:
     """An image file whose header was read, and what it becomes when it is decoded."""
 
     file: Path
-    where: str  # what refers to it, for errors
+    where: str = field(compare=False)  # what refers to it first, for errors
     mode: str  # Pillow's, "RGB" or "RGBA"
     size: tuple[int, int]  # width and height when reduced, before it is turned
     stored: tuple[int, int]  # width and height in the file
@@ -56,6 +58,7 @@ class ImageReader:
     def __init__(self, total_bytes: int = MAX_TOTAL_BYTES, longest_side: int | None = LONGEST_SIDE):
         self.total_bytes, self.longest_side = total_bytes, longest_side
         self.used = self.reduced = self.turned = self.left = 0
+        self._measured: dict[tuple[Any, ...], Picture] = {}  # a header is read once
         self.masks: dict[str, set[Path]] = {}  # those that are no plain ones, by what was done
         self._lock = threading.Lock()
 
@@ -86,8 +89,7 @@ class ImageReader:
         Raises:
             InputError: The file is no image, too large, or has more than 8 bits a channel.
         """
-        with self._opened(path, where) as image:
-            picture = self._measure(image, path, where, listed)
+        picture = self._measure(path, where, listed)
         return picture if mask is None else self.with_mask(picture, mask, mask_name, listed)
 
     def with_mask(
@@ -103,13 +105,12 @@ class ImageReader:
             InputError: The mask is no image, or of another size.
         """
         where, stored = picture.where, picture.stored
-        with self._opened(mask, where) as image:
-            other = self._measure(image, mask, where, listed, is_mask=True)
-            if other.shape[:2] != picture.shape[:2] or sorted(image.size) != sorted(stored):
-                raise InputError(
-                    f"{where}: mask {(name or str(mask))!r} has {image.width} x {image.height} "
-                    f"pixels, its image {stored[0]} x {stored[1]}; they must agree"
-                )
+        other = self._measure(mask, where, listed, is_mask=True)
+        if other.shape[:2] != picture.shape[:2] or sorted(other.stored) != sorted(stored):
+            raise InputError(
+                f"{where}: mask {(name or str(mask))!r} has {other.stored[0]} x {other.stored[1]} "
+                f"pixels, its image {stored[0]} x {stored[1]}; they must agree"
+            )
         return replace(picture, mask=other)
 
     def decode(self, picture: Picture, coarse: int | None = None) -> NDArray[np.uint8]:
@@ -134,7 +135,7 @@ class ImageReader:
                     size = image.size
             elif size != picture.stored:
                 image.draft(picture.mode, size)
-            self._reserve(4 * size[0] * size[1], picture)
+            self.reserve(4 * size[0] * size[1], picture)
             pixels = image.convert(picture.mode)
             if pixels.size != size:
                 pixels = pixels.resize(size, reducing_gap=2.0)
@@ -181,21 +182,37 @@ class ImageReader:
                 f"{where}: image {str(path)!r} states more pixels than are supported; make it "
                 "smaller"
             ) from error
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, MemoryError) as error:
             if isinstance(error, InputError):
                 raise
+            # A damaged file may ask for any memory.
+            why = str(error)[:200] or "memory does not suffice"
             raise InputError(
-                f"{where}: image {str(path)!r} cannot be decoded: {error}; it may be truncated, "
+                f"{where}: image {str(path)!r} cannot be decoded: {why}; it may be truncated, "
                 "restore it"
             ) from error
 
     def _measure(
         self,
-        image: Any,
         path: Path,
         where: str,
         listed: tuple[float, float] | None,
         is_mask: bool = False,
+    ) -> Picture:
+        """Read the header of a file, once for all that refer to it."""
+        key = path, listed, is_mask
+        if key not in self._measured:
+            with self._opened(path, where) as image:
+                self._measured[key] = self._header(image, path, where, listed, is_mask)
+        return replace(self._measured[key], where=where)
+
+    def _header(
+        self,
+        image: Any,
+        path: Path,
+        where: str,
+        listed: tuple[float, float] | None,
+        is_mask: bool,
     ) -> Picture:
         self._check_header(image, path, where, is_mask)
         has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
@@ -260,9 +277,20 @@ class ImageReader:
                 f"{where}: image {str(path)!r} has {image.width} x {image.height} pixels, "
                 "more than are supported; make it smaller"
             )
+        if "progression" in image.info:
+            scans = path.read_bytes().count(SCAN)
+            if scans > MAX_SCANS:
+                raise InputError(
+                    f"{where}: image {str(path)!r} has {scans} scans, a JPEG has {MAX_SCANS} at "
+                    "most here; save it again"
+                )
 
-    def _reserve(self, count: int, picture: Picture) -> None:
-        """Take so many bytes from the budget, before they are decoded."""
+    def reserve(self, count: int, picture: Picture) -> None:
+        """Take so many bytes from the budget, before they are decoded.
+
+        Raises:
+            InputError: That is more than the images of a capture may take.
+        """
         with self._lock:
             self.used += count
             if self.used > self.total_bytes:

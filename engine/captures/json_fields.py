@@ -2,12 +2,13 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from geolrm.engine.errors import InputError
 
-MAX_JSON_BYTES = 64 << 20
+MAX_JSON_BYTES = 16 << 20  # parsed, up to 24 times as many
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def number(fields: dict[str, Any], key: str, where: str) -> float | None:
+def number(fields: Mapping[str, Any], key: str, where: str) -> float | None:
     """Return a field as a finite number; None where it is absent or null."""
     value = fields.get(key)
     if value is None:
@@ -47,7 +48,7 @@ def number(fields: dict[str, Any], key: str, where: str) -> float | None:
     return found
 
 
-def positive(fields: dict[str, Any], key: str, where: str) -> float | None:
+def positive(fields: Mapping[str, Any], key: str, where: str) -> float | None:
     """Return a field as a number above 0; None where it is absent or null."""
     found = number(fields, key, where)
     if found is not None and found <= 0:

@@ -81,7 +81,8 @@ class LazyImages(Sequence[NDArray[np.uint8]]):
 
     def decode(self, indices: Iterable[int] | None = None, coarse: bool = False) -> None:
         """Decode images on all cores: those of these indices, or all."""
-        chosen = range(len(self)) if indices is None else list(indices)
+        every = range(len(self)) if indices is None else indices
+        chosen = list({self.pictures[i]: i for i in every}.values())  # each file once
         decode_in_threads(self.coarse if coarse else self.__getitem__, chosen)
 
 
@@ -105,8 +106,15 @@ def without_distortion(
         return photographs, list(lenses), None, 0
     photographs.decode()
     images, cameras, valid = [], [], []
+    known: dict[tuple[Picture, SparseCamera], Any] = {}
     for image, lens, picture in zip(photographs, lenses, photographs.pictures, strict=True):
-        straight = undistorted(image, lens, picture.where) if lens.distorts else (image, lens, None)
+        straight = known.get((picture, lens))
+        if straight is None:
+            straight = image, lens, None
+            if lens.distorts:
+                straight = undistorted(image, lens, picture.where)
+                photographs.reader.reserve(straight[0].nbytes, picture)
+            known[picture, lens] = straight
         images.append(straight[0])
         cameras.append(straight[1])
         valid.append(straight[2])

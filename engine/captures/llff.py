@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.arrays import read_table
-from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.capture import Capture, check_frames
+from geolrm.engine.captures.file_search import check_inside
 from geolrm.engine.captures.images import LONGEST_SIDE, ImageReader, list_images, same_shape
 from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.captures.mask_folder import with_mask_folder
@@ -18,7 +19,9 @@ IMAGE_FOLDERS = ("images", "images_2", "images_4", "images_8", ".")
 COLUMNS = 17  # a 3 x 5 matrix row by row, then the nearest and the farthest depth
 
 
-def read_llff(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capture:
+def read_llff(
+    folder: Path, *, longest_side: int = LONGEST_SIDE, allow_outside: bool = False
+) -> Capture:
     """Read images and ``poses_bounds.npy``; image i, in natural order of the names, has row i.
 
     A row is a matrix [3, 5] of the camera's axes down, right and backwards, its position, and
@@ -32,6 +35,8 @@ def read_llff(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capture:
     matrices = read_table(file, COLUMNS)[:, :15].reshape(-1, 3, 5)
     root = next((folder / n for n in IMAGE_FOLDERS if _holds_images(folder / n)), folder)
     files = list_images(root)
+    check_frames(len(files), file)
+    check_inside(files, folder, allow_outside)
     if len(files) != len(matrices):
         raise InputError(
             f"{str(root)!r} has {len(files)} images but {POSES_BOUNDS} {len(matrices)} rows; there "
@@ -56,7 +61,9 @@ def read_llff(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capture:
             )
         pictures.append(picture)
     names = [path.relative_to(folder).as_posix() for path in files]
-    photographs, notes = with_mask_folder(LazyImages(reader, pictures), folder, names)
+    photographs, notes = with_mask_folder(
+        LazyImages(reader, pictures), folder, names, allow_outside=allow_outside
+    )
     intrinsics = np.tile(np.eye(3), (len(matrices), 1, 1))
     intrinsics[:, 0, 0], intrinsics[:, 1, 1] = matrices[:, 2, 4] / sizes.T
     intrinsics[:, :2, 2] = 0.5

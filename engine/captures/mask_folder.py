@@ -11,7 +11,7 @@ MASK_FOLDERS = ("masks", "mask")
 
 
 def with_mask_folder(
-    photographs: LazyImages, beside: Path, names: Sequence[str]
+    photographs: LazyImages, beside: Path, names: Sequence[str], *, allow_outside: bool = False
 ) -> tuple[LazyImages, list[str]]:
     """Give images without alpha the masks of a folder ``masks``, named like them.
 
@@ -22,6 +22,7 @@ def with_mask_folder(
         photographs: V images.
         beside: The folder that the folder of masks is looked for in.
         names: [V] of the images, as they are listed.
+        allow_outside: Take masks that lie outside that folder, too.
 
     Returns:
         The images, and a sentence on what was used or why nothing was; none without such a folder.
@@ -29,11 +30,12 @@ def with_mask_folder(
     Raises:
         InputError: A mask is no image, or of another size than its image.
     """
-    folder = _mask_folder(beside)
+    folder = _mask_folder(beside, allow_outside)
     plain = [i for i, shape in enumerate(photographs.shapes) if shape[2] == 3]
     if folder is None or not plain:
         return photographs, []
-    search, pictures, unmasked = FileSearch(folder), list(photographs.pictures), []
+    search = FileSearch(folder, allow_outside=allow_outside)
+    pictures, unmasked = list(photographs.pictures), []
     for index in plain:
         mask = search.find_mask(names[index])
         if mask is None:
@@ -54,9 +56,9 @@ def with_mask_folder(
     return LazyImages(photographs.reader, pictures), [note]
 
 
-def _mask_folder(beside: Path) -> Path | None:
+def _mask_folder(beside: Path, allow_outside: bool) -> Path | None:
     for name in MASK_FOLDERS:
-        found = FileSearch(beside).descend([name])
+        found = FileSearch(beside, allow_outside=allow_outside).descend([name])
         if found is not None:
             return found
     return None

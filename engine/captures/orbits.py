@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.file_search import check_inside
 from geolrm.engine.captures.images import ImageReader, check_square
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import (
@@ -40,8 +41,9 @@ def sv3d_capture(path: Path, names: Sequence[str], images: Sequence[NDArray[np.u
     return Capture(path, list(names), list(images), cameras, kind="sv3d", notes=(note,))
 
 
-def read_frames(folder: Path, files: Sequence[Path]) -> Capture:
+def read_frames(folder: Path, files: Sequence[Path], *, allow_outside: bool = False) -> Capture:
     """Read an SV3D clip from image files, one a frame."""
+    check_inside(files, folder, allow_outside)
     reader = ImageReader()
     images = [reader.read(file, str(folder)) for file in files]
     return sv3d_capture(folder, [file.name for file in files], images)

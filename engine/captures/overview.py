@@ -11,6 +11,7 @@ from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnostics.diagnosis import Diagnosis
 from geolrm.engine.captures.sheet import PALE, Sheet
 from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.system.shown_text import shown
 from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.sheets import to_bytes
 
@@ -50,14 +51,16 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
     """
     from PIL import Image
 
-    cell, columns, shown = _thumbnail_grid(len(capture))
-    rows = -(-len(shown) // columns)
-    lines = [line for each in diagnosis.diagnostics for line in textwrap.wrap(f"- {each}", 195)]
+    cell, columns, chosen = _thumbnail_grid(len(capture))
+    rows = -(-len(chosen) // columns)
+    lines = [
+        line for each in diagnosis.diagnostics for line in textwrap.wrap(shown(f"- {each}"), 195)
+    ]
     header = HEADER + LINE * len(lines)
     height = header + MAIN[1] + 2 * GAP + rows * (cell + GAP)
     sheet = Sheet(WIDTH, height)
     doubtful = diagnosis.doubtful_views
-    sheet.text((GAP, 10), str(capture.path.name or capture.path)[-60:], 24, INK)
+    sheet.text((GAP, 10), shown(str(capture.path.name or capture.path))[-60:], 24, INK)
     sheet.text((GAP, 38), f"{capture.found}; {diagnosis.count}", 16, RED if lines else GREY)
     for number, line in enumerate(lines):
         sheet.text((GAP, HEADER - 4 + LINE * number), line, 15, INK)
@@ -90,7 +93,7 @@ def draw_overview(capture: Capture, diagnosis: Diagnosis) -> NDArray[np.uint8]:
             sheet.text((corner[0] + 12, corner[1] + 8), title, 15, GREY)
 
     top += MAIN[1] + GAP
-    for place, index in enumerate(shown):
+    for place, index in enumerate(chosen):
         x = GAP + place % columns * (cell + GAP)
         y = top + place // columns * (cell + GAP)
         image = capture.images[index]

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from geolrm.engine.captures.arrays import read_matrices
-from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.capture import Capture, check_frames
+from geolrm.engine.captures.file_search import check_inside
 from geolrm.engine.captures.images import LONGEST_SIDE, ImageReader, list_images
 from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.captures.mask_folder import with_mask_folder
@@ -16,7 +17,9 @@ POSES, INTRINSICS = "poses.npy", "intrinsics.npy"
 DEFAULT_FOV = 50.0  # degrees, across the width
 
 
-def read_posed_folder(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capture:
+def read_posed_folder(
+    folder: Path, *, longest_side: int = LONGEST_SIDE, allow_outside: bool = False
+) -> Capture:
     """Read images and ``poses.npy``: OpenGL camera-to-world [V, 4, 4] or [V, 3, 4].
 
     Image i, in natural order of the names, has pose i.
@@ -38,10 +41,14 @@ def read_posed_folder(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Capt
             f"{str(folder)!r} has {len(files)} images but {len(poses)} poses in {POSES}; there "
             "must be one pose for each image, in natural order of the names"
         )
+    check_frames(len(files), folder / POSES)
+    check_inside(files, folder, allow_outside)
     reader = ImageReader(longest_side=longest_side)
     names = [file.relative_to(folder).as_posix() for file in files]
     pictures = [reader.measure(file, str(folder)) for file in files]
-    images, used = with_mask_folder(LazyImages(reader, pictures), folder, names)
+    images, used = with_mask_folder(
+        LazyImages(reader, pictures), folder, names, allow_outside=allow_outside
+    )
     notes = [f"images in natural order: {files[0].name} is pose 0", *used]
     if (folder / INTRINSICS).is_file():
         intrinsics = read_matrices(folder / INTRINSICS, ((3, 3),))

@@ -1,8 +1,9 @@
 """What a path holds, and the reader for it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from geolrm.engine.captures.background import cut_out
 from geolrm.engine.captures.capture import Capture
@@ -38,12 +39,26 @@ WANTED = (
 Reader = Callable[[], Capture]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a caller chose."""
+
+    undo_applied: bool
+    longest_side: int
+    allow_outside: bool
+
+    @property
+    def images(self) -> dict[str, Any]:
+        return {"longest_side": self.longest_side, "allow_outside": self.allow_outside}
+
+
 def load_capture(
     path: str | Path,
     *,
     remove_background: bool = False,
     fit: bool | Literal["auto"] = "auto",
     undo_applied_transform: bool = False,
+    allow_outside: bool = False,
 ) -> Capture:
     """Read a capture of any kind; the files say which, and ``Capture.kind`` tells it.
 
@@ -66,6 +81,7 @@ def load_capture(
             and LLFF, whose frame is any, always are, by masks or points, and turned upright.
         undo_applied_transform: Give the poses of nerfstudio's ``transforms.json`` in the frame
             before its ``applied_transform``.
+        allow_outside: Read files that the capture names and that lie outside its folder.
 
     Raises:
         InputError: Names the file or frame, what is wrong with it, and what to do.
@@ -76,6 +92,7 @@ def load_capture(
         remove_background=remove_background,
         fit=False if fit == "auto" else fit,
         undo_applied_transform=undo_applied_transform,
+        allow_outside=allow_outside,
     )
     capture = ready(capture, fit_if_outside=fit == "auto")
     capture.check_facing()
@@ -83,26 +100,32 @@ def load_capture(
 
 
 def load_every_view(
-    path: str | Path, *, remove_background: bool = False, fit: bool = False
+    path: str | Path,
+    *,
+    remove_background: bool = False,
+    fit: bool = False,
+    allow_outside: bool = False,
 ) -> Capture:
     """Read a capture in the frame that :func:`load_capture` gives it, and leave out no view.
 
     That is for its cameras; masks may show nothing. Arguments and errors are those of
     :func:`load_capture`.
     """
-    capture = read_capture(path, remove_background=remove_background, fit=fit)
+    capture = read_capture(
+        path, remove_background=remove_background, fit=fit, allow_outside=allow_outside
+    )
     capture = capture if fit else fit_where_outside(capture, faulty_views(capture))
     capture.check_facing()
     return capture
 
 
-def load_complete_capture(path: str | Path) -> Capture:
+def load_complete_capture(path: str | Path, *, allow_outside: bool = False) -> Capture:
     """Read a capture of which every frame is needed, in its own frame, as data sets are.
 
     Raises:
         InputError: As :func:`load_capture`; and an image that is listed is missing.
     """
-    capture = read_capture(path)
+    capture = read_capture(path, allow_outside=allow_outside)
     if capture.missing:
         raise InputError(
             f"{capture.source or capture.path}: listed files that are missing: "
@@ -120,13 +143,14 @@ def read_capture(
     fit: bool = False,
     undo_applied_transform: bool = False,
     longest_side: int = LONGEST_SIDE,
+    allow_outside: bool = False,
 ) -> Capture:
     """Read a capture as it is: cameras may be anywhere and look away, masks may show nothing.
 
     ``longest_side`` is that of images in pixels, to which larger ones are reduced; the rest is as
     for :func:`load_capture`.
     """
-    capture = _read(path, undo_applied_transform, longest_side)
+    capture = _read(path, _Reading(undo_applied_transform, longest_side, allow_outside))
     if remove_background:  # first, since masks tell where the object is
         capture = cut_out(capture)
     capture = with_masks_ready(capture)
@@ -135,16 +159,16 @@ def read_capture(
     return capture
 
 
-def _read(path: str | Path, undo_applied: bool, longest_side: int) -> Capture:
+def _read(path: str | Path, how: _Reading) -> Capture:
     path = existing_path(path)
     if not path.exists():
         raise InputError(f"{str(path)!r} is no capture (there is no such path); {WANTED}")
     if path.is_file():
-        return _file_reader(path, undo_applied, longest_side)()
+        return _file_reader(path, how)()
     if not path.is_dir():
         raise InputError(f"{str(path)!r} is neither a file nor a folder; {WANTED}")
     try:
-        found = _folder_readers(path, undo_applied, longest_side)
+        found = _folder_readers(path, how)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be listed: {error.strerror}") from error
     if not found:
@@ -157,24 +181,24 @@ def _read(path: str | Path, undo_applied: bool, longest_side: int) -> Capture:
     return next(iter(found.values()))()
 
 
-def _file_reader(path: Path, undo_applied: bool, side: int) -> Reader:
+def _file_reader(path: Path, how: _Reading) -> Reader:
     suffix = path.suffix.lower()
     if suffix in CONTAINERS:
         return lambda: read_clip(path)
     if suffix in IMAGE_SUFFIXES:
         return lambda: read_sheet(path)
     if path.name == POSES:
-        return lambda: read_posed_folder(path.parent, longest_side=side)
+        return lambda: read_posed_folder(path.parent, **how.images)
     if path.name == POSES_BOUNDS:
-        return lambda: read_llff(path.parent, longest_side=side)
+        return lambda: read_llff(path.parent, **how.images)
     if suffix == ".json":
         return lambda: read_transforms(
-            path, path.parent, undo_applied=undo_applied, longest_side=side
+            path, path.parent, undo_applied=how.undo_applied, **how.images
         )
     raise InputError(f"{str(path)!r} is no capture; {WANTED}")
 
 
-def _folder_readers(folder: Path, undo_applied: bool, side: int) -> dict[Path, Reader]:
+def _folder_readers(folder: Path, how: _Reading) -> dict[Path, Reader]:
     """Return a reader for each capture in a folder, by the path that would name it alone."""
     found: dict[Path, Reader] = {}
     if (file := _transforms_file(folder)) is not None:
@@ -185,21 +209,21 @@ def _folder_readers(folder: Path, undo_applied: bool, side: int) -> dict[Path, R
         if (folder / NERFSTUDIO_MODEL).is_dir():
             notes = (*notes, f"{file.name} was read, {NERFSTUDIO_MODEL} that it is from not")
         found[file] = lambda: read_transforms(
-            file, folder, notes, undo_applied=undo_applied, longest_side=side
+            file, folder, notes, undo_applied=how.undo_applied, **how.images
         )
     model = find_model(folder)
     if model is not None and not (found and model == folder / NERFSTUDIO_MODEL):
-        found[model] = lambda: read_colmap(model, folder, longest_side=side)
+        found[model] = lambda: read_colmap(model, folder, **how.images)
     if holds_object(folder):
-        found[folder] = lambda: read_object(folder)
+        found[folder] = lambda: read_object(folder, allow_outside=how.allow_outside)
     if (folder / POSES).is_file():
-        found[folder / POSES] = lambda: read_posed_folder(folder, longest_side=side)
+        found[folder / POSES] = lambda: read_posed_folder(folder, **how.images)
     if (folder / POSES_BOUNDS).is_file() and not found:  # where it is of a model, that says more
-        found[folder / POSES_BOUNDS] = lambda: read_llff(folder, longest_side=side)
+        found[folder / POSES_BOUNDS] = lambda: read_llff(folder, **how.images)
     if not found:
         files = list_images(folder)
         if len(files) == SV3D_FRAMES:
-            found[folder] = lambda: read_frames(folder, files)
+            found[folder] = lambda: read_frames(folder, files, allow_outside=how.allow_outside)
         elif files:
             raise InputError(
                 f"{str(folder)!r} holds {len(files)} images without poses; give transforms.json, a "

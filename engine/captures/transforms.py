@@ -2,6 +2,8 @@
 
 import math
 import reprlib
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geolrm.engine.captures.capture import Capture
+from geolrm.engine.captures.capture import Capture, check_frames
 from geolrm.engine.captures.colmap_model import NO_DISTORTION, SparseCamera
 from geolrm.engine.captures.file_search import FileSearch, all_missing, missing_note, name_some
 from geolrm.engine.captures.images import LONGEST_SIDE, ImageReader, check_shape
@@ -32,6 +34,7 @@ def read_transforms(
     *,
     undo_applied: bool = False,
     longest_side: int = LONGEST_SIDE,
+    allow_outside: bool = False,
 ) -> Capture:
     """Read every frame of the file whose image is there; a note counts those left out.
 
@@ -43,6 +46,7 @@ def read_transforms(
         notes: What the choice of this file left out, a sentence each.
         undo_applied: Give the poses before nerfstudio's ``applied_transform``.
         longest_side: Of an image, in pixels; larger ones are reduced.
+        allow_outside: Read files outside the folder of the JSON file, too.
 
     Raises:
         InputError: Names the frame, what is wrong with it, and what to do.
@@ -52,11 +56,13 @@ def read_transforms(
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{file} lists no frames; it needs a non-empty list 'frames'")
-    reader, search = ImageReader(longest_side=longest_side), FileSearch(file.parent)
+    check_frames(len(frames), file)
+    reader = ImageReader(longest_side=longest_side)
+    search = FileSearch(file.parent, allow_outside=allow_outside)
     found = _find_files(frames, file, search)
     pictures, lenses = [], []
     for each in found.frames:
-        fields = {**content, **each.fields}
+        fields = ChainMap(each.fields, content)  # a frame's own first, without a copy of all
         width, height = positive(fields, "w", each.where), positive(fields, "h", each.where)
         size = (width, height) if width and height else None
         picture = reader.measure(each.image, each.where, size, each.mask, each.mask_name)
@@ -64,7 +70,9 @@ def read_transforms(
         lenses.append(_camera(fields, picture.shape, each.where))
     photographs = LazyImages(reader, pictures)
     if not any("mask_path" in each.fields for each in found.frames):
-        photographs, note = with_mask_folder(photographs, file.parent, found.names)
+        photographs, note = with_mask_folder(
+            photographs, file.parent, found.names, allow_outside=allow_outside
+        )
         found.notes.extend(note)
     images, lenses, valid, distorted = without_distortion(photographs, lenses)
     try:
@@ -187,7 +195,7 @@ def _find_files(frames: list[Any], file: Path, search: FileSearch) -> _Found:
     return found
 
 
-def _camera(fields: dict[str, Any], shape: tuple[int, ...], where: str) -> SparseCamera:
+def _camera(fields: Mapping[str, Any], shape: tuple[int, ...], where: str) -> SparseCamera:
     """Make intrinsics in pixels of the image, from focal lengths or the field of view."""
     height, width = shape[:2]
     model = fields.get("camera_model", "PINHOLE")

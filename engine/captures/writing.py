@@ -1,11 +1,14 @@
 """Captures written as nerfstudio and others read them."""
 
 import json
+import os
 from pathlib import Path
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import atomic_folder
+
+LONGEST_STEM = 200  # bytes
 
 
 def check_capture_folder(folder: str | Path) -> None:
@@ -35,7 +38,7 @@ def write_capture(capture: Capture, folder: str | Path) -> None:
         (temporary / "images").mkdir(parents=True)
         for index, (image, name) in enumerate(zip(capture.images, capture.names, strict=True)):
             height, width = image.shape[:2]
-            path = f"images/{index:04d}_{Path(name).stem}.png"
+            path = f"images/{index:04d}_{_short(Path(name).stem)}.png"
             Image.fromarray(image).save(temporary / path)
             intrinsics = capture.cameras.intrinsics[index]
             frames.append(
@@ -52,3 +55,8 @@ def write_capture(capture: Capture, folder: str | Path) -> None:
             )
         text = json.dumps({"camera_model": "PINHOLE", "frames": frames}, indent=1)
         (temporary / "transforms.json").write_text(text, encoding="utf-8")
+
+
+def _short(name: str) -> str:
+    """Cut a name to what file systems take, with what is put before and after it."""
+    return os.fsdecode(os.fsencode(name)[:LONGEST_STEM])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.formats.orientation import move_in_place
 from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry.similarity import split_similarity
 
@@ -73,19 +74,20 @@ def world_matrix(
     parents = _parents(nodes)
     if parents is None:
         raise InputError(f"{name} has nodes that are no tree; it is damaged")
-    places = []
-    for index, node in enumerate(nodes):
-        if node.mesh == mesh:
-            chain = _chain(index, parents)
-            if roots is None or not set(chain).isdisjoint(roots):
-                places.append(chain)
+    shown = set(range(len(nodes)) if roots is None else (r for r in roots if r < len(nodes)))
+    waiting = list(shown)
+    while waiting:  # downwards, each node once
+        below = [child for child in nodes[waiting.pop()].children if child not in shown]
+        shown.update(below)
+        waiting += below
+    places = [index for index in sorted(shown) if nodes[index].mesh == mesh]
     if len(places) > 1:
         raise InputError(
             f"{name} shows its splats at {len(places)} nodes; files that show them once are read"
         )
     matrix = np.eye(4)
     with np.errstate(over="ignore", invalid="ignore"):  # `moved` refuses what is not finite
-        for index in places[0] if places else []:
+        for index in _chain(places[0], parents) if places else []:
             matrix = nodes[index].local() @ matrix
     return matrix
 
@@ -142,4 +144,4 @@ def moved(
         raise InputError(
             f"{name} has nodes that move its splats beyond {furthest:g}; it is damaged"
         )
-    return gaussians.transformed(matrix)
+    return move_in_place(gaussians, matrix)

@@ -136,7 +136,7 @@ def decode(content: bytes, name: str) -> Decoded:
         raise InputError(f"{name} has {number} harmonics a splat; it must have 1, 4, 9 or 16")
     arrays = {
         "means": read("POSITION", "VEC3"),
-        "quats": read(f"{PREFIX}ROTATION", "VEC4")[:, [3, 0, 1, 2]],
+        "quats": read(f"{PREFIX}ROTATION", "VEC4"),
         "scales": read(f"{PREFIX}SCALE", "VEC3"),
         "opacities": read(f"{PREFIX}OPACITY", "SCALAR"),
     }
@@ -144,9 +144,15 @@ def decode(content: bytes, name: str) -> Decoded:
     lengths = {len(array) for array in (*arrays.values(), *harmonic)}
     if len(lengths) > 1:
         raise InputError(f"{name} has attributes of different lengths: {sorted(lengths)}")
-    colors = harmonics.colors_of_dc(harmonic[0]) if number == 1 else None
-    sh = None if number == 1 else np.stack(harmonic, axis=1)
-    found = assemble(name, **arrays, colors=colors, sh=sh)
+
+    def part(rows: slice) -> dict[str, NDArray]:
+        found = {key: array[rows] for key, array in arrays.items()}
+        found["quats"] = found["quats"][:, [3, 0, 1, 2]]
+        if number == 1:
+            return found | {"colors": harmonics.colors_of_dc(harmonic[0][rows])}
+        return found | {"sh": np.stack([array[rows] for array in harmonic], axis=1)}
+
+    found = assemble(name, len(arrays["means"]), part)
     return replace(found, gaussians=moved(found.gaussians, matrix, LARGEST_VALUE, name))
 
 
@@ -185,7 +191,7 @@ def _splats(document: Document, name: str) -> tuple[int, dict[str, int]]:
 def _array(
     document: Document, numbers: memoryview, index: int, kind: str, name: str
 ) -> NDArray[np.float32]:
-    """Read [N, C], or [N] for scalars, by an accessor that stays within the numbers."""
+    """View [N, C], or [N] for scalars, by an accessor that stays within the numbers."""
     if index >= len(document.accessors):
         raise InputError(f"{name} has no accessor {index}; the file is damaged")
     accessor = document.accessors[index]
@@ -211,4 +217,4 @@ def _array(
         )
     shape = (accessor.count,) if kind == "SCALAR" else (accessor.count, WIDTHS[kind])
     strides = (stride,) if kind == "SCALAR" else (stride, 4)
-    return np.ndarray(shape, "<f4", numbers, start, strides).copy()
+    return np.ndarray(shape, "<f4", numbers, start, strides)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.formats.untrusted import PART
 from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry.similarity import make_similarity
 
@@ -30,5 +32,16 @@ def from_object_frame(gaussians: GaussianArrays, up: Up) -> GaussianArrays:
 
 
 def to_object_frame(gaussians: GaussianArrays, up: Up) -> GaussianArrays:
-    """Undo :func:`from_object_frame`."""
-    return gaussians if up == "z" else gaussians.transformed(TO_Y_UP.T)
+    """Undo :func:`from_object_frame`, in the arrays that are given."""
+    return gaussians if up == "z" else move_in_place(gaussians, TO_Y_UP.T)
+
+
+def move_in_place(gaussians: GaussianArrays, matrix: NDArray[np.float64]) -> GaussianArrays:
+    """Move what was just read by a similarity [4, 4], part by part, without a copy of it all."""
+    for start in range(0, len(gaussians), PART):
+        part = slice(start, start + PART)
+        moved = gaussians.select(part).transformed(matrix)
+        for name in ("means", "scales", "quats", "sh"):
+            if (array := getattr(gaussians, name)) is not None:
+                array[part] = getattr(moved, name)
+    return gaussians

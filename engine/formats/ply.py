@@ -110,50 +110,44 @@ def decode(content: bytes, name: str, *, raw: bool | None) -> Decoded:
         if raw:
             raise InputError(f"{name} is a compressed PLY, which has no raw layout: leave that out")
         return ply_compressed.decode(header, content, name)
-    column = _table(header, content, name)
+    vertices = header.find("vertex")
+    assert vertices is not None
+    rows = header.rows(vertices, content, name)
+    column = {key: rows[key] for key in vertices.names()}
+    if all(found.kind == "<f4" for found in vertices.properties):  # views of one table are fast
+        table = rows.view("<f4").reshape(len(rows), len(vertices.properties))
+        column = {key: table[:, index] for index, key in enumerate(vertices.names())}
     dc_names = DC if DC[0] in column else RGB  # nerfstudio can write colours in place of f_dc
-    dc, scales = _columns(column, dc_names), _columns(column, SHAPE[1:4])
-    if dc_names == RGB:
-        dc = dc / np.float32(255)
     rest = _higher_names(list(column), name)
     if raw is None:
         raw = dc_names == DC and looks_raw(column)
     elif raw and rest:
         raise InputError(f"{name} has f_rest properties, and so it is no raw PLY; read it as it is")
-    values = {
-        "means": _columns(column, POSITION),
-        "quats": _columns(column, SHAPE[4:]),
-    }
-    if raw:
-        return assemble(name, **values, opacities=column["opacity"], scales=scales, colors=dc)
-    sh = None
-    if rest:
-        higher = _columns(column, rest).reshape(len(dc), 3, len(rest) // 3)
-        first = dc if dc_names == DC else harmonics.dc_of_colors(dc)
-        sh = np.concatenate([first[:, None], higher.transpose(0, 2, 1)], axis=1)
-    # Infinite logits are opacities of 0 and 1, and the logarithm of a scale of 0 is -infinity.
     bound = LARGEST_EXPONENT
-    logits = column["opacity"].astype(np.float64).clip(-bound, bound)
-    return assemble(
-        name,
-        **values,
-        opacities=(1 / (1 + np.exp(-logits))).astype(np.float32),
-        scales=np.exp(scales.clip(-bound, bound)),
-        colors=None if rest else dc if dc_names == RGB else harmonics.colors_of_dc(dc),
-        sh=sh,
-    )
 
+    def part(chosen: slice) -> dict[str, NDArray]:
+        def columns(*names: str) -> NDArray[np.float32]:
+            with np.errstate(over="ignore"):  # becomes infinity, and such splats are left out
+                return np.stack([column[key][chosen].astype(np.float32) for key in names], axis=-1)
 
-def _table(header: Header, content: bytes, name: str) -> dict[str, NDArray[np.float32]]:
-    """Read the properties of the vertices, [N] each, as float32."""
-    vertices = header.find("vertex")
-    assert vertices is not None
-    rows = header.rows(vertices, content, name)
-    if all(found.kind == "<f4" for found in vertices.properties):  # views of one table are fast
-        table = rows.view("<f4").reshape(len(rows), len(vertices.properties))
-        return {key: table[:, index] for index, key in enumerate(vertices.names())}
-    with np.errstate(over="ignore"):  # becomes infinity, and such splats are left out
-        return {key: rows[key].astype(np.float32) for key in vertices.names()}
+        dc, scales = columns(*dc_names), columns(*SHAPE[1:4])
+        if dc_names == RGB:
+            dc = dc / np.float32(255)
+        found = {"means": columns(*POSITION), "quats": columns(*SHAPE[4:])}
+        opacities = columns(SHAPE[0])[:, 0]
+        if raw:
+            return found | {"opacities": opacities, "scales": scales, "colors": dc}
+        # Infinite logits are opacities of 0 and 1, and the logarithm of a scale of 0 is -infinity.
+        logits = opacities.astype(np.float64).clip(-bound, bound)
+        found["opacities"] = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        found["scales"] = np.exp(scales.clip(-bound, bound))
+        if not rest:
+            return found | {"colors": dc if dc_names == RGB else harmonics.colors_of_dc(dc)}
+        higher = columns(*rest).reshape(len(dc), 3, len(rest) // 3)
+        first = dc if dc_names == DC else harmonics.dc_of_colors(dc)
+        return found | {"sh": np.concatenate([first[:, None], higher.transpose(0, 2, 1)], axis=1)}
+
+    return assemble(name, len(rows), part)
 
 
 def looks_raw(column: dict[str, NDArray]) -> bool:
@@ -179,7 +173,3 @@ def _higher_names(names: list[str], name: str) -> list[str]:
     if missing:
         raise InputError(f"{name} has no property {missing[0]!r}; it is no Gaussian splatting PLY")
     return rest
-
-
-def _columns(column: dict[str, NDArray], names: tuple[str, ...] | list[str]) -> NDArray[np.float32]:
-    return np.stack([column[name] for name in names], axis=-1)

@@ -70,32 +70,36 @@ def decode(header: Header, content: bytes, name: str) -> Decoded:
     assert vertices is not None and chunks is not None
     rows = header.rows(vertices, content, name)
     ranges = header.rows(chunks, content, name)
-    position, rotation, scale, color = (rows[key].astype("<u4") for key in PACKED)
-    chunk = np.arange(len(rows)) // CHUNK
-    rgba = np.stack([color >> shift & 255 for shift in (24, 16, 8, 0)], axis=1)
-    rgba = rgba.astype(np.float32) / np.float32(255)
-    colors = rgba[:, :3]
-    if set(COLOR_RANGES) <= set(chunks.names()):
-        colors = _within(colors, ranges, COLOR_RANGES, chunk)
-    logarithms = _within(_three(scale), ranges, RANGES[6:], chunk)
-    sh = None
-    if higher is not None:
-        table = header.rows(higher, content, name)
-        names = [f"f_rest_{index}" for index in range(len(higher.properties))]
-        steps = np.stack([table[key] for key in names], axis=1)
-        rest = _harmonics()[steps].reshape(len(rows), 3, len(names) // 3).transpose(0, 2, 1)
-        sh = np.concatenate([harmonics.dc_of_colors(colors)[:, None], rest], axis=1)
-    with np.errstate(invalid="ignore"):
-        scales = np.exp(logarithms.clip(-LARGEST_EXPONENT, LARGEST_EXPONENT))
-    return assemble(
-        name,
-        means=_within(_three(position), ranges, RANGES[:6], chunk),
-        opacities=rgba[:, 3],
-        scales=scales,
-        quats=_quats(rotation),
-        colors=colors if sh is None else None,
-        sh=sh,
-    )
+    table = None if higher is None else header.rows(higher, content, name)
+    names = [] if higher is None else [f"f_rest_{k}" for k in range(len(higher.properties))]
+    value_of = _harmonics()
+
+    def part(chosen: slice) -> dict[str, NDArray]:
+        position, rotation, scale, color = (rows[key][chosen].astype("<u4") for key in PACKED)
+        chunk = np.arange(chosen.start, chosen.stop) // CHUNK
+        rgba = np.stack([color >> shift & 255 for shift in (24, 16, 8, 0)], axis=1)
+        rgba = rgba.astype(np.float32) / np.float32(255)
+        colors = rgba[:, :3]
+        if set(COLOR_RANGES) <= set(chunks.names()):
+            colors = _within(colors, ranges, COLOR_RANGES, chunk)
+        logarithms = _within(_three(scale), ranges, RANGES[6:], chunk)
+        with np.errstate(invalid="ignore"):
+            scales = np.exp(logarithms.clip(-LARGEST_EXPONENT, LARGEST_EXPONENT))
+        found = {
+            "means": _within(_three(position), ranges, RANGES[:6], chunk),
+            "opacities": rgba[:, 3],
+            "scales": scales,
+            "quats": _quats(rotation),
+        }
+        if table is None:
+            return found | {"colors": colors}
+        steps = np.stack([table[key][chosen] for key in names], axis=1)
+        rest = value_of[steps].reshape(len(colors), 3, len(names) // 3).transpose(0, 2, 1)
+        return found | {
+            "sh": np.concatenate([harmonics.dc_of_colors(colors)[:, None], rest], axis=1)
+        }
+
+    return assemble(name, len(rows), part)
 
 
 def _three(words: NDArray[np.uint32]) -> NDArray[np.float32]:

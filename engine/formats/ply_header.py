@@ -18,6 +18,7 @@ TYPES = {
 }  # fmt: skip
 ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
 END = re.compile(rb"\nend_header[ \t]*\r?\n")
+MOST_LISTED = 1 << 20  # rows with lists before the splats, which are stepped over one by one
 MOST_PROPERTIES = 100  # of an element; 62 are the most that the standard layout of splats has
 
 
@@ -92,6 +93,11 @@ class Header:
         for element in self.elements:
             if element is wanted:
                 break
+            if element.has_lists() and element.count > MOST_LISTED:
+                raise InputError(
+                    f"{name} has {element.count} rows of {element.name[:40]!r} before its splats; "
+                    f"at most {MOST_LISTED} are stepped over: move them behind the splats"
+                )
             at = _end_of_lists(element, content, at) if element.has_lists() else (
                 at + element.least_bytes()
             )  # fmt: skip

@@ -7,6 +7,7 @@ quaternion wxyz as ``128 q + 128``.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats.untrusted import Decoded, assemble, check_count
@@ -43,12 +44,16 @@ def decode(content: bytes, name: str) -> Decoded:
     """Read a whole file, in the file's frame."""
     check(content[:5], len(content), name)
     table = np.frombuffer(content, ROW)
-    rgba = table["rgba"].astype(np.float32) / np.float32(255)
-    return assemble(
-        name,
-        means=table["means"],
-        opacities=rgba[:, 3],
-        scales=table["scales"],
-        quats=(table["quats"].astype(np.float32) - 128) / np.float32(128),
-        colors=rgba[:, :3],
-    )
+
+    def part(rows: slice) -> dict[str, NDArray]:
+        found = table[rows]
+        rgba = found["rgba"].astype(np.float32) / np.float32(255)
+        return {
+            "means": found["means"],
+            "opacities": rgba[:, 3],
+            "scales": found["scales"],
+            "quats": (found["quats"].astype(np.float32) - 128) / np.float32(128),
+            "colors": rgba[:, :3],
+        }
+
+    return assemble(name, len(table), part)

@@ -33,7 +33,6 @@ VERSION = 3
 FRACTION_BITS = 12  # of positions: steps of 1/4096
 LEVEL = 1  # of gzip: quantised splats do not shrink further at 6, which takes twice as long
 GZIP = 16 + zlib.MAX_WBITS
-MOST_INFLATION = 1032  # no deflate stream grows further
 LEAST_DEFLATION = 1.01  # of what does not shrink; more is no stream of these splats
 MOST_EXTENSION = 1 << 26  # bytes in which other programs may keep what is not read here
 SLACK = 1 << 16  # names and comments in a gzip header
@@ -137,8 +136,7 @@ def check(head: bytes, size: int, name: str) -> None:
     needed = HEADER.size + fields.count * sum(fields.widths())
     most = int(LEAST_DEFLATION * needed) + SLACK
     most += MOST_EXTENSION if fields.flags & EXTENDED else 0
-    most_plain = size * MOST_INFLATION
-    check_size(fields, size, name, most_plain=most_plain, most_packed=most)
+    check_size(fields, size, name, most_packed=most)
 
 
 def decode(content: bytes, name: str) -> Decoded:
@@ -172,25 +170,29 @@ def decode(content: bytes, name: str) -> Decoded:
 
 def _splats(name: str, fields: Fields, streams: list[NDArray[np.uint8]]) -> Decoded:
     """Turn the bytes of the attributes, [N, width] each, into Gaussians."""
-    positions, alphas, colors, scales, rotations, higher = streams
     degree = fields.degree
     byte = np.arange(256, dtype=np.float64)
     dc_of = ((byte / 255 - 0.5) / DC_GAIN).astype(np.float32)
+    opacity_of = (byte / 255).astype(np.float32)
     scale_of = np.exp(byte / LOG_SCALE_STEPS - LOG_SCALE_BIAS).astype(np.float32)
-    dc, sh = dc_of[colors], None
-    if degree:
-        coefficients = ((byte - 128) / 128).astype(np.float32)[higher]
-        coefficients = coefficients.reshape(fields.count, COEFFICIENTS[degree], 3)
-        sh = np.concatenate([dc[:, None], coefficients], axis=1)
-    return assemble(
-        name,
-        means=_floating_point(positions, fields.bits),
-        opacities=(byte / 255).astype(np.float32)[alphas[:, 0]],
-        scales=scale_of[scales],
-        quats=_quats_of_xyz(rotations) if fields.version == 2 else _quats_of_three(rotations),
-        colors=None if degree else harmonics.colors_of_dc(dc),
-        sh=sh,
-    )
+    harmonic_of = ((byte - 128) / 128).astype(np.float32)
+    quats_of = _quats_of_xyz if fields.version == 2 else _quats_of_three
+
+    def part(rows: slice) -> dict[str, NDArray]:
+        positions, alphas, colors, scales, rotations, higher = (each[rows] for each in streams)
+        dc = dc_of[colors]
+        found = {
+            "means": _floating_point(positions, fields.bits),
+            "opacities": opacity_of[alphas[:, 0]],
+            "scales": scale_of[scales],
+            "quats": quats_of(rotations),
+        }
+        if not degree:
+            return found | {"colors": harmonics.colors_of_dc(dc)}
+        coefficients = harmonic_of[higher].reshape(len(dc), COEFFICIENTS[degree], 3)
+        return found | {"sh": np.concatenate([dc[:, None], coefficients], axis=1)}
+
+    return assemble(name, fields.count, part)
 
 
 def _split(body: bytes, count: int, widths: list[int]) -> list[NDArray[np.uint8]]:

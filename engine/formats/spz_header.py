@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.formats.untrusted import FREE_BYTES, MOST_EXPANSION, most_plain
 
 MAGIC = b"NGSP"
 ANTIALIASED, EXTENDED = 1, 2  # flags that are understood
@@ -36,19 +37,21 @@ def check_fields(fields: Fields, reserved: int, name: str) -> None:
         )
 
 
-def check_size(fields: Fields, size: int, name: str, *, most_plain: int, most_packed: int) -> None:
-    """Refuse a file of ``size`` bytes that cannot hold its splats, or that is larger than they are.
+def check_size(fields: Fields, size: int, name: str, *, most_packed: int) -> None:
+    """Refuse a file of ``size`` bytes that holds more than its like, or less.
 
     Args:
         fields: The header's.
         size: Of the file.
         name: What errors call it.
-        most_plain: Bytes that may come of ``size`` compressed ones.
         most_packed: Bytes that a file of these splats may have.
     """
-    if fields.count * sum(fields.widths()) > most_plain:
+    plain = fields.count * sum(fields.widths())
+    if plain > most_plain(size):
         raise InputError(
-            f"{name} states {fields.count:,} splats, which {size} bytes cannot hold; it is damaged"
+            f"{name} states {fields.count:,} splats, which are {plain} bytes, but has {size}; a "
+            f"compressed file may hold {MOST_EXPANSION} times its size and {FREE_BYTES} bytes "
+            "more: it is damaged, or save it as .ply"
         )
     if size > most_packed:
         raise InputError(

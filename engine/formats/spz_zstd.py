@@ -21,7 +21,6 @@ from geolrm.engine.formats.untrusted import check_count
 HEADER = struct.Struct("<4sIIBBBBI12s")
 SIZES = struct.Struct("<QQ")
 VERSION = 4
-MOST_INFLATION = 1 << 16  # a Zstandard block of 4 bytes or more holds at most 128 kB
 LEAST_DEFLATION = 1.01  # of what does not shrink
 SLACK = 1 << 12  # headers and checksums of a stream's frames
 LEAST_WINDOW = 23  # logarithm of the 8 MB that RFC 8878 asks of every decoder
@@ -36,9 +35,12 @@ def check(head: bytes, size: int, name: str) -> None:
         raise InputError(f"{name} states its table of streams at byte {table}; it is damaged")
     plain = fields.count * sum(fields.widths())
     least = table + SIZES.size * streams
+    if size < least:
+        raise InputError(
+            f"{name} has {size} bytes, but its table of streams ends at {least}; it is truncated"
+        )
     most = least + int(LEAST_DEFLATION * plain) + SLACK * streams
-    most_plain = max(size - least, -1) * MOST_INFLATION
-    check_size(fields, size, name, most_plain=most_plain, most_packed=most)
+    check_size(fields, size, name, most_packed=most)
 
 
 def decode(content: bytes, name: str) -> tuple[Fields, list[NDArray[np.uint8]]]:

@@ -60,7 +60,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
             mask = image.getchannel("A") if "A" in image.getbands() else image.convert("L")
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, MemoryError) as error:
         raise InputError(f"mask {str(path)!r} cannot be read: {str(error)[:100]}") from error
     if abs(mask.width * size[1] - mask.height * size[0]) > max(*mask.size, *size) * 2:
         raise InputError(

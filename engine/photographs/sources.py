@@ -69,7 +69,7 @@ def _squares(files: list[Path]) -> bool:
     try:
         with Image.open(files[0]) as image:
             return image.width == image.height
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, MemoryError):
         return True  # whoever reads it says what is wrong
 
 

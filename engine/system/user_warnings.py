@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator
 from types import FrameType
 
+from geolrm.engine.system.shown_text import shown
+
 PACKAGE = __name__.split(".", maxsplit=1)[0]
 
 
@@ -26,10 +28,10 @@ def _is_own(frame: FrameType) -> bool:
 def show_warnings() -> Iterator[None]:
     """Show warnings as plain lines on standard error while the block runs."""
 
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"warning: {message}", file=sys.stderr)
+    def plainly(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"warning: {shown(str(message))}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
+        warnings.showwarning = plainly
         yield

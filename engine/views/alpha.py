@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.user_warnings import warn
 
-LARGEST_IMAGE_SIDE = 16384
+LARGEST_SIDE, MOST_PIXELS = 1 << 16, 1 << 27  # as of an image file
+ENOUGH_PASSES = 8  # of filling by runs, in each of which a background turns a corner
 WHITE_BACKGROUND = 0.985  # of all channels of a background pixel, where there is no alpha
 NEARLY_WHITE = 0.85  # of all channels of a border; what is brighter is background too
 UNIFORM = 0.7  # share of the border that has its colour, for the colour to be the background's
@@ -86,40 +87,13 @@ def split_alpha(image: NDArray, index: int = 0) -> tuple[NDArray[np.float32], ND
     Raises:
         InputError: The image has another shape, type or range, NaN, or no pixels or too many.
     """
-    image = np.asarray(image)
+    image = check_image(image, index)
     pixels: NDArray[np.float32]
-    if image.ndim != 3:
-        raise InputError(
-            f"image {index} has shape {image.shape}; it must be [H, W, 3|4] uint8 or [3|4, H, W] "
-            "float"
-        )
     if image.dtype == np.uint8:
         pixels = image.astype(np.float32) / np.float32(255)
-    elif image.dtype.kind == "f":
-        pixels = np.moveaxis(image, 0, -1).astype(np.float32)
-        if not np.isfinite(pixels).all():
-            raise InputError(f"image {index} holds NaN or infinity; every pixel must be finite")
-        if pixels.size and (pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3):
-            raise InputError(
-                f"image {index} ranges from {pixels.min():g} to {pixels.max():g}; float images "
-                "must be in [0, 1] (divide by 255)"
-            )
-        pixels = pixels.clip(0, 1).astype(np.float32)
     else:
-        raise InputError(
-            f"image {index} has dtype {image.dtype}; it must be uint8 or a float in [0, 1]"
-        )
-    height, width, channels = pixels.shape
-    if channels not in (3, 4):
-        layout = "[H, W, 3|4]" if image.dtype == np.uint8 else "[3|4, H, W]"
-        raise InputError(
-            f"image {index} has shape {image.shape}; {image.dtype} images must be {layout}"
-        )
-    if height == 0 or width == 0 or max(height, width) > LARGEST_IMAGE_SIDE:
-        raise InputError(
-            f"image {index} is {width} x {height} pixels; sides must be 1 to {LARGEST_IMAGE_SIDE}"
-        )
-    if channels == 3:
+        pixels = np.moveaxis(image, 0, -1).astype(np.float32).clip(0, 1)
+    if pixels.shape[2] == 3:
         background = find_background(pixels)
         if background is None:
             _warn_of_background(pixels, index)
@@ -130,6 +104,48 @@ def split_alpha(image: NDArray, index: int = 0) -> tuple[NDArray[np.float32], ND
         return np.where(opaque[..., None] > 0, pixels, np.float32(1)), opaque
     alpha = pixels[..., 3:]
     return (pixels[..., :3] * alpha + (1 - alpha)).astype(np.float32), alpha[..., 0]
+
+
+def check_image(image: NDArray, index: int = 0) -> NDArray:
+    """Refuse what is no image, before memory is taken for it; arguments as :func:`split_alpha`.
+
+    Raises:
+        InputError: As :func:`split_alpha`.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3:
+        raise InputError(
+            f"image {index} has shape {image.shape}; it must be [H, W, 3|4] uint8 or [3|4, H, W] "
+            "float"
+        )
+    if image.dtype != np.uint8 and image.dtype.kind != "f":
+        raise InputError(
+            f"image {index} has dtype {image.dtype}; it must be uint8 or a float in [0, 1]"
+        )
+    if image.dtype != np.uint8 and image.size:
+        low, high = image.min(), image.max()  # NaN, where there is one
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise InputError(f"image {index} holds NaN or infinity; every pixel must be finite")
+        if low < -1e-3 or high > 1 + 1e-3:
+            raise InputError(
+                f"image {index} ranges from {low:g} to {high:g}; float images must be in [0, 1] "
+                "(divide by 255)"
+            )
+    channels_last = image if image.dtype == np.uint8 else np.moveaxis(image, 0, -1)
+    height, width, channels = channels_last.shape
+    if channels not in (3, 4):
+        layout = "[H, W, 3|4]" if image.dtype == np.uint8 else "[3|4, H, W]"
+        raise InputError(
+            f"image {index} has shape {image.shape}; {image.dtype} images must be {layout}"
+        )
+    if not 1 <= min(height, width) <= max(height, width) <= LARGEST_SIDE or (
+        height * width > MOST_PIXELS
+    ):
+        raise InputError(
+            f"image {index} is {width} x {height} pixels; sides must be 1 to {LARGEST_SIDE}, and "
+            f"at most {MOST_PIXELS} pixels are taken: make it smaller"
+        )
+    return image
 
 
 def alpha_from_white(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -154,10 +170,41 @@ def _not_connected(like: NDArray[np.bool_]) -> NDArray[np.float32]:
     outside = np.zeros_like(white)
     outside[0] = True
     count = 0
-    while count != (count := np.count_nonzero(outside)):
+    for _ in range(ENOUGH_PASSES):
+        if count == (count := np.count_nonzero(outside)):
+            break
         outside = _fill_runs(white, outside)
         outside = _fill_runs(white.T, outside.T).T
+    else:  # as in a maze
+        outside = _joined_to_corner(white)
     return (~outside[1:-1, 1:-1]).astype(np.float32)
+
+
+def _joined_to_corner(white: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the white pixels [H, W] that are connected to the first, by runs in rows.
+
+    Runs that touch the runs of the next row are joined in all rows at once, and each follows its
+    chain of smallest numbers in steps that double: as many rounds as the logarithm of the runs.
+    """
+    starts = white.copy()
+    starts[:, 1:] &= ~white[:, :-1]
+    run = np.cumsum(starts.ravel()).reshape(white.shape) - 1  # of white pixels, from 0
+    touching = white[1:] & white[:-1]
+    one, other = run[:-1][touching], run[1:][touching]
+    changes = np.ones(len(one), bool)
+    changes[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
+    one, other = one[changes], other[changes]
+    lowest = np.arange(run[-1, -1] + 1)
+    while True:
+        a, b = lowest[one], lowest[other]
+        apart = a != b
+        if not apart.any():
+            break
+        one, other, a, b = one[apart], other[apart], a[apart], b[apart]
+        np.minimum.at(lowest, np.maximum(a, b), np.minimum(a, b))
+        while (further := lowest[lowest]).tobytes() != lowest.tobytes():
+            lowest = further
+    return white & (lowest[run] == lowest[run[0, 0]])
 
 
 def _fill_runs(white: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:

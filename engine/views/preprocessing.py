@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.alpha import alpha_from_white, split_alpha
+from geolrm.engine.views.alpha import alpha_from_white, check_image, split_alpha
 from geolrm.engine.views.pixels import exact_bytes
+from geolrm.engine.views.reduction import reduced
 from geolrm.engine.views.resampling import resample_to_square
 
 Images = NDArray | Sequence[NDArray]
@@ -152,9 +153,10 @@ def prepare_views(
     squares, known, fine, fine_known = [], [], [], []
     for index in range(count):
         mask, matrix = masks[index], cameras.intrinsics[index]
-        image = images[index]
+        image = check_image(images[index], index)
         if mask is not None:
-            image = _without_unknown(np.asarray(image), mask, index)
+            image = _without_unknown(image, mask, index)
+        image, mask = reduced(image, mask)
         rgb, alpha = split_alpha(image, index)
         # The emptiness is resampled, so that padding, which is 1, stays empty.
         planes = np.concatenate([rgb, 1 - alpha[..., None]], axis=-1)

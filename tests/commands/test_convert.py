@@ -182,7 +182,7 @@ def test_a_failed_write_leaves_the_older_file(scene, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", no_room)
     done = call_here("geolrm", "convert", "a.ply", "b.ply")
-    assert_refused(done, "cannot write 'b.ply': No space left on device")
+    assert_refused(done, "cannot write 'b.ply': No space left on device", code=1)
     assert names() == ["a.ply", "b.ply"] and Path("b.ply").read_bytes() == b"old"
 
 

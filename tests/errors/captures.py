@@ -28,6 +28,25 @@ from geolrm.engine.geometry.cameras import FLIP_YZ
 POSE = [[1, 0, 0, 0], [0, 0, -1, -2], [0, 1, 0, 0], [0, 0, 0, 1]]  # from the front, at y = -2
 
 
+def outside(place):
+    folder = place.tmp / "capture"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(place.tmp / "b.png")
+    write(folder, {"file_path": "../b.png"})
+    return load_capture(folder)
+
+
+def many_scans(place):
+    write(place.tmp, {"file_path": "b.jpg"})
+    file = place.tmp / "b.jpg"
+    Image.new("RGB", (8, 8)).save(file, progressive=True)
+    content = file.read_bytes()
+    scans = content.count(b"\xff\xda")
+    last = content[content.rindex(b"\xff\xda") : -2]
+    file.write_bytes(content[:-2] + last * (101 - scans) + content[-2:])
+    return load_capture(place.tmp)
+
+
 def write(folder, frame=None, size=(8, 8), mode="RGBA", transparent=False, **fields):
     """A capture of one frame; fields that are None are left out."""
     picture = Image.new(mode, size)
@@ -344,7 +363,7 @@ CASES = [
          lambda place: load_capture("a\0b")),
     Case("view … was asked for, but … has frames 0 to …", "Frames count from 0.", view_beyond),
     "transforms.json",
-    Case("… is larger than … bytes; it cannot be a capture", "A JSON file of more than 64 MiB.",
+    Case("… is larger than … bytes; it cannot be a capture", "A JSON file of more than 16 MiB.",
          sparse_json),
     Case("… is no valid JSON: …; repair or re-create it", "The position follows in the message.",
          load_file("transforms.json", b"{")),
@@ -354,6 +373,12 @@ CASES = [
          load_file("transforms.json", b"[]")),
     Case("… lists no frames; it needs a non-empty list 'frames'", "See the NeRF layout.",
          load(frames=[])),
+    Case("…transforms.json lists 10,001 frames; at most 10,000 are read: leave some out",
+         "A capture of one object needs a few hundred at most.", load(frames=[1] * 10_001)),
+    Case("… lies outside the capture in …; copy it there, or allow it: --allow-outside (…)",
+         "A path with .. or a link leads out of the capture's folder.", outside),
+    Case("…, frame 0: image … has 101 scans, a JPEG has 100 at most here; save it again",
+         "Each scan of a progressive JPEG goes over all pixels.", many_scans),
     Case("…, frame 0 is int; it must be an object", "An entry of 'frames' is damaged.",
          load(frames=[1])),
     Case("…, frame 0 has no file_path; it must name the frame's image", "Add the path.",

@@ -81,6 +81,8 @@ CASES = [
          run(anchors=np.zeros((600, 3)))),
     Case("no images were given; add at least 1 view before run", "Of a live capture.",
          lambda place: place.engine().live().run()),
-    Case("this capture has 21 views, the most this bundle takes; start a new one or export the …",
+    Case("this capture has 21 views, the most this bundle takes; remove one, start a new …",
          "Of a live capture.", full_live),
+    Case("this capture has no view 3; its views are none: give a number that add returned",
+         "Of a live capture.", lambda place: place.engine().live().remove(3)),
 ]  # fmt: skip

@@ -21,6 +21,7 @@ def call(*arguments, cwd=None, env=None):
 
 def call_here(program, *arguments, cwd="."):
     """As :func:`call`, but in this process: without the start of Python and its imports."""
+    from geolrm.commands.console import run_app
     from geolrm.engine.system.exit_codes import one_sentence_errors
     from geolrm.engine.system.user_warnings import show_warnings
 
@@ -39,7 +40,7 @@ def call_here(program, *arguments, cwd="."):
             one_sentence_errors(),
             show_warnings(),
         ):
-            module.app([str(argument) for argument in arguments], prog_name=program)
+            run_app(module.app, [str(argument) for argument in arguments], program)
     except SystemExit as left:
         code = left.code or 0
     finally:

@@ -20,10 +20,10 @@ def test_a_free_port_can_be_taken():
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_calls_once_and_a_second_interrupts():
     calls, before = [], signal.getsignal(signal.SIGINT)
-    with processes.on_interrupt(lambda: calls.append(1)):
+    with processes.on_interrupt(calls.append):
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
-        assert calls == [1, 1]
+        assert calls == [signal.SIGTERM, signal.SIGINT]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

@@ -86,7 +86,9 @@ def _read_png16(path: Path, size: int) -> NDArray[np.float32]:
                     f"{image.height} px; it must be a 16-bit grey PNG of {size} x {size} px"
                 )
             return np.asarray(image).astype(np.float32)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError,
+    ) as error:  # fmt: skip
         if isinstance(error, InputError):
             raise
         raise InputError(f"depth {str(path)!r} cannot be read: {error}; restore it") from error

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from geolrm.commands.console import print_json, steps
+from geolrm.commands.console import print_json, say, steps
 from geolrm.engine.errors import InputError
 
 OUT_OF_MEMORY = "use a smaller --max-photos or --max-side"
@@ -47,7 +47,7 @@ def capture(
         print_json({"source": str(source), "output": str(output), **report})
         return
     print_report(report)
-    print(f"the capture -> {output}")
+    say(f"the capture -> {output}")
 
 
 def pose(source: Path, output: Path, options: Any, step: Callable[[str], None]) -> dict[str, Any]:
@@ -74,19 +74,19 @@ def pose(source: Path, output: Path, options: Any, step: Callable[[str], None]) 
 
 def print_report(report: dict[str, Any]) -> None:
     """Print how many are posed, which are not and why, and what to photograph again."""
-    print(
+    say(
         f"{report['posed']} of {report['photographs']} photographs are posed, from "
         f"{report['points']:,} points, {report['reprojection_error_px']} px reprojection error"
     )
     for entry in report["left_out"]:
-        print(f"left out: {entry['name']}: {entry['reason']}")
+        say(f"left out: {entry['name']}: {entry['reason']}")
     for rung in report["rungs"]:
         got = rung.get("failed") or f"{rung['posed']} in one model of {len(rung['models'])}"
-        print(f"tried: {rung['rung']}: {got}")
+        say(f"tried: {rung['rung']}: {got}")
     for sentence in report["photograph_again"]:
-        print(f"photograph again: {sentence}")
+        say(f"photograph again: {sentence}")
     for note in report["notes"]:
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 def capture_beside(output: Path) -> Path:

@@ -18,3 +18,9 @@ AutoFit = Annotated[
         "it is outside or tiny.",
     ),
 ]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside", help="Read files that the capture names outside its own folder, too."
+    ),
+]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import CAPTURE_HELP, print_json, steps
+from geolrm.commands.capture_options import AllowOutside, Fit, RemoveBackground
+from geolrm.commands.console import CAPTURE_HELP, print_json, say, steps
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.exit_codes import FAILED
 
@@ -28,6 +28,7 @@ def check(
     model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
     remove_background: RemoveBackground = False,
     fit: Fit = False,
+    allow_outside: AllowOutside = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if anything is doubtful.")
     ] = False,
@@ -56,6 +57,7 @@ def check(
             remove_background=remove_background,
             fit=fit,
             longest_side=LONGEST_SIDE,
+            allow_outside=allow_outside,
         )
         if isinstance(content.images, LazyImages):
             content.images.decode()
@@ -80,12 +82,12 @@ def check(
             }
         )
     else:
-        print(content.found)
+        say(content.found)
         for note in content.notes:
-            print(f"note: {note}")
+            say(f"note: {note}")
         for diagnostic in diagnosis.diagnostics:
-            print(f"doubt: {diagnostic}")
-        print(f"{diagnosis.count}; cameras, cube and images -> {output}")
+            say(f"doubt: {diagnostic}")
+        say(f"{diagnosis.count}; cameras, cube and images -> {output}")
     if strict and diagnosis.diagnostics:
         raise SystemExit(FAILED)
 

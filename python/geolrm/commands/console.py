@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geolrm.engine.errors import InputError
+from geolrm.engine.system.exit_codes import BAD_INPUT, FAILED, fail
+from geolrm.engine.system.shown_text import shown
 from geolrm.engine.system.user_warnings import warn
 
 if TYPE_CHECKING:
@@ -36,33 +38,67 @@ Version = Annotated[
 ]
 
 
+def run_app(app: typer.Typer, arguments: Sequence[str] | None = None, name: str | None = None):
+    """Run a command line; its errors of usage end as all others do, in a sentence with code 2.
+
+    Args:
+        app: The commands.
+        arguments: Those of the process where there are none.
+        name: Of the program, where it is not that of the process.
+    """
+    try:
+        code = app(arguments, prog_name=name, standalone_mode=False)
+    except typer.Abort:
+        fail("aborted; nothing was done", FAILED)
+    except Exception as error:
+        kinds = {kind.__name__ for kind in type(error).__mro__}  # of a click of typer's own
+        if "NoArgsIsHelpError" in kinds:  # and the help was printed
+            raise SystemExit(BAD_INPUT) from None
+        if "ClickException" not in kinds:
+            raise
+        context: Any = getattr(error, "ctx", None)
+        if context is not None:
+            print(shown(context.get_usage()), file=sys.stderr)
+            print(f"try: {shown(context.command_path)} --help", file=sys.stderr)
+        fail(error.format_message(), BAD_INPUT)  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(code, int) and code:
+        raise SystemExit(code)
+
+
+def say(line: str) -> None:
+    """Print a line on standard output; what a terminal would obey is shown instead."""
+    print(shown(line))
+
+
 @contextlib.contextmanager
 def steps(enabled: bool = True) -> Iterator[Callable[[str], None]]:
     """Show the current step: a spinner on a terminal, plain lines elsewhere, on standard error."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not enabled:
         yield lambda message: None
     elif console.is_terminal:
         with console.status("starting") as status:
-            yield lambda message: status.update(message)
+            yield lambda message: status.update(Text(shown(message)))
     else:
-        yield lambda message: print(f"{message} ...", file=sys.stderr, flush=True)
+        yield lambda message: print(f"{shown(message)} ...", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def progress_bar(title: str, total: int, enabled: bool = True) -> Iterator[Callable[[], None]]:
     """Show progress: a bar on a terminal, one plain line elsewhere, on standard error."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    shown = enabled and console.is_terminal
-    if enabled and not shown:
-        print(f"{title} ...", file=sys.stderr, flush=True)
-    with Progress(console=console, disable=not shown) as progress:
-        task = progress.add_task(title, total=total)
+    drawn = enabled and console.is_terminal
+    if enabled and not drawn:
+        print(f"{shown(title)} ...", file=sys.stderr, flush=True)
+    with Progress(console=console, disable=not drawn) as progress:
+        task = progress.add_task(escape(shown(title)), total=total)
         yield lambda: progress.advance(task)
 
 
@@ -81,22 +117,24 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def warn_if_empty(gaussians: "Gaussians", source: Path, shown: str) -> None:
+def warn_if_empty(gaussians: "Gaussians", source: Path, outcome: str) -> None:
     """Warn in one line where there is nothing to see; the files are written all the same."""
     if not len(gaussians):
-        warn(f"{str(source)!r} holds no Gaussians, and so {shown}")
+        warn(f"{str(source)!r} holds no Gaussians, and so {outcome}")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table on standard output, its first column to the left, the others to the right."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(shown(title)), title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(shown(str(cell))) for cell in row))  # no markup of rich's
     console = Console()
     if not console.is_terminal:
         console = Console(width=100)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import check_not_input, counted, print_json, steps
+from geolrm.commands.console import check_not_input, counted, print_json, say, steps
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
 from geolrm.engine.system.user_warnings import warn
@@ -83,7 +83,7 @@ def convert(
     total = len(read) + found.left_out
     if len(written) != total:
         kept_of = f"{len(written):,} of {counted(total, 'Gaussian')}"
-    print(f"{kept_of}, {size:,} bytes -> {output}")
+    say(f"{kept_of}, {size:,} bytes -> {output}")
 
 
 def check_output(output: Path, raw_ply: bool = False) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geolrm.commands.console import print_json, steps
+from geolrm.commands.console import print_json, say, steps
 from geolrm.commands.run import print_timings, warn_if_untrained
 
 DEMO_CAPTURE = "shoe"
@@ -60,7 +60,7 @@ def demo(
         )
         return
     print_timings(scene.timings)
-    print(f"{len(scene.gaussians):,} Gaussians from {len(scene.views)} views -> {splats}")
-    print(f"the same in a browser -> {page}")
-    print(f"input views above, renders of the Gaussians below -> {sheet}")
+    say(f"{len(scene.gaussians):,} Gaussians from {len(scene.views)} views -> {splats}")
+    say(f"the same in a browser -> {page}")
+    say(f"input views above, renders of the Gaussians below -> {sheet}")
     warn_if_untrained(engine.manifest.source.trained)

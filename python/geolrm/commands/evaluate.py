@@ -1,11 +1,12 @@
 """``geolrm eval``: how good the reconstructions of a bundle are."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geolrm.commands.console import print_table, progress_bar, steps
+from geolrm.commands.console import print_json, print_table, progress_bar, say, steps
 from geolrm.commands.run import BACKEND_HELP, warn_if_untrained
 from geolrm.engine.errors import InputError
 
@@ -98,14 +99,14 @@ def evaluate(
     with progress_bar("evaluating", evaluation.steps, not as_json) as advance:
         report = run(evaluation, advance, output)
     if as_json:
-        print(report.to_json().decode())
+        print_json(json.loads(report.to_json()))
         return
     print_images(report)
     print_shapes(report)
     if report.model is not None:
         warn_if_untrained(report.model.trained)
     if output is not None:
-        print(f"metrics.json, psnr_over_views.png and others, sheets/ -> {output}")
+        say(f"metrics.json, psnr_over_views.png and others, sheets/ -> {output}")
 
 
 def parse_counts(text: str) -> list[int]:
@@ -211,7 +212,7 @@ def print_shapes(report: "Report") -> None:
     print_table("Shape in [-1, 1]^3, and cost", columns, rows)
     for count, scores in report.views.items():
         if scores.empty:
-            print(f"{count} views: {scores.empty} objects have no Gaussians, and so no CD")
+            say(f"{count} views: {scores.empty} objects have no Gaussians, and so no CD")
 
 
 def lines(report: "Report") -> "list[tuple[list[str], Scores | ViewScores]]":

@@ -5,12 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import (
-    Version,
-    print_json,
-    print_table,
-    steps,
-)
+from geolrm.commands.console import Version, print_json, print_table, run_app, say, steps
 from geolrm.engine.bundle.manifest import MANIFEST_NAME, MAX_REFINE_STEPS, Range
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
@@ -31,7 +26,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command, its errors in one sentence."""
     with one_sentence_errors(), show_warnings():
-        app()
+        run_app(app)
 
 
 def parse_range(option: str, text: str) -> Range:
@@ -183,16 +178,16 @@ def export(
     if result["verify"]["status"] == "passed":
         print_stages("Engine against torch", result["verify"]["stages"])
     else:
-        print(f"verification: {result['verify']['status']}")
+        say(f"verification: {result['verify']['status']}")
     if "gpu" in result["verify"]:
         if "stages" in result["verify"]["gpu"]:
             print_stages("GPU artifact against torch", result["verify"]["gpu"]["stages"])
-        print(f"verification on the GPU: {result['verify']['gpu']['status']}")
+        say(f"verification on the GPU: {result['verify']['gpu']['status']}")
     for note in result["verify"].get("float16", {}).get("notes", ()):
-        print(f"note: {note}")
+        say(f"note: {note}")
     built = f" for {', '.join(result['targets'])}" if result["targets"] else ""
-    print(f"backend: {choice.backend}{built} ({choice.reason})")
-    print(
+    say(f"backend: {choice.backend}{built} ({choice.reason})")
+    say(
         f"{result['model']}: {result['self_attention']} attention, {result['precision']}, "
         f"{result['bytes'] / 1e6:.1f} MB -> {folder}"
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import print_json, print_table
+from geolrm.commands.console import print_json, print_table, say
 from geolrm.commands.run import BACKEND_HELP
 from geolrm.engine.errors import GeoLRMError, InputError
 
@@ -89,10 +89,10 @@ def info(
     print_table("Bundle", ["field", "value"], list(facts.items()))
     if plan is not None:
         (num_views, num_anchors), rows = plan
-        print(f"At {num_views} views and {num_anchors} anchors, with scratch estimated:")
+        say(f"At {num_views} views and {num_anchors} anchors, with scratch estimated:")
         rows += [] if free is None else [("free now", free)]
         print_table("GPU memory", ["", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in rows])
     if short is not None:
         if views is not None or tokens is not None:
             raise GeoLRMError(short)
-        print(f"note: {short}")
+        say(f"note: {short}")

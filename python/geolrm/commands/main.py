@@ -2,7 +2,7 @@
 
 import typer
 
-from geolrm.commands.console import Version
+from geolrm.commands.console import Version, run_app
 from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.user_warnings import show_warnings
 
@@ -54,4 +54,4 @@ def main() -> None:
     """Run the command, its errors in one sentence."""
     register()
     with one_sentence_errors(), show_warnings():
-        app()
+        run_app(app)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geolrm.commands.console import check_not_input, counted, print_json, progress_bar, steps
+from geolrm.commands.console import check_not_input, counted, print_json, progress_bar, say, steps
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.atomic import check_writable
 
@@ -67,7 +67,7 @@ def mesh(
     if as_json:
         print_json(summary)
         return
-    print(
+    say(
         f"{len(fused.vertices):,} vertices, {len(fused.faces):,} triangles of "
         f"{counted(len(gaussians), 'Gaussian')} -> {output}"
     )

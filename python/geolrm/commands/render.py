@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import counted, print_json, progress_bar, steps, warn_if_empty
+from geolrm.commands.capture_options import AllowOutside, Fit, RemoveBackground
+from geolrm.commands.console import counted, print_json, progress_bar, say, steps, warn_if_empty
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.user_warnings import warn
 
@@ -57,6 +57,7 @@ def render(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
     remove_background: RemoveBackground = False,
     fit: Fit = False,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Render splats along an orbit or in a capture's cameras.
 
@@ -91,7 +92,12 @@ def render(
             path, near = orbit_cameras(count, gaussians)
             sizes = [(size, size)] * len(path)
         else:
-            capture = load_every_view(cameras, remove_background=remove_background, fit=fit)
+            capture = load_every_view(
+                cameras,
+                remove_background=remove_background,
+                fit=fit,
+                allow_outside=allow_outside,
+            )
             path, sizes = capture.cameras, frame_sizes(capture, size, even=video)
     if video and len(set(sizes)) > 1:
         raise InputError(
@@ -135,7 +141,7 @@ def render(
              "output": str(output)}
         )  # fmt: skip
         return
-    print(f"{counted(len(path), 'frame')} of {counted(len(gaussians), 'Gaussian')} -> {output}")
+    say(f"{counted(len(path), 'frame')} of {counted(len(gaussians), 'Gaussian')} -> {output}")
 
 
 def is_video(output: Path) -> bool:

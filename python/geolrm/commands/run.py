@@ -8,8 +8,8 @@ import typer
 
 from geolrm.commands.alignment_report import alignment_lines, alignment_summary, moved_capture
 from geolrm.commands.capture import capture_beside, pose, print_report
-from geolrm.commands.capture_options import AutoFit, RemoveBackground
-from geolrm.commands.console import SOURCE_HELP, print_json, print_table, steps
+from geolrm.commands.capture_options import AllowOutside, AutoFit, RemoveBackground
+from geolrm.commands.console import SOURCE_HELP, print_json, print_table, say, steps
 from geolrm.commands.convert import check_output
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
@@ -111,6 +111,7 @@ def run(
     ] = None,
     remove_background: RemoveBackground = False,
     fit: AutoFit = None,
+    allow_outside: AllowOutside = False,
     world: Annotated[
         bool,
         typer.Option("--world", help="Write OUTPUT in the frame of the capture's own poses."),
@@ -166,6 +167,7 @@ def run(
             remove_background=remove_background,
             fit=fit is True,
             longest_side=LONGEST_SIDE,
+            allow_outside=allow_outside,
         )
         step("looking for what is doubtful")
         faulty = faulty_views(content)
@@ -241,26 +243,26 @@ def run(
         return
     if posed is not None:
         print_report(posed)
-        print(f"the capture -> {capture}")
-    print(content.found)
+        say(f"the capture -> {capture}")
+    say(content.found)
     for note in (*content.notes, *left_out):
-        print(f"note: {note}")
-    print(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
+        say(f"note: {note}")
+    say(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
           if isinstance(parsed, int) else f"views: {', '.join(map(str, chosen))}")  # fmt: skip
-    print(f"backend: {engine.backend} ({engine.backend_reason})")
+    say(f"backend: {engine.backend} ({engine.backend_reason})")
     if plan is not None:
-        print(f"GPU memory: {plan.total / 1e9:.2f} GB planned; geolrm info says for what")
+        say(f"GPU memory: {plan.total / 1e9:.2f} GB planned; geolrm info says for what")
     print_timings(scene.timings)
-    print(
+    say(
         f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "
         f"({scene.num_occupied:,} occupied voxels) -> {output}"
     )
     for line in alignment_lines(scene, used.names):
-        print(line)
+        say(line)
     if write_capture_to is not None:
-        print(f"the views with their poses -> {write_capture_to}")
+        say(f"the views with their poses -> {write_capture_to}")
     if page is not None:
-        print(f"the same in a browser -> {page}")
+        say(f"the same in a browser -> {page}")
     warn_if_untrained(engine.manifest.source.trained)
 
 
@@ -272,7 +274,7 @@ def print_timings(timings: dict[str, float]) -> None:
 def warn_if_untrained(trained: bool) -> None:
     """Print one plain line where the weights are random."""
     if not trained:
-        print(
+        say(
             "note: this bundle holds random, untrained weights: the Gaussians do not look like the "
             "object"
         )

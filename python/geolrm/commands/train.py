@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geolrm.commands.console import Version
+from geolrm.commands.console import Version, run_app
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
@@ -24,7 +24,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command, its errors in one sentence."""
     with one_sentence_errors(), show_warnings():
-        app()
+        run_app(app)
 
 
 def require_packages() -> None:
@@ -104,6 +104,8 @@ def train(
 ) -> None:
     """Train, going on from the run folder's last checkpoint if it has one.
 
+    Ctrl-C ends a run after its step, with a checkpoint and exit code 130.
+
     Example: geolrm-train mini --data meshes/ -o runs/mini --processes 2
     """
     counts = {
@@ -147,7 +149,7 @@ def train(
     chosen = switched(load_recipe(recipe), without or (), points, views, self_attention)
     if overrides:
         chosen = changed(chosen, overrides, "the command line")
-    launch(
+    interrupted = launch(
         Launch(
             chosen,
             tuple(data),
@@ -166,3 +168,5 @@ def train(
             as_json=as_json,
         )
     )
+    if interrupted is not None:  # saved, but not at its end
+        raise SystemExit(128 + interrupted)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geolrm.commands.capture_options import Fit, RemoveBackground
-from geolrm.commands.console import counted, print_json, steps, warn_if_empty
+from geolrm.commands.capture_options import AllowOutside, Fit, RemoveBackground
+from geolrm.commands.console import counted, print_json, say, steps, warn_if_empty
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def view(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
     remove_background: RemoveBackground = False,
     fit: Fit = False,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Write one HTML file that shows splats in any browser, without a network.
 
@@ -60,7 +61,12 @@ def view(
         step("reading")
         exhibit = read_exhibit(source, title)
         if cameras is not None:
-            capture = load_every_view(cameras, remove_background=remove_background, fit=fit)
+            capture = load_every_view(
+                cameras,
+                remove_background=remove_background,
+                fit=fit,
+                allow_outside=allow_outside,
+            )
             exhibit = replace(exhibit, views=InputViews.from_capture(capture))
         warn_if_empty(exhibit.gaussians, source, "the page shows none")
         step("writing")
@@ -72,7 +78,7 @@ def view(
              "bytes": size}
         )  # fmt: skip
         return
-    print(
+    say(
         f"{counted(count, 'Gaussian')}, {counted(views, 'view')} -> {page} "
         f"({size / 1e6:.1f} MB); open it in a browser"
     )

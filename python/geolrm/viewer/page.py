@@ -17,6 +17,7 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.formats.splat_files import encode
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.system.atomic import atomic_file
+from geolrm.engine.system.shown_text import shown
 from geolrm.engine.views.sheets import to_bytes
 from geolrm.viewer.exhibit import Exhibit, InputViews
 from geolrm.viewer.framing import FOV, UP_AXES, Home, Up, find_home
@@ -69,7 +70,7 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
     )
     values = {
         "policy": html.escape(policy, quote=False),
-        "title": html.escape(exhibit.title),
+        "title": html.escape(shown(exhibit.title)),
         "caption": html.escape(scene["caption"]),
         "version": html.escape(importlib.metadata.version("geolrm")),
         "poster": _data_uri(render_poster(exhibit.gaussians, home.camera)),
@@ -88,7 +89,7 @@ def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str
     to_display[:3, :3] = UP_AXES[up]
     anchors = exhibit.anchors if exhibit.anchors is not None and len(exhibit.anchors) else None
     return {
-        "title": exhibit.title,
+        "title": shown(exhibit.title),
         "caption": caption(exhibit),
         "toDisplay": to_display.T.ravel().tolist(),
         "home": {
@@ -100,7 +101,7 @@ def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str
         "anchors": None if anchors is None else _base64(anchors),
         "views": [] if exhibit.views is None else _views(exhibit.views),
         "facts": _facts(exhibit, splat_bytes),
-        "timings": [[name, f"{seconds:.3f}"] for name, seconds in exhibit.timings.items()],
+        "timings": [[shown(name), f"{seconds:.3f}"] for name, seconds in exhibit.timings.items()],
     }
 
 
@@ -145,7 +146,7 @@ def _facts(exhibit: Exhibit, splat_bytes: int) -> list[list[str]]:
 def _views(views: InputViews) -> list[dict[str, Any]]:
     return [
         {
-            "name": name,
+            "name": shown(name),
             "c2w": c2w.T.ravel().tolist(),
             "fx": float(intrinsics[0, 0]),
             "fy": float(intrinsics[1, 1]),

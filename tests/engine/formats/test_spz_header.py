@@ -28,9 +28,13 @@ def test_what_is_not_known_is_refused(changes, reserved, message):
 
 
 def test_sizes_that_do_not_belong_to_the_splats():
-    fields = Fields(3, 100, 0, 12, 0)  # 2,000 bytes
-    check_size(fields, 50, "a", most_plain=2000, most_packed=50)
-    with pytest.raises(InputError, match="a states 100 splats, which 50 bytes cannot hold; it is"):
-        check_size(fields, 50, "a", most_plain=1999, most_packed=50)
+    most = (64 * 1000 + (1 << 24)) // 20  # splats of 20 bytes each, in a file of 1,000
+    check_size(Fields(3, most, 0, 12, 0), 1000, "a", most_packed=1000)
+    with pytest.raises(InputError) as raised:
+        check_size(Fields(3, most + 1, 0, 12, 0), 1000, "a", most_packed=1000)
+    assert str(raised.value) == (
+        "a states 842,061 splats, which are 16841220 bytes, but has 1000; a compressed file may "
+        "hold 64 times its size and 16777216 bytes more: it is damaged, or save it as .ply"
+    )
     with pytest.raises(InputError, match="a has 51 bytes, but its 100 splats take at most 50; it"):
-        check_size(fields, 51, "a", most_plain=2000, most_packed=50)
+        check_size(Fields(3, 100, 0, 12, 0), 51, "a", most_packed=50)

@@ -18,6 +18,13 @@ def splats(count=3):
     }
 
 
+def assembled(arrays):
+    def part(rows):
+        return {key: array[rows] for key, array in arrays.items()}
+
+    return untrusted.assemble("a", len(arrays["means"]), part)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "first"),
     [
@@ -32,7 +39,7 @@ def test_splats_that_are_not_finite_are_left_out_and_counted(field, value, first
     given_arrays = splats()
     given_arrays[field][1:] = value
     with pytest.warns(UserWarning) as caught:
-        found = untrusted.assemble("a", **given_arrays)
+        found = assembled(given_arrays)
     assert [str(warning.message) for warning in caught] == [
         f"a: left out 2 of 3 splats, which are not finite or beyond 1e+18; {first}"
     ]
@@ -40,7 +47,7 @@ def test_splats_that_are_not_finite_are_left_out_and_counted(field, value, first
     given_arrays[field][0] = value
     message = "a has no splat of finite values within 1e[+]18 of 0: splat 0 has .*; it is damaged"
     with pytest.raises(InputError, match=message):
-        untrusted.assemble("a", **given_arrays)
+        assembled(given_arrays)
 
 
 @pytest.mark.parametrize(
@@ -55,14 +62,14 @@ def test_the_first_value_out_of_range_is_named(field, value, message):
     given_arrays = splats()
     given_arrays[field][1:] = value
     with pytest.raises(InputError, match=message):
-        untrusted.assemble("a", **given_arrays)
+        assembled(given_arrays)
 
 
 def test_sound_values_become_gaussians_with_unit_rotations():
-    made = untrusted.assemble("a", **splats())
+    made = assembled(splats())
     np.testing.assert_array_equal(made.gaussians.quats, np.tile([1, 0, 0, 0], (3, 1)))
     assert made.left_out == 0
-    assert len(untrusted.assemble("a", **splats(0)).gaussians) == 0
+    assert len(assembled(splats(0)).gaussians) == 0
 
 
 @given(arrays(np.float32, (5, 4), elements=st.floats(-1e6, 1e6, width=32)))
@@ -77,3 +84,25 @@ def test_counts_that_no_object_needs():
     untrusted.check_count(untrusted.LARGEST_COUNT, "a")
     with pytest.raises(InputError, match="a states 20,000,001 splats; at most 20,000,000 are read"):
         untrusted.check_count(untrusted.LARGEST_COUNT + 1, "a")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_parts_of_any_size_give_the_same(monkeypatch, size):
+    made = splats(7)
+    made["means"] = np.arange(21, dtype=np.float32).reshape(7, 3)
+    made["colors"][2] = np.nan
+    made["scales"][5] = np.inf
+    monkeypatch.setattr(untrusted, "PART", size)
+    with pytest.warns(UserWarning, match="a: left out 2 of 7 splats, .*; splat 2 has a colour of"):
+        found = assembled(made)
+    np.testing.assert_array_equal(found.gaussians.means, made["means"][[0, 1, 3, 4, 6]])
+    assert found.left_out == 2
+    made["opacities"][6] = 3
+    with pytest.raises(InputError) as raised:
+        assembled(made)
+    assert "a: splat 4 has opacity 3; it must be in [0, 1]" in str(raised.value)
+
+
+def test_what_a_compressed_file_may_hold():
+    assert untrusted.most_plain(0) == 16 << 20
+    assert untrusted.most_plain(126_000) == 64 * 126_000 + (16 << 20)

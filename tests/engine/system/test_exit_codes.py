@@ -1,5 +1,6 @@
 import errno
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -7,8 +8,8 @@ import sys
 import pytest
 
 from geolrm import BundleError, GeoLRMError, InputError
-from geolrm.engine.errors import CheckpointError, VerificationError
-from geolrm.engine.system.exit_codes import fail, one_sentence_errors
+from geolrm.engine.errors import CheckpointError, DeviceMemoryError, VerificationError
+from geolrm.engine.system.exit_codes import exit_code, fail, one_sentence_errors
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -110,3 +111,46 @@ def test_ignored_signals_stay_ignored_and_handlers_are_put_back():
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("bad"), 2),
+        (BundleError("bad"), 2),
+        (CheckpointError("bad"), 2),
+        (GeoLRMError("failed"), 1),
+        (VerificationError("failed"), 1),
+        (DeviceMemoryError("failed"), 1),
+        *((caused(InputError("full"), OSError(getattr(errno, name), "no")), 1)
+          for name in ("ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM")),
+        *((caused(InputError("wrong place"), OSError(getattr(errno, name), "no")), 2)
+          for name in ("EACCES", "EROFS", "ENOTDIR", "ENAMETOOLONG", "EISDIR", "ENOENT")),
+        (caused(InputError("full"), ValueError("No space left on device (os error 28)")), 1),
+        (caused(InputError("wrong"), ValueError("Permission denied (os error 13)")), 2),
+    ],
+)  # fmt: skip
+def test_what_the_machine_lacks_is_no_bad_input(error, code):
+    assert exit_code(error) == code
+    with pytest.raises(SystemExit) as left, one_sentence_errors():
+        raise error
+    assert left.value.code == code
+
+
+def test_a_code_survives_where_the_cause_does_not():
+    error = caused(InputError("full"), OSError(errno.ENOSPC, "no"))
+    error.exit_code = exit_code(error)
+    handed_on = pickle.loads(pickle.dumps(error))
+    assert handed_on.__cause__ is None and exit_code(handed_on) == 1
+
+
+def test_what_is_lacking_anywhere_is_one_sentence(capsys):
+    with pytest.raises(SystemExit) as left, one_sentence_errors():
+        raise OSError(errno.EMFILE, "Too many open files", "a\x1b[31m")
+    assert left.value.code == 1
+    assert capsys.readouterr().err == "error: 'a\\x1b[31m': Too many open files\n"

@@ -1,6 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from samples.mazes import spiral
 
+from geolrm.engine.views import alpha
 from geolrm.engine.views.alpha import (
     alpha_from_background,
     alpha_from_white,
@@ -41,6 +46,44 @@ def test_alpha_follows_white_through_a_maze():
         image[row] = 1
         image[row - 1, 0 if row % 4 == 1 else 8] = 1
     np.testing.assert_array_equal(alpha_from_white(image), 1 - image[..., 0])
+
+
+def plainly_connected(white):
+    """Flood from the border, one pixel after the other."""
+    found = np.zeros_like(white)
+    edge = np.zeros_like(white)
+    edge[[0, -1]], edge[:, [0, -1]] = True, True
+    waiting = [tuple(place) for place in np.argwhere(white & edge)]
+    while waiting:
+        row, column = waiting.pop()
+        if not (0 <= row < len(white) and 0 <= column < white.shape[1]):
+            continue
+        if white[row, column] and not found[row, column]:
+            found[row, column] = True
+            waiting += [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+    return found
+
+
+@pytest.mark.parametrize("passes", [1, 8])
+@given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_background_is_what_a_plain_flood_reaches(passes, white):
+    image = np.repeat(white[..., None], 3, axis=2).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alpha, "ENOUGH_PASSES", passes)
+        np.testing.assert_array_equal(alpha_from_white(image) == 0, plainly_connected(white))
+
+
+def test_a_spiral_takes_no_pass_for_every_corner():
+    white = spiral(61)
+    image = np.repeat(white[..., None], 3, axis=2).astype(np.float32)
+    np.testing.assert_array_equal(alpha_from_white(image) == 0, plainly_connected(white))
+    assert (alpha_from_white(image) == 0).sum() == white.sum() > 61 * 61 // 2
+    with pytest.MonkeyPatch.context() as patch:
+        calls = []
+        fill = alpha._fill_runs
+        patch.setattr(alpha, "_fill_runs", lambda *both: calls.append(0) or fill(*both))
+        alpha_from_white(image)
+    assert len(calls) == 2 * alpha.ENOUGH_PASSES
 
 
 def page(color, spread=0, size=32):
