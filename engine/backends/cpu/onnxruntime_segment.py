@@ -5,6 +5,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
+from geolrm.engine.backends.cpu.graph_threads import GraphThreads
 from geolrm.engine.errors import BundleError
 
 
@@ -29,18 +30,17 @@ class OnnxRuntimeSegment:
         import onnxruntime as ort
 
         _shared_arena()
+        self._threads = GraphThreads(threads)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
+        self._threads.configure(options)
         options.log_severity_level = 3
         options.use_deterministic_compute = True
         options.add_session_config_entry("session.use_env_allocators", "1")
-        # Spinning workers would fight with the native kernels that run between the segments.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            with self._threads.opening():
+                self._session = ort.InferenceSession(
+                    str(path), options, providers=["CPUExecutionProvider"]
+                )
         except Exception as error:  # ONNX Runtime raises classes of its own, one per code
             reason = " ".join(str(error).split())
             raise BundleError(f"ONNX Runtime cannot load {path}: {reason}") from error
@@ -54,7 +54,8 @@ class OnnxRuntimeSegment:
                 binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
-        self._session.run_with_iobinding(binding)
+        with self._threads.running():
+            self._session.run_with_iobinding(binding)
 
 
 def _pointer(array: NDArray) -> int:
