@@ -51,7 +51,7 @@ def test_a_clock_tells_threads_of_graphs_and_kernels_apart():
     graph = threading.Thread(target=worker)
     others = set(thread_seconds())
     graph.start()
-    clock = ThreadClock(threading.get_native_id(), others, {graph.native_id})
+    clock = ThreadClock(threading.get_native_id(), others, {graph.native_id or 0})
     with clock("encode"):
         go.wait()
         spin(0.3)
