@@ -5,9 +5,10 @@ replayed.
 """
 
 import bisect
+import itertools
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from geolrm.engine.errors import GeoLRMError
 
@@ -17,6 +18,15 @@ KEPT = 1 << 30  # bytes that may lie idle
 Allocate = Callable[[int], tuple[int, Any]]  # bytes to an address and what owns it
 
 
+class Piece(NamedTuple):
+    """Memory as it was allocated; the oldest sorts first."""
+
+    age: int  # how many were allocated before it
+    address: int
+    nbytes: int
+    owner: Any
+
+
 class Loan:
     """One piece of memory; it goes back with its last reference.
 
@@ -24,18 +34,20 @@ class Loan:
     another library has seen may be in use on a stream of its own, so it is ``shared`` for good.
     """
 
-    __slots__ = ("_pool", "address", "nbytes", "owner", "shared")
+    __slots__ = ("_piece", "_pool", "address", "nbytes", "shared")
 
-    def __init__(self, pool: "Pool", address: int, nbytes: int, owner: Any):
-        self._pool, self.address, self.nbytes, self.owner = pool, address, nbytes, owner
-        self.shared = False
+    def __init__(self, pool: "Pool", piece: Piece):
+        self._pool, self._piece = pool, piece
+        self.address, self.nbytes, self.shared = piece.address, piece.nbytes, False
 
     def __del__(self) -> None:
-        self._pool.give_back(self.address, self.nbytes, self.owner, shared=self.shared)
+        self._pool.give_back(self._piece, shared=self.shared)
 
 
 class Pool:
-    """Lends memory in rounded sizes, the lowest idle address first.
+    """Lends memory in rounded sizes, the oldest idle piece first.
+
+    By age, not by address: a piece that one run needed more takes no other's place in the next.
 
     Args:
         allocate: Gets more memory.
@@ -45,8 +57,9 @@ class Pool:
 
     def __init__(self, allocate: Allocate, wait_for_others: Callable[[], bool] = lambda: True):
         self._allocate, self._wait_for_others = allocate, wait_for_others
-        self._idle: dict[int, list[tuple[int, Any]]] = {}
-        self._returned: list[tuple[int, int, Any]] = []  # shared: size, address, owner
+        self._idle: dict[int, list[Piece]] = {}
+        self._returned: list[Piece] = []  # shared ones
+        self._ages = itertools.count()
         self._lock = threading.RLock()  # a collection may return a loan in the midst of another
         self.idle_bytes = 0
         self._keeps, self._keepers = True, 0
@@ -58,9 +71,8 @@ class Pool:
             self._settle()
             idle = self._idle.get(size)
             if idle:
-                address, owner = idle.pop(0)
                 self.idle_bytes -= size
-                return Loan(self, address, size, owner)
+                return Loan(self, idle.pop(0))
             if self.idle_bytes > KEPT:
                 self.release()
             try:
@@ -70,26 +82,26 @@ class Pool:
                     raise
                 self.release()
                 address, owner = self._allocate(size)
-            return Loan(self, address, size, owner)
+            return Loan(self, Piece(next(self._ages), address, size, owner))
 
-    def give_back(self, address: int, size: int, owner: Any, *, shared: bool = False) -> None:
+    def give_back(self, piece: Piece, *, shared: bool = False) -> None:
         """Take back the memory of a loan that ends, in whichever thread that happens."""
         with self._lock:
             if shared:
-                self._returned.append((size, address, owner))
+                self._returned.append(piece)
                 return
             if not self._keeps:
                 return  # its owner frees it
-            bisect.insort(self._idle.setdefault(size, []), (address, owner), key=lambda e: e[0])
-            self.idle_bytes += size
+            bisect.insort(self._idle.setdefault(piece.nbytes, []), piece, key=lambda idle: idle.age)
+            self.idle_bytes += piece.nbytes
 
     def _settle(self) -> None:
         """Take shared memory back, all of it with one wait."""
         returned = len(self._returned)
         if returned and self._wait_for_others():
             settled, self._returned = self._returned[:returned], self._returned[returned:]
-            for size, address, owner in settled:
-                self.give_back(address, size, owner)
+            for piece in settled:
+                self.give_back(piece)
 
     def start_keeping(self) -> None:
         """One more whose memory is kept for later when it comes back."""

@@ -15,10 +15,10 @@ class Owner:
 
 
 class Memory:
-    """Addresses in ascending order, up to a limit."""
+    """Addresses in ascending order, or another, up to a limit."""
 
-    def __init__(self, limit=1 << 40):
-        self.limit, self.sizes, self.next = limit, [], itertools.count(1)
+    def __init__(self, limit=1 << 40, step=1):
+        self.limit, self.sizes, self.next = limit, [], itertools.count(1 << 20, step)
 
     def __call__(self, size):
         if sum(self.sizes) + size > self.limit:
@@ -36,7 +36,7 @@ def test_sizes_are_rounded_by_an_eighth_at_most(size):
     assert held <= max(size * 9 / 8, size + 256)
 
 
-def test_the_lowest_idle_address_is_lent_first():
+def test_the_oldest_idle_piece_is_lent_first():
     pool = Pool(Memory())
     loans = [pool.take(300) for _ in range(3)]
     addresses = [loan.address for loan in loans]
@@ -46,15 +46,21 @@ def test_the_lowest_idle_address_is_lent_first():
     assert again == [addresses[0]]
 
 
-def test_the_same_requests_get_the_same_addresses():
-    memory = Memory()
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_same_requests_get_the_same_addresses(step):
+    """Also after one that needed more, wherever the system had that memory."""
+    memory = Memory(step=step)
     pool = Pool(memory)
 
-    def run():
-        loans = [pool.take(size) for size in (100, 5000, 100)]
+    def run(*sizes):
+        loans = [pool.take(size) for size in sizes]
         return [loan.address for loan in loans]
 
-    assert run() == run() == run() and len(memory.sizes) == 3
+    sizes = (100, 5000, 100)
+    first = run(*sizes)
+    assert run(*sizes) == first and len(memory.sizes) == 3
+    assert run(*sizes, 100, 100)[:3] == first and len(memory.sizes) == 5
+    assert run(*sizes) == first
 
 
 def test_shared_memory_is_lent_again_after_a_wait_alone():
