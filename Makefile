@@ -6,6 +6,8 @@
 # make docs   guides and the API reference as a site in build/site; warnings are errors
 # make fuzz   100,000 damaged inputs for every reader of splats and captures, within an hour on two cores
 # make sanitize  run the native core under sanitizers
+# make sanitize-threads  only its threads, under ThreadSanitizer
+# make soak   use the engine in every way at random for MINUTES=30, and print what grew
 # make bench  print the figures of docs/benchmarks.md for this machine
 
 PYTHON ?= python3
@@ -21,7 +23,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ORACLE := tests/oracle/node_modules
 
-.PHONY: demo test test-all lint docs oracle fuzz sanitize bench bench-released clean
+.PHONY: demo test test-all lint docs oracle fuzz sanitize sanitize-threads soak bench bench-released clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -58,9 +60,17 @@ FUZZ_INPUTS := 100000
 fuzz: .venv/test.stamp
 	GEOLRM_FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest -q -rP --durations=0 -n 2 --dist load $(FUZZED)
 
-# The native rasterizer under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
+# The native core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 sanitize:
 	$(MAKE) -C tests/csrc sanitize
+
+sanitize-threads:
+	$(MAKE) -C tests/csrc tsan
+
+MINUTES ?= 30
+
+soak: .venv/base.stamp
+	$(BIN)/python -m geolrm.bench.soak --minutes $(MINUTES)
 
 bench: .venv/test.stamp
 	$(BIN)/geolrm bench kernels

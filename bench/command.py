@@ -36,6 +36,14 @@ def engine(context: typer.Context) -> None:
     engine.main(context.args)
 
 
+@app.command("scaling", context_settings=PASSED_ON)
+def scaling(context: typer.Context) -> None:
+    """Model what more cores give, from what two do; see its --help."""
+    from geolrm.bench import scaling
+
+    scaling.main(context.args)
+
+
 @app.command("formats", context_settings=PASSED_ON)
 def formats(context: typer.Context) -> None:
     """Measure splat files, written and read; see its --help."""

@@ -86,18 +86,32 @@ class Pool {
   uint64_t generation_ = 0;
 };
 
-Pool& pool() {
-  // Never destroyed: joining threads from a static destructor deadlocks on some platforms.
-  static Pool* instance = new Pool;
+struct OwnedPool {
+  long process;
+  Pool pool;
+};
+
+long this_process() {
 #if defined(__unix__) || defined(__APPLE__)
-  // POSIX only: a forked child has the pool's memory but none of its threads, so it gets its own.
-  static pid_t owner = getpid();
-  if (owner != getpid()) {
-    owner = getpid();
-    instance = new Pool;
-  }
+  return static_cast<long>(getpid());
+#else
+  return 0;
 #endif
-  return *instance;
+}
+
+Pool& pool() {
+  // Never destroyed: joining threads from a static destructor deadlocks on some platforms. A forked
+  // child has the pool's memory but none of its threads, so it gets its own: without a lock, which
+  // another thread of the parent may have held.
+  static std::atomic<OwnedPool*> instance{nullptr};
+  OwnedPool* current = instance.load(std::memory_order_acquire);
+  while (current == nullptr || current->process != this_process()) {
+    OwnedPool* made = new OwnedPool{this_process(), {}};
+    if (instance.compare_exchange_strong(current, made, std::memory_order_acq_rel))
+      return made->pool;
+    delete made;  // another thread was first; no thread has started in this one
+  }
+  return current->pool;
 }
 
 }  // namespace

@@ -52,7 +52,8 @@ class Engine:
         backend: ``"onnxruntime"`` (CPU), ``"cuda"``, ``"tensorrt"``, ``"tensorrt-rtx"``, or
             ``"auto"``: the GPU where the bundle has an artifact for it that this machine can run,
             else the CPU; :attr:`backend_reason` says why.
-        threads: Threads of the CPU's work; None takes all cores this process may use.
+        threads: Threads of the CPU's work, never more than cores that this process may use; None
+            takes them all. The result is the same bits for any number.
         device: Number of the GPU.
 
     Raises:

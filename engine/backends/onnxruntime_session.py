@@ -31,9 +31,7 @@ def open_session(stored: StoredSegment, options: Any, providers: list) -> Any:
     """
     import onnxruntime as ort
 
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", NOWHERE
-    )
+    options.add_session_config_entry(FOLDER, NOWHERE)
     if stored.weights:
         options.add_external_initializers_from_files_in_memory(
             [WEIGHTS_NAME], [stored.weights], [len(stored.weights)]

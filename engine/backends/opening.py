@@ -5,7 +5,7 @@ from geolrm.engine.backends.cpu.backend import CpuBackend
 from geolrm.engine.backends.selection import Selected, select_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.system.cores import usable_cores
+from geolrm.engine.system.cores import useful_threads
 
 
 def open_backend(
@@ -16,7 +16,7 @@ def open_backend(
     Returns the choice with its reason, and the backend. ``auto`` falls back to the CPU also where
     the artifact for the GPU does not load.
     """
-    threads = threads or usable_cores()
+    threads = useful_threads(threads)
     selected = select_backend(asked, bundle, device)
     if selected.target is not None:
         from geolrm.engine.backends.cuda.backend import CudaBackend

@@ -14,7 +14,7 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.rendering.frame import Frame
 from geolrm.engine.rendering.images import Renders, check_out
 from geolrm.engine.rendering.options import native_errors
-from geolrm.engine.system.cores import usable_cores
+from geolrm.engine.system.cores import useful_threads
 
 MOST_THREADS = 256  # each takes half a megabyte
 
@@ -54,7 +54,8 @@ def render_frame(
     Args:
         model: The scene.
         frame: V cameras and the options.
-        threads: At most this many; None takes all cores that this process may use.
+        threads: At most this many, and no more than cores that this process may use, which None
+            takes.
         out: Images to write into, instead of new ones.
         native: Of `_C.SplatModel.render`: isa, tile_size, pair_budget, cull.
 
@@ -107,9 +108,9 @@ def backward(
 
 
 def check_threads(threads: int | None) -> int:
-    """Return how many to use; None takes all cores that this process may use."""
+    """Return how many to use: no more than cores that this process may use; None takes them all."""
     if threads is None:
-        return min(usable_cores(), MOST_THREADS)
+        return min(useful_threads(None), MOST_THREADS)
     try:
         count = operator.index(threads)
     except TypeError:
@@ -118,4 +119,4 @@ def check_threads(threads: int | None) -> int:
         raise InputError(
             f"threads is {threads!r}; it must be a whole number, 1 or more, or None for all cores"
         )
-    return min(count, MOST_THREADS)
+    return min(useful_threads(count), MOST_THREADS)

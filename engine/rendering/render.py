@@ -52,7 +52,7 @@ def render(
             transmittance to 1e-4. Which splat that is, double decides where more than 0.004 of
             the pixel hangs on it, or more than 0.0099 at 0.99; float elsewhere.
         antialiased: scale opacities by what `eps2d` adds to a splat's area.
-        threads: at most this many on the CPU, and at most 256; None for all cores
+        threads: at most this many on the CPU, at most 256 and at most all cores, which None takes
             that this process may use. It never changes the image.
         out: images to write into, instead of new ones: float32, contiguous, of one V and size.
         backend: `"cpu"`; `"cuda"`, the kernels of a GPU, within 90 dB and 0.01 of the CPU's images;

@@ -8,7 +8,9 @@ from geolrm.bench import command
 from geolrm.bench.gpu.choices import Choices
 
 
-@pytest.mark.parametrize("name", ["raster", "kernels", "engine", "formats", "photos", "gpu-raster"])
+@pytest.mark.parametrize(
+    "name", ["raster", "kernels", "engine", "scaling", "formats", "photos", "gpu-raster"]
+)
 def test_options_are_passed_on_as_they_are(monkeypatch, name):
     given = []
     module = importlib.import_module(f"geolrm.bench.{name.replace('-', '_')}")

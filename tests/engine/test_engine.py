@@ -14,19 +14,54 @@ def assert_identical(a, b):
     np.testing.assert_array_equal(a.anchors, b.anchors)
 
 
+THREADS = (1, 2, 3, 8, 16, 64)
+
+
+@pytest.fixture
+def many_cores(monkeypatch):
+    """As many as the most threads, so that all of them are started."""
+    monkeypatch.setattr("geolrm.engine.system.cores.usable_cores", lambda: max(THREADS))
+
+
 @pytest.mark.parametrize("variant", ["token", "head"])
-def test_bit_identical_for_one_and_two_threads_and_repeats(bundles, shoe_views, variant):
-    one, two = (Engine(bundles[variant], threads=n) for n in (1, 2))
-    first = one.run(*shoe_views)
-    assert_identical(first, two.run(*shoe_views))
-    assert_identical(first, one.run(*shoe_views))
+def test_bit_identical_for_any_number_of_threads_and_repeats(
+    many_cores, bundles, shoe_views, variant
+):
+    engines = [Engine(bundles[variant], threads=n) for n in THREADS]
+    assert [engine.threads for engine in engines] == list(THREADS)
+    first, *others = [engine.run(*shoe_views) for engine in engines]
+    for other in (*others, engines[0].run(*shoe_views)):
+        assert_identical(first, other)
 
 
-def test_mini_is_bit_identical_for_one_and_two_threads(shoe):
-    chosen = shoe.subset(shoe.cameras.spread(6))
-    scenes = [Engine("mini", threads=n).run(chosen.images, chosen.cameras) for n in (1, 2)]
-    assert_identical(*scenes)
-    assert len(scenes[0].gaussians) > 500
+def test_all_stages_of_mini_are_bit_identical_for_any_number_of_threads(many_cores, shoe):
+    """An odd number of anchors, so that parts of an operation end where no vector does."""
+    chosen = shoe.subset(shoe.cameras.spread(3))
+
+    def stages(threads):
+        engine = Engine("mini", threads=threads)
+        views = engine.prepare(chosen.images, chosen.cameras)
+        features = engine.encode(views)
+        proposal = engine.propose(features, views)
+        scene = engine.run(chosen.images, chosen.cameras, max_tokens=777, refine_steps=3)
+        return scene, (features.proposal, features.reconstruction, proposal.logits, proposal.volume)
+
+    first, expected = stages(THREADS[0])
+    assert len(first.anchors) == 777 and len(first.gaussians) > 500
+    for threads in THREADS[1:]:
+        scene, arrays = stages(threads)
+        assert_identical(scene, first)
+        for array, truth in zip(arrays, expected, strict=True):
+            np.testing.assert_array_equal(array, truth)
+
+
+def test_engines_with_other_threads_serve_side_by_side(many_cores, bundles, shoe_views):
+    engines = [Engine(bundles["token"], threads=n) for n in (1, 2, 8)]
+    expected = engines[0].run(*shoe_views)
+    with ThreadPoolExecutor(3) as pool:
+        scenes = list(pool.map(lambda engine: engine.run(*shoe_views), engines * 4))
+    for scene in scenes:
+        assert_identical(scene, expected)
 
 
 def test_images_of_different_sizes_as_a_list(engine, shoe):

@@ -4,6 +4,7 @@ import functools
 
 from numpy.typing import NDArray
 
+from geolrm.engine.backends.cpu.graph_threads import GraphThreads
 from geolrm.engine.backends.onnxruntime_session import failure, open_session
 from geolrm.engine.bundle.bundle import StoredSegment
 
@@ -34,16 +35,15 @@ class OnnxRuntimeSegment:
         import onnxruntime as ort
 
         _shared_arena()
+        self._threads = GraphThreads(threads)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
+        self._threads.configure(options)
         options.log_severity_level = 3
         options.use_deterministic_compute = True
         options.add_session_config_entry("session.use_env_allocators", "1")
-        # Spinning workers would fight with the native kernels that run between the segments.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._name = stored.path.name
-        self._session = open_session(stored, options, ["CPUExecutionProvider"])
+        with self._threads.opening():
+            self._session = open_session(stored, options, ["CPUExecutionProvider"])
         self._inputs = {value.name for value in self._session.get_inputs()}
 
     def run(self, inputs: dict[str, NDArray], outputs: dict[str, NDArray]) -> None:
@@ -60,7 +60,8 @@ class OnnxRuntimeSegment:
                     binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
             for name, array in outputs.items():
                 binding.bind_output(name, "cpu", 0, array.dtype, array.shape, _pointer(array))
-            self._session.run_with_iobinding(binding)
+            with self._threads.running():
+                self._session.run_with_iobinding(binding)
         except AssertionError:  # ours
             raise
         except Exception as error:  # ONNX Runtime raises classes of its own, one per code

@@ -1,7 +1,6 @@
 import pytest
 
 from geolrm import GeoLRMError
-from geolrm.engine.backends import opening
 from geolrm.engine.backends.cpu import operators
 from geolrm.engine.backends.cuda import segment_loaders
 from geolrm.engine.backends.opening import open_backend
@@ -48,10 +47,10 @@ def test_the_cpu_is_opened_without_a_look_at_the_gpu(devices, broken, bundle):
     assert selected.name == "onnxruntime" and backend.device is None and devices == []
 
 
-@pytest.mark.parametrize(("threads", "used"), [(2, 2), (None, 7)])
-def test_threads_are_those_asked_for_or_all_cores(monkeypatch, bundle, threads, used):
+@pytest.mark.parametrize(("threads", "used"), [(2, 2), (None, 7), (64, 7)])
+def test_threads_are_those_asked_for_and_at_most_all_cores(monkeypatch, bundle, threads, used):
     told = set()
-    monkeypatch.setattr(opening, "usable_cores", lambda: 7)
+    monkeypatch.setattr("geolrm.engine.system.cores.usable_cores", lambda: 7)
     monkeypatch.setattr(operators, "OnnxRuntimeSegment", lambda path, count: told.add(count))
     open_backend("onnxruntime", bundle, threads, 0)
     assert told == {used}

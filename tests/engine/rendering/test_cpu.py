@@ -54,7 +54,8 @@ def test_color_is_linear_in_what_its_gradient_belongs_to(coefficients):
     assert (got.color * color).sum(dtype="f8") == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_threads_never_change_gradients():
+def test_threads_never_change_gradients(monkeypatch):
+    monkeypatch.setattr("geolrm.engine.system.cores.usable_cores", lambda: 3)
     scene, images = cloud(300, 3), Renders.empty(1, SIZE)
     for array in (images.rgb, images.alpha, images.depth):
         array[:] = np.random.default_rng(1).normal(size=array.shape)
@@ -74,7 +75,7 @@ def test_gradients_have_the_shapes_of_the_scene(coefficients, color):
 
 def test_threads_are_the_cores_that_this_process_may_use(monkeypatch):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert check_threads(None) == 3 and check_threads(2) == 2
+    assert check_threads(None) == check_threads(64) == 3 and check_threads(2) == 2
     monkeypatch.delattr(cores.os, "sched_getaffinity")
     monkeypatch.setattr(cores.os, "cpu_count", lambda: None)
     assert check_threads(None) == 1
@@ -82,7 +83,9 @@ def test_threads_are_the_cores_that_this_process_may_use(monkeypatch):
         check_threads(0)
 
 
-def test_no_more_threads_than_the_kernels_take():
+def test_no_more_threads_than_the_kernels_take(monkeypatch):
+    monkeypatch.setattr("geolrm.engine.system.cores.usable_cores", lambda: 1000)
+    assert check_threads(None) == 256
     assert check_threads(10_000) == check_threads(np.int64(256)) == 256
 
 
