@@ -112,6 +112,21 @@ struct ImageGradients {
   const float* depth;  // [H, W]
 };
 
+// The loss of a pixel: of each colour's error e slope times Huber's of e, plus square_share / 2
+// e^2; of alpha's, alpha_share / 2 e^2; all times the pixel's weight and the factor.
+struct Loss {
+  float huber, slope;  // errors above `huber` count linearly, with this slope
+  float square_share, alpha_share, factor;
+};
+
+// What one view is compared with, on the background that it is rendered on.
+struct ImageTarget {
+  const float* premultiplied;  // [H, W, 3]
+  const float* alpha;          // [H, W]
+  const float* weights;        // [H, W], or null: 1
+  Loss loss;
+};
+
 struct Recording;
 struct TileScratch;  // opaque to the caller, one per worker
 
@@ -126,6 +141,9 @@ struct RasterizerKernel {
   bool (*blend_tile)(const TileTask&, TileScratch&, StageClock&);
   // Walks one tile to the back and again to the front; hands rows of gradients to the recording.
   void (*trace_tile)(const TileTask&, const ImageGradients&, TileScratch&, Recording&, StageClock&);
+  // The same for the loss between the tile's pixels and a target, and returns that loss.
+  double (*compare_tile)(const TileTask&, const ImageTarget&, TileScratch&, Recording&,
+                         StageClock&);
   TileScratch* (*new_scratch)();
   void (*delete_scratch)(TileScratch*);
 
