@@ -93,14 +93,11 @@ void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const Sp
       for (int64_t i = offsets[range]; i < offsets[range + 1]; ++i) {
         GradientRow& sum = sums[ids[i] - base];
         for (int k = 0; k < kGradients; ++k) sum.values[k] += ordered[i]->values[k];
-        sum.values[15] = 1;  // has a gradient
+        sum.values[kHasGradient] = 1;
       }
       const int64_t count = std::min<int64_t>(int64_t{1} << shift, model.count() - base);
-      for (int64_t i = 0; i < count; ++i) {
-        if (sums[i].values[15] == 0) continue;
-        add_splat_gradient(model, frame.view, frame.parameters, base + i, sums[i].values, out,
-                           camera ? &cameras[range] : nullptr);
-      }
+      frame.kernel.chain_splats(model, frame.view, frame.parameters, base, count, sums.data(), out,
+                                camera ? &cameras[range] : nullptr);
     }
   });
   for (const CameraGradient& part : cameras) {

@@ -1,6 +1,7 @@
 // What a loss says to the pixels of a block: given with the image, or by comparing with a target.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "lanes.h"
@@ -17,9 +18,14 @@ struct alignas(64) BlockGradients {
 // Calls at(lane, pixel) for each of the block's pixels that lie in the image.
 template <class At>
 inline void for_pixels(ImageSize size, int x0, int y0, const At& at) {
-  for (int i = 0; i < kLanes; ++i) {
-    const int x = x0 + i % kBlock, y = y0 + i / kBlock;
-    if (x < size.width && y < size.height) at(i, static_cast<int64_t>(y) * size.width + x);
+  const int rows = std::min(kBlock, size.height - y0), columns = std::min(kBlock, size.width - x0);
+  for (int j = 0; j < rows; ++j) {
+    const int64_t pixel = static_cast<int64_t>(y0 + j) * size.width + x0;
+    if (columns == kBlock) {
+      for (int i = 0; i < kBlock; ++i) at(kBlock * j + i, pixel + i);
+    } else {
+      for (int i = 0; i < columns; ++i) at(kBlock * j + i, pixel + i);
+    }
   }
 }
 
@@ -55,8 +61,11 @@ struct ComparedGradients {
     for_pixels(size, x0, y0, [&](int i, int64_t pixel) {
       for (int k = 0; k < 3; ++k) wanted[k][i] = target.premultiplied[3 * pixel + k];
       wanted_alpha[i] = target.alpha[pixel];
-      weight[i] = target.weights ? target.weights[pixel] : 1.0f;
+      weight[i] = 1.0f;
     });
+    if (target.weights) {
+      for_pixels(size, x0, y0, [&](int i, int64_t pixel) { weight[i] = target.weights[pixel]; });
+    }
     BlockGradients g = {};
     alignas(64) float t[kLanes], value[kLanes] = {};
     for (int i = 0; i < kLanes; ++i) t[i] = std::fabs(state.transmittance[i]);

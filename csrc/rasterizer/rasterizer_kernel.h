@@ -128,6 +128,9 @@ struct ImageTarget {
 };
 
 struct Recording;
+struct GradientRow;
+struct SplatGradients;
+struct CameraGradient;
 struct TileScratch;  // opaque to the caller, one per worker
 
 struct RasterizerKernel {
@@ -144,6 +147,12 @@ struct RasterizerKernel {
   // The same for the loss between the tile's pixels and a target, and returns that loss.
   double (*compare_tile)(const TileTask&, const ImageTarget&, TileScratch&, Recording&,
                          StageClock&);
+  // Adds dL/d(splats) of `count` splats from `first` on, of those whose row says so (kHasGradient):
+  // rows hold the sums over all tiles. What they say to the camera is added in the splats' order;
+  // null: not asked for.
+  void (*chain_splats)(const SplatModel&, const View&, const Parameters&, int64_t first,
+                       int64_t count, const GradientRow* rows, const SplatGradients&,
+                       CameraGradient*);
   TileScratch* (*new_scratch)();
   void (*delete_scratch)(TileScratch*);
 

@@ -1,6 +1,7 @@
 // The kernel template: included once for each instruction set, in its own namespace.
 #include <new>
 
+#include "chain.h"
 #include "project.h"
 #include "rasterizer_kernel.h"
 #include "trace.h"
@@ -37,7 +38,8 @@ void delete_scratch(TileScratch* scratch) { delete static_cast<Scratch*>(scratch
 namespace geolrm::raster {
 
 const RasterizerKernel RasterizerKernel::GEOLRM_ISA = {
-    GEOLRM_ISA::project_splats, GEOLRM_ISA::blend_tile,  GEOLRM_ISA::trace_tile,
-    GEOLRM_ISA::compare_tile,   GEOLRM_ISA::new_scratch, GEOLRM_ISA::delete_scratch};
+    GEOLRM_ISA::project_splats, GEOLRM_ISA::blend_tile,   GEOLRM_ISA::trace_tile,
+    GEOLRM_ISA::compare_tile,   GEOLRM_ISA::chain_splats, GEOLRM_ISA::new_scratch,
+    GEOLRM_ISA::delete_scratch};
 
 }  // namespace geolrm::raster

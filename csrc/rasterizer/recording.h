@@ -29,6 +29,7 @@ struct alignas(64) GradientRow {
   float values[16];
 };
 constexpr int kGradients = 10;
+constexpr int kHasGradient = 15;  // of a splat's summed row: not 0 where any tile had one
 
 struct Recording {
   AlignedBuffer<Record> records;
