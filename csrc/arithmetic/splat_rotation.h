@@ -1,9 +1,10 @@
-// Included inside a namespace that has root of double, under a definition of GEOLRM_ARITHMETIC.
+// Included inside a namespace that has root of Wide, under a definition of GEOLRM_ARITHMETIC.
 
 // Rotation matrix (row-major) of a quaternion wxyz of any positive length.
-GEOLRM_ARITHMETIC void rotation_of_quaternion(const float* quat, double* r) {
-  double w = quat[0], x = quat[1], y = quat[2], z = quat[3];
-  const double inverse = 1.0 / root(w * w + x * x + y * y + z * z);
+template <class Narrow, class Wide>
+GEOLRM_ARITHMETIC void rotation_of_quaternion(const Narrow* quat, Wide* r) {
+  Wide w = quat[0], x = quat[1], y = quat[2], z = quat[3];
+  const Wide inverse = 1.0 / root(w * w + x * x + y * y + z * z);
   w *= inverse;
   x *= inverse;
   y *= inverse;

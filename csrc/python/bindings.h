@@ -8,6 +8,7 @@ namespace geolrm {
 void bind_deformable_cross_attention(pybind11::module_& module);  // and mark_touched
 void bind_deformable_sampling(pybind11::module_& module);         // and its gradients
 void bind_query_order(pybind11::module_& module);
+void bind_refinement(pybind11::module_& module);  // step_adam
 void bind_self_attention(pybind11::module_& module);
 void bind_value_projection(pybind11::module_& module);  // ValueProjection
 

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_C, module) {
   geolrm::bind_deformable_cross_attention(module);
   geolrm::bind_deformable_sampling(module);
   geolrm::bind_query_order(module);
+  geolrm::bind_refinement(module);
   geolrm::bind_self_attention(module);
   geolrm::bind_value_projection(module);
   geolrm::dlpack::bind(module);

@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <numeric>
+#include <vector>
 
 #include "rasterizer.h"
 #include "thread_pool.h"
@@ -20,8 +23,11 @@ int range_shift(int64_t count) {
   return shift;
 }
 
+// Walks one tile to the back and to the front again; `tile` of the frame's.
+using Trace = std::function<void(const TileTask& task, int64_t tile, Workspace::Worker& worker)>;
+
 // Walks the listed tiles; rows of each go to the recording of whoever took it.
-void trace_tiles(const Frame& frame, const ImageGradients& image, const std::vector<int64_t>& tiles,
+void trace_tiles(const Frame& frame, const Trace& trace, const std::vector<int64_t>& tiles,
                  std::vector<TileRows>& rows) {
   for (auto& worker : frame.workspace.workers) worker->recording.out_count = 0;
   rows.assign(tiles.size(), TileRows{});
@@ -31,7 +37,7 @@ void trace_tiles(const Frame& frame, const ImageGradients& image, const std::vec
     TileRows& out = rows[i];
     out.worker = task.worker;
     out.begin = worker.recording.out_count;
-    frame.kernel.trace_tile(task, image, *worker.scratch, worker.recording, worker.clock);
+    trace(task, tiles[i], worker);
     out.end = worker.recording.out_count;
   });
 }
@@ -87,14 +93,11 @@ void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const Sp
       for (int64_t i = offsets[range]; i < offsets[range + 1]; ++i) {
         GradientRow& sum = sums[ids[i] - base];
         for (int k = 0; k < kGradients; ++k) sum.values[k] += ordered[i]->values[k];
-        sum.values[15] = 1;  // has a gradient
+        sum.values[kHasGradient] = 1;
       }
       const int64_t count = std::min<int64_t>(int64_t{1} << shift, model.count() - base);
-      for (int64_t i = 0; i < count; ++i) {
-        if (sums[i].values[15] == 0) continue;
-        add_splat_gradient(model, frame.view, frame.parameters, base + i, sums[i].values, out,
-                           camera ? &cameras[range] : nullptr);
-      }
+      frame.kernel.chain_splats(model, frame.view, frame.parameters, base, count, sums.data(), out,
+                                camera ? &cameras[range] : nullptr);
     }
   });
   for (const CameraGradient& part : cameras) {
@@ -104,10 +107,9 @@ void reduce_rows(const Frame& frame, const std::vector<TileRows>& rows, const Sp
   }
 }
 
-}  // namespace
-
-void render_view_backward(const Frame& frame, const ImageGradients& image,
-                          const SplatGradients& out, CameraGradient* camera) {
+// `all`: tiles without splats are traced, too.
+void carry_back(const Frame& frame, const Trace& trace, bool all, const SplatGradients& out,
+                CameraGradient* camera) {
   TileLists& lists = frame.workspace.lists;
   const int64_t budget = frame.options.pair_budget, tiles = frame.tiles();
   lists.project(frame, kNoSplit);
@@ -126,7 +128,7 @@ void render_view_backward(const Frame& frame, const ImageGradients& image,
     while (next < tiles && (group.empty() || pairs + counts[next] <= budget)) {
       pairs += counts[next];
       elsewhere[next] = 0;
-      if (counts[next] > 0) group.push_back(next);
+      if (all || counts[next] > 0) group.push_back(next);
       ++next;
     }
     if (at_once) {
@@ -135,11 +137,32 @@ void render_view_backward(const Frame& frame, const ImageGradients& image,
       lists.rewind();
       lists.bin_next(frame, INT64_MAX / 2, elsewhere);
     }
-    trace_tiles(frame, image, group, rows);
+    trace_tiles(frame, trace, group, rows);
     if (frame.stopped()) return;
     reduce_rows(frame, rows, out, camera);
     ++frame.stats.passes;
   }
+}
+
+}  // namespace
+
+void render_view_backward(const Frame& frame, const ImageGradients& image,
+                          const SplatGradients& out, CameraGradient* camera) {
+  const Trace trace = [&](const TileTask& task, int64_t, Workspace::Worker& worker) {
+    frame.kernel.trace_tile(task, image, *worker.scratch, worker.recording, worker.clock);
+  };
+  carry_back(frame, trace, false, out, camera);
+}
+
+double compare_view(const Frame& frame, const ImageTarget& target, const SplatGradients& out,
+                    CameraGradient* camera) {
+  std::vector<double> losses(frame.tiles(), 0.0);
+  const Trace trace = [&](const TileTask& task, int64_t tile, Workspace::Worker& worker) {
+    losses[tile] =
+        frame.kernel.compare_tile(task, target, *worker.scratch, worker.recording, worker.clock);
+  };
+  carry_back(frame, trace, true, out, camera);
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
 }  // namespace geolrm::raster

@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <chrono>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -167,6 +168,28 @@ py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics
   });
 }
 
+// The caller's arrays, checked.
+SplatGradients gradients_to(const BoundModel& bound, py::array& means, py::array& opacities,
+                            py::array& scales, py::array& quats, py::array& color) {
+  const SplatArrays& arrays = bound.model.arrays();
+  const py::ssize_t n = bound.model.count();
+  SplatGradients out;
+  out.means = elements_to_write<float>(means, "means", {n, 3});
+  out.opacities = elements_to_write<float>(opacities, "opacities", {n});
+  out.scales = elements_to_write<float>(scales, "scales", {n, 3});
+  out.quats = elements_to_write<float>(quats, "quats", {n, 4});
+  out.colors = arrays.sh ? nullptr : elements_to_write<float>(color, "colors", {n, 3});
+  out.sh = arrays.sh ? elements_to_write<float>(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
+  return out;
+}
+
+// Where the gradient to the first view's camera goes, or null.
+CameraGradient* camera_gradients_to(const py::object& cameras, py::ssize_t count) {
+  if (cameras.is_none()) return nullptr;
+  return reinterpret_cast<CameraGradient*>(
+      elements_to_write<double>(cameras, "cameras", {count, kCameraGradients}));
+}
+
 // Adds the gradients of all views.
 py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics, int width,
                   int height, const Parameters& parameters, const py::array& g_rgb,
@@ -182,19 +205,8 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
       elements<float>(g_rgb, "the gradient of rgb", {count, height, width, 3}),
       elements<float>(g_alpha, "the gradient of alpha", {count, height, width}),
       elements<float>(g_depth, "the gradient of depth", {count, height, width})};
-  const SplatArrays& arrays = bound.model.arrays();
-  const py::ssize_t n = bound.model.count();
-  SplatGradients out;
-  out.means = elements_to_write<float>(means, "means", {n, 3});
-  out.opacities = elements_to_write<float>(opacities, "opacities", {n});
-  out.scales = elements_to_write<float>(scales, "scales", {n, 3});
-  out.quats = elements_to_write<float>(quats, "quats", {n, 4});
-  out.colors = arrays.sh ? nullptr : elements_to_write<float>(color, "colors", {n, 3});
-  out.sh = arrays.sh ? elements_to_write<float>(color, "sh", {n, arrays.sh_count, 3}) : nullptr;
-  double* const rows =
-      cameras.is_none() ? nullptr
-                        : elements_to_write<double>(cameras, "cameras", {count, kCameraGradients});
-  auto* to_camera = reinterpret_cast<CameraGradient*>(rows);  // the next view's, if asked for
+  const SplatGradients out = gradients_to(bound, means, opacities, scales, quats, color);
+  CameraGradient* to_camera = camera_gradients_to(cameras, count);  // the next view's
   return each_view(bound, views, parameters, options, [&](const Frame& frame, int64_t pixel) {
     render_view_backward(frame,
                          {images.rgb + 3 * pixel, images.alpha + pixel, images.depth + pixel}, out,
@@ -202,9 +214,68 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
   });
 }
 
+// Adds the gradients of all views' losses, view v against target chosen[v]; the losses [V].
+py::array_t<double> compare(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics,
+                            int width, int height, const Parameters& parameters,
+                            const py::array& premultiplied, const py::array& target_alpha,
+                            const py::object& weights, const std::vector<int64_t>& chosen,
+                            const Loss& loss, py::array means, py::array opacities,
+                            py::array scales, py::array quats, py::array color,
+                            const py::object& cameras, int threads, const std::string& isa,
+                            int tile_size, int64_t pair_budget) {
+  check_parameters(parameters);
+  const Options options = options_of(threads, isa, tile_size, pair_budget, true, false);
+  const std::vector<View> views = views_of(w2c, intrinsics, {width, height}, parameters, tile_size);
+  const py::ssize_t count = static_cast<py::ssize_t>(views.size());
+  const float* const rgb = elements<float>(premultiplied, "premultiplied", {-1, height, width, 3});
+  const py::ssize_t targets = premultiplied.shape(0);
+  const float* const alpha =
+      elements<float>(target_alpha, "the target's alpha", {targets, height, width});
+  const float* const weight =
+      weights.is_none() ? nullptr : elements<float>(weights, "weights", {targets, height, width});
+  if (static_cast<py::ssize_t>(chosen.size()) != count) {
+    throw py::value_error("chosen has " + std::to_string(chosen.size()) +
+                          " targets; it must name one for each of the " + std::to_string(count) +
+                          " cameras");
+  }
+  for (const int64_t target : chosen) {
+    if (target < 0 || target >= targets) {
+      throw py::value_error("chosen has target " + std::to_string(target) + "; there are " +
+                            std::to_string(targets) + ", counted from 0");
+    }
+  }
+  const SplatGradients out = gradients_to(bound, means, opacities, scales, quats, color);
+  CameraGradient* to_camera = camera_gradients_to(cameras, count);  // the next view's
+  py::array_t<double> losses(count);
+  double* const found = losses.mutable_data();
+  const int64_t pixels = static_cast<int64_t>(width) * height;
+  each_view(bound, views, parameters, options, [&](const Frame& frame, int64_t pixel) {
+    const int64_t view = pixel / pixels, from = chosen[view] * pixels;
+    const ImageTarget target = {rgb + 3 * from, alpha + from, weight ? weight + from : nullptr,
+                                loss};
+    found[view] = compare_view(frame, target, out, to_camera ? to_camera++ : nullptr);
+  });
+  return losses;
+}
+
+Loss make_loss(double huber, double slope, double square_share, double alpha_share, double factor) {
+  const Loss loss = {static_cast<float>(huber), static_cast<float>(slope),
+                     static_cast<float>(square_share), static_cast<float>(alpha_share),
+                     static_cast<float>(factor)};
+  if (!(loss.huber > 0) || !std::isfinite(loss.huber)) {
+    throw py::value_error("huber is " + std::string(py::str(py::float_(huber))) +
+                          "; it must be a positive number: the error from where colours count "
+                          "linearly");
+  }
+  return loss;
+}
+
 }  // namespace
 
 void bind(py::module_& module) {
+  py::class_<Loss>(module, "ImageLoss", "What an error of a pixel costs.")
+      .def(py::init(&make_loss), py::kw_only(), py::arg("huber"), py::arg("slope"),
+           py::arg("square_share"), py::arg("alpha_share"), py::arg("factor") = 1.0);
   py::class_<BoundModel>(module, "SplatModel",
                          "Checked and packed splats, reused over frames. Float32, contiguous.")
       .def(py::init(&make_model), py::arg("means"), py::arg("opacities"), py::arg("scales"),
@@ -225,7 +296,16 @@ void bind(py::module_& module) {
            py::arg("pair_budget") = int64_t{2} << 20,
            "Add dL/d(splats) to the given arrays from dL/d(image); color is that of colors or sh.\n"
            "cameras [V, 8] float64, where given, takes dL/d(each camera): rotation, translation\n"
-           "(world to camera from the left: x goes to exp(rotation) x + translation), fx, fy.");
+           "(world to camera from the left: x goes to exp(rotation) x + translation), fx, fy.")
+      .def("compare", &compare, py::arg("w2c"), py::arg("intrinsics"), py::arg("width"),
+           py::arg("height"), py::arg("parameters"), py::arg("premultiplied"),
+           py::arg("target_alpha"), py::arg("weights"), py::arg("chosen"), py::arg("loss"),
+           py::arg("means"), py::arg("opacities"), py::arg("scales"), py::arg("quats"),
+           py::arg("color"), py::arg("cameras") = py::none(), py::kw_only(), py::arg("threads") = 0,
+           py::arg("isa") = "", py::arg("tile_size") = 64,
+           py::arg("pair_budget") = int64_t{2} << 20,
+           "Render V views, compare view v with target chosen[v], and add the gradients of that\n"
+           "loss as backward does; return the V losses.");
 }
 
 }  // namespace geolrm::raster

@@ -22,4 +22,9 @@ void render_view(const Frame& frame, Image image);
 void render_view_backward(const Frame& frame, const ImageGradients& image,
                           const SplatGradients& out, CameraGradient* camera = nullptr);
 
+// Renders a view, compares it with its target, and adds the gradients of that loss likewise;
+// returns the loss. The same as rendering and going back with the loss's gradients, in one walk.
+double compare_view(const Frame& frame, const ImageTarget& target, const SplatGradients& out,
+                    CameraGradient* camera = nullptr);
+
 }  // namespace geolrm::raster

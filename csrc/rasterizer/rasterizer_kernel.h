@@ -112,7 +112,25 @@ struct ImageGradients {
   const float* depth;  // [H, W]
 };
 
+// The loss of a pixel: of each colour's error e slope times Huber's of e, plus square_share / 2
+// e^2; of alpha's, alpha_share / 2 e^2; all times the pixel's weight and the factor.
+struct Loss {
+  float huber, slope;  // errors above `huber` count linearly, with this slope
+  float square_share, alpha_share, factor;
+};
+
+// What one view is compared with, on the background that it is rendered on.
+struct ImageTarget {
+  const float* premultiplied;  // [H, W, 3]
+  const float* alpha;          // [H, W]
+  const float* weights;        // [H, W], or null: 1
+  Loss loss;
+};
+
 struct Recording;
+struct GradientRow;
+struct SplatGradients;
+struct CameraGradient;
 struct TileScratch;  // opaque to the caller, one per worker
 
 struct RasterizerKernel {
@@ -126,6 +144,15 @@ struct RasterizerKernel {
   bool (*blend_tile)(const TileTask&, TileScratch&, StageClock&);
   // Walks one tile to the back and again to the front; hands rows of gradients to the recording.
   void (*trace_tile)(const TileTask&, const ImageGradients&, TileScratch&, Recording&, StageClock&);
+  // The same for the loss between the tile's pixels and a target, and returns that loss.
+  double (*compare_tile)(const TileTask&, const ImageTarget&, TileScratch&, Recording&,
+                         StageClock&);
+  // Adds dL/d(splats) of `count` splats from `first` on, of those whose row says so (kHasGradient):
+  // rows hold the sums over all tiles. What they say to the camera is added in the splats' order;
+  // null: not asked for.
+  void (*chain_splats)(const SplatModel&, const View&, const Parameters&, int64_t first,
+                       int64_t count, const GradientRow* rows, const SplatGradients&,
+                       CameraGradient*);
   TileScratch* (*new_scratch)();
   void (*delete_scratch)(TileScratch*);
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "aligned_buffer.h"
+#include "rasterizer_kernel.h"
 
 namespace geolrm::raster {
 
@@ -28,21 +29,13 @@ struct alignas(64) GradientRow {
   float values[16];
 };
 constexpr int kGradients = 10;
-
-// One batch's list of a block, chained to the block's previous one.
-struct Segment {
-  int64_t first_item;
-  int32_t count;
-  int32_t previous;  // -1: none
-};
+constexpr int kHasGradient = 15;  // of a splat's summed row: not 0 where any tile had one
 
 struct Recording {
   AlignedBuffer<Record> records;
   AlignedBuffer<uint32_t> ids;
-  AlignedBuffer<GradientRow> rows;
-  AlignedBuffer<uint32_t> items;  // into records
-  AlignedBuffer<Segment> segments;
-  int64_t record_count = 0, item_count = 0, segment_count = 0;
+  AlignedBuffer<BlockRows> blocks;  // that a record touches
+  int64_t record_count = 0;
   // What the worker's tiles have handed over so far: rows of splats with a gradient.
   AlignedBuffer<uint32_t> out_ids;
   AlignedBuffer<GradientRow> out_rows;

@@ -16,6 +16,13 @@ struct TileScratch {
 namespace GEOLRM_ISA {
 namespace {
 
+// A block on the tile's way to the front: T behind the splats still ahead, R of those passed, the
+// place of the last record that counted, and dL/d(pixels).
+struct alignas(64) WayBack {
+  float transmittance[kLanes], behind[kLanes], place[kLanes];
+  float rgb[3][kLanes], depth[kLanes];
+};
+
 struct alignas(64) Scratch : TileScratch {
   TileState own;    // the state of a tile that is rendered in one pass
   TileState* tile;  // of the tile at hand
@@ -26,6 +33,7 @@ struct alignas(64) Scratch : TileScratch {
   AliveSums sums;
   uint32_t pending[kBatch];
   ExactPixels exact;
+  WayBack way_back[kTileArea];
 };
 
 class StageTimer {

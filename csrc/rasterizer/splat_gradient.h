@@ -1,8 +1,5 @@
-// From the sums over a splat's pixels back through its projection, in double.
+// Where the gradients go.
 #pragma once
-
-#include "rasterizer_kernel.h"
-#include "recording.h"
 
 namespace geolrm::raster {
 
@@ -26,10 +23,5 @@ struct CameraGradient {
 };
 constexpr int kCameraGradients = 8;
 static_assert(sizeof(CameraGradient) == kCameraGradients * sizeof(double), "a row of an array");
-
-// `camera`: what the splat says to the camera is added to it as well; null: not asked for.
-void add_splat_gradient(const SplatModel& model, const View& view, const Parameters& parameters,
-                        int64_t splat, const float* sums, const SplatGradients& out,
-                        CameraGradient* camera);
 
 }  // namespace geolrm::raster

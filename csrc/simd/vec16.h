@@ -90,12 +90,11 @@ template <class V>
 inline Vec fold(const Twice<V>& a) {
   return fold(a.low + a.high);
 }
-// out[k] += the sum of v[k]'s lanes; 16 places, aligned to 64 bytes, may be written.
+// c + fold(a * b).
+inline Vec fold_product(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 template <class V>
-inline void add_sums(const Twice<V> (&v)[10], float* out) {
-  Vec folded[10];
-  for (int k = 0; k < 10; ++k) folded[k] = fold(v[k]);
-  add_sums(folded, out);
+inline Vec fold_product(const Twice<V>& a, const Twice<V>& b, Vec c) {
+  return fold_product(a.high, b.high, fold_product(a.low, b.low, c));
 }
 
 }  // namespace geolrm::GEOLRM_ISA

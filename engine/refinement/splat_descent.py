@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm import _C
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.refinement.targets import Targets
-from geolrm.engine.rendering.cpu import backward, render_frame
-from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.cpu import check_threads, compare
 from geolrm.engine.rendering.model import pack
 from geolrm.engine.rendering.options import RenderOptions
 
@@ -81,6 +81,11 @@ class HostSplatDescent:
         rates: Mapping[str, float | NDArray[np.float32]],
         threads: int | None,
     ) -> None:
+        # As the native comparison reads them, in place.
+        maps = (targets.premultiplied, targets.alpha, targets.weights)
+        images = [None if m is None else np.ascontiguousarray(m, np.float32) for m in maps]
+        names = ("premultiplied", "alpha", "weights")
+        targets = replace(targets, **dict(zip(names, images, strict=True)))
         self._origin, self._targets, self._rates = origin, targets, rates
         self._threads, self._steps = threads, 0
         self._current = to_parameters(origin)
@@ -95,17 +100,14 @@ class HostSplatDescent:
         w2c: NDArray[np.float64] | None,
     ) -> NDArray[np.float64] | None:
         """Take one step; see :class:`SplatDescent`."""
-        compared = self._targets[chosen]
-        if w2c is not None:
-            compared = compared.seen_from(w2c)
         candidate = to_gaussians(self._current, self._origin)
         found, to_cameras = gradients(
-            candidate, compared, background, w2c is not None, self._threads
+            candidate, self._targets, chosen, background, w2c, self._threads
         )
         for name, gradient in found.items():
             step_adam(
                 self._current[name], self._mean[name], self._square[name], gradient,
-                share * self._rates[name], self._steps,
+                share * self._rates[name], self._steps, self._threads,
             )  # fmt: skip
         self._steps += 1
         return to_cameras
@@ -119,29 +121,33 @@ class HostSplatDescent:
 def gradients(
     candidate: Gaussians,
     targets: Targets,
+    chosen: list[int],
     background: NDArray[np.float32],
-    cameras: bool,
+    w2c: NDArray[np.float64] | None,
     threads: int | None,
 ) -> tuple[Parameters, NDArray[np.float64] | None]:
-    """Differentiate the loss over the targets' views to each parameter, and to cameras if asked."""
-    model = pack(candidate)
-    parameters = RenderOptions(background=background.tolist()).parameters
-    frame = replace(targets.frame, parameters=parameters)
-    rendered = render_frame(model, frame, threads=threads)
-    alpha = targets.alpha
-    error = rendered.rgb - targets.premultiplied - (1 - alpha[..., None]) * background
-    to_rgb = (HUBER_SLOPE * np.clip(error / HUBER, -1, 1) + SQUARE_SHARE * error).astype(np.float32)
-    to_alpha = ALPHA_SHARE * (rendered.alpha - alpha)
-    if targets.weights is not None:
-        to_rgb, to_alpha = to_rgb * targets.weights[..., None], to_alpha * targets.weights
-    if cameras and targets.size < REFERENCE_SIZE:  # a pixel stands for several: Adam has a floor
-        area = np.float32((REFERENCE_SIZE / targets.size) ** 2)
-        to_rgb, to_alpha = to_rgb * area, to_alpha * area
-    to_images = Renders(to_rgb, to_alpha, np.zeros_like(alpha))
-    coefficients = 0 if candidate.sh is None else candidate.sh.shape[1]
-    to = backward(
-        model, frame, to_images, coefficients=coefficients, cameras=cameras, threads=threads
+    """Differentiate the loss over the chosen targets to each parameter.
+
+    With ``w2c`` [C, 4, 4], from where the chosen are seen then, to these cameras as well: [C, 8].
+    """
+    cameras = w2c is not None
+    frame = replace(
+        targets.frame,
+        w2c=targets.frame.w2c[chosen] if w2c is None else w2c,
+        intrinsics=targets.frame.intrinsics[chosen],
+        parameters=RenderOptions(background=background.tolist()).parameters,
     )
+    smaller = cameras and targets.size < REFERENCE_SIZE
+    loss = _C.ImageLoss(
+        huber=HUBER, slope=HUBER_SLOPE, square_share=SQUARE_SHARE, alpha_share=ALPHA_SHARE,
+        # A pixel of a small image stands for several: Adam has a floor.
+        factor=(REFERENCE_SIZE / targets.size) ** 2 if smaller else 1.0,
+    )  # fmt: skip
+    coefficients = 0 if candidate.sh is None else candidate.sh.shape[1]
+    to, _ = compare(
+        pack(candidate), frame, targets, chosen, loss,
+        coefficients=coefficients, cameras=cameras, threads=threads,
+    )  # fmt: skip
     gradients = {
         "means": to.means,
         "logits": to.opacities * candidate.opacities * (1 - candidate.opacities),
@@ -159,17 +165,21 @@ def step_adam(
     gradient: NDArray[np.float32],
     rate: float | NDArray[np.float32],
     step: int,
+    threads: int | None = None,
 ) -> None:
-    """Take one step of Adam with bias correction, in place."""
+    """Take one step of Adam with bias correction, in place.
+
+    An array of rates is spread over a splat's numbers, those of ``values[0]``.
+    """
     first, second = MOMENTS
-    mean += (1 - first) * (gradient - mean)
-    square += (1 - second) * (gradient * gradient - square)
-    scale = np.sqrt(square / np.float32(1 - second ** (step + 1)))
-    values -= (
-        np.asarray(rate / (1 - first ** (step + 1)), np.float32)
-        * mean
-        / (scale + np.float32(FLOOR))
-    )
+    rates = np.asarray(rate / (1 - first ** (step + 1)), np.float32)
+    if rates.ndim:
+        rates = np.broadcast_to(rates, (1, *values.shape[1:]))
+    _C.step_adam(
+        values, mean, square, np.ascontiguousarray(gradient), np.ravel(rates),
+        first=1 - first, second=1 - second, square_bias=1 - second ** (step + 1), floor=FLOOR,
+        threads=check_threads(threads),
+    )  # fmt: skip
 
 
 def to_parameters(gaussians: Gaussians) -> Parameters:

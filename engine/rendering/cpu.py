@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,25 @@ class Gradients:
         shapes = ((count, 3), (count,), (count, 3), (count, 4), color)
         arrays = [np.zeros(shape, np.float32) for shape in shapes]
         return cls(*arrays[:4], color=arrays[4])
+
+
+class Target(Protocol):
+    """What is read of T photographs that a frame is compared with, each [H, W] px."""
+
+    @property
+    def premultiplied(self) -> NDArray[np.float32]:
+        """[T, H, W, 3], colours times alpha."""
+        ...
+
+    @property
+    def alpha(self) -> NDArray[np.float32]:
+        """[T, H, W]."""
+        ...
+
+    @property
+    def weights(self) -> NDArray[np.float32] | None:
+        """[T, H, W] of the loss; None: 1."""
+        ...
 
 
 def render_frame(
@@ -105,6 +125,49 @@ def backward(
         threads=check_threads(threads),
     )  # fmt: skip
     return gradients
+
+
+def compare(
+    model: _C.SplatModel,
+    frame: Frame,
+    target: Target,
+    chosen: Sequence[int],
+    loss: _C.ImageLoss,
+    *,
+    coefficients: int = 0,
+    cameras: bool = False,
+    threads: int | None = None,
+) -> tuple[Gradients, NDArray[np.float64]]:
+    """Compare a frame with photographs and carry the gradients of that loss back to the scene.
+
+    The same as :func:`render_frame`, the loss's gradients and :func:`backward`, in one walk through
+    the splats.
+
+    Args:
+        model: The scene.
+        frame: V cameras and the options, among them the background.
+        target: T images, float32 and contiguous.
+        chosen: V numbers of T: which of them each camera's image is compared with.
+        loss: What an error costs.
+        coefficients: K of the scene's harmonics; 0 for plain colours.
+        cameras: Whether to carry gradients to the cameras, too.
+        threads: As for :func:`render_frame`; they never change the result.
+
+    Returns:
+        The gradients, and the loss [V] of each view.
+    """
+    gradients = Gradients.zeros(len(model), coefficients)
+    if cameras:
+        gradients = replace(gradients, cameras=np.zeros((len(frame), 8)))
+    with native_errors():
+        losses = model.compare(
+            frame.w2c, frame.intrinsics, *frame.size, frame.parameters,
+            target.premultiplied, target.alpha, target.weights, chosen, loss,
+            gradients.means, gradients.opacities, gradients.scales, gradients.quats,
+            gradients.color, gradients.cameras,
+            threads=check_threads(threads),
+        )  # fmt: skip
+    return gradients, losses
 
 
 def check_threads(threads: int | None) -> int:

@@ -164,6 +164,19 @@ def raster_views(
 ) -> NDArray[np.float64]:
     """Check V cameras and return what the GPU's kernels read of them, [V, 36] float64."""
 
+class ImageLoss:
+    """What an error of a pixel costs: see Loss in csrc/rasterizer/rasterizer_kernel.h."""
+
+    def __init__(
+        self,
+        *,
+        huber: float,
+        slope: float,
+        square_share: float,
+        alpha_share: float,
+        factor: float = 1.0,
+    ) -> None: ...
+
 class SplatModel:
     """Checked and packed splats, reused over frames. Float32, contiguous."""
 
@@ -219,6 +232,47 @@ class SplatModel:
         tile_size: int = 64,
         pair_budget: int = 2097152,
     ) -> dict[str, float | int]: ...
+    def compare(
+        self,
+        w2c: NDArray[np.float64],
+        intrinsics: NDArray[np.float64],
+        width: int,
+        height: int,
+        parameters: RasterParameters,
+        premultiplied: NDArray[np.float32],
+        target_alpha: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+        chosen: Sequence[int],
+        loss: ImageLoss,
+        means: NDArray[np.float32],
+        opacities: NDArray[np.float32],
+        scales: NDArray[np.float32],
+        quats: NDArray[np.float32],
+        color: NDArray[np.float32],
+        cameras: NDArray[np.float64] | None = None,
+        *,
+        threads: int = 0,
+        isa: str = "",
+        tile_size: int = 64,
+        pair_budget: int = 2097152,
+    ) -> NDArray[np.float64]: ...
+
+# --- refinement (csrc/refinement) ---
+
+def step_adam(
+    values: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    square: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    rates: NDArray[np.float32],
+    *,
+    first: float,
+    second: float,
+    square_bias: float,
+    floor: float,
+    threads: int = 0,
+) -> None:
+    """Take one step of Adam in place; number i moves at the rate rates[i % len(rates)]."""
 
 # --- mesh rasterizer (csrc/mesh_rasterizer) ---
 

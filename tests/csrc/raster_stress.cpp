@@ -62,6 +62,7 @@ Camera camera_of(ImageSize size, double distance) {
 
 struct Rendered {
   std::vector<float> rgb, alpha, depth, gradients;
+  double loss = 0;
 };
 
 Rendered render(const Scene& scene, ImageSize size, const Options& options, int tile_size) {
@@ -83,6 +84,9 @@ Rendered render(const Scene& scene, ImageSize size, const Options& options, int 
   float* g = f.gradients.data();
   const SplatGradients out = {g, g + 3 * n, g + 4 * n, g + 7 * n, g + 11 * n, nullptr};
   render_view_backward(frame, {f.rgb.data(), f.alpha.data(), f.depth.data()}, out);
+  const std::vector<float> wanted(3 * pixels, 0.3f), opaque(pixels, 0.6f);
+  const ImageTarget target = {wanted.data(), opaque.data(), nullptr, {0.02f, 0.1f, 0.5f, 1, 1}};
+  f.loss = compare_view(frame, target, out);
   return f;
 }
 
@@ -102,6 +106,7 @@ void check(int64_t count, ImageSize size, Isa isa) {
   options.pair_budget = 500;
   const Rendered passes = render(scene, size, options, 32);
   if (!same(first.gradients, threaded.gradients)) throw std::runtime_error("gradients differ");
+  if (first.loss != threaded.loss) throw std::runtime_error("losses differ");
   for (const Rendered* other : {&threaded, &passes}) {
     if (!same(first.rgb, other->rgb) || !same(first.alpha, other->alpha) ||
         !same(first.depth, other->depth)) {

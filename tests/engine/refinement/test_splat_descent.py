@@ -41,6 +41,14 @@ def test_the_first_step_of_adam_is_the_rate():
     np.testing.assert_allclose(values, [-0.1 * 2 / (2 + FLOOR), 0.1 * 30 / (30 + FLOOR), 0], 1e-5)
 
 
+def test_an_array_of_rates_is_one_for_each_part_of_a_splat():
+    values, mean, square = (np.zeros((5, 2, 3), np.float32) for _ in range(3))
+    gradient = np.full_like(values, 7)
+    step_adam(values, mean, square, gradient, np.float32([[[0.1], [0.3]]]), 0, 2)
+    np.testing.assert_allclose(values[:, 0], -0.1 * 7 / (7 + FLOOR), 1e-5)
+    np.testing.assert_allclose(values[:, 1], -0.3 * 7 / (7 + FLOOR), 1e-5)
+
+
 def loss(scene, targets, background):
     """What the gradients to the images are those of."""
     cameras = RING[[0, 1]]
@@ -54,27 +62,28 @@ def loss(scene, targets, background):
 
 @pytest.mark.parametrize("name", ["means", "logits", "log_scales", "color"])
 def test_gradients_are_those_of_the_loss(name):
-    targets = Targets.of(photographs(BALL, RING))[[0, 1]]
+    targets = Targets.of(photographs(BALL, RING))
     start = replace(BALL, scales=BALL.scales * 0.8, opacities=BALL.opacities * 0.6)
     background = np.float32([0.2, 0.5, 0.9])
     parameters = to_parameters(start)
-    found, to_cameras = gradients(start, targets, background, False, 2)
+    found, to_cameras = gradients(start, targets, [0, 1], background, None, 2)
     assert to_cameras is None
     direction = np.random.default_rng(0).normal(size=parameters[name].shape)
     sides = []
     for sign in (1, -1):
         moved = {**parameters, name: np.float32(parameters[name] + sign * 1e-3 * direction)}
-        sides.append(loss(to_gaussians(moved, start), targets, background))
+        sides.append(loss(to_gaussians(moved, start), targets[[0, 1]], background))
     expected = (sides[0] - sides[1]) / 2e-3
     # A splat ends where alpha is 1/255: that edge moves too, by some per cent of the loss.
     np.testing.assert_allclose((found[name] * direction).sum(), expected, rtol=0.1)
 
 
 def test_pixels_of_a_small_image_count_for_several_where_cameras_move():
-    targets = Targets.of(photographs(BALL, RING))[[0, 1]]
+    targets, black = Targets.of(photographs(BALL, RING)), np.zeros(3, np.float32)
     start = replace(BALL, opacities=BALL.opacities * 0.6)
     (plain, _), (weighed, to_cameras) = (
-        gradients(start, targets, np.zeros(3, np.float32), cameras, 2) for cameras in (False, True)
+        gradients(start, targets, [0, 1], black, w2c, 2)
+        for w2c in (None, targets.frame.w2c[[0, 1]])
     )
     area = (REFERENCE_SIZE / 64) ** 2
     np.testing.assert_allclose(weighed["means"], area * plain["means"], rtol=1e-3, atol=1e-3)
