@@ -1,6 +1,6 @@
 """``Engine``: posed images to 3D Gaussians through a bundle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -22,20 +22,22 @@ from geolrm.engine.options import (
     RunSettings,
     check_whole,
 )
+from geolrm.engine.refinement.budget import REFERENCE_SIZE
 from geolrm.engine.refinement.poses import (
     ROUNDS,
     compare,
+    finer_views,
     moved_views,
     poses_look_wrong,
     refine_colors,
     refine_poses,
 )
-from geolrm.engine.refinement.shading import SHADED_SIZE, needs_shading, shade
-from geolrm.engine.refinement.splat_descent import REFERENCE_SIZE
+from geolrm.engine.refinement.shading import needs_shading, shade
 from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
 from geolrm.engine.system.user_warnings import warn
+from geolrm.engine.views.photographs import Photographs
 from geolrm.engine.views.preprocessing import Images, Valid, Views, count_images, prepare_views
 
 if TYPE_CHECKING:
@@ -121,8 +123,8 @@ class Engine:
             valid: Of each image [H, W] bool, False where nothing is known of it, or None where it
                 is known whole, as :attr:`Capture.valid`; None: all are. What lies outside an image
                 is never known.
-            **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``refine_steps``,
-                ``refine_poses``, ``shading`` and ``output``: see
+            **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``quality``,
+                ``refine_steps``, ``refine_poses``, ``shading`` and ``output``: see
                 :class:`geolrm.engine.options.RunOptions`.
 
         Returns:
@@ -138,10 +140,8 @@ class Engine:
             self.checks.view_count(count_images(images))
             views = self.prepare(images, cameras, valid)
 
-        def fine() -> Views:
-            return prepare_views(images, cameras, self.manifest.image_size, SHADED_SIZE, valid)
-
-        return self.run_views(views, settings, clock, fine=fine)
+        photographs = Photographs(images, cameras, valid, self.manifest.image_size)
+        return self.run_views(views, settings, clock, photographs=photographs)
 
     def run_views(
         self,
@@ -149,11 +149,11 @@ class Engine:
         settings: RunSettings,
         clock: Stopwatch,
         features: Features | None = None,
-        fine: Callable[[], Views] | None = None,
+        photographs: Photographs | None = None,
     ) -> Scene:
         """Reconstruct from prepared views, and from their features where they are known already.
 
-        ``fine`` gives the same views with a finer reference, for what is shaded; None: they do.
+        A refinement compares with ``photographs`` where they are finer than the views' reference.
 
         ::
 
@@ -170,8 +170,8 @@ class Engine:
         with self.lock:
             self._backend.check_memory(len(views), settings.num_anchors)
             scene = self._see(views, settings, clock, features)
-            if settings.refine_steps and len(scene.gaussians):
-                scene = self._refine(scene, settings, clock, fine or (lambda: views))
+            if settings.refines and len(scene.gaussians):
+                scene = self._refine(scene, settings, clock, photographs)
             return replace(scene, timings=clock.timings())
 
     def live(self) -> LiveCapture:
@@ -317,17 +317,17 @@ class Engine:
             return backend.deliver(scene, settings.output)
 
     def _refine(
-        self, scene: Scene, settings: RunSettings, clock: Stopwatch, fine: Callable[[], Views]
+        self, scene: Scene, settings: RunSettings, clock: Stopwatch, photographs: Photographs | None
     ) -> Scene:
         """Refine where the network ran; on the CPU where its GPU lacks the memory."""
         gpu = self._backend.device
         try:
-            return self._refine_on(gpu, scene, settings, clock, fine)
+            return self._refine_on(gpu, scene, settings, clock, photographs)
         except DeviceMemoryError as error:
             if gpu is None:
                 raise
             warn(f"refining on the CPU instead of the GPU: {error}")
-        return self._refine_on(None, scene, settings, clock, fine)
+        return self._refine_on(None, scene, settings, clock, photographs)
 
     def _refine_on(
         self,
@@ -335,7 +335,7 @@ class Engine:
         scene: Scene,
         settings: RunSettings,
         clock: Stopwatch,
-        fine: Callable[[], Views],
+        photographs: Photographs | None,
     ) -> Scene:
         """Leave out what nobody sees, and move the rest by gradient descent.
 
@@ -344,15 +344,10 @@ class Engine:
         """
         given, seed, threads = scene.views, settings.seed, self.threads
         with clock("refine"):
-            start = gaussians = drop_hidden(scene.gaussians.numpy(), threads, gpu)
+            gaussians = drop_hidden(scene.gaussians.numpy(), threads, gpu)
             alignment = compare(gaussians, given, threads, gpu=gpu)
             moves = settings.refine_poses is True
             moves |= settings.refine_poses == "auto" and poses_look_wrong(alignment)
-            if not moves:
-                gaussians, alignment = refine_colors(
-                    gaussians, given, alignment, steps=settings.refine_steps, seed=seed,
-                    threads=threads, gpu=gpu,
-                )  # fmt: skip
         for number, part in enumerate(ROUNDS if moves else ()):
             if number > 0:
                 seen = self._see(moved_views(given, alignment.c2w), settings, clock)
@@ -366,15 +361,21 @@ class Engine:
                 )  # fmt: skip
         with clock("refine"):
             views = moved_views(given, alignment.c2w) if moves else given
+            finer = finer_views(photographs, views)
+            start, budget = gaussians, settings.budget(len(views), clock.elapsed)
+            gaussians, alignment, progress = refine_colors(
+                start, views, alignment, budget, finer=finer, seed=seed, threads=threads, gpu=gpu
+            )
             shades = settings.shading is True
             shades |= settings.shading == "auto" and needs_shading(alignment)
             if shades:
-                # With poses as they were given, from the network on: plain colours made blotches.
+                # From before the plain colours, which made blotches.
                 gaussians, alignment = shade(
-                    gaussians if moves else start, gaussians, views, fine, alignment, seed=seed,
-                    threads=threads, gpu=gpu,
-                )  # fmt: skip
-            scene = replace(scene, gaussians=gaussians, views=views, alignment=alignment)
+                    start, gaussians, views, finer, alignment, seed=seed, threads=threads, gpu=gpu
+                )
+            scene = replace(
+                scene, gaussians=gaussians, views=views, alignment=alignment, refinement=progress
+            )
             return self._backend.deliver(scene, settings.output)
 
     def _run_stage(

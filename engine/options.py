@@ -10,6 +10,7 @@ from geolrm.engine.anchors import Selection, check_selection
 from geolrm.engine.bundle.manifest import MAX_REFINE_STEPS, Manifest
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras, intrinsics_from_fov
+from geolrm.engine.refinement.budget import DEFAULT_STEPS, Budget, Quality, budget_of, check_quality
 from geolrm.engine.system.output import Output, check_output
 from geolrm.engine.system.user_warnings import warn
 
@@ -28,10 +29,15 @@ class RunOptions(TypedDict, total=False):
             number.
         selection: ``"random"``, the default, or ``"confident"`` for the largest logits.
         anchors: [N, 3] positions to use instead of the proposal's, in this order.
-        refine_steps: Steps of gradient descent on the input images after the network, see
-            :mod:`geolrm.engine.refinement`; Gaussians that nobody can see are dropped before.
-            None, the default, takes the bundle's number; 0 gives what the network says, anchor by
-            anchor.
+        quality: How much gradient descent on the input images follows the network, see
+            :mod:`geolrm.engine.refinement`: ``"fast"``, ``"balanced"``, the default of bundles
+            that refine, ``"best"``, or seconds that the run may take. Steps follow the number of
+            views, and end where a view that is held back no longer gains; photographs larger than
+            256 px are compared at up to 512 px, with ``"best"`` at up to 1024 px and up to
+            200,000 Gaussians. ``scene.refinement`` says how far it got. Gaussians that nobody can
+            see are dropped before.
+        refine_steps: Just so many steps instead, at 256 px or, from photographs that are larger,
+            up to 512 px. 0 gives what the network says, anchor by anchor.
         refine_poses: Whether the poses are refined with the Gaussians, in rounds between which
             the network runs again: True, False, or ``"auto"``, the default, where the images lie
             more than 0.9 pixels of 256 off what the network made of them, as root mean square.
@@ -49,6 +55,7 @@ class RunOptions(TypedDict, total=False):
     max_tokens: int | None
     selection: Selection
     anchors: ArrayLike | None
+    quality: Quality | None
     refine_steps: int | None
     refine_poses: RefinePoses
     shading: Shading
@@ -63,10 +70,21 @@ class RunSettings:
     limit: int  # largest number of anchors
     selection: Selection
     given: NDArray[np.float32] | None  # [N, 3] anchors that replace the proposal's
-    refine_steps: int
+    effort: Quality | int  # of the refinement: a whole number is one of steps
     output: Output
     refine_poses: RefinePoses = "auto"
     shading: Shading = "auto"
+
+    @property
+    def refines(self) -> bool:
+        """Whether anything follows the network."""
+        return self.effort != 0
+
+    def budget(self, views: int, elapsed: float) -> Budget:
+        """Return what the refinement of so many views may do, so many seconds after the start."""
+        if isinstance(self.effort, int):
+            return Budget.exactly(self.effort)
+        return budget_of(self.effort, views).after(elapsed)
 
     @property
     def num_anchors(self) -> int:
@@ -87,6 +105,7 @@ class ArgumentChecks:
         max_tokens: int | None = None,
         selection: Selection = "random",
         anchors: ArrayLike | None = None,
+        quality: Quality | None = None,
         refine_steps: int | None = None,
         refine_poses: RefinePoses = "auto",
         shading: Shading = "auto",
@@ -97,27 +116,37 @@ class ArgumentChecks:
         seed = check_whole("seed", seed, 0, 2**64)
         check_selection(selection)
         given = None if anchors is None else self._given_anchors(anchors)
-        if refine_steps is None:
-            refine_steps = self._manifest.refine_steps
-        refine_steps = check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
+        effort = self._effort(quality, refine_steps)
         if not isinstance(refine_poses, bool) and refine_poses != "auto":
             raise InputError(f"refine_poses is {refine_poses!r}; it must be 'auto', True or False")
-        if refine_poses is True and not refine_steps:
+        if refine_poses is True and not effort:
             raise InputError(
                 "refine_poses is True, but refine_steps is 0; poses are refined with the "
                 "Gaussians: give steps, or leave one of them out"
             )
         if not isinstance(shading, bool) and shading != "auto":
             raise InputError(f"shading is {shading!r}; it must be 'auto', True or False")
-        if shading is True and not refine_steps:
+        if shading is True and not effort:
             raise InputError(
                 "shading is True, but refine_steps is 0; colours by direction are found by the "
                 "refinement: give steps, or leave one of them out"
             )
         limit = self._anchor_limit(max_tokens)
-        return RunSettings(
-            seed, limit, selection, given, refine_steps, output, refine_poses, shading
-        )
+        return RunSettings(seed, limit, selection, given, effort, output, refine_poses, shading)
+
+    def _effort(self, quality: Quality | None, refine_steps: int | None) -> Quality | int:
+        """Return what the caller asks of the refinement, or else what the bundle does."""
+        if refine_steps is None:
+            if quality is not None:
+                return check_quality(quality)
+            steps = self._manifest.refine_steps
+            return "balanced" if steps == DEFAULT_STEPS else steps
+        if quality is not None:
+            raise InputError(
+                f"both quality, {quality!r}, and refine_steps, {refine_steps!r}, were given; give "
+                "one of them"
+            )
+        return check_whole("refine_steps", refine_steps, 0, MAX_REFINE_STEPS)
 
     def cameras(
         self, poses: ArrayLike | Cameras, intrinsics: ArrayLike | None, fov: float | None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.refinement.alignment import Alignment
+from geolrm.engine.refinement.progress import Progress
 from geolrm.engine.rendering.frame import Posed
 from geolrm.engine.rendering.images import Renders
 from geolrm.engine.rendering.render import render
@@ -38,6 +39,7 @@ class Scene:
     gpu: Device | None = None  # that the engine runs on, and so renders with
     # The photographs beside the scene: residuals, refined poses, colours; None: nothing was refined
     alignment: Alignment | None = None
+    refinement: Progress | None = None  # how far it got; None: nothing was refined
 
     def render(
         self,
@@ -73,7 +75,7 @@ class Scene:
         host = self.numpy()  # what another process can read
         return Scene, (
             host.gaussians, host.anchors, host.logits, host.num_occupied, host.views, host.timings,
-            None, host.alignment,
+            None, host.alignment, host.refinement,
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from geolrm.engine.bundle.manifest import Range
 from geolrm.engine.captures import load_capture
 from geolrm.engine.errors import InputError
-from geolrm.engine.refinement.refine import DEFAULT_STEPS
+from geolrm.engine.refinement.budget import DEFAULT_STEPS
 from geolrm.engine.system.file_lock import locked
 from geolrm.examples import capture_path
 from geolrm.export import half_range, verification

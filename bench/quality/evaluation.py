@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,24 @@ from geolrm.engine.engine import Engine
 from geolrm.engine.errors import InputError
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.options import MAX_THREADS, check_whole
-from geolrm.engine.refinement.refine import refine
-from geolrm.engine.refinement.splat_descent import REFERENCE_SIZE
+from geolrm.engine.refinement.budget import REFERENCE_SIZE, Budget, Quality
+from geolrm.engine.refinement.poses import finer_views
+from geolrm.engine.refinement.refine import refine_within
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.extras import require
 from geolrm.engine.views.alpha import composite_on_white
+from geolrm.engine.views.photographs import Photographs
 from geolrm.engine.views.preprocessing import prepare_views
 
 HULL_STEPS = 120  # the seconds that they take stand beside those of the model
 BASELINE_GRID = 32  # of iou, where no bundle sets it
+
+
+class Effort(TypedDict):
+    """What is asked of the refinement; at most one of them."""
+
+    quality: Quality | None
+    refine_steps: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +68,8 @@ class Evaluation:
         seed: Of the choice of anchors and of the sampled points.
         threads: Of the engine and of the rasterizer; None takes all cores.
         lpips: A weights file; None leaves LPIPS out.
-        refine_steps: As :meth:`geolrm.Engine.run`; None takes the bundle's.
+        quality: Of the refinement, as :meth:`geolrm.Engine.run`.
+        refine_steps: Just so many steps of it instead.
         transforms: Name of the file with the poses in each capture; captures without it are left
             out.
         changes: What is done to the inputs; the engine then also refines poses, if its default
@@ -81,6 +92,7 @@ class Evaluation:
         seed: int = 0,
         threads: int | None = None,
         lpips: str | Path | None = None,
+        quality: Quality | None = None,
         refine_steps: int | None = None,
         transforms: str = TRANSFORMS,
         changes: InputChanges | None = None,
@@ -103,12 +115,10 @@ class Evaluation:
             if isinstance(model, str | Path)
             else model
         )
-        self.threads, self.refine_steps = threads, refine_steps
+        self.threads, self.effort = threads, Effort(quality=quality, refine_steps=refine_steps)
         if self.engine is not None:
             self.threads = self.engine.threads
-            if refine_steps is None:
-                self.refine_steps = self.engine.manifest.refine_steps
-            check_whole("refine_steps", self.refine_steps, 0, MAX_REFINE_STEPS)
+            self.engine.checks.settings(**self.effort)
             self._check_views(self.engine)
         for name, folder in self.folders.items():
             self._check_cuts(load_subject(name, folder, transforms))
@@ -207,9 +217,11 @@ class Evaluation:
         made = [("visual_hull", hull.gaussians, carved - started)]
         if self.hull_steps:
             views = prepare_views(used.images, used.cameras, REFERENCE_SIZE, valid=used.valid)
-            refined = refine(
-                hull.gaussians, views, steps=self.hull_steps, seed=self.seed, threads=self.threads
-            )
+            photographs = Photographs(used.images, used.cameras, used.valid, REFERENCE_SIZE)
+            refined, _ = refine_within(
+                hull.gaussians, views, Budget.exactly(self.hull_steps),
+                finer=finer_views(photographs, views), seed=self.seed, threads=self.threads,
+            )  # fmt: skip
             made.append(("refined_hull", refined, time.perf_counter() - started))
         occupied = hull.occupied(self.grid)
         found: dict[str, scores.BaselineScores] = {}
@@ -231,9 +243,8 @@ class Evaluation:
             warnings.filterwarnings("ignore", message="no voxel is occupied")
             start = time.perf_counter()
             scene = engine.run(
-                used.images, used.cameras, valid=used.valid, seed=self.seed,
-                refine_steps=self.refine_steps,
-            )  # fmt: skip
+                used.images, used.cameras, valid=used.valid, seed=self.seed, **self.effort
+            )
             return scene, time.perf_counter() - start
 
     def _warm_up(self, subject: Subject, advance: Callable[[], None]) -> None:
@@ -253,7 +264,7 @@ class Evaluation:
             backend=self.engine.backend,
             seed=self.seed,
             threads=self.threads,
-            refine_steps=self.refine_steps,
+            **self.effort,
         )
 
     def _check_views(self, engine: Engine) -> None:
@@ -286,6 +297,8 @@ class Evaluation:
         if self.engine is None:
             return None
         manifest = self.engine.manifest
+        effort = self.engine.checks.settings(**self.effort).effort
+        steps = effort if isinstance(effort, int) else None
         return scores.ModelFacts(
             name=manifest.model,
             trained=manifest.source.trained,
@@ -293,7 +306,8 @@ class Evaluation:
             backend=self.engine.backend,
             threads=self.engine.threads,
             checksum=manifest.checksum,
-            refine_steps=self.refine_steps,
+            quality=None if isinstance(effort, int) else effort,
+            refine_steps=steps,
         )
 
 

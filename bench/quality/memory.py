@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from geolrm.bench.memory import forget_peak, peak_bytes
+from geolrm.engine.refinement.budget import Quality
 
 
 def run_peak_bytes(
@@ -16,12 +17,13 @@ def run_peak_bytes(
     backend: str = "auto",
     seed: int = 0,
     threads: int | None,
+    quality: Quality | None = None,
     refine_steps: int | None = None,
 ) -> int | None:
     """Measure how far loading a bundle and one run raise the memory of a fresh process.
 
     Weights, buffers and the result count; the interpreter, NumPy and the capture's images do not.
-    ``refine_steps`` None takes the bundle's.
+    ``quality`` and ``refine_steps`` are those of :meth:`geolrm.Engine.run`.
 
     Returns:
         Bytes, or None where the system does not tell, or the process could not end its run.
@@ -33,6 +35,7 @@ def run_peak_bytes(
         "backend": backend,
         "seed": seed,
         "threads": threads,
+        "quality": quality,
         "refine_steps": refine_steps,
     }
     command = [sys.executable, "-m", "geolrm.bench.quality.memory", json.dumps(call)]
@@ -49,9 +52,8 @@ def main(argument: str) -> None:
     capture = load_capture(call["capture"]).subset(call["frames"])
     start = forget_peak()
     engine = Engine(call["model"], backend=call["backend"], threads=call["threads"])
-    engine.run(
-        capture.images, capture.cameras, seed=call["seed"], refine_steps=call["refine_steps"]
-    )
+    effort = {name: call[name] for name in ("seed", "quality", "refine_steps")}
+    engine.run(capture.images, capture.cameras, **effort)
     peak = peak_bytes()
     print(json.dumps(None if start is None or peak is None else max(0, peak - start)))
 

@@ -76,7 +76,8 @@ class ModelFacts(msgspec.Struct, kw_only=True):
     backend: str
     threads: int
     checksum: str  # of the bundle's manifest, which lists those of its files
-    refine_steps: int | None = None  # None: a report from before they were noted
+    quality: str | float | None = None  # None: just so many steps
+    refine_steps: int | None = None  # None: as many as the quality gave
 
 
 class ObjectReport(msgspec.Struct):

@@ -98,3 +98,10 @@ def turn_quaternions(left: NDArray[np.float64], right: NDArray) -> NDArray:
     w, x, y, z = left
     matrix = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
     return right @ matrix.T.astype(right.dtype)
+
+
+def turned(quats: NDArray, vectors: NDArray) -> NDArray[np.float64]:
+    """Turn each vector [N, 3] by its unit quaternion [N, 4], wxyz (Hamilton)."""
+    real, imaginary = np.asarray(quats, np.float64)[:, :1], np.asarray(quats, np.float64)[:, 1:]
+    across = np.cross(imaginary, vectors) + real * vectors
+    return vectors + 2 * np.cross(imaginary, across)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from geolrm.engine.cuda.launch import Call, Launch, Source, ceil_div, integers, pointer
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.budget import REFERENCE_SIZE
 from geolrm.engine.refinement.splat_descent import (
     ALPHA_SHARE,
     FLOOR,
     HUBER,
     HUBER_SLOPE,
     MOMENTS,
-    REFERENCE_SIZE,
     SQUARE_SHARE,
     to_gaussians,
     to_parameters,

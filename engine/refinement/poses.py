@@ -14,22 +14,21 @@ from geolrm.engine.geometry.motions import common_motion
 from geolrm.engine.geometry.similarity import move_poses
 from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
+from geolrm.engine.refinement.budget import REFERENCE_SIZE, Budget
 from geolrm.engine.refinement.camera_descent import CameraDescent
+from geolrm.engine.refinement.progress import Progress
 from geolrm.engine.refinement.refine import (
     FEWEST_VIEWS_PER_STEP,
     MOST_VIEWS_PER_STEP,
+    Finer,
     descend,
-    refine,
+    refine_within,
 )
-from geolrm.engine.refinement.splat_descent import REFERENCE_SIZE
-from geolrm.engine.refinement.targets import Targets
-from geolrm.engine.rendering.cpu import render_frame
-from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
-from geolrm.engine.rendering.frame import Frame
-from geolrm.engine.rendering.images import Renders
-from geolrm.engine.rendering.model import pack
-from geolrm.engine.rendering.options import RenderOptions
+from geolrm.engine.refinement.targets import Targets, on_black
+from geolrm.engine.views.photographs import Photographs
 from geolrm.engine.views.preprocessing import Views
+
+FINER = 1.25  # times the usual reference: photographs from that size on are looked at closer
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +87,30 @@ def refine_colors(
     gaussians: Gaussians,
     views: Views,
     alignment: Alignment,
+    budget: Budget,
     *,
-    steps: int,
+    finer: Finer | None,
     seed: int,
     threads: int | None,
     gpu: Device | None = None,
-) -> tuple[Gaussians, Alignment]:
+) -> tuple[Gaussians, Alignment, Progress]:
     """Refine by fixed poses; where a view's colours then are not the others', correct them.
 
-    The descent is done again with those views' colours taken through their matrices. Where none
-    is, the Gaussians are those of :func:`geolrm.engine.refinement.refine.refine`, bit for bit.
+    The descent is done again with those views' colours taken through their matrices, where they
+    were not before. Where none is, the Gaussians are those of
+    :func:`geolrm.engine.refinement.refine.refine_within`, bit for bit.
     """
-    refined = refine(gaussians, views, steps=steps, seed=seed, threads=threads, gpu=gpu)
-    alignment = compare(refined, views, threads, alignment, gpu)
-    if not alignment.corrected:
-        return refined, alignment
-    refined = refine(
-        gaussians, views, steps=steps, seed=seed, threads=threads, colors=alignment.colors, gpu=gpu
-    )
-    return refined, compare(refined, views, threads, alignment, gpu)
+
+    def refined(alignment: Alignment) -> tuple[Gaussians, Alignment, Progress]:
+        made, progress = refine_within(
+            gaussians, views, budget, finer=finer, seed=seed, threads=threads,
+            colors=alignment.colors, weights=alignment.weights, gpu=gpu,
+        )  # fmt: skip
+        return made, compare(made, views, threads, alignment, gpu), progress
+
+    first = refined(alignment)
+    found = first[1]
+    return first if alignment.corrected or not found.corrected else refined(found)
 
 
 def refine_poses(
@@ -169,12 +173,9 @@ def _inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(matrices).astype(np.float64)
 
 
-def on_black(
-    gaussians: Gaussians, targets: Targets, threads: int | None, gpu: Device | None = None
-) -> Renders:
-    """Render what the targets' cameras see of a scene, at their size, on black."""
-    black = RenderOptions(background=[0.0, 0.0, 0.0]).parameters
-    frame: Frame = replace(targets.frame, parameters=black)
-    if gpu is not None:
-        return SplatRasterizer(gpu).render_frame(gaussians, frame).numpy()
-    return render_frame(pack(gaussians), frame, threads=threads)
+def finer_views(photographs: Photographs | None, views: Views) -> Finer | None:
+    """Return what makes finer references of views, with their poses; None where none are finer."""
+    if photographs is None or photographs.size < FINER * REFERENCE_SIZE:
+        return None
+    c2w = views.c2w.astype(np.float64)
+    return lambda size: moved_views(photographs.at(min(size, photographs.size)), c2w)

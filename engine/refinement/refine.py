@@ -1,4 +1,4 @@
-"""Refine a reconstruction on its own input images: a few steps of gradient descent.
+"""Refine a reconstruction on its own input images: gradient descent within a budget.
 
 The network's Gaussians are a start within a few pixels of the truth; the rasterizer's backward pass
 moves them the rest of the way. What no input shows keeps what the network said. The rasterizer sums
@@ -8,23 +8,30 @@ gradients in a fixed order, so the result is the same for any number of threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.cuda.array import Device
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.budget import FEWEST_HELD_FROM, REFERENCE_SIZE, Budget
 from geolrm.engine.refinement.camera_descent import CameraDescent
 from geolrm.engine.refinement.cuda_splat_descent import CudaSplatDescent
+from geolrm.engine.refinement.draws import Draws
+from geolrm.engine.refinement.pace import affordable_steps
+from geolrm.engine.refinement.progress import HeldBackView, Progress
 from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, SplatDescent
+from geolrm.engine.refinement.splitting import split_detail
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.views.preprocessing import Views
 
-DEFAULT_STEPS = 30
 FEWEST_VIEWS_PER_STEP, MOST_VIEWS_PER_STEP = 2, 3  # a third is worth its time from 12 views on
 LAST_RATE = 0.1  # share of the first, reached along a cosine
 LEAST_OPACITY = 1 / 255  # below it nothing is rendered
+
+Finer = Callable[[int], Views]  # the same photographs, and poses, with a reference of so many px
+Rates = Mapping[str, float | NDArray[np.float32]]
 
 
 def refine(
@@ -34,33 +41,85 @@ def refine(
     steps: int,
     seed: int = 0,
     threads: int | None = None,
-    colors: NDArray[np.float64] | None = None,
     gpu: Device | None = None,
 ) -> Gaussians:
-    """Return Gaussians that explain the input images better, in number at most as many.
+    """Return Gaussians after just so many steps on the images as they are; see `refine_within`."""
+    budget = Budget.exactly(steps)
+    return refine_within(gaussians, views, budget, seed=seed, threads=threads, gpu=gpu)[0]
+
+
+def refine_within(
+    gaussians: Gaussians,
+    views: Views,
+    budget: Budget,
+    *,
+    finer: Finer | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    colors: NDArray[np.float64] | None = None,
+    weights: NDArray[np.float64] | None = None,
+    gpu: Device | None = None,
+) -> tuple[Gaussians, Progress]:
+    """Return Gaussians that explain the input images better, and how far that got.
 
     Each step compares a few views, on a background taken at random so that opacity is learned too,
     and moves positions, scales, orientations, opacities and colours by Adam.
 
+    ::
+
+        views at 256 px    full rate, all but the view held back, until it no longer gains
+          | split          where a splat covers more detail than it can hold
+        views at size px   falling rate, all views
+
     Args:
         gaussians: Of the network.
         views: The images it saw, with alpha; see :attr:`Views.reference`.
-        steps: Number of steps; 0 changes nothing.
+        budget: What may be done at most.
+        finer: Gives the photographs at ``budget.size``, if they have it; None: ``views`` do.
         seed: Of backgrounds and of the order of views.
         threads: Of the rasterizer; they never change the result.
         colors: [V, 3, 3] that each image's colours go through first; None: none.
+        weights: [V] of the images; None: 1.
         gpu: Where to refine, with the same result up to rounding; None: the CPU.
     """
-    if steps == 0 or not len(gaussians):
-        return gaussians
-    targets = Targets.of(views)
-    if colors is not None:
-        targets = targets.recolored(colors)
-    together = max(len(views) // 4, FEWEST_VIEWS_PER_STEP)
-    return descend(
-        gaussians, targets, steps=steps, together=min(together, MOST_VIEWS_PER_STEP), seed=seed,
-        threads=threads, gpu=gpu,
-    )  # fmt: skip
+    if not budget.steps or not len(gaussians):
+        return gaussians, Progress(0, budget.steps, REFERENCE_SIZE)
+
+    def targets_of(seen: Views) -> Targets:
+        targets = Targets.of(seen)
+        targets = targets if colors is None else targets.recolored(colors)
+        return targets if weights is None else targets.weighted(weights)
+
+    def begin(origin: Gaussians, targets: Targets) -> SplatDescent:
+        return start(origin, targets, RATES, threads, gpu)
+
+    coarse = targets_of(views)
+    fine = coarse if finer is None else targets_of(finer(budget.size))
+    together = min(max(len(views) // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP)
+    if budget.seconds is not None:
+        budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
+    everyone = list(range(len(views)))
+    held = None
+    if budget.holds_back and len(views) >= FEWEST_HELD_FROM:
+        held = HeldBackView(coarse, threads, gpu)
+    draws = Draws(seed, [view for view in everyone if held is None or view != held.view])
+
+    splats, taken = begin(gaussians, coarse), 0
+    while taken < budget.steps - budget.annealed:
+        splats.step(draws.views(together), draws.background(), 1.0, None)
+        taken += 1
+        if held is not None and held.is_due(taken) and not held.gains(splats.gaussians(), taken):
+            break
+    draws.draw_from(everyone)
+    if fine is not coarse:
+        current = splats.gaussians()
+        if budget.splats:
+            current = split_detail(current, fine, budget.splats, threads, gpu)
+        splats = begin(current, fine)
+    for step in range(budget.annealed):
+        splats.step(draws.views(together), draws.background(), falling(step, budget.annealed), None)
+    refined = visible(splats.gaussians())
+    return refined, Progress.of(taken + budget.annealed, budget.steps, fine.size, held)
 
 
 def descend(
@@ -72,30 +131,43 @@ def descend(
     seed: int,
     threads: int | None,
     cameras: CameraDescent | None = None,
-    rates: Mapping[str, float | NDArray[np.float32]] = RATES,
+    rates: Rates = RATES,
     gpu: Device | None = None,
 ) -> Gaussians:
     """Go down the loss over the targets, ``together`` views a step; cameras go along, if given.
 
     ``rates`` are those of the first step, by parameter; an array is one rate for each of its parts.
     """
-    splats: SplatDescent
-    if gpu is None:
-        splats = HostSplatDescent(gaussians, targets, rates, threads)
-    else:
-        splats = CudaSplatDescent(gpu, gaussians, targets, rates)
-    generator = np.random.default_rng(seed)
-    together = min(together, len(targets))
-    waiting: list[int] = []
+    splats = start(gaussians, targets, rates, threads, gpu)
+    draws = Draws(seed, list(range(len(targets))))
     for step in range(steps):
-        if len(waiting) < together:
-            waiting = generator.permutation(len(targets)).tolist()
-        chosen, waiting = sorted(waiting[:together]), waiting[together:]
-        background = generator.uniform(0, 1, 3).astype(np.float32)
-        share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        chosen, background = draws.views(together), draws.background()
         moved = None if cameras is None else cameras.w2c[chosen]
+        share = falling(step, steps)
         to_cameras = splats.step(chosen, background, share, moved)
         if cameras is not None and to_cameras is not None:
             cameras.step(chosen, to_cameras, share)
-    refined = splats.gaussians()
-    return refined.select(refined.opacities >= LEAST_OPACITY)
+    return visible(splats.gaussians())
+
+
+def start(
+    gaussians: Gaussians,
+    targets: Targets,
+    rates: Rates,
+    threads: int | None,
+    gpu: Device | None,
+) -> SplatDescent:
+    """Put splats at the start of a descent, on the GPU or the CPU."""
+    if gpu is None:
+        return HostSplatDescent(gaussians, targets, rates, threads)
+    return CudaSplatDescent(gpu, gaussians, targets, rates)
+
+
+def falling(step: int, steps: int) -> float:
+    """Return the share of the first rate, along a cosine, at one of so many steps."""
+    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def visible(gaussians: Gaussians) -> Gaussians:
+    """Leave out what is too clear to be rendered."""
+    return gaussians.select(gaussians.opacities >= LEAST_OPACITY)

@@ -7,7 +7,6 @@ harmonics of degree 1 a splat may be brighter from one side, four numbers a chan
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +17,11 @@ from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.harmonics import SH_C0, dc_of_colors
 from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
-from geolrm.engine.refinement.poses import compare, moved_views, off_line, on_black
-from geolrm.engine.refinement.refine import descend
-from geolrm.engine.refinement.splat_descent import RATES, REFERENCE_SIZE
-from geolrm.engine.refinement.targets import Targets
+from geolrm.engine.refinement.budget import REFERENCE_SIZE
+from geolrm.engine.refinement.poses import compare, off_line
+from geolrm.engine.refinement.refine import Finer, descend
+from geolrm.engine.refinement.splat_descent import RATES
+from geolrm.engine.refinement.targets import Targets, on_black
 from geolrm.engine.views.preprocessing import Views
 
 SHADED_SIZE = 512  # px, of the photographs that the last part compares with
@@ -58,7 +58,7 @@ def shade(
     gaussians: Gaussians,
     plain: Gaussians,
     views: Views,
-    fine: Callable[[], Views],
+    finer: Finer | None,
     alignment: Alignment,
     *,
     seed: int,
@@ -74,7 +74,7 @@ def shade(
         gaussians: To start from.
         plain: What the refinement with plain colours made of them.
         views: V photographs, with the poses that ``alignment`` has.
-        fine: Gives the same photographs at :data:`SHADED_SIZE`, with any poses.
+        finer: Gives the same photographs at :data:`SHADED_SIZE`; None: ``views`` do.
         alignment: Of the refinement with plain colours.
         seed: Of backgrounds and of the order of views.
         threads: Of the rasterizer; they never change the result.
@@ -86,8 +86,8 @@ def shade(
     for part in PARTS:
         seen = Targets.of(views, aligning.MEASURED_SIZE)
         colors = aligning.color_matrices(on_black(scene, seen, threads, gpu), seen)
-        finer = part.size > REFERENCE_SIZE
-        compared = moved_views(fine(), alignment.c2w) if finer else views
+        closer = finer if part.size > REFERENCE_SIZE else None
+        compared = views if closer is None else closer(part.size)
         targets = Targets.of(compared, part.size)
         scene = current = descend(
             current, targets.recolored(colors).weighted(alignment.weights), steps=part.steps,

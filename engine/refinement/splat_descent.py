@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from geolrm import _C
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.budget import REFERENCE_SIZE
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.cpu import check_threads, compare
 from geolrm.engine.rendering.model import pack
@@ -18,7 +19,6 @@ from geolrm.engine.rendering.options import RenderOptions
 
 Parameters = dict[str, NDArray[np.float32]]  # what is optimised, by name
 
-REFERENCE_SIZE = 256  # px, of the images that are compared
 # Of each parameter at the first step: object units, logits, logarithms, colours.
 RATES: dict[str, float | NDArray[np.float32]] = {
     "means": 2e-3,

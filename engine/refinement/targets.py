@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.cuda.array import Device
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.rendering.cpu import render_frame
+from geolrm.engine.rendering.cuda_rasterizer import SplatRasterizer
 from geolrm.engine.rendering.frame import Frame
+from geolrm.engine.rendering.images import Renders
+from geolrm.engine.rendering.model import pack
+from geolrm.engine.rendering.options import RenderOptions
 from geolrm.engine.views.preprocessing import Views
 
 
@@ -77,3 +84,14 @@ def _averaged(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     step = images.shape[1] // size
     parts = images.reshape(len(images), size, step, size, step, *images.shape[3:])
     return np.ascontiguousarray(parts.mean((2, 4), dtype=np.float32))
+
+
+def on_black(
+    gaussians: Gaussians, targets: Targets, threads: int | None, gpu: Device | None = None
+) -> Renders:
+    """Render what the targets' cameras see of a scene, at their size, on black."""
+    black = RenderOptions(background=[0.0, 0.0, 0.0]).parameters
+    frame: Frame = replace(targets.frame, parameters=black)
+    if gpu is not None:
+        return SplatRasterizer(gpu).render_frame(gaussians, frame).numpy()
+    return render_frame(pack(gaussians), frame, threads=threads)

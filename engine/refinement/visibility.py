@@ -30,22 +30,33 @@ def blending_weights(
     threads: int | None = None,
     gpu: Device | None = None,
 ) -> NDArray[np.float32]:
-    """Sum alpha T of each Gaussian over all cameras' pixels: [N] pixels that it makes up.
+    """Sum alpha T of each Gaussian over all cameras' pixels: [N] pixels that it makes up."""
+    frame = Frame.of(cameras, (size, size))
+    return carried(gaussians, frame, np.ones((len(cameras), size, size), np.float32), threads, gpu)
 
-    Colour is linear in these weights, so they are what a unit gradient of one channel yields.
+
+def carried(
+    gaussians: Gaussians,
+    frame: Frame,
+    images: NDArray[np.float32],
+    threads: int | None = None,
+    gpu: Device | None = None,
+) -> NDArray[np.float32]:
+    """Sum what images [V, H, W] hold over pixels, by the share of each Gaussian in them: [N].
+
+    Colour is linear in these shares alpha T, so they are what a gradient of one channel yields.
     """
-    shape = (len(cameras), size, size)
-    to_rgb = np.zeros((*shape, 3), np.float32)
-    to_rgb[..., 0] = 1
-    nothing = np.zeros(shape, np.float32)
+    to_rgb = np.zeros((*images.shape, 3), np.float32)
+    to_rgb[..., 0] = images
+    nothing = np.zeros(images.shape, np.float32)
     plain = replace(gaussians, colors=np.zeros_like(gaussians.means), sh=None)
-    frame, to_images = Frame.of(cameras, (size, size)), Renders(to_rgb, nothing, nothing)
+    to_images = Renders(to_rgb, nothing, nothing)
     if gpu is None:
         return backward(pack(plain), frame, to_images, threads=threads).color[:, 0]
     uploaded: list[Any] = [gpu.upload(a) for a in (to_rgb, nothing, nothing)]
-    images = DeviceRenders(*uploaded)
     splats = SplatRasterizer(gpu).pack(plain)
-    return SplatDifferentiator(gpu).backward(splats, frame, images)[0].color.numpy()[:, 0]
+    to = SplatDifferentiator(gpu).backward(splats, frame, DeviceRenders(*uploaded))[0]
+    return to.color.numpy()[:, 0]
 
 
 def drop_hidden(

@@ -19,6 +19,11 @@ class Stopwatch:
         yield
         self._stages[stage] = self._stages.get(stage, 0.0) + time.perf_counter() - start
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
     def timings(self) -> dict[str, float]:
         """Return the seconds of the stages so far, and ``total`` since the start."""
-        return {**self._stages, "total": time.perf_counter() - self._start}
+        return {**self._stages, "total": self.elapsed}

@@ -70,6 +70,12 @@ def test_a_capture_takes_the_moved_poses_where_there_are_some():
     [
         (["--refine-poses", "maybe"], "--refine-poses is 'maybe'; give auto, on or off"),
         (["--shading", "maybe"], "--shading is 'maybe'; give auto, on or off"),
+        (["--quality", "good"],
+         "quality is 'good'; it must be 'fast', 'balanced', 'best', or seconds up to 3600"),
+        (["--quality", "-1"],
+         "quality is -1.0; it must be 'fast', 'balanced', 'best', or seconds up to 3600"),
+        (["--quality", "2", "--refine", "3"],
+         "both quality, 2.0, and refine_steps, 3, were given; give one of them"),
         (["--shading", "on", "--refine", "0"],
          "shading is True, but refine_steps is 0; colours by direction are found by the "
          "refinement: give steps, or leave one of them out"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geolrm.commands.console import print_json, print_table, progress_bar, say, steps
+from geolrm.commands.refinement_options import QUALITY_HELP, parse_quality
 from geolrm.commands.run import BACKEND_HELP, warn_if_untrained
 from geolrm.engine.errors import InputError
 
@@ -34,9 +35,10 @@ def evaluate(
         Path | None, typer.Option(help="Weights of LPIPS with VGG-16; without them it is left out.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the anchors and of the sampled points.")] = 0,
+    quality: Annotated[str | None, typer.Option(help=QUALITY_HELP)] = None,
     refine: Annotated[
         int | None,
-        typer.Option(help="Steps of refinement; default: the model's; 0: the network alone."),
+        typer.Option(help="Just so many steps of refinement instead; 0: the network alone."),
     ] = None,
     transforms: Annotated[
         str, typer.Option(help="Name of the file with the poses in each capture.")
@@ -91,6 +93,7 @@ def evaluate(
             threads=threads,
             backend=backend,
             lpips=lpips,
+            quality=parse_quality(quality),
             refine_steps=refine,
             transforms=transforms,
             changes=changes,

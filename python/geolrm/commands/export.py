@@ -105,7 +105,8 @@ def export(
     refine_steps: Annotated[
         int | None,
         typer.Option(
-            help="Refinement by default, in steps, 0 to 1000; default: 30 for models with cues."
+            help="Refinement by default, in steps, 0 to 1000; 30, the default for models with "
+            "cues, leaves their number to the engine."
         ),
     ] = None,
     no_verify: Annotated[

@@ -11,6 +11,7 @@ from geolrm.commands.capture import capture_beside, pose, print_report
 from geolrm.commands.capture_options import AllowOutside, AutoFit, RemoveBackground
 from geolrm.commands.console import SOURCE_HELP, print_json, print_table, say, steps
 from geolrm.commands.convert import check_output
+from geolrm.commands.refinement_options import QUALITY_HELP, parse_quality, refinement_summary
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
 from geolrm.engine.system.user_warnings import warn
@@ -75,9 +76,13 @@ def run(
     max_tokens: Annotated[int | None, typer.Option(help="Largest number of anchors.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random choice of anchors.")] = 0,
     selection: Annotated[str, typer.Option(help="'random' or 'confident' anchors.")] = "random",
+    quality: Annotated[
+        str | None,
+        typer.Option(help=QUALITY_HELP),
+    ] = None,
     refine: Annotated[
         int | None,
-        typer.Option(help="Steps of refinement on the input views; default: the model's; 0: none."),
+        typer.Option(help="Just so many steps of refinement instead; 0: none."),
     ] = None,
     refine_poses: Annotated[
         str,
@@ -196,6 +201,7 @@ def run(
             "seed": seed,
             "max_tokens": max_tokens,
             "selection": cast(Selection, selection),  # checked by the engine
+            "quality": parse_quality(quality),
             "refine_steps": refine,
             "refine_poses": REFINE_POSES[refine_poses],
             "shading": SHADING[shading],
@@ -231,6 +237,7 @@ def run(
         "occupied_voxels": scene.num_occupied,
         "anchors": len(scene.anchors),
         "gaussians": len(scene.gaussians),
+        "refinement": refinement_summary(scene),
         "alignment": alignment_summary(scene, used.names),
         "written_capture": None if write_capture_to is None else str(write_capture_to),
         "output": str(output),
@@ -257,6 +264,8 @@ def run(
         f"{len(scene.gaussians):,} Gaussians from {len(scene.anchors):,} anchors "
         f"({scene.num_occupied:,} occupied voxels) -> {output}"
     )
+    if scene.refinement is not None:
+        print(f"refined: {scene.refinement}")
     for line in alignment_lines(scene, used.names):
         say(line)
     if write_capture_to is not None:

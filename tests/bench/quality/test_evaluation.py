@@ -122,12 +122,14 @@ def test_the_model_is_scored_on_what_the_engine_returns(dataset, engine):
 def test_refinement_is_noted_and_reaches_the_measure_of_memory(dataset, engine, monkeypatch):
     measured = []
     monkeypatch.setattr(evaluation, "run_peak_bytes", lambda *_, **call: measured.append(call))
-    for asked, expected in ((0, 0), (2, 2), (None, engine.manifest.refine_steps)):
-        options = {"views": [2], "model": engine, "objects": ["box"], "refine_steps": asked}
-        options["hull_steps"] = 0
+    for quality, steps, noted in ((None, 0, (None, 0)), (None, 2, (None, 2)),
+                                  ("fast", None, ("fast", None))):  # fmt: skip
+        options = {"views": [2], "model": engine, "objects": ["box"], "refine_steps": steps}
+        options |= {"hull_steps": 0, "quality": quality}
         report = Evaluation(dataset, **options).run()
-        assert report.model is not None and report.model.refine_steps == expected
-        assert measured[-1]["refine_steps"] == expected
+        assert report.model is not None
+        assert (report.model.quality, report.model.refine_steps) == noted
+        assert (measured[-1]["quality"], measured[-1]["refine_steps"]) == (quality, steps)
         assert measured[-1]["backend"] == engine.backend == "onnxruntime"
     with pytest.raises(InputError, match="refine_steps is -1; it must be a whole number"):
         Evaluation(dataset, model=engine, refine_steps=-1)

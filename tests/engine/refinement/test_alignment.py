@@ -17,8 +17,7 @@ from geolrm.engine.refinement.alignment import (
     stained,
     view_weights,
 )
-from geolrm.engine.refinement.poses import on_black
-from geolrm.engine.refinement.targets import Targets
+from geolrm.engine.refinement.targets import Targets, on_black
 
 BALL, RING = ball(), ring()
 TARGETS = Targets.of(photographs(BALL, RING, 128))

@@ -9,6 +9,7 @@ from samples.photographed_ball import ball, photographs, ring, shaken
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.motions import common_motion, motion, rotation_vector
 from geolrm.engine.geometry.similarity import move_poses
+from geolrm.engine.refinement.budget import Budget
 from geolrm.engine.refinement.poses import (
     Round,
     compare,
@@ -100,19 +101,22 @@ def test_moved_views_are_those_that_would_have_been_prepared():
 def test_one_warm_photograph_is_corrected_and_whole_ones_keep_their_bits():
     views = photographs(BALL, RING)
     start = compare(BALL, views, 2)
-    options = {"steps": 12, "seed": 0, "threads": 2}
-    plain, alignment = refine_colors(BALL, views, start, **options)
+    options = {"seed": 0, "threads": 2}
+    budget, options["finer"] = Budget.exactly(12), None
+    plain, alignment, progress = refine_colors(BALL, views, start, budget, **options)
+    assert (progress.steps, progress.budget, progress.ended) == (12, 12, "budget")
     assert alignment.corrected == [] and not alignment.moved
-    expected = refine(BALL, views, **options)
+    expected = refine(BALL, views, steps=12, threads=2)
     assert plain.means.tobytes() == expected.means.tobytes()
     assert plain.colors.tobytes() == expected.colors.tobytes()
     images = views.images.copy()
     alpha = views.alpha[3]
     images[3] = (images[3] - (1 - alpha)) * np.array([1.0, 0.8, 0.6])[:, None, None] + 1 - alpha
-    stained, alignment = refine_colors(BALL, replace(views, images=images), start, **options)
+    warm = replace(views, images=images)
+    stained, alignment, _ = refine_colors(BALL, warm, start, budget, **options)
     assert alignment.corrected == [3]
     facing = BALL.means @ RING.c2w[3, :3, 3] > 0.35  # of 1.8 units away
     assert facing.sum() > 50
-    uncorrected = refine(BALL, replace(views, images=images), **options)
+    uncorrected = refine(BALL, warm, steps=12, threads=2)
     blue, left = ((BALL.colors - g.colors)[facing, 2].mean() for g in (uncorrected, stained))
     assert blue > 0.005 and abs(left) < 0.6 * blue

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from geolrm import Cameras, Engine, Gaussians, InputError
-from geolrm.engine.refinement.refine import refine
+from geolrm.engine.refinement.budget import Budget, budget_of
+from geolrm.engine.refinement.progress import squared_error
+from geolrm.engine.refinement.refine import refine, refine_within
+from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.refinement.visibility import (
     CAMERA_DISTANCE,
     FOV,
@@ -163,3 +166,52 @@ def test_steps_are_checked(shoe):
         InputError, match="refine_steps is -1; it must be a whole number from 0 to 1000"
     ):
         Engine("mini").run(used.images, used.cameras, refine_steps=-1)
+
+
+def test_the_view_that_no_longer_gains_ends_the_first_part(truth, inputs):
+    views = pictures(truth, inputs)
+    budget = Budget(300, 10, holds_back=True)
+    refined, progress = refine_within(disturbed(truth), views, budget, threads=2)
+    assert progress.ended == "no gain" and progress.held_back == 0
+    assert progress.steps == progress.residuals[-1][0] + 10 < 200
+    again, _ = refine_within(disturbed(truth), views, budget, threads=1)
+    assert again.means.tobytes() == refined.means.tobytes()
+
+
+def test_the_last_part_looks_at_finer_photographs_and_splits_for_them(truth, inputs):
+    """Stripes of four pixels of 128, of which images of 32 px show the mean alone."""
+
+    def striped(size):
+        drawn = render(truth, inputs, (size, size))
+        stripes = np.where(np.arange(size) % 8 < 4, 1.0, 0.4)
+        light = stripes if size == 128 else np.full(size, 0.7)
+        rgb = drawn.rgb * light[:, None, None].astype(np.float32)
+        rgb = rgb * drawn.alpha[..., None] + 1 - drawn.alpha[..., None]
+        return make_views(rgb.transpose(0, 3, 1, 2), inputs.c2w, inputs.intrinsics, drawn.alpha)
+
+    asked = []
+
+    def finer(size):
+        asked.append(size)
+        return striped(128)
+
+    coarse, fine = striped(32), Targets.of(striped(128))
+    errors = []
+    for budget, source in (
+        (Budget(40, 20, 128), None),
+        (Budget(40, 20, 128), finer),
+        (Budget(40, 20, 128, splats=600), finer),
+    ):
+        made, progress = refine_within(truth, coarse, budget, finer=source, threads=2)
+        errors.append(squared_error(made, fine, 2, None))
+        assert progress.size == (32 if source is None else 128)
+    assert errors[1] < errors[0] and errors[2] < errors[1] and asked == [128, 128]
+    assert len(made) > len(truth)
+
+
+def test_seconds_are_steps_that_can_be_had_again(truth, inputs):
+    views = pictures(truth, inputs)
+    made, progress = refine_within(truth, views, budget_of(0.3, 8).after(0.1), threads=2)
+    assert progress.steps >= 4 and progress.held_back is None
+    again = refine(truth, views, steps=progress.steps, threads=1)
+    assert again.means.tobytes() == made.means.tobytes()

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from samples.photographed_ball import ball, photographs, ring
 
+from geolrm.engine.refinement.budget import REFERENCE_SIZE
 from geolrm.engine.refinement.splat_descent import (
     ALPHA_SHARE,
     FLOOR,
     HUBER,
     HUBER_SLOPE,
     RATES,
-    REFERENCE_SIZE,
     SQUARE_SHARE,
     HostSplatDescent,
     gradients,

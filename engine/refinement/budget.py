@@ -1,0 +1,88 @@
+"""How much a refinement may do: steps, and the size of the images that it compares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from geolrm.engine.errors import InputError
+
+Quality = Literal["fast", "balanced", "best"] | float
+QUALITIES = get_args(get_args(Quality)[0])
+
+DEFAULT_STEPS = 30  # in a manifest: refine, as the engine sees fit
+MOST_SECONDS = 3600.0
+FEWEST_HELD_FROM = 8  # views from which one can be spared until the last part
+REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a refinement may do at most.
+
+    It goes down at full rate for a while and then anneals, to where the residual is least. With
+    ``holds_back``, a view is kept out of the first part, which ends when that view no longer
+    gains; the last part compares all.
+    """
+
+    steps: int  # of both parts
+    annealed: int  # steps of the last part
+    size: int = REFERENCE_SIZE  # px, at most, of the photographs that the last part compares
+    holds_back: bool = False
+    splats: int = 0  # up to which splats are split where detail is left; 0: none is
+    seconds: float | None = None  # of the whole run, from which the number of steps is taken
+
+    @classmethod
+    def exactly(cls, steps: int) -> Budget:
+        """Return a budget of just so many steps, half of them annealed."""
+        return cls(steps, math.ceil(steps / 2), 512)
+
+    def after(self, elapsed: float) -> Budget:
+        """Return what is left of it so many seconds after the start of the run."""
+        if self.seconds is None:
+            return self
+        return replace(self, seconds=self.seconds - elapsed)
+
+    def of_steps(self, steps: int) -> Budget:
+        """Return the same with another number of steps, shared out alike."""
+        return replace(self, steps=steps, annealed=math.ceil(steps * self.annealed / self.steps))
+
+
+# Chosen on training scans, see docs/model-card.md; fewer views are overfitted by more steps.
+FEW = {
+    "fast": Budget(10, 10),
+    "balanced": Budget(60, 30, 512),
+    "best": Budget(120, 60, 1024, splats=200_000),
+}
+MANY = {
+    "fast": Budget(10, 10),
+    "balanced": Budget(160, 40, 512, holds_back=True),
+    "best": Budget(400, 100, 1024, holds_back=True, splats=200_000),
+}
+
+
+def budget_of(quality: Quality, views: int) -> Budget:
+    """Return the budget of a quality for so many views; of seconds, all that "best" may do."""
+    many = views >= FEWEST_HELD_FROM
+    if isinstance(quality, str):
+        return (MANY if many else FEW)[quality]
+    # Nothing is held back and none is split: steps alone are then what decides the result.
+    return replace(Budget.exactly(400), seconds=quality)
+
+
+def check_quality(quality: object) -> Quality:
+    """Return a quality, or refuse what is none.
+
+    Raises:
+        InputError: It is neither a name nor a number of seconds.
+    """
+    if isinstance(quality, str) and quality in QUALITIES:
+        return quality  # pyright: ignore[reportReturnType]
+    number = isinstance(quality, int | float) and not isinstance(quality, bool)
+    if number and 0 < quality <= MOST_SECONDS:  # pyright: ignore[reportOperatorIssue]
+        return float(quality)  # pyright: ignore[reportArgumentType]
+    raise InputError(
+        f"quality is {quality!r}; it must be 'fast', 'balanced', 'best', or seconds up to "
+        f"{MOST_SECONDS:g}"
+    )

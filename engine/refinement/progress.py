@@ -1,0 +1,101 @@
+"""How far a refinement gets: the view that is held back, and what is told at the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.cuda.array import Device
+from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.targets import Targets, on_black
+
+DUE = 10  # steps between two looks at the view held back
+LEAST_GAIN = 0.01  # share of the squared error, from one look to the next
+PATIENCE = 2  # looks without it
+NEIGHBOURS = 2  # views that must cover what the one held back sees
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a refinement has done.
+
+    A run in seconds comes out bit for bit again with ``refine_steps`` of the same number; the named
+    qualities always do.
+    """
+
+    steps: int  # taken
+    budget: int  # that it might have taken
+    size: int  # px, of the finest photographs that were compared
+    held_back: int | None = None  # number of the view that decided when to stop; None: none
+    ended: Literal["budget", "no gain"] = "budget"
+    residuals: tuple[tuple[int, float], ...] = ()  # steps, and dB of the view held back
+
+    @classmethod
+    def of(cls, steps: int, budget: int, size: int, held: HeldBackView | None) -> Progress:
+        """Describe a refinement, with the view it held back, if any."""
+        if held is None:
+            return cls(steps, budget, size)
+        ended = "budget" if steps == budget else "no gain"
+        return cls(steps, budget, size, held.view, ended, tuple(held.residuals))
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        line = f"{self.steps} of at most {self.budget} steps at up to {self.size} px"
+        if self.ended == "no gain":
+            line += f"; view {self.held_back}, held back, no longer gained"
+        return line
+
+
+class HeldBackView:
+    """The view best covered by others, which tells when more steps only fit noise.
+
+    Args:
+        targets: All views.
+        threads: Of the rasterizer.
+        gpu: Where to render; None: the CPU.
+    """
+
+    def __init__(self, targets: Targets, threads: int | None, gpu: Device | None):
+        self.view = spare_view(targets.frame.w2c)
+        self.residuals: list[tuple[int, float]] = []
+        self._target, self._threads, self._gpu = targets[[self.view]], threads, gpu
+        self._best, self._without = math.inf, 0
+
+    def is_due(self, steps: int) -> bool:
+        """Tell whether it is time to look."""
+        return steps % DUE == 0
+
+    def gains(self, gaussians: Gaussians, steps: int) -> bool:
+        """Look at it, and tell whether to go on."""
+        error = squared_error(gaussians, self._target, self._threads, self._gpu)
+        self.residuals.append((steps, -10 * math.log10(max(error, 1e-10))))
+        gained = error <= self._best * (1 - LEAST_GAIN)
+        self._without = 0 if gained else self._without + 1
+        self._best = min(self._best, error)
+        return self._without < PATIENCE
+
+
+def squared_error(
+    gaussians: Gaussians, targets: Targets, threads: int | None, gpu: Device | None
+) -> float:
+    """Return the mean squared error of colours on black and alpha, where something is known."""
+    drawn = on_black(gaussians, targets, threads, gpu)
+    error = ((drawn.rgb - targets.premultiplied) ** 2).sum(-1) + (drawn.alpha - targets.alpha) ** 2
+    if targets.valid is not None:
+        error = error * targets.valid
+    return float(error.mean(dtype=np.float64)) / 4
+
+
+def spare_view(w2c: NDArray[np.float64]) -> int:
+    """Return the view [V, 4, 4] whose direction has the nearest others; the first of equals."""
+    w2c = np.asarray(w2c, np.float64)
+    places = -np.einsum("vji,vj->vi", w2c[:, :3, :3], w2c[:, :3, 3])
+    directions = places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
+    cosines = directions @ directions.T
+    np.fill_diagonal(cosines, -1)
+    covered = np.sort(cosines, axis=1)[:, -NEIGHBOURS:].sum(1).round(6)  # equals stay equal
+    return int(np.argmax(covered))

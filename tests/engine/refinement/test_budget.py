@@ -1,0 +1,47 @@
+"""What each quality may do."""
+
+import numpy as np
+import pytest
+
+from geolrm.engine.errors import InputError
+from geolrm.engine.refinement.budget import Budget, budget_of, check_quality
+
+
+def test_a_number_of_steps_is_just_that_half_of_it_annealed():
+    assert [(Budget.exactly(n).steps, Budget.exactly(n).annealed) for n in (0, 1, 7, 30)] == [
+        (0, 0), (1, 1), (7, 4), (30, 15),
+    ]  # fmt: skip
+
+
+def test_better_qualities_do_more_and_many_views_spare_one():
+    for views in (1, 6, 8, 21):
+        fast, balanced, best = (budget_of(name, views) for name in ("fast", "balanced", "best"))
+        assert fast.steps < balanced.steps < best.steps and fast.size < balanced.size < best.size
+        assert balanced.holds_back == best.holds_back == (views >= 8)
+        assert best.splats == 200_000 and not balanced.splats
+    assert budget_of("balanced", 6).steps < budget_of("balanced", 12).steps
+
+
+def test_seconds_count_from_the_start_of_the_run():
+    budget = budget_of(2.5, 12)
+    assert budget.seconds == 2.5 and not budget.holds_back and not budget.splats
+    assert budget.after(1.0).seconds == 1.5
+    assert budget_of("best", 12).after(1.0).seconds is None
+
+
+def test_other_numbers_of_steps_are_shared_out_alike():
+    budget = Budget(400, 160)
+    assert [(budget.of_steps(n).steps, budget.of_steps(n).annealed) for n in (4, 10, 101)] == [
+        (4, 2), (10, 4), (101, 41),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("quality", ["fast", "balanced", "best", 0.1, 2, 3600])
+def test_names_and_seconds_are_qualities(quality):
+    assert check_quality(quality) == quality
+
+
+@pytest.mark.parametrize("quality", ["good", 0, -1.0, 3601, True, np.nan, np.inf, None, [2]])
+def test_nothing_else_is(quality):
+    with pytest.raises(InputError, match=r"^quality is .*; it must be 'fast', 'balanced', 'best'"):
+        check_quality(quality)

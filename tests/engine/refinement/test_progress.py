@@ -1,0 +1,57 @@
+"""The view held back, and when it no longer gains."""
+
+import numpy as np
+import pytest
+from samples.photographed_ball import ball, photographs, ring
+
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.refinement import progress
+from geolrm.engine.refinement.progress import HeldBackView, Progress, spare_view, squared_error
+from geolrm.engine.refinement.targets import Targets, on_black
+
+BALL, RING = ball(), ring()
+TARGETS = Targets.of(photographs(BALL, RING))
+
+
+def test_the_view_with_the_nearest_others_is_spared():
+    azimuths = [0.0, 60.0, 120.0, 180.0, 190.0, 200.0, 300.0]
+    cameras = Cameras.orbit(azimuths, 20.0, 1.8, 50.0)
+    assert spare_view(np.linalg.inv(cameras.c2w)) == 4
+    even = Cameras.orbit(np.arange(8) * 45.0, 20.0, 1.8, 50.0)
+    assert spare_view(np.linalg.inv(even.c2w)) == 0
+
+
+def test_the_error_is_of_colours_on_black_and_alpha_where_something_is_known():
+    one = TARGETS[[2]]
+    drawn = on_black(BALL, one, 2)
+    error = np.concatenate(
+        [drawn.rgb - one.premultiplied, (drawn.alpha - one.alpha)[..., None]], axis=-1
+    )
+    assert squared_error(BALL, one, 2, None) == pytest.approx(np.mean(error**2), rel=1e-5)
+    known = np.zeros_like(one.alpha)
+    known[:, :32] = 1
+    half = Targets(one.premultiplied, one.alpha, one.frame, known, known)
+    assert squared_error(BALL, half, 2, None) == pytest.approx(
+        np.mean(error[:, :32] ** 2) / 2, rel=1e-5
+    )
+
+
+def test_it_ends_after_two_looks_without_a_hundredth_of_gain(monkeypatch):
+    errors = iter([1.0, 0.5, 0.499, 0.4, 0.399, 0.398])
+    monkeypatch.setattr(progress, "squared_error", lambda *_: next(errors))
+    held = HeldBackView(TARGETS, 2, None)
+    assert [held.gains(BALL, 10 * look) for look in range(1, 7)] == [True] * 5 + [False]
+    assert [steps for steps, _ in held.residuals] == [10, 20, 30, 40, 50, 60]
+    assert held.residuals[0][1] == 0 and held.residuals[3][1] == pytest.approx(3.979, abs=1e-3)
+    assert [held.is_due(steps) for steps in (9, 10, 11, 20)] == [False, True, False, True]
+
+
+def test_what_is_told():
+    held = HeldBackView(TARGETS, 2, None)
+    ended = Progress.of(70, 160, 448, held)
+    assert (ended.ended, ended.held_back) == ("no gain", 0)
+    assert str(ended) == (
+        "70 of at most 160 steps at up to 448 px; view 0, held back, no longer gained"
+    )
+    assert Progress.of(160, 160, 448, held).ended == "budget"
+    assert str(Progress.of(30, 30, 256, None)) == "30 of at most 30 steps at up to 256 px"

@@ -1,0 +1,27 @@
+"""Photographs that are looked at again."""
+
+import numpy as np
+
+from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.views.photographs import Photographs
+from geolrm.engine.views.preprocessing import prepare_views
+
+CAMERAS = Cameras.orbit([0.0, 90.0, 180.0], 10.0, 1.8, 50.0)
+
+
+def test_the_median_photograph_says_the_size():
+    shapes = [(40, 30), (50, 60), (400, 100)]
+    images = [np.zeros((*shape, 4), np.uint8) for shape in shapes]
+    assert Photographs(images, CAMERAS, None, 28).size == 60
+    floats = np.zeros((3, 3, 32, 48), np.float32)
+    assert Photographs(floats, CAMERAS, None, 28).size == 48
+
+
+def test_references_of_any_size_and_the_latest_is_kept():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 64, 64, 4), np.uint8)
+    kept = Photographs(images, CAMERAS, None, 28)
+    fine = kept.at(60)
+    expected = prepare_views(images, CAMERAS, 28, 60)
+    np.testing.assert_array_equal(fine.reference, expected.reference)
+    assert kept.at(60) is fine and kept.at(32).reference.shape == (3, 4, 32, 32)
