@@ -37,7 +37,7 @@ from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
 from geolrm.engine.system.user_warnings import warn
-from geolrm.engine.views.photographs import Photographs
+from geolrm.engine.views.photographs import CloserLook, Photographs
 from geolrm.engine.views.preprocessing import Images, Valid, Views, count_images, prepare_views
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Engine:
         settings: RunSettings,
         clock: Stopwatch,
         features: Features | None = None,
-        photographs: Photographs | None = None,
+        photographs: CloserLook | None = None,
     ) -> Scene:
         """Reconstruct from prepared views, and from their features where they are known already.
 
@@ -317,7 +317,7 @@ class Engine:
             return backend.deliver(scene, settings.output)
 
     def _refine(
-        self, scene: Scene, settings: RunSettings, clock: Stopwatch, photographs: Photographs | None
+        self, scene: Scene, settings: RunSettings, clock: Stopwatch, photographs: CloserLook | None
     ) -> Scene:
         """Refine where the network ran; on the CPU where its GPU lacks the memory."""
         gpu = self._backend.device
@@ -335,7 +335,7 @@ class Engine:
         scene: Scene,
         settings: RunSettings,
         clock: Stopwatch,
-        photographs: Photographs | None,
+        photographs: CloserLook | None,
     ) -> Scene:
         """Leave out what nobody sees, and move the rest by gradient descent.
 

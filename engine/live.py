@@ -13,8 +13,10 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.features import Features
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.options import ArgumentChecks, RunOptions, RunSettings
+from geolrm.engine.refinement.budget import FINER, REFERENCE_SIZE, USUAL_SIZE
 from geolrm.engine.scene import Scene
 from geolrm.engine.system.stopwatch import Stopwatch
+from geolrm.engine.views.photographs import CloserLook, KeptReferences, Photographs
 from geolrm.engine.views.preprocessing import Images, Valid, Views, join_views
 
 
@@ -29,7 +31,12 @@ class CapturingEngine(Protocol):
     def encode(self, views: Views) -> Features: ...
     def join_features(self, parts: Sequence[Features]) -> Features: ...
     def run_views(
-        self, views: Views, settings: RunSettings, clock: Stopwatch, features: Features
+        self,
+        views: Views,
+        settings: RunSettings,
+        clock: Stopwatch,
+        features: Features,
+        photographs: CloserLook | None,
     ) -> Scene: ...
 
 
@@ -39,6 +46,7 @@ class _Encoded:
 
     views: Views
     features: Features
+    fine: Views | None  # the same with a finer reference, if the photograph has it
 
 
 class LiveCapture:
@@ -88,10 +96,10 @@ class LiveCapture:
                 rule.
         """
         self._check_room()
-        views = self._prepare(image, pose, intrinsics, fov, valid)
+        views, fine = self._prepare(image, pose, intrinsics, fov, valid)
         with self._engine.lock:
             self._check_room()  # others may have added meanwhile
-            encoded = _Encoded(views, self._engine.encode(views))
+            encoded = _Encoded(views, self._engine.encode(views), fine)
             number, self._added = self._added, self._added + 1
             self._encoded[number] = encoded
         return number
@@ -120,10 +128,10 @@ class LiveCapture:
             InputError: There is no such view, or an argument breaks its rule; the old one stays.
         """
         self._check_number(number)
-        views = self._prepare(image, pose, intrinsics, fov, valid)
+        views, fine = self._prepare(image, pose, intrinsics, fov, valid)
         with self._engine.lock:
             self._check_number(number)
-            self._encoded[number] = _Encoded(views, self._engine.encode(views))
+            self._encoded[number] = _Encoded(views, self._engine.encode(views), fine)
 
     def remove(self, number: int) -> None:
         """Forget a view; the others keep their numbers and their order.
@@ -141,9 +149,10 @@ class LiveCapture:
     def run(self, **options: Unpack[RunOptions]) -> Scene:
         """Reconstruct from all views so far, as :meth:`Engine.run` does from them.
 
-        The scenes are bit-identical on the CPU, but where colours depend on the direction: the
-        photographs are not kept for the finer images that ``run`` compares. On a GPU, where
-        ``run`` encodes views together, they agree up to the rounding of the encoder's precision.
+        The scenes are bit-identical on the CPU, but for the quality ``"best"``, which then has no
+        more than 512 px of each photograph, and for photographs of different sizes below that. On
+        a GPU, where ``run`` encodes views together, they agree up to the rounding of the encoder's
+        precision.
 
         Args:
             **options: As those of :meth:`Engine.run`.
@@ -158,7 +167,7 @@ class LiveCapture:
             encoded = list(self._encoded.values())
             features = engine.join_features([each.features for each in encoded])
             views = join_views([each.views for each in encoded])
-            return engine.run_views(views, settings, clock, features)
+            return engine.run_views(views, settings, clock, features, _kept(encoded))
 
     def _prepare(
         self,
@@ -167,10 +176,15 @@ class LiveCapture:
         intrinsics: ArrayLike | None,
         fov: float | None,
         valid: NDArray[np.bool_] | None,
-    ) -> Views:
-        cameras = self._engine.checks.cameras(pose, intrinsics, fov)
-        masks = None if valid is None else [valid]
-        return self._engine.prepare([np.asarray(image)], cameras, masks)
+    ) -> tuple[Views, Views | None]:
+        engine = self._engine
+        cameras = engine.checks.cameras(pose, intrinsics, fov)
+        images, masks = [np.asarray(image)], None if valid is None else [valid]
+        views = engine.prepare(images, cameras, masks)
+        photograph = Photographs(images, cameras, masks, engine.manifest.image_size)
+        if photograph.size < FINER * REFERENCE_SIZE:
+            return views, None
+        return views, photograph.at(min(photograph.size, USUAL_SIZE))
 
     def _check_room(self) -> None:
         limit = self._engine.manifest.views.max
@@ -188,3 +202,10 @@ class LiveCapture:
                 f"this capture has no view {number!r}; its views are {listed}: give a number that "
                 "add returned"
             )
+
+
+def _kept(encoded: Sequence[_Encoded]) -> CloserLook | None:
+    """Return the finer references of all views; None where they are not of one size."""
+    fine = [each.fine for each in encoded if each.fine is not None]
+    sizes = {views.reference.shape[-1] for views in fine}
+    return KeptReferences(fine) if len(fine) == len(encoded) and len(sizes) == 1 else None

@@ -15,6 +15,8 @@ DEFAULT_STEPS = 30  # in a manifest: refine, as the engine sees fit
 MOST_SECONDS = 3600.0
 FEWEST_HELD_FROM = 8  # views from which one can be spared until the last part
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
+FINER = 1.25  # times that: photographs from that size on are looked at closer
+USUAL_SIZE = 512  # px, of the photographs that are looked at closer, but by the best quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Budget:
     @classmethod
     def exactly(cls, steps: int) -> Budget:
         """Return a budget of just so many steps, half of them annealed."""
-        return cls(steps, math.ceil(steps / 2), 512)
+        return cls(steps, math.ceil(steps / 2), USUAL_SIZE)
 
     def after(self, elapsed: float) -> Budget:
         """Return what is left of it so many seconds after the start of the run."""
@@ -52,12 +54,12 @@ class Budget:
 # Chosen on training scans, see docs/model-card.md; fewer views are overfitted by more steps.
 FEW = {
     "fast": Budget(10, 10),
-    "balanced": Budget(60, 30, 512),
+    "balanced": Budget(60, 30, USUAL_SIZE),
     "best": Budget(120, 60, 1024, splats=200_000),
 }
 MANY = {
     "fast": Budget(10, 10),
-    "balanced": Budget(160, 40, 512, holds_back=True),
+    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True),
     "best": Budget(400, 100, 1024, holds_back=True, splats=200_000),
 }
 

@@ -14,7 +14,7 @@ from geolrm.engine.geometry.motions import common_motion
 from geolrm.engine.geometry.similarity import move_poses
 from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
-from geolrm.engine.refinement.budget import REFERENCE_SIZE, Budget
+from geolrm.engine.refinement.budget import FINER, REFERENCE_SIZE, Budget
 from geolrm.engine.refinement.camera_descent import CameraDescent
 from geolrm.engine.refinement.progress import Progress
 from geolrm.engine.refinement.refine import (
@@ -25,10 +25,8 @@ from geolrm.engine.refinement.refine import (
     refine_within,
 )
 from geolrm.engine.refinement.targets import Targets, on_black
-from geolrm.engine.views.photographs import Photographs
+from geolrm.engine.views.photographs import CloserLook
 from geolrm.engine.views.preprocessing import Views
-
-FINER = 1.25  # times the usual reference: photographs from that size on are looked at closer
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,7 @@ def _inverse(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(matrices).astype(np.float64)
 
 
-def finer_views(photographs: Photographs | None, views: Views) -> Finer | None:
+def finer_views(photographs: CloserLook | None, views: Views) -> Finer | None:
     """Return what makes finer references of views, with their poses; None where none are finer."""
     if photographs is None or photographs.size < FINER * REFERENCE_SIZE:
         return None

@@ -94,7 +94,8 @@ def refine_within(
         return start(origin, targets, RATES, threads, gpu)
 
     coarse = targets_of(views)
-    fine = coarse if finer is None else targets_of(finer(budget.size))
+    closer = finer if budget.size > coarse.size else None
+    fine = coarse if closer is None else targets_of(closer(budget.size))
     together = min(max(len(views) // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP)
     if budget.seconds is not None:
         budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)

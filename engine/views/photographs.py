@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.views.preprocessing import Images, Valid, Views, prepare_views
+from geolrm.engine.views.preprocessing import Images, Valid, Views, join_views, prepare_views
+
+
+class CloserLook(Protocol):
+    """What a refinement looks closer with."""
+
+    @property
+    def size(self) -> int:
+        """Side in px of the finest reference that shows more than a coarser one."""
+        ...
+
+    def at(self, size: int) -> Views:
+        """Make views whose reference has ``size`` px, at most those."""
+        ...
+
+
+class KeptReferences:
+    """References that were made when each view arrived; there are no others.
+
+    Args:
+        views: Groups of views with references of one size.
+    """
+
+    def __init__(self, views: Sequence[Views]):
+        self._views = views
+
+    @property
+    def size(self) -> int:
+        """Side in px."""
+        return self._views[0].reference.shape[-1]
+
+    def at(self, size: int) -> Views:
+        """Join them; another size than theirs is not asked for."""
+        assert size == self.size, "a refinement asks for the usual size, or for all there is"
+        return join_views(self._views)
 
 
 class Photographs:
@@ -27,9 +64,8 @@ class Photographs:
     def size(self) -> int:
         """Side in px of the square that loses none of the median photograph's detail."""
         sides = []
-        for image in self._images:
-            height, width = image.shape[:2] if image.shape[-1] in (3, 4) else image.shape[1:]
-            sides.append(max(height, width))
+        for image in map(np.asarray, self._images):
+            sides.append(max(image.shape[:2] if image.dtype == np.uint8 else image.shape[1:]))
         return int(np.median(sides))
 
     def at(self, size: int) -> Views:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from geolrm import InputError
 
@@ -19,6 +20,22 @@ def test_live_capture_is_bit_identical_to_run(engine, shoe_views):
         live.add(images[count - 1], cameras[[count - 1]])
         assert_identical(live.run(seed=3), engine.run(images[:count], cameras[:count], seed=3))
     assert len(live) == 4
+
+
+@pytest.mark.parametrize("size", [300, 400, 600])
+def test_larger_photographs_are_looked_at_as_closely_as_in_run(engine, shoe_views, size):
+    images, cameras = shoe_views
+    larger = [np.asarray(Image.fromarray(image).resize((size, size))) for image in images]
+    live = engine.live()
+    for index, image in enumerate(larger):
+        live.add(image, cameras[[index]])
+    options = {"quality": "fast"} if size == 600 else {"refine_steps": 4, "shading": size == 400}
+    scene, expected = live.run(**options), engine.run(larger, cameras, **options)
+    for field in (*FIELDS, "sh"):
+        ours, theirs = (getattr(each.gaussians, field) for each in (scene, expected))
+        np.testing.assert_array_equal(ours, theirs)
+    assert scene.refinement == expected.refinement
+    assert scene.refinement.size == {300: 256, 400: 400, 600: 256}[size]
 
 
 def test_live_add_takes_a_matrix_and_intrinsics(engine, shoe_views):
