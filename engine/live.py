@@ -196,7 +196,8 @@ class LiveCapture:
             )
 
     def _check_number(self, number: int) -> None:
-        if not isinstance(number, int) or number not in self._encoded:
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not whole or number not in self._encoded:
             listed = ", ".join(map(str, self._encoded)) or "none"
             raise InputError(
                 f"this capture has no view {number!r}; its views are {listed}: give a number that "

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.captures.capture import check_frames
 from geolrm.engine.errors import InputError
 
 HEADERS = {
@@ -39,6 +40,7 @@ def read_matrices(path: Path, shapes: tuple[tuple[int, int], ...]) -> NDArray[np
                 f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers {wanted}, "
                 "at least one matrix"
             )
+        check_frames(1 if len(shape) == 2 else shape[0], path)
 
     array = _read_file(path, check)
     return array[None] if array.ndim == 2 else array
@@ -57,6 +59,7 @@ def read_table(path: Path, columns: int) -> NDArray[np.float64]:
                 f"{str(path)!r} holds {dtype} {list(shape)}; it must be numbers [V, {columns}], at "
                 "least one row"
             )
+        check_frames(shape[0], path)
 
     return _read_file(path, check)
 

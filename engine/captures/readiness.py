@@ -59,7 +59,8 @@ def with_masks_ready(capture: Capture) -> Capture:
         return replace(capture, notes=(*capture.notes, *_background_note(capture, looked)))
     images.decode(looked, coarse=True)
     notes = [*images.reader.mask_notes, *_background_note(capture, looked)]
-    masked = [i for i in looked if images.shapes[i][2] == 4]
+    shapes = images.shapes  # once: each access lists those of all views
+    masked = [i for i in looked if shapes[i][2] == 4]
     inverted = [i for i in masked if seems_inverted(images.coarse(i)[..., 3], SMALLEST_HOLE)]
     if inverted and len(inverted) >= MOSTLY * len(masked):
         images = images.turned_over()

@@ -195,3 +195,14 @@ def test_numbers_are_never_given_twice(engine, shoe_views):
     live.remove(first)
     second = live.add(images[0], cameras[[0]])
     assert (first, second) == (0, 1) and live.numbers == (1,)
+
+
+def test_numbers_of_numpy_are_numbers_and_truths_are_none(engine, shoe_views):
+    images, cameras = shoe_views
+    live = live_capture(engine)
+    for index in range(3):
+        live.add(images[index], cameras[[index]])
+    with pytest.raises(InputError, match="this capture has no view True; its views are 0, 1, 2: "):
+        live.remove(True)
+    live.remove(np.int64(1))
+    assert live.numbers == (0, 2)

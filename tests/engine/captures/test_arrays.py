@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from geolrm.engine.captures import arrays
-from geolrm.engine.captures.arrays import read_matrices, read_points
+from geolrm.engine.captures.arrays import read_matrices, read_points, read_table
 from geolrm.engine.errors import InputError
 
 POINTS, VISIBLE = np.zeros((4, 3), np.float16), np.ones(4, bool)
@@ -74,3 +74,18 @@ def test_a_newer_header_is_refused(tmp_path):
         np.lib.format.write_array(file, np.zeros((2, 4, 4)), version=(3, 0))
     with pytest.raises(InputError, match=r"poses.npy' is .npy of version 3.0; save a plain array"):
         read_matrices(tmp_path / "poses.npy", ((4, 4),))
+
+
+@pytest.mark.parametrize(("read", "shape"), [(read_matrices, (4, 4)), (read_table, (17,))])
+def test_frames_are_limited_before_any_is_read(tmp_path, read, shape):
+    """A sparse file states and holds gigabytes, and takes no room on the disk."""
+    path, wanted = tmp_path / "poses.npy", ((4, 4),) if read is read_matrices else 17
+    with path.open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 30, *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 8 * (1 << 30) * np.prod(shape, dtype=int))
+    message = "poses.npy lists 1,073,741,824 frames; at most 10,000 are read: leave some out$"
+    with pytest.raises(InputError, match=message):
+        read(path, wanted)
+    np.save(path, np.zeros((10_000, *shape)))
+    assert len(read(path, wanted)) == 10_000

@@ -249,3 +249,17 @@ def test_missing_masks_leave_their_frames_out_unless_all_are(tmp_path, photos, c
         "none of the 12 masks that transforms.json lists is there; images were read without",
     )
     assert Image.open(folder / "rgb" / "0.png").mode == "RGB"
+
+
+def test_the_shapes_of_all_views_are_listed_a_fixed_number_of_times(tmp_path, monkeypatch):
+    """Once for each view would take quadratic time: a minute of 10,000 frames."""
+    listed = []
+
+    def shapes(images):
+        listed.append(len(images))
+        return [picture.shape for picture in images.pictures]
+
+    monkeypatch.setattr(LazyImages, "shapes", property(shapes))
+    photos = np.full((12, 8, 8, 4), 255, np.uint8)
+    read_capture(write_transforms(tmp_path, photos, box_cameras(12)))
+    assert len(listed) <= 4, listed
