@@ -121,7 +121,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Literal["fp32", "fp16"]  # of the stored weights
     self_attention: Literal["token", "head"]
     image_size: Side
-    fov_degrees: Annotated[float, Meta(gt=0, lt=180)]
+    fov_degrees: Annotated[float, Meta(ge=1, le=179)]
     views: Range
     anchors: Range
     padded_anchors: Annotated[int, Meta(ge=1, le=MAX_ANCHORS)] | None

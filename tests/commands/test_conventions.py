@@ -48,7 +48,7 @@ def test_the_commands_are_these():
     assert listed == {*COMMANDS, "bench"}
 
 
-BENCHMARKS = ("engine", "formats", "gpu-raster", "kernels", "photos", "raster")
+BENCHMARKS = ("engine", "formats", "gpu-raster", "kernels", "photos", "raster", "scaling")
 
 
 def test_the_benchmarks_are_these():

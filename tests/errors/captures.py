@@ -36,6 +36,16 @@ def outside(place):
     return load_capture(folder)
 
 
+def outside_by_a_link(place):
+    """The link is found by its name alone."""
+    folder = place.tmp / "capture"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(place.tmp / "elsewhere.png")
+    (folder / "b.png").symlink_to(place.tmp / "elsewhere.png")
+    write(folder, {"file_path": "images/b.png"})
+    return load_capture(folder)
+
+
 def many_scans(place):
     write(place.tmp, {"file_path": "b.jpg"})
     file = place.tmp / "b.jpg"
@@ -376,7 +386,9 @@ CASES = [
     Case("…transforms.json lists 10,001 frames; at most 10,000 are read: leave some out",
          "A capture of one object needs a few hundred at most.", load(frames=[1] * 10_001)),
     Case("… lies outside the capture in …; copy it there, or allow it: --allow-outside (…)",
-         "A path with .. or a link leads out of the capture's folder.", outside),
+         "A path with .. leads out of the capture's folder.", outside),
+    Case("…b.png' lies outside the capture in …; copy it there, or allow it: --allow-outside (…)",
+         "A link leads out of the capture's folder.", outside_by_a_link),
     Case("…, frame 0: image … has 101 scans, a JPEG has 100 at most here; save it again",
          "Each scan of a progressive JPEG goes over all pixels.", many_scans),
     Case("…, frame 0 is int; it must be an object", "An entry of 'frames' is damaged.",

@@ -11,7 +11,7 @@ from errors.case import Case
 from PIL import Image
 from samples.known_shapes import protocol_cameras
 
-from geolrm.bench import photos
+from geolrm.bench import photos, scaling
 from geolrm.bench.photos.cut_views import read_depths
 from geolrm.bench.photos.real_photographs import split
 from geolrm.bench.photos.records import Records
@@ -33,6 +33,11 @@ def points(**arrays):
         return read_points(place.tmp / "points.npz")
 
     return trigger
+
+
+def without_tasks(place):
+    place.patch.setattr(scaling, "TASKS", place.tmp / "none")
+    return scaling.thread_seconds()
 
 
 def without_depth(place):
@@ -192,6 +197,8 @@ CASES = [
          "Of the benchmark of cut views.", without_depth),
     Case("there is nothing to measure: give --data, a folder of posed scans as geolrm eval …",
          "Of geolrm bench photos.", lambda place: photos.main([])),
+    Case("this system does not tell the time of a thread; measure on Linux",
+         "Of geolrm bench scaling.", without_tasks),
     Case("… is no file of rows; remove it, or give another folder",
          "Of rows.jsonl, in which geolrm bench photos keeps what it measured.", rows_of(b"none\n")),
     Case("… holds rows of …, and these are of …; give another folder, or remove the file",

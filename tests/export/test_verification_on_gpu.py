@@ -87,8 +87,8 @@ def test_an_engine_that_does_not_load_is_an_error(monkeypatch, rtx, models, shoe
     """Built here and not usable here: that is no reason to go on."""
     folder, choice = rtx
 
-    def refuse(self, path, device):
-        raise GeoLRMError(f"tensorrt-rtx 1.7.1 cannot load {path.name}: no reason was given")
+    def refuse(self, stored, device):
+        raise GeoLRMError(f"tensorrt-rtx 1.7.1 cannot load {stored.path.name}: no reason was given")
 
     monkeypatch.setattr(tensorrt_segment.Runtime, "load", refuse)
     with pytest.raises(GeoLRMError, match="^tensorrt-rtx 1.7.1 cannot load encoder_proposal"):

@@ -22,9 +22,10 @@ def parse_quality(text: str | None) -> Quality | None:
     if text is None:
         return None
     try:
-        return check_quality(float(text))
+        quality = float(text)
     except ValueError:
-        return check_quality(cast(Quality, text))
+        quality = cast(Quality, text)
+    return check_quality(quality)
 
 
 def refinement_summary(scene: Scene) -> dict[str, Any] | None:

@@ -149,6 +149,7 @@ def run(
         raise InputError(f"--refine-poses is {refine_poses!r}; give auto, on or off")
     if shading not in SHADING:
         raise InputError(f"--shading is {shading!r}; give auto, on or off")
+    effort = parse_quality(quality)
     check_output(output, raw_ply)
     if write_capture_to is not None:
         check_capture_folder(write_capture_to)
@@ -201,7 +202,7 @@ def run(
             "seed": seed,
             "max_tokens": max_tokens,
             "selection": cast(Selection, selection),  # checked by the engine
-            "quality": parse_quality(quality),
+            "quality": effort,
             "refine_steps": refine,
             "refine_poses": REFINE_POSES[refine_poses],
             "shading": SHADING[shading],
