@@ -33,7 +33,8 @@ class FewViews:
     def __init__(self, engine, most=MOST):
         self._engine = engine
         views = type("Range", (), {"max": most})
-        self.manifest = type("Manifest", (), {"views": views})
+        size = engine.manifest.image_size
+        self.manifest = type("Manifest", (), {"views": views, "image_size": size})
 
     def __getattr__(self, name):
         return getattr(self._engine, name)
