@@ -62,10 +62,10 @@ fuzz: .venv/test.stamp
 
 # The native core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 sanitize:
-	$(MAKE) -C tests/csrc sanitize
+	$(MAKE) -j2 -C tests/csrc sanitize
 
 sanitize-threads:
-	$(MAKE) -C tests/csrc tsan
+	$(MAKE) -j2 -C tests/csrc tsan
 
 MINUTES ?= 30
 
