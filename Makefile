@@ -5,6 +5,7 @@
 # make lint   style, types, and who imports whom
 # make docs   guides and the API reference as a site in build/site; warnings are errors
 # make fuzz   100,000 damaged inputs for every reader of splats and captures, within an hour on two cores
+# make fuzz-native  changed arguments for every native function, under AddressSanitizer and UBSan
 # make sanitize  run the native core under sanitizers
 # make sanitize-threads  only its threads, under ThreadSanitizer
 # make soak   use the engine in every way at random for MINUTES=30, and print what grew
@@ -23,7 +24,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ORACLE := tests/oracle/node_modules
 
-.PHONY: demo test test-all lint docs oracle fuzz sanitize sanitize-threads soak bench bench-released clean
+.PHONY: demo test test-all lint docs oracle fuzz fuzz-native sanitize sanitize-threads soak bench bench-released clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -60,6 +61,26 @@ FUZZ_INPUTS := 100000
 
 fuzz: .venv/test.stamp
 	GEOLRM_FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest -q -rP --durations=0 -n 2 --dist load $(FUZZED)
+
+# Without conftest.py, so that neither torch nor ONNX Runtime runs under the sanitizers. When they end
+# the process, build/fuzz-native/last_call.txt says what was called.
+NATIVE := build/fuzz-native
+NATIVE_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr \
+  -fno-sanitize-recover=all
+CXX ?= g++
+
+fuzz-native: $(NATIVE)/built.stamp
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	GEOLRM_SANITIZED=$(CURDIR)/$(NATIVE) PYTHONPATH=tests \
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	$(BIN)/python -m pytest -q -p samples.sanitized_core --noconftest -p no:cacheprovider \
+	  tests/attacks/test_native_arguments.py
+
+$(NATIVE)/built.stamp: $(SOURCES) | .venv/test.stamp
+	$(PIP) $(NATIVE_PIP) --no-deps --upgrade --target $(NATIVE) . -C build-dir=$(NATIVE)/objects \
+	  -C cmake.build-type=Debug -C install.strip=false \
+	  -C "cmake.define.CMAKE_CXX_FLAGS_DEBUG=$(NATIVE_FLAGS)"
+	touch $@
 
 # The native core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 sanitize:

@@ -117,9 +117,8 @@ Pool& pool() {
 }  // namespace
 
 int resolve_threads(int threads) {
-  if (threads > 0) return threads;
-  const unsigned cores = std::thread::hardware_concurrency();
-  return cores == 0 ? 1 : static_cast<int>(cores);
+  const int cores = std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+  return threads > 0 ? std::min(threads, std::max(cores, kMostThreads)) : cores;
 }
 
 void parallel_for(int64_t count, int64_t grain, int threads,

@@ -13,7 +13,10 @@ namespace geolrm {
 void parallel_for(int64_t count, int64_t grain, int threads,
                   const std::function<void(int64_t begin, int64_t end, int worker)>& body);
 
-// The number of workers parallel_for will use at most for this request.
+// The number of workers parallel_for will use at most for this request: all cores for 0 or less,
+// and never more than the larger of the cores and kMostThreads, whatever is asked for. Each worker
+// has memory of its own.
+constexpr int kMostThreads = 256;
 int resolve_threads(int threads);
 
 }  // namespace geolrm

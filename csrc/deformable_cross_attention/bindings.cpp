@@ -34,6 +34,7 @@ void attend(const py::object& values, const py::object& level_shapes,
             const py::object& reference_points, const py::object& sampling_offsets,
             const py::object& attention_logits, const py::object& view_weight, float view_bias,
             const py::object& out, int threads, const std::string& isa) {
+  check_threads(threads);
   const py::array val = check_array(values, "values", {"float32", "float16"}, 4, "[V, h, L, e]");
   const py::array shapes = check_array(level_shapes, "level_shapes", {"int64"}, 2, "[levels, 2]");
   const py::array refs =
@@ -60,6 +61,12 @@ void attend(const py::object& values, const py::object& level_shapes,
   check_shape(logits, "attention_logits", {op.queries, group * op.points}, "[N, h*levels*P]");
   check_shape(weight, "view_weight", {op.heads * op.head_dim}, "[h*e]");
   check_shape(target, "out", {op.queries, op.heads * op.head_dim}, "[N, h*e]");
+  check_apart({{"out", target}}, {{"values", val},
+                                  {"level_shapes", shapes},
+                                  {"reference_points", refs},
+                                  {"sampling_offsets", offsets},
+                                  {"attention_logits", logits},
+                                  {"view_weight", weight}});
   if (is_dtype(val, "float32")) {
     op.values = floats(val);
   } else {
@@ -76,6 +83,7 @@ void attend(const py::object& values, const py::object& level_shapes,
 void mark(const py::object& level_shapes, const py::object& reference_points,
           const py::object& sampling_offsets, int64_t num_heads, int64_t num_points,
           const py::object& touched, int threads, const std::string& isa) {
+  check_threads(threads);
   const py::array shapes = check_array(level_shapes, "level_shapes", {"int64"}, 2, "[levels, 2]");
   const py::array refs =
       check_array(reference_points, "reference_points", {"float32"}, 3, "[V, N, 2]");
@@ -86,10 +94,22 @@ void mark(const py::object& level_shapes, const py::object& reference_points,
   check_at_least(num_points, 1, "num_points");
   DeformableCrossAttention op{};
   set_levels(op, shapes);
+  // Compared by division: the product of numbers that no array bounds may exceed 64 bits.
+  const int64_t numbers = offsets.shape(1) / op.levels / 2;
+  if (num_heads > numbers || num_points > numbers / num_heads) {
+    throw py::value_error(
+        "sampling_offsets has shape " + shape_text(offsets) +
+        "; it must be [N, h*levels*P*2] for num_heads = " + std::to_string(num_heads) +
+        ", num_points = " + std::to_string(num_points) + " and " + std::to_string(op.levels) +
+        " levels");
+  }
   op.heads = num_heads;
   op.points = num_points;
   set_samples(op, refs, offsets);
   check_shape(map, "touched", {op.views, op.pixels}, "[V, L]");
+  check_apart(
+      {{"touched", map}},
+      {{"level_shapes", shapes}, {"reference_points", refs}, {"sampling_offsets", offsets}});
   uint8_t* data = static_cast<uint8_t*>(map.mutable_data());
   py::gil_scoped_release released;
   mark_touched(op, data, threads, isa);

@@ -119,6 +119,10 @@ void deformable_cross_attention(const DeformableCrossAttention& op, int threads,
 void mark_touched(const DeformableCrossAttention& op, uint8_t* touched, int threads,
                   const std::string& isa) {
   const DeformableCrossAttentionKernel& run = kernel_for<DeformableCrossAttentionKernel>(isa);
+  if (op.queries == 0) {  // nor do any samples bound what prepare would take
+    std::fill(touched, touched + op.views * op.pixels, uint8_t{0});
+    return;
+  }
   std::vector<float> storage;
   const CrossAttentionCall call = prepare(op, storage);
   constexpr int64_t kGrain = 256;

@@ -56,12 +56,18 @@ py::array read_weights(const py::object& a) {
 void sample(const py::object& value, const py::object& level_shapes, const py::object& reference,
             const py::object& offsets, const py::object& weights, int64_t num_heads,
             const py::object& out, int threads, const std::string& isa) {
+  check_threads(threads);
   const py::array val = read_value(value), shapes = read_shapes(level_shapes),
                   refs = read_reference(reference), shifts = read_offsets(offsets),
                   shares = read_weights(weights);
   py::array target = check_array(out, "out", {"float32"}, 3, "[V, N, h*e]", Access::kWrite);
   const DeformableSampling op = checked(val, shapes, refs, shifts, shares, num_heads);
   check_shape(target, "out", {op.views, op.queries, val.shape(2)}, "[V, N, h*e]");
+  check_apart({{"out", target}}, {{"value", val},
+                                  {"level_shapes", shapes},
+                                  {"reference", refs},
+                                  {"offsets", shifts},
+                                  {"weights", shares}});
   float* data = floats_to_write(target);
   py::gil_scoped_release released;
   deformable_sampling(op, data, threads, isa);
@@ -72,6 +78,7 @@ void differentiate(const py::object& value, const py::object& level_shapes,
                    const py::object& weights, int64_t num_heads, const py::object& g_out,
                    const py::object& g_value, const py::object& g_offsets,
                    const py::object& g_weights, int threads, const std::string& isa) {
+  check_threads(threads);
   const py::array val = read_value(value), shapes = read_shapes(level_shapes),
                   refs = read_reference(reference), shifts = read_offsets(offsets),
                   shares = read_weights(weights);
@@ -88,6 +95,13 @@ void differentiate(const py::object& value, const py::object& level_shapes,
   check_shape(to_value, "g_value", {op.views, op.pixels, d}, "[V, L, h*e]");
   check_shape(to_offsets, "g_offsets", {op.queries, 2 * samples}, "[N, h*levels*P*2]");
   check_shape(to_weights, "g_weights", {op.queries, samples}, "[N, h*levels*P]");
+  check_apart({{"g_value", to_value}, {"g_offsets", to_offsets}, {"g_weights", to_weights}},
+              {{"value", val},
+               {"level_shapes", shapes},
+               {"reference", refs},
+               {"offsets", shifts},
+               {"weights", shares},
+               {"g_out", upstream}});
   const DeformableSamplingGradients gradients{floats(upstream), floats_to_write(to_value),
                                               floats_to_write(to_offsets),
                                               floats_to_write(to_weights)};

@@ -28,6 +28,7 @@ std::vector<SampledPlane> planes_of(const DeformableSampling& op) {
 void deformable_sampling(const DeformableSampling& op, float* out, int threads,
                          const std::string& isa) {
   const DeformableSamplingKernel& run = kernel_for<DeformableSamplingKernel>(isa);
+  if (op.views == 0 || op.queries == 0) return;  // nor does any array bound the planes
   const std::vector<SampledPlane> planes = planes_of(op);
   parallel_for(op.views * op.heads, 1, threads, [&](int64_t first, int64_t last, int) {
     for (int64_t task = first; task < last; ++task) {
@@ -44,6 +45,7 @@ void deformable_sampling_backward(const DeformableSampling& op,
                                   const DeformableSamplingGradients& gradients, int threads,
                                   const std::string& isa) {
   const DeformableSamplingKernel& run = kernel_for<DeformableSamplingKernel>(isa);
+  if (op.views == 0 || op.queries == 0) return;  // nor does any array bound the planes
   const std::vector<SampledPlane> planes = planes_of(op);
   parallel_for(static_cast<int64_t>(planes.size()), 1, threads,
                [&](int64_t first, int64_t last, int) {

@@ -4,8 +4,11 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -100,14 +103,40 @@ py::object wrap(const Tensor& tensor, std::unique_ptr<Kept> kept, uint64_t flags
   return py::reinterpret_steal<py::object>(capsule);
 }
 
+// Negative sizes, and those whose product, of the other ones where one is 0, exceeds 63 bits.
+void check_sizes(const std::vector<int64_t>& shape) {
+  int64_t left = std::numeric_limits<int64_t>::max();
+  for (const int64_t size : shape) {
+    if (size < 0) {
+      throw py::value_error("shape has " + std::to_string(size) + "; sizes must be 0 or more");
+    }
+    if (size > left) {
+      throw py::value_error("shape has more than 2^63 - 1 elements, at size " +
+                            std::to_string(size) + "; pass the sizes of the memory at address");
+    }
+    if (size > 0) left /= size;
+  }
+}
+
+void check_byte(int value, const char* name) {
+  if (value >= 0 && value <= 255) return;
+  throw py::value_error(std::string(name) + " of dtype is " + std::to_string(value) +
+                        "; it must lie in [0, 255], as DLPack's numbers do");
+}
+
 py::object make_capsule(std::uintptr_t address, const std::vector<int64_t>& shape,
                         std::pair<int, int> dtype, std::pair<int, int> device, py::object owner,
                         bool versioned, bool copied) {
+  check_sizes(shape);
+  check_byte(dtype.first, "the code");
+  check_byte(dtype.second, "the bits");
   auto kept = std::make_unique<Kept>();
   kept->shape = shape;
   kept->strides.resize(shape.size());
   int64_t step = 1;
-  for (std::size_t i = shape.size(); i-- > 0; step *= shape[i]) kept->strides[i] = step;
+  for (std::size_t i = shape.size(); i-- > 0; step *= std::max<int64_t>(shape[i], 1)) {
+    kept->strides[i] = step;
+  }
   kept->owner = owner.ptr();
   Tensor tensor{};
   tensor.data = reinterpret_cast<void*>(address);

@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -12,7 +13,10 @@
 
 #include "mesh_rasterizer.h"
 #include "python/array_checks.h"
+#include "python/initialised.h"
 #include "thread_pool.h"
+
+GEOLRM_BOUND_CLASS(geolrm::mesh::TexturedMesh)
 
 namespace py = pybind11;
 
@@ -143,8 +147,9 @@ void render(const TexturedMesh& mesh, const Doubles& w2c, const Doubles& intrins
   float* rgb_data = elements_to_write<float>(rgb, "rgb", {views, height, width, 3});
   float* alpha_data = elements_to_write<float>(alpha, "alpha", {views, height, width});
   float* depth_data = elements_to_write<float>(depth, "depth", {views, height, width});
+  check_apart({{"rgb", rgb}, {"alpha", alpha}, {"depth", depth}}, {});
   py::gil_scoped_release release;
-  std::vector<MeshWorkspace> workspaces(resolve_threads(threads));
+  std::vector<MeshWorkspace> workspaces(std::min<int64_t>(resolve_threads(threads), views));
   const int64_t pixels = int64_t{1} * width * height;
   parallel_for(views, 1, threads, [&](int64_t begin, int64_t end, int worker) {
     for (int64_t v = begin; v < end; ++v) {

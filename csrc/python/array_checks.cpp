@@ -53,6 +53,9 @@ py::array check_array(const py::object& value, const std::string& name,
     throw py::value_error(name + " is not C-contiguous; it must be: pass np.ascontiguousarray(" +
                           name + ")");
   }
+  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
+    throw py::value_error(name + " is not aligned in memory; it must be: pass a copy");
+  }
   if (access == Access::kWrite && !array.writeable()) {
     throw py::value_error(name + " is read-only; it must be writable: pass a copy");
   }
@@ -73,6 +76,28 @@ py::array check_array(const py::object& value, const std::string& name, const ch
     throw py::value_error(name + " has shape " + shape_text(array) + "; it must be " + layout);
   }
   return array;
+}
+
+void check_apart(std::initializer_list<NamedArray> written,
+                 std::initializer_list<NamedArray> read) {
+  const auto check = [](const NamedArray& out, const NamedArray& other) {
+    if (!py::isinstance<py::array>(out.array) || !py::isinstance<py::array>(other.array)) return;
+    const auto a = py::reinterpret_borrow<py::array>(out.array);
+    const auto b = py::reinterpret_borrow<py::array>(other.array);
+    if (a.size() == 0 || b.size() == 0) return;
+    const uintptr_t a_begin = reinterpret_cast<uintptr_t>(a.data()),
+                    b_begin = reinterpret_cast<uintptr_t>(b.data());
+    if (a_begin >= b_begin + static_cast<uintptr_t>(b.nbytes()) ||
+        b_begin >= a_begin + static_cast<uintptr_t>(a.nbytes())) {
+      return;
+    }
+    throw py::value_error(std::string(out.name) + " shares memory with " + other.name +
+                          "; it is written, so it must not: pass an array of its own");
+  };
+  for (const NamedArray* out = written.begin(); out != written.end(); ++out) {
+    for (const NamedArray* other = out + 1; other != written.end(); ++other) check(*out, *other);
+    for (const NamedArray& other : read) check(*out, other);
+  }
 }
 
 int64_t head_dim_of(int64_t d, int64_t num_heads, const std::string& subject) {

@@ -12,10 +12,21 @@ namespace geolrm {
 enum class Access { kRead, kWrite };
 
 // An argument that must be a C-contiguous array; `dtypes` are accepted. TypeError for another kind
-// or dtype, ValueError for another number of axes, layout, or a read-only array to be written.
+// or dtype, ValueError for another number of axes or layout, an array whose numbers do not lie at
+// multiples of their size, or a read-only array to be written.
 pybind11::array check_array(const pybind11::object& value, const std::string& name,
                             std::initializer_list<const char*> dtypes, int axes,
                             const std::string& layout, Access access = Access::kRead);
+
+// An argument under its name.
+struct NamedArray {
+  const char* name;
+  pybind11::handle array;  // what is no array, as None, shares nothing
+};
+
+// ValueError where a written array shares memory with another written or a read one: kernels read
+// while they write, sizes and places among it. All have passed check_array.
+void check_apart(std::initializer_list<NamedArray> written, std::initializer_list<NamedArray> read);
 
 // ValueError unless the shape is exactly this.
 void check_shape(const pybind11::array& array, const char* name,

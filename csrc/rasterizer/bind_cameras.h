@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "parameters.h"
+#include "python/initialised.h"
+
+GEOLRM_BOUND_CLASS(geolrm::raster::Parameters)
 
 namespace geolrm::raster {
 

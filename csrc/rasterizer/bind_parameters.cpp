@@ -20,6 +20,7 @@ namespace {
 py::array_t<double> view_rows(const Doubles& w2c, const Doubles& intrinsics, int width, int height,
                               const Parameters& parameters) {
   check_parameters(parameters);
+  check_image({width, height}, 32);
   const std::vector<Camera> cameras = cameras_of(w2c, intrinsics);
   py::array_t<double> rows({static_cast<py::ssize_t>(cameras.size()), py::ssize_t{kViewNumbers}});
   for (size_t v = 0; v < cameras.size(); ++v) {

@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <string>
@@ -17,7 +18,6 @@
 namespace py = pybind11;
 
 namespace geolrm::raster {
-namespace {
 
 // A model with the arrays it reads from kept alive, and the buffers of its frames.
 struct BoundModel {
@@ -28,10 +28,19 @@ struct BoundModel {
   BoundModel(const SplatArrays& arrays, int threads) : model(arrays, threads) {}
 };
 
+}  // namespace geolrm::raster
+
+GEOLRM_BOUND_CLASS(geolrm::raster::BoundModel)
+GEOLRM_BOUND_CLASS(geolrm::raster::Loss)
+
+namespace geolrm::raster {
+namespace {
+
 std::unique_ptr<BoundModel> make_model(const py::array& means, const py::array& opacities,
                                        const py::array& scales, const py::array& quats,
                                        const py::object& colors, const py::object& sh,
                                        int threads) {
+  check_threads(threads);
   SplatArrays arrays;
   arrays.means = elements<float>(means, "means", {-1, 3});
   const py::ssize_t n = means.shape(0);
@@ -47,16 +56,15 @@ std::unique_ptr<BoundModel> make_model(const py::array& means, const py::array& 
     throw py::value_error("either colors or sh must be given, and not both");
   }
   if (sh.is_none()) {
-    arrays.colors = elements<float>(py::array(colors), "colors", {n, 3});
+    arrays.colors = elements<float>(colors, "colors", {n, 3});
   } else {
-    const py::array coefficients(sh);
-    arrays.sh = elements<float>(coefficients, "sh", {n, -1, 3});
-    arrays.sh_count = static_cast<int>(coefficients.shape(1));
-    if (arrays.sh_count != 1 && arrays.sh_count != 4 && arrays.sh_count != 9 &&
-        arrays.sh_count != 16) {
-      throw py::value_error("sh has " + std::to_string(arrays.sh_count) +
+    arrays.sh = elements<float>(sh, "sh", {n, -1, 3});
+    const py::ssize_t coefficients = py::reinterpret_borrow<py::array>(sh).shape(1);
+    if (coefficients != 1 && coefficients != 4 && coefficients != 9 && coefficients != 16) {
+      throw py::value_error("sh has " + std::to_string(coefficients) +
                             " coefficients; it must have 1, 4, 9 or 16 (degree 0 to 3)");
     }
+    arrays.sh_count = static_cast<int>(coefficients);
   }
   std::unique_ptr<BoundModel> bound;
   {
@@ -100,6 +108,9 @@ py::dict stats_dict(const FrameStats& s) {
   return d;
 }
 
+// Lists of tiles count in 32 bits.
+constexpr int64_t kMostPairs = int64_t{1} << 31;
+
 Options options_of(int threads, const std::string& isa, int tile_size, int64_t pair_budget,
                    bool cull, bool timed) {
   Options options;
@@ -111,7 +122,7 @@ Options options_of(int threads, const std::string& isa, int tile_size, int64_t p
   options.threads = threads;
   options.isa = parse_isa(isa);
   options.tile_size = tile_size;
-  options.pair_budget = pair_budget;
+  options.pair_budget = std::min(pair_budget, kMostPairs);
   options.cull = cull;
   options.timed = timed;
   return options;
@@ -120,6 +131,7 @@ Options options_of(int threads, const std::string& isa, int tile_size, int64_t p
 // The checked views of a call.
 std::vector<View> views_of(const Doubles& w2c, const Doubles& intrinsics, ImageSize size,
                            const Parameters& parameters, int tile_size) {
+  check_image(size, tile_size);
   std::vector<View> views;
   for (const Camera& camera : cameras_of(w2c, intrinsics)) {
     views.push_back(make_view(camera, size, parameters, tile_size));
@@ -152,6 +164,15 @@ py::dict each_view(BoundModel& bound, const std::vector<View>& views, const Para
   return stats_dict(stats);
 }
 
+// Refuses to write to the model's own arrays, which frames read, or to those read or written else.
+void check_written(std::initializer_list<NamedArray> written, const BoundModel& bound,
+                   std::initializer_list<NamedArray> read) {
+  check_apart(written, read);
+  for (const NamedArray& out : written) {
+    for (const py::object& own : bound.owners) check_apart({out}, {{"an array of the model", own}});
+  }
+}
+
 py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics, int width,
                 int height, const Parameters& parameters, py::array rgb, py::array alpha,
                 py::array depth, int threads, const std::string& isa, int tile_size,
@@ -163,6 +184,7 @@ py::dict render(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsics
   const Image images = {elements_to_write<float>(rgb, "rgb", {count, height, width, 3}),
                         elements_to_write<float>(alpha, "alpha", {count, height, width}),
                         elements_to_write<float>(depth, "depth", {count, height, width})};
+  check_written({{"rgb", rgb}, {"alpha", alpha}, {"depth", depth}}, bound, {});
   return each_view(bound, views, parameters, options, [&](const Frame& frame, int64_t pixel) {
     render_view(frame, {images.rgb + 3 * pixel, images.alpha + pixel, images.depth + pixel});
   });
@@ -207,6 +229,16 @@ py::dict backward(BoundModel& bound, const Doubles& w2c, const Doubles& intrinsi
       elements<float>(g_depth, "the gradient of depth", {count, height, width})};
   const SplatGradients out = gradients_to(bound, means, opacities, scales, quats, color);
   CameraGradient* to_camera = camera_gradients_to(cameras, count);  // the next view's
+  check_written({{"the gradient of means", means},
+                 {"the gradient of opacities", opacities},
+                 {"the gradient of scales", scales},
+                 {"the gradient of quats", quats},
+                 {"the gradient of color", color},
+                 {"the gradient of cameras", cameras}},
+                bound,
+                {{"the gradient of rgb", g_rgb},
+                 {"the gradient of alpha", g_alpha},
+                 {"the gradient of depth", g_depth}});
   return each_view(bound, views, parameters, options, [&](const Frame& frame, int64_t pixel) {
     render_view_backward(frame,
                          {images.rgb + 3 * pixel, images.alpha + pixel, images.depth + pixel}, out,
@@ -246,6 +278,16 @@ py::array_t<double> compare(BoundModel& bound, const Doubles& w2c, const Doubles
   }
   const SplatGradients out = gradients_to(bound, means, opacities, scales, quats, color);
   CameraGradient* to_camera = camera_gradients_to(cameras, count);  // the next view's
+  check_written({{"the gradient of means", means},
+                 {"the gradient of opacities", opacities},
+                 {"the gradient of scales", scales},
+                 {"the gradient of quats", quats},
+                 {"the gradient of color", color},
+                 {"the gradient of cameras", cameras}},
+                bound,
+                {{"premultiplied", premultiplied},
+                 {"the target's alpha", target_alpha},
+                 {"weights", weights}});
   py::array_t<double> losses(count);
   double* const found = losses.mutable_data();
   const int64_t pixels = static_cast<int64_t>(width) * height;

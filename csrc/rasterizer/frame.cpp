@@ -37,7 +37,8 @@ Frame::Frame(const SplatModel& model, const View& view, const Parameters& parame
       workspace(workspace),
       stats(stats),
       kernel(kernel_for<RasterizerKernel>(options.isa)) {
-  workspace.prepare(kernel, resolve_threads(options.threads));
+  const int64_t most = resolve_threads(options.threads);  // no worker without a tile
+  workspace.prepare(kernel, static_cast<int>(std::min(most, tiles())));
 }
 
 void for_each_tile(

@@ -86,13 +86,17 @@ void check_parameters(const Parameters& p) {
   }
 }
 
-View make_view(const Camera& camera, ImageSize size, const Parameters& parameters, int tile_size) {
+void check_image(ImageSize size, int tile_size) {
   for (int side : {size.width, size.height}) {
     if (side < 1 || side > kMaxImageSide) {
       refuse("image side", side, "it must lie in [1, 16384] px. Render larger images in parts");
     }
   }
   if (tile_size != 32 && tile_size != 64) refuse("tile_size", tile_size, "it must be 32 or 64");
+}
+
+View make_view(const Camera& camera, ImageSize size, const Parameters& parameters, int tile_size) {
+  check_image(size, tile_size);
   check_camera(camera);
   View view;
   view.camera = camera;

@@ -22,6 +22,8 @@ void step(const py::array& values, const py::array& mean, const py::array& squar
   arrays.rates = elements<float>(rates, "rates", {-1});
   arrays.period = rates.size();
   check_at_least(arrays.period, 1, "the number of rates");
+  check_apart({{"values", values}, {"mean", mean}, {"square", square}},
+              {{"gradient", gradient}, {"rates", rates}});
   const AdamNumbers numbers = {first, second, square_bias, floor};
   py::gil_scoped_release release;
   step_adam(arrays, numbers, threads);

@@ -10,6 +10,7 @@ namespace {
 
 void attend(const py::object& q, const py::object& k, const py::object& v, int64_t num_heads,
             const py::object& out, int threads, const std::string& isa) {
+  check_threads(threads);
   const py::array query = check_array(q, "q", {"float32"}, 2, "[N, h*e]");
   const py::array key = check_array(k, "k", {"float32"}, 2, "[N, h*e]");
   const py::array value = check_array(v, "v", {"float32"}, 2, "[N, h*e]");
@@ -19,6 +20,7 @@ void attend(const py::object& q, const py::object& k, const py::object& v, int64
   check_shape(key, "k", {queries, d}, "[N, h*e]");
   check_shape(value, "v", {queries, d}, "[N, h*e]");
   check_shape(target, "out", {queries, d}, "[N, h*e]");
+  check_apart({{"out", target}}, {{"q", query}, {"k", key}, {"v", value}});
   const SelfAttention call{queries,
                            num_heads,
                            head_dim,

@@ -1,7 +1,10 @@
 #include "python/bindings.h"
 
 #include "python/array_checks.h"
+#include "python/initialised.h"
 #include "value_projection/value_projection.h"
+
+GEOLRM_BOUND_CLASS(geolrm::ValueProjection)
 
 namespace py = pybind11;
 
@@ -24,6 +27,7 @@ ValueProjection make(const py::object& weight, const py::object& bias, int64_t n
 
 void project(const ValueProjection& self, const py::object& features, const py::object& touched,
              const py::object& out, int threads, const std::string& isa) {
+  check_threads(threads);
   const py::array f = check_array(features, "features", {"float32"}, 3, "[V, L, C]");
   const int64_t views = f.shape(0), pixels = f.shape(1);
   check_shape(f, "features", {views, pixels, self.channels()}, "[V, L, C]");
@@ -37,6 +41,7 @@ void project(const ValueProjection& self, const py::object& features, const py::
   py::array target =
       check_array(out, "out", {"float32", "float16"}, 4, "[V, h, L, e]", Access::kWrite);
   check_shape(target, "out", {views, self.heads(), pixels, self.head_dim()}, "[V, h, L, e]");
+  check_apart({{"out", target}}, {{"features", f}, {"touched", touched}});
   const float* from = static_cast<const float*>(f.data());
   void* to = target.mutable_data();
   const bool half = is_dtype(target, "float16");
