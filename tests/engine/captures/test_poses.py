@@ -63,7 +63,8 @@ def stored(array, **options):
         (stored(np.zeros(12)), r"holds float64 \[12\]; it must be numbers"),
         (stored(np.zeros((12, 4, 4), complex)), r"holds complex128 \[12, 4, 4\]; it must be"),
         (stored(np.array([[{}] * 4] * 4), allow_pickle=True), r"holds object \[4, 4\]"),
-        (header((1 << 40, 4, 4)), "states an array of 140737488355328 bytes, but 64 follow"),
+        (header((9999, 4, 4)), "states an array of 1279872 bytes, but 64 follow"),
+        (header((1 << 40, 4, 4)), "lists 1,099,511,627,776 frames; at most 10,000 are read"),
         (header((-1, 4, 4)), "states an array of -128 bytes, but 64 follow"),
         (
             stored(np.zeros((0, 4, 4))),
