@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 MIRRORED = {  # folders of modules, and where their tests are
     "engine": "engine",
     "export": "export",
+    "fleet": "fleet",
     "training": "training",
     "bench": "bench",
     "plugins": "plugins",
