@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from geolrm.engine.bundle.manifest import Range
+from geolrm.engine.bundle.manifest import Range, Source
 from geolrm.engine.captures import load_capture
 from geolrm.engine.errors import InputError
 from geolrm.engine.refinement.budget import DEFAULT_STEPS
@@ -16,6 +16,7 @@ from geolrm.export import half_range, verification
 from geolrm.export.backend_choice import Choice
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.checkpoint import load_checkpoint
+from geolrm.export.hub import fetch, is_hub_name, parse_hub_name
 from geolrm.export.model import GeoLRM, GeoLRMConfig
 from geolrm.export.variant import choose_variant
 
@@ -41,7 +42,7 @@ def export_checkpoint(
     """Load, choose the variant, export and verify; return a summary for printing.
 
     Args:
-        checkpoint: A file, or ``"mini"``.
+        checkpoint: A file, ``"mini"``, or a name on a hub, of which the manifest keeps the commit.
         folder: Of the bundle.
         name: Of the model, for the manifest.
         choice: Backend, precision and target GPUs.
@@ -57,8 +58,15 @@ def export_checkpoint(
         occupancy_bias: Added to the occupancy logits; None keeps the model's.
         refine_steps: Of the engine by default; None takes 30 for models with cues, else 0.
     """
+    fetched = None
+    if is_hub_name(checkpoint):
+        progress("fetching the checkpoint")
+        fetched = fetch(parse_hub_name(checkpoint))
+        checkpoint = str(fetched.name)
     progress("loading the checkpoint")
-    model, source, states_variant = load_checkpoint(checkpoint)
+    model, source, states_variant = load_checkpoint(fetched.path if fetched else checkpoint)
+    if fetched is not None:
+        source = Source(checkpoint, source.sha256, source.trained)
     config = resize(model.config, image_size)
     if rope_scale is not None:
         config = config.with_self_attention(config.self_attention, rope_scale)
@@ -134,6 +142,12 @@ def export_checkpoint(
     }
     if comparison is not None:
         summary["comparison"] = comparison
+    if fetched is not None:
+        summary["source"] = {
+            "checkpoint": checkpoint,
+            "sha256": source.sha256,
+            "license": fetched.license,
+        }
     return summary
 
 

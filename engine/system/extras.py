@@ -7,6 +7,7 @@ from geolrm.engine.errors import GeoLRMError
 KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")  # compile and launch kernels
 EXTRAS = {
     "av": "video",
+    "huggingface_hub": "hub",
     "matplotlib": "eval",
     "nvidia-cuda-nvdisasm": "test",
     "onnx": "export",

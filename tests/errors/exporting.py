@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import torch
+from doubles.hub import Hub, serving, use
 from errors.case import Case
 from safetensors.torch import save_file
 from samples.tiny_models import one_layer, tiny_config, tiny_model
@@ -16,6 +17,7 @@ from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize
 from geolrm.export.conformance import __main__ as conformance
 from geolrm.export.conformance import case as conformance_case
+from geolrm.export.hub import choose_file, fetch, parse_hub_name
 from geolrm.export.model import released
 from geolrm.export.verification import StageResult, verify
 
@@ -113,7 +115,46 @@ def full_disk(place):
         raise OSError(28, "No space left on device")
 
 
+def fetched(name, **changes):
+    """Of a hub on loopback that holds two files."""
+
+    def trigger(place):
+        hub = Hub({"a.ckpt": b"", "b.ckpt": b""})
+        for field, value in changes.items():
+            setattr(hub, field, value)
+        with serving(hub, place.patch, place.tmp):
+            fetch(parse_hub_name(name))
+
+    return trigger
+
+
+def unreachable(place):
+    use("http://127.0.0.1:9", place.patch, place.tmp)
+    fetch(parse_hub_name("hf:owner/model@main"))
+
+
 CASES = [
+    Case("the checkpoint is 'hf:a/b'; it must be hf:OWNER/NAME@REVISION or …",
+         "Of geolrm-export.", lambda place: parse_hub_name("hf:a/b")),
+    Case("the file is 'a.pkl'; it must be a .safetensors or .ckpt file of the repository, such as …",
+         "Of a checkpoint on a hub.", lambda place: parse_hub_name("hf:a/b@main/a.pkl")),
+    Case("hf:owner/model@main holds 2 checkpoints (…); name one: …", "Of a checkpoint on a hub.",
+         fetched("hf:owner/model@main")),
+    Case("hf:owner/model@main holds no checkpoint (.safetensors or .ckpt); name another …",
+         "Of a checkpoint on a hub.",
+         lambda place: choose_file([], parse_hub_name("hf:owner/model@main"))),
+    Case("there is no repository a/b on the hub, or it is private; check its name, or set HF_TOKEN",
+         "Of a checkpoint on a hub.", fetched("hf:a/b@main")),
+    Case("owner/model has no revision v9; name a commit, a tag or main",
+         "Of a checkpoint on a hub.", fetched("hf:owner/model@v9")),
+    Case("owner/model has no file c.ckpt at main; leave the file out, or look for its name on …",
+         "Of a checkpoint on a hub.", fetched("hf:owner/model@main/c.ckpt")),
+    Case("… is given to those alone who agree to its terms; agree on its page, and set HF_TOKEN",
+         "Of a checkpoint on a hub.", fetched("hf:owner/model@main/a.ckpt", gated=True)),
+    Case("the hub says that … is commit 'x', which is none; name a commit of 40 hexadecimal digits",
+         "Of a checkpoint on a hub.", fetched("hf:owner/model@main/a.ckpt", commit="x")),
+    Case("… is not in the cache, and the hub cannot be reached; check the network, HF_ENDPOINT …",
+         "Of a checkpoint on a hub.", unreachable),
     Case("no checkpoint at …; give a .ckpt or .safetensors file, or 'mini'", "Check the path.",
          lambda place: load_checkpoint(place.tmp / "none.ckpt")),
     Case("… is no readable safetensors file: …", "Damaged.",

@@ -42,6 +42,15 @@ def parse_range(option: str, text: str) -> Range:
     return numbers
 
 
+def model_name(checkpoint: str) -> str:
+    """Return what a model is called after its checkpoint."""
+    from geolrm.export.hub import is_hub_name, parse_hub_name
+
+    if is_hub_name(checkpoint):
+        return parse_hub_name(checkpoint).model
+    return checkpoint if checkpoint == "mini" else Path(checkpoint).stem
+
+
 def require_packages() -> None:
     """Refuse in one sentence when the extra is not installed."""
     for package in ("torch", "onnx", "onnxscript"):
@@ -51,7 +60,10 @@ def require_packages() -> None:
 @app.command()
 def export(
     checkpoint: Annotated[
-        str, typer.Argument(help="A .ckpt or .safetensors file, or 'mini'.")
+        str,
+        typer.Argument(
+            help="A .ckpt or .safetensors file, 'mini', or hf:OWNER/NAME@REVISION[/FILE]."
+        ),
     ] = "mini",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Bundle folder; default: <name>-bundle.")
@@ -141,7 +153,7 @@ def export(
         )
     view_range = parse_range("--views", views)
     token_range = None if tokens is None else parse_range("--tokens", tokens)
-    name = name or (checkpoint if checkpoint == "mini" else Path(checkpoint).stem)
+    name = name or model_name(checkpoint)
     folder = output or Path(f"{name}-bundle")
     check_output(folder, force)
     check_writable(folder)
@@ -170,6 +182,10 @@ def export(
     if as_json:
         print_json(result)
         return
+    if "source" in result:
+        source = result["source"]
+        say(f"{source['checkpoint']}: SHA-256 {source['sha256']}")
+        say(f"license: {source['license'] or 'not stated, or not known without the network'}")
     if "comparison" in result:
         print_table(
             "Self-attention by comparison with the input images",
