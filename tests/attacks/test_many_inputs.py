@@ -18,7 +18,7 @@ from harness.mutation import attack, edited, edited_json
 from PIL import Image
 from samples.capture_files import box_cameras, write_clip, write_gobjaverse_views
 from samples.gaussians import random_gaussians
-from samples.splat_files import compressed_ply, element, ply_file, splat_rows, spz4, zstd
+from samples.splat_files import compressed_ply, element, ply_file, sog, splat_rows, spz4, zstd
 
 from geolrm import GeoLRMError
 from geolrm.engine.captures import load_capture
@@ -28,6 +28,7 @@ from geolrm.engine.captures.gobjaverse import read_object
 from geolrm.engine.captures.images import ImageReader
 from geolrm.engine.captures.undistortion import undistorted
 from geolrm.engine.captures.video import read_clip
+from geolrm.engine.formats import archive
 from geolrm.engine.formats.splat_files import decode, encode
 from geolrm.viewer import Exhibit, load_scene, save_scene
 
@@ -49,7 +50,11 @@ PAYLOADS = [
     struct.pack("<4sIIBBBB", b"NGSP", 2, 3, 0, 12, 0, 0) + bytes(range(57)),
 ]
 SPZ_4 = [spz4(scene, extension=extension) for scene in SCENES for extension in (b"", bytes(8))]
+SPZ_4 += [encode(scene, ".spz", spz_version=4) for scene in SCENES]
 SPLAT = [encode(SCENES[0], ".splat")]
+SOG = [encode(scene, ".sog") for scene in SCENES]
+META = json.loads(archive.read(SOG[1], "it")["meta.json"])
+NPZ = [encode(scene, ".npz") for scene in SCENES]
 GLB = [encode(scene, ".glb") for scene in SCENES]
 
 
@@ -103,6 +108,30 @@ def glb(chance):
     return with_json(edited_json(chance, DOCUMENT))
 
 
+def inside(seeds):
+    """Damage in an archive, or in a member whose size and checksum its list states rightly."""
+    opened = [archive.read(content, "it") for content in seeds]
+
+    def make(chance):
+        if chance.random() < 0.3:
+            return edited(chance, chance.choice(seeds))
+        members = chance.choice(opened)
+        name = chance.choice(list(members))
+        return archive.write(members | {name: edited(chance, members[name])})
+
+    return make
+
+
+def sogs(chance):
+    if chance.random() < 0.6:
+        return inside(SOG)(chance)
+
+    def change(meta, members):
+        members["meta.json"] = edited_json(chance, META)
+
+    return sog(SCENES[1], change)
+
+
 def splats(suffix):
     def read(content):
         found = decode(content, suffix)
@@ -120,6 +149,8 @@ SPLAT_READERS = {
     "spz 4": (spz_4, splats(".spz")),
     "splat": (one_of(SPLAT), splats(".splat")),
     "glb": (glb, splats(".glb")),
+    "sog": (sogs, splats(".sog")),
+    "npz": (inside(NPZ), splats(".npz")),
 }
 
 
@@ -361,10 +392,10 @@ def test_saved_scenes(folder):
     report("scenes", attack(one_of([sound]), call, (GeoLRMError,), COUNT))
 
 
-@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat", ".glb"])
+@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat", ".glb", ".sog", ".npz"])
 def test_any_bytes(suffix):
     def make(chance):
-        start = chance.choice([b"", b"ply\n", b"\x1f\x8b\x08", b"NGSP", b"glTF"])
+        start = chance.choice([b"", b"ply\n", b"\x1f\x8b\x08", b"NGSP", b"glTF", b"PK\3\4"])
         return start + chance.randbytes(chance.randrange(200))
 
     report(f"any bytes as {suffix}", attack(make, splats(suffix), (GeoLRMError,), COUNT))
