@@ -119,11 +119,11 @@ clean:
 .venv/test.stamp: $(SOURCES) | .venv/bin/python
 	$(PIP) -c constraints.txt torch==2.13.0
 	$(PIP) -c constraints.txt $(GPU_BUILDERS)
-	$(PIP) -c constraints.txt -e '.[colmap,eval,export,fleet,mesh,photos,rembg,test,training,video]'
+	$(PIP) -c constraints.txt -e '.[colmap,eval,export,fleet,mesh,photos,rembg,test,training,usd,video]'
 	touch $@ .venv/base.stamp
 
 .venv/lint.stamp: .venv/test.stamp
-	$(PIP) -c constraints.txt -e '.[colmap,eval,export,fleet,mesh,photos,rembg,test,training,video,dev]'
+	$(PIP) -c constraints.txt -e '.[colmap,eval,export,fleet,mesh,photos,rembg,test,training,usd,video,dev]'
 	touch $@
 
 .venv/docs.stamp: .venv/base.stamp
