@@ -35,7 +35,7 @@ test: .venv/test.stamp
 # With more examples of what is drawn by chance, and more damaged inputs for every reader.
 PROFILE ?= thorough
 test-all: .venv/test.stamp
-	HYPOTHESIS_PROFILE=$(PROFILE) GEOLRM_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=$(PROFILE) GEOLRM_FUZZ_INPUTS=2000 $(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .

@@ -125,7 +125,7 @@ def make_silhouette(
         valid = reduce_valid(valid, factor)
         small[~valid] = [1, 1, 1, 0][: small.shape[2]]  # what is unknown is no object
     if small.shape[2] == 4:
-        alpha = small[..., 3]
+        alpha = small[..., 3].astype(np.float32)  # a copy: a view would hold all four channels
     elif background is not None:
         alpha = alpha_from_background(small, background)
     else:

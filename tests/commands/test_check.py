@@ -51,6 +51,19 @@ def test_doubts_are_printed_and_strict_fails(opencv_capture, tmp_path):
     assert "OpenCV camera-to-world" in doubt["text"]
 
 
+def test_images_of_very_many_views_are_reduced_until_they_fit(tmp_path, monkeypatch):
+    cameras = box_cameras()
+    folder = write_transforms(tmp_path / "box", box_photos(cameras, 400), cameras)
+    # 12 views of 400 px with alpha; a quarter of their bytes is that of 200 px, which is too few.
+    monkeypatch.setattr("geolrm.commands.check.MEMORY", 12 * 400 * 400 * 4 // 2)
+    done = call_here("geolrm", "check", folder, "-o", tmp_path / "half.png")
+    assert "12 views, 282 x 282 px, with alpha" in done.stdout, done.stdout
+    assert "note: images reduced to 282 px: 12" in done.stdout
+    monkeypatch.setattr("geolrm.commands.check.MEMORY", 12 * 400 * 400 * 4 // 4)
+    done = call_here("geolrm", "check", folder, "-o", tmp_path / "least.png")
+    assert "12 views, 256 x 256 px, with alpha" in done.stdout, done.stdout
+
+
 def test_a_warm_view_is_named_with_what_would_correct_it(tmp_path):
     cameras = box_cameras(24)
     photos = box_photos(cameras, 128)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONGEST_SIDE = 1024  # px, to which images are reduced: more than is compared or drawn
+LEAST_SIDE = 256  # px, to which images of captures of very many views are reduced: what is compared
+MEMORY = 1 << 30  # bytes of all images, beyond which they are reduced further
 OUT_OF_MEMORY = "use fewer or smaller images"
 
 
@@ -41,7 +46,7 @@ def check(
     from geolrm.engine.bundle.bundle import Bundle
     from geolrm.engine.captures import read_capture
     from geolrm.engine.captures.diagnostics.diagnosis import diagnose
-    from geolrm.engine.captures.lazy_images import LazyImages
+    from geolrm.engine.captures.lazy_images import LazyImages, shapes_of
     from geolrm.engine.captures.overview import draw_overview
     from geolrm.engine.system.atomic import check_writable
     from geolrm.engine.views.sheets import save_image
@@ -52,13 +57,16 @@ def check(
     manifest = Bundle.open(model).manifest
     with steps(not as_json) as step:
         step("reading the capture")
-        content = read_capture(
+        read = functools.partial(
+            read_capture,
             capture,
             remove_background=remove_background,
             fit=fit,
-            longest_side=LONGEST_SIDE,
             allow_outside=allow_outside,
         )
+        content = read(longest_side=LONGEST_SIDE)
+        if (side := _affordable_side(shapes_of(content.images))) < LONGEST_SIDE:
+            content = read(longest_side=side)
         if isinstance(content.images, LazyImages):
             content.images.decode()
         step("looking for what is doubtful")
@@ -90,6 +98,13 @@ def check(
         say(f"{diagnosis.count}; cameras, cube and images -> {output}")
     if strict and diagnosis.diagnostics:
         raise SystemExit(FAILED)
+
+
+def _affordable_side(shapes: Sequence[tuple[int, ...]]) -> int:
+    """Return the longest side in pixels with which images of these shapes fit in ``MEMORY``."""
+    excess = sum(map(math.prod, shapes)) / MEMORY
+    longest = max(max(shape[:2]) for shape in shapes)
+    return LONGEST_SIDE if excess <= 1 else max(int(longest / math.sqrt(excess)), LEAST_SIDE)
 
 
 def _colors(stops: NDArray[np.float64] | None) -> list[dict[str, Any]] | None:
