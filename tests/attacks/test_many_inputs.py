@@ -18,7 +18,7 @@ from harness.mutation import attack, edited, edited_json
 from PIL import Image
 from samples.capture_files import box_cameras, write_clip, write_gobjaverse_views
 from samples.gaussians import random_gaussians
-from samples.splat_files import compressed_ply, element, ply_file, sog, splat_rows, spz4, zstd
+from samples.splat_files import compressed_ply, element, ply_file, splat_rows, spz4, zstd
 
 from geolrm import GeoLRMError
 from geolrm.engine.captures import load_capture
@@ -53,7 +53,9 @@ SPZ_4 = [spz4(scene, extension=extension) for scene in SCENES for extension in (
 SPZ_4 += [encode(scene, ".spz", spz_version=4) for scene in SCENES]
 SPLAT = [encode(SCENES[0], ".splat")]
 SOG = [encode(scene, ".sog") for scene in SCENES]
-META = json.loads(archive.read(SOG[1], "it")["meta.json"])
+SOG_MEMBERS = archive.read(SOG[1], "it")
+META = json.loads(SOG_MEMBERS["meta.json"])
+BOOKS = {key: META[key].pop("codebook") for key in ("scales", "sh0", "shN")}
 NPZ = [encode(scene, ".npz") for scene in SCENES]
 GLB = [encode(scene, ".glb") for scene in SCENES]
 
@@ -122,14 +124,18 @@ def inside(seeds):
     return make
 
 
+damaged_sog = inside(SOG)
+
+
 def sogs(chance):
+    """Damage in a member, or in the values of meta.json, short of its codebooks."""
     if chance.random() < 0.6:
-        return inside(SOG)(chance)
-
-    def change(meta, members):
-        members["meta.json"] = edited_json(chance, META)
-
-    return sog(SCENES[1], change)
+        return damaged_sog(chance)
+    meta = json.loads(edited_json(chance, META))
+    for key in BOOKS:
+        if isinstance(meta, dict) and isinstance(meta.get(key), dict):
+            meta[key].setdefault("codebook", BOOKS[key])
+    return archive.write(SOG_MEMBERS | {"meta.json": json.dumps(meta).encode()})
 
 
 def splats(suffix):
