@@ -19,6 +19,8 @@ SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type
 # What the GPU tests compile and build with; none of it needs a GPU.
 GPU_BUILDERS := cuda-bindings cuda-core nvidia-cuda-nvrtc tensorrt-cu13-bindings tensorrt-rtx
 
+TESTED_EXTRAS := colmap,eval,export,fleet,hub,mesh,photos,rembg,test,training,usd,video
+
 # Two workers, a file of tests to one of them: many tests wait for one thread.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
@@ -119,11 +121,11 @@ clean:
 .venv/test.stamp: $(SOURCES) | .venv/bin/python
 	$(PIP) -c constraints.txt torch==2.13.0
 	$(PIP) -c constraints.txt $(GPU_BUILDERS)
-	$(PIP) -c constraints.txt -e '.[colmap,eval,export,fleet,hub,mesh,photos,rembg,test,training,video]'
+	$(PIP) -c constraints.txt -e '.[$(TESTED_EXTRAS)]'
 	touch $@ .venv/base.stamp
 
 .venv/lint.stamp: .venv/test.stamp
-	$(PIP) -c constraints.txt -e '.[colmap,eval,export,fleet,hub,mesh,photos,rembg,test,training,video,dev]'
+	$(PIP) -c constraints.txt -e '.[$(TESTED_EXTRAS),dev]'
 	touch $@
 
 .venv/docs.stamp: .venv/base.stamp

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.gaussians.notebooks import ShownInNotebooks
 from geolrm.engine.refinement.alignment import Alignment
 from geolrm.engine.refinement.progress import Progress
 from geolrm.engine.rendering.frame import Posed
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class Scene(ShownInNotebooks):
     """Gaussians of one object, and what led to them.
 
     Of a GPU engine run with ``output="device"``, ``gaussians`` are

@@ -42,7 +42,7 @@ class Buffer:
         """Append an array and return the index of its accessor.
 
         Args:
-            array: [N] or [N, C], float32, uint32 or uint16.
+            array: [N] or [N, C], float32, uint32 or uint16; rows of whole words.
             kind: SCALAR, VEC3 or VEC4.
             bounds: Whether smallest and largest values are stated, as positions need them.
             normalized: Whether integers stand for [0, 1].

@@ -1,7 +1,8 @@
 """GLB with the extension KHR_gaussian_splatting, in float32 throughout.
 
 One primitive of points with the attributes POSITION and, under the extension's prefix, ROTATION
-(xyzw), SCALE (standard deviations), OPACITY and SH_DEGREE_l_COEF_n. glTF is y up.
+(xyzw), SCALE (standard deviations), OPACITY and SH_DEGREE_l_COEF_n. COLOR_0 is for programs that do
+not know the extension and show points: linear light, as glTF has it. glTF is y up.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb
 from geolrm.engine.formats.glb_nodes import Index, Node, Scene, moved, world_matrix
+from geolrm.engine.formats.light import linear
 from geolrm.engine.formats.untrusted import LARGEST_VALUE, Decoded, assemble, check_count
 from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
@@ -24,7 +26,17 @@ from geolrm.engine.geometry import harmonics
 EXTENSION = "KHR_gaussian_splatting"
 PREFIX = f"{EXTENSION}:"
 COLOR_SPACE = "srgb_rec709_display"
-POINTS, FLOAT = 0, 5126
+POINTS = 0  # the mode of a primitive
+LARGEST_SHORT = 65535
+BYTE, UNSIGNED_BYTE, SHORT, UNSIGNED_SHORT, FLOAT = 5120, 5121, 5122, 5123, 5126
+TYPES = {BYTE: "i1", UNSIGNED_BYTE: "u1", SHORT: "<i2", UNSIGNED_SHORT: "<u2", FLOAT: "<f4"}
+# Which types the extension allows for what; others than float stand for fractions of their range
+# where they are normalized, and only scales may do without.
+ALLOWED = {
+    "ROTATION": (FLOAT, BYTE, SHORT),
+    "SCALE": (FLOAT, BYTE, UNSIGNED_BYTE, SHORT, UNSIGNED_SHORT),
+    "OPACITY": (FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT),
+}
 WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
 
 
@@ -43,6 +55,7 @@ class Accessor(msgspec.Struct):
     componentType: Index
     count: Index
     type: str
+    normalized: bool = False
     bufferView: Index | None = None
     byteOffset: Index = 0
     sparse: dict[str, Any] | None = None
@@ -99,6 +112,7 @@ def encode(gaussians: GaussianArrays) -> bytes:
     }
     for place, name in zip(range(sh.shape[1]), _harmonic_names(), strict=False):
         attributes[name] = buffer.add(sh[:, place], "VEC3")
+    attributes["COLOR_0"] = buffer.add(_points(sh[:, 0], gaussians), "VEC4", normalized=True)
     properties = {
         "kernel": "ellipse",
         "colorSpace": COLOR_SPACE,
@@ -115,6 +129,14 @@ def encode(gaussians: GaussianArrays) -> bytes:
     })  # fmt: skip
 
 
+def _points(dc: NDArray, gaussians: GaussianArrays) -> NDArray[np.uint16]:
+    """Make the colours of points, [N, 4]: linear light that no direction changes, and opacity."""
+    rgba = np.empty((len(dc), 4), np.uint16)
+    rgba[:, :3] = np.rint(linear(harmonics.colors_of_dc(dc)) * LARGEST_SHORT)
+    rgba[:, 3] = np.rint(gaussians.opacities * LARGEST_SHORT)
+    return rgba
+
+
 def decode(content: bytes, name: str) -> Decoded:
     """Read a whole file, in the frame of its scene (y up): where its nodes put the splats."""
     text, numbers = glb.chunks(content, name)
@@ -128,7 +150,9 @@ def decode(content: bytes, name: str) -> Decoded:
     def read(attribute: str, kind: str) -> NDArray[np.float32]:
         if attribute not in attributes:
             raise InputError(f"{name} lacks the attribute {attribute!r} of its splats")
-        return _array(document, numbers, attributes[attribute], kind, f"{name}: {attribute}")
+        allowed = ALLOWED.get(attribute.removeprefix(PREFIX), (FLOAT,))
+        said = f"{name}: {attribute}"
+        return _array(document, numbers, attributes[attribute], kind, allowed, said)
 
     known = list(_harmonic_names())
     number = sum(key.startswith(f"{PREFIX}SH_") for key in attributes)
@@ -189,20 +213,39 @@ def _splats(document: Document, name: str) -> tuple[int, dict[str, int]]:
 
 
 def _array(
-    document: Document, numbers: memoryview, index: int, kind: str, name: str
-) -> NDArray[np.float32]:
-    """View [N, C], or [N] for scalars, by an accessor that stays within the numbers."""
+    document: Document,
+    numbers: memoryview,
+    index: int,
+    kind: str,
+    allowed: tuple[int, ...],
+    name: str,
+) -> NDArray:
+    """View [N, C], or [N] for scalars, by an accessor that stays within the numbers.
+
+    Numbers that are no floats are left as they are stored, but normalized ones become float32.
+    """
     if index >= len(document.accessors):
         raise InputError(f"{name} has no accessor {index}; the file is damaged")
     accessor = document.accessors[index]
-    if accessor.type != kind or accessor.componentType != FLOAT or accessor.sparse is not None:
-        raise InputError(f"{name} is not stored as plain float {kind}; only that is read")
+    code = accessor.componentType
+    fraction = accessor.normalized and code != FLOAT
+    if (
+        accessor.type != kind
+        or code not in allowed
+        or accessor.sparse is not None
+        or not (code == FLOAT or fraction or allowed == ALLOWED["SCALE"])
+    ):
+        raise InputError(
+            f"{name} is not stored as plain {kind} of float, or of what {EXTENSION} allows beside "
+            "it; only that is read"
+        )
     place = accessor.bufferView
     if place is None or place >= len(document.bufferViews):
         raise InputError(f"{name} has no buffer view {place}; the file is damaged")
     view = document.bufferViews[place]
     check_count(accessor.count, name)
-    width = 4 * WIDTHS[kind]
+    dtype = np.dtype(TYPES[code])
+    width = dtype.itemsize * WIDTHS[kind]
     stride = width if view.byteStride is None else view.byteStride
     needed = accessor.byteOffset + (stride * (accessor.count - 1) + width if accessor.count else 0)
     start = view.byteOffset + accessor.byteOffset
@@ -216,5 +259,8 @@ def _array(
             f"{name} reaches beyond its {len(numbers)} bytes of numbers; it is damaged"
         )
     shape = (accessor.count,) if kind == "SCALAR" else (accessor.count, WIDTHS[kind])
-    strides = (stride,) if kind == "SCALAR" else (stride, 4)
-    return np.ndarray(shape, "<f4", numbers, start, strides)
+    strides = (stride,) if kind == "SCALAR" else (stride, dtype.itemsize)
+    found = np.ndarray(shape, dtype, numbers, start, strides)
+    if not fraction:
+        return found
+    return np.maximum(found / np.float32(np.iinfo(dtype).max), np.float32(-1))

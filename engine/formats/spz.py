@@ -1,7 +1,7 @@
 """SPZ: about 16 bytes a splat, quantised attribute by attribute, in one gzip stream.
 
-Version 3 is written; 2, 3 and 4 (:mod:`spz_zstd`) are read. Axes are right, up, back (RUB), as in
-OpenGL: y is up. The payload: a header of 16 bytes, then positions (24-bit fixed point), alphas,
+Versions 3 and 4 (:mod:`spz_zstd`) are written; 2 to 4 are read. Axes are right, up, back (RUB), as
+in OpenGL: y is up. The payload: a header of 16 bytes, then positions (24-bit fixed point), alphas,
 colours, log scales, rotations (the smallest three components of a quaternion), spherical harmonics.
 """
 
@@ -30,6 +30,7 @@ from geolrm.engine.system.user_warnings import warn
 
 HEADER = struct.Struct("<4sIIBBBB")  # magic, version, splats, degree, fraction bits, flags, 0
 VERSION = 3
+WRITTEN = (VERSION, spz_zstd.VERSION)
 FRACTION_BITS = 12  # of positions: steps of 1/4096
 LEVEL = 1  # of gzip: quantised splats do not shrink further at 6, which takes twice as long
 GZIP = 16 + zlib.MAX_WBITS
@@ -44,8 +45,8 @@ QUAT_STEPS = 511.0 / np.sqrt(0.5)  # of the three smaller components, which are 
 SH_STEP_FIRST, SH_STEP_HIGHER = 8, 16  # of a byte: 5 bits for degree 1, 4 for the others
 
 
-def encode(gaussians: GaussianArrays) -> bytes:
-    """Write a whole file of splats that are y up."""
+def encode(gaussians: GaussianArrays, *, version: int = VERSION) -> bytes:
+    """Write a whole file of splats that are y up, in one of the versions of ``WRITTEN``."""
     count = len(gaussians)
     if gaussians.sh is None:
         dc = harmonics.dc_of_colors(gaussians.colors)  # pyright: ignore[reportArgumentType]
@@ -63,8 +64,10 @@ def encode(gaussians: GaussianArrays) -> bytes:
         _smallest_three(gaussians.quats),
         _quantised_harmonics(higher),
     ]
-    header = HEADER.pack(MAGIC, VERSION, count, degree, bits, 0, 0)
-    payload = b"".join([header, *(attribute.tobytes() for attribute in attributes)])
+    streams = [attribute.tobytes() for attribute in attributes]
+    if version == spz_zstd.VERSION:
+        return spz_zstd.encode(Fields(version, count, degree, bits, 0), streams)
+    payload = b"".join([HEADER.pack(MAGIC, VERSION, count, degree, bits, 0, 0), *streams])
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
     return packer.compress(payload) + packer.flush()
 

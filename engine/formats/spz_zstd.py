@@ -25,6 +25,17 @@ LEAST_DEFLATION = 1.01  # of what does not shrink
 SLACK = 1 << 12  # headers and checksums of a stream's frames
 LEAST_WINDOW = 23  # logarithm of the 8 MB that RFC 8878 asks of every decoder
 MOST_EXTENSION = 1 << 26  # bytes of other programs' records
+LEVEL = 5  # of Zstandard: 7 % less than at 1, and no more at 12
+
+
+def encode(fields: Fields, streams: list[bytes]) -> bytes:
+    """Write a whole file of the attributes' bytes, in the order of the header; no empty streams."""
+    compress = _module().compress
+    plain = [stream for stream, width in zip(streams, fields.widths(), strict=True) if width]
+    packed = [compress(stream, LEVEL) for stream in plain]
+    head = HEADER.pack(MAGIC, *fields, len(plain), HEADER.size, bytes(12))
+    table = [SIZES.pack(len(a), len(b)) for a, b in zip(packed, plain, strict=True)]
+    return b"".join([head, *table, *packed])
 
 
 def check(head: bytes, size: int, name: str) -> None:
@@ -90,10 +101,7 @@ def _inflate(packed: bytes, expected: int, name: str) -> bytes:
     """Decompress exactly ``expected`` bytes; memory follows them, whatever the stream states."""
     if not expected and not packed:
         return b""
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
+    zstd = _module()
     # A window may be as large as the stream's plain size; a larger one is no use.
     window = min(max(LEAST_WINDOW, expected.bit_length()), 31 if sys.maxsize > 2**32 else 30)
     options = {int(zstd.DecompressionParameter.window_log_max): window}
@@ -108,3 +116,12 @@ def _inflate(packed: bytes, expected: int, name: str) -> bytes:
             "damaged"
         )
     return body
+
+
+def _module():
+    """Import Zstandard: of the standard library, or what was taken from there for older ones."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd

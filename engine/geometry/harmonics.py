@@ -20,6 +20,20 @@ def colors_of_dc(dc: NDArray) -> NDArray[np.float32]:
     return dc * np.float32(SH_C0) + np.float32(0.5)
 
 
+def of_degree(sh: NDArray, degree: int) -> NDArray[np.float32]:
+    """Keep the coefficients [N, K, 3] up to a degree, or pad them with zeros, which show nothing.
+
+    Returns:
+        [N, (degree + 1)^2, 3].
+    """
+    wanted = (degree + 1) ** 2
+    if sh.shape[1] >= wanted:
+        return np.ascontiguousarray(sh[:, :wanted], np.float32)
+    padded = np.zeros((len(sh), wanted, 3), np.float32)
+    padded[:, : sh.shape[1]] = sh
+    return padded
+
+
 def basis(directions: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Evaluate real harmonics [D, K], in the order and with the signs of 3D Gaussian splatting.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.formats import glb
+from geolrm.engine.formats.light import linear
 from geolrm.engine.formats.orientation import Z_UP_TO_Y_UP
 
 UNLIT = "KHR_materials_unlit"
@@ -124,9 +125,3 @@ def _obj(mesh: Surface) -> bytes:
 
 WRITERS: dict[str, Callable[[Surface], bytes]] = {".glb": _glb, ".ply": _ply, ".obj": _obj}
 SUFFIXES = ", ".join(WRITERS)
-
-
-def linear(colors: NDArray) -> NDArray[np.float64]:
-    """Turn sRGB values in [0, 1] into linear light, as glTF states vertex colours."""
-    srgb = colors.astype(np.float64).clip(0, 1)
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

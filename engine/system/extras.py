@@ -21,6 +21,7 @@ EXTRAS = {
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "rtx",
     "torch": "export",
+    "usd-core": "usd",
 } | dict.fromkeys(KERNEL_PACKAGES, "gpu")
 TITLES = {"av": "PyAV"}  # packages whose usual name is not the registry's
 

@@ -28,6 +28,7 @@ from geolrm.engine.captures.gobjaverse import read_object
 from geolrm.engine.captures.images import ImageReader
 from geolrm.engine.captures.undistortion import undistorted
 from geolrm.engine.captures.video import read_clip
+from geolrm.engine.formats import archive
 from geolrm.engine.formats.splat_files import decode, encode
 from geolrm.viewer import Exhibit, load_scene, save_scene
 
@@ -49,7 +50,13 @@ PAYLOADS = [
     struct.pack("<4sIIBBBB", b"NGSP", 2, 3, 0, 12, 0, 0) + bytes(range(57)),
 ]
 SPZ_4 = [spz4(scene, extension=extension) for scene in SCENES for extension in (b"", bytes(8))]
+SPZ_4 += [encode(scene, ".spz", spz_version=4) for scene in SCENES]
 SPLAT = [encode(SCENES[0], ".splat")]
+SOG = [encode(scene, ".sog") for scene in SCENES]
+SOG_MEMBERS = archive.read(SOG[1], "it")
+META = json.loads(SOG_MEMBERS["meta.json"])
+BOOKS = {key: META[key].pop("codebook") for key in ("scales", "sh0", "shN")}
+NPZ = [encode(scene, ".npz") for scene in SCENES]
 GLB = [encode(scene, ".glb") for scene in SCENES]
 
 
@@ -103,6 +110,34 @@ def glb(chance):
     return with_json(edited_json(chance, DOCUMENT))
 
 
+def inside(seeds):
+    """Damage in an archive, or in a member whose size and checksum its list states rightly."""
+    opened = [archive.read(content, "it") for content in seeds]
+
+    def make(chance):
+        if chance.random() < 0.3:
+            return edited(chance, chance.choice(seeds))
+        members = chance.choice(opened)
+        name = chance.choice(list(members))
+        return archive.write(members | {name: edited(chance, members[name])})
+
+    return make
+
+
+damaged_sog = inside(SOG)
+
+
+def sogs(chance):
+    """Damage in a member, or in the values of meta.json, short of its codebooks."""
+    if chance.random() < 0.6:
+        return damaged_sog(chance)
+    meta = json.loads(edited_json(chance, META))
+    for key in BOOKS:
+        if isinstance(meta, dict) and isinstance(meta.get(key), dict):
+            meta[key].setdefault("codebook", BOOKS[key])
+    return archive.write(SOG_MEMBERS | {"meta.json": json.dumps(meta).encode()})
+
+
 def splats(suffix):
     def read(content):
         found = decode(content, suffix)
@@ -120,6 +155,8 @@ SPLAT_READERS = {
     "spz 4": (spz_4, splats(".spz")),
     "splat": (one_of(SPLAT), splats(".splat")),
     "glb": (glb, splats(".glb")),
+    "sog": (sogs, splats(".sog")),
+    "npz": (inside(NPZ), splats(".npz")),
 }
 
 
@@ -361,10 +398,10 @@ def test_saved_scenes(folder):
     report("scenes", attack(one_of([sound]), call, (GeoLRMError,), COUNT))
 
 
-@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat", ".glb"])
+@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat", ".glb", ".sog", ".npz"])
 def test_any_bytes(suffix):
     def make(chance):
-        start = chance.choice([b"", b"ply\n", b"\x1f\x8b\x08", b"NGSP", b"glTF"])
+        start = chance.choice([b"", b"ply\n", b"\x1f\x8b\x08", b"NGSP", b"glTF", b"PK\3\4"])
         return start + chance.randbytes(chance.randrange(200))
 
     report(f"any bytes as {suffix}", attack(make, splats(suffix), (GeoLRMError,), COUNT))

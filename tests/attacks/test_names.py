@@ -72,7 +72,7 @@ def assert_plain(done, code=0):
 
 
 def test_convert(place, splats):
-    for suffix in (".ply", ".spz", ".splat", ".glb"):
+    for suffix in (".ply", ".spz", ".splat", ".glb", ".sog", ".npz", ".usda", ".usdz"):
         output = place / f"out{HOSTILE}{suffix}"
         done = call_here("geolrm", "convert", splats, output)
         assert_plain(done)

@@ -104,6 +104,32 @@ def test_up(scene, suffix):
     np.testing.assert_allclose(Gaussians.load("back.ply").means, scene.means, atol=2e-4)
 
 
+def test_versions_of_spz_and_degrees_of_harmonics(scene):
+    for version in ("3", "4"):
+        convert("a.ply", f"v{version}.spz", "--spz-version", version)
+    assert Path("v3.spz").read_bytes()[:2] == b"\x1f\x8b"
+    assert Path("v4.spz").read_bytes()[:8] == b"NGSP\4\0\0\0"
+    convert("a.ply", "default.spz")
+    assert Path("default.spz").read_bytes() == Path("v3.spz").read_bytes()
+    convert("a.ply", "unity.ply", "--sh-degree", "3")
+    assert Path("unity.ply").read_bytes().partition(b"end_header")[0].count(b"property") == 62
+    convert("unity.ply", "plain.ply", "--sh-degree", "0")
+    assert Path("plain.ply").stat().st_size == Path("a.ply").stat().st_size
+    np.testing.assert_allclose(Gaussians.load("plain.ply").colors, scene.colors, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".sog", ".npz"])
+def test_files_that_are_read_back(scene, suffix):
+    convert("a.ply", f"b{suffix}")
+    convert(f"b{suffix}", "c.ply")
+    assert len(Gaussians.load("c.ply")) == len(scene)
+
+
+def test_usd(scene):
+    convert("a.ply", "b.usda", "--up", "z")
+    assert b'upAxis = "Z"' in Path("b.usda").read_bytes()
+
+
 def test_raw_ply_both_ways(scene):
     convert("a.ply", "raw.ply", "--raw-ply")
     assert b"nx" not in Path("raw.ply").read_bytes()[:400]
@@ -124,6 +150,14 @@ def test_raw_ply_both_ways(scene):
         (["b.spz", "--prune-opacity", "nan"], "the least opacity is nan; it must be in [0, 1]"),
         (["b.spz", "--prune-opacity", "-1"], "the least opacity is -1.0; it must be in [0, 1]"),
         (["b.spz", "--max-splats", "0"], "the largest number of splats is 0; it must be 1 or"),
+        (["b.ply", "--sh-degree", "4"], "--sh-degree is 4; it must be 0, 1, 2 or 3"),
+        (["b.splat", "--sh-degree", "0"], "--sh-degree was given, but a .splat file holds no harm"),
+        (["b.ply", "--sh-degree", "3", "--raw-ply"], "but a raw PLY holds no harmonics: leave it"),
+        (["b.spz", "--spz-version", "2"], "--spz-version is 2; it must be 3 or 4"),
+        (
+            ["b.ply", "--spz-version", "4"],
+            "--spz-version was given, but .ply files are no SPZ",
+        ),
         (["b.spz", "--raw-ply"], "--raw-ply was given, but output 'b.spz' is no .ply; name one"),
         (["folder.ply"], "output 'folder.ply' is a folder; name a file in it"),
         (["file/b.ply"], "cannot write 'file/b.ply': 'file' is not a folder"),
@@ -142,6 +176,10 @@ def test_options_and_output_are_checked_before_anything_is_read(arguments, messa
     [
         (["none.ply"], "cannot read 'none.ply': No such file or directory"),
         (["none.obj"], "'none.obj' names no splat format"),
+        (
+            ["none.usdz"],
+            "'none.usdz' is a .usdz file, and those are written but not read: ",
+        ),
         (["folder.ply"], "'folder.ply' is not a regular file; name a splat file"),
         (["a.spz", "--from-raw-ply"], "is no PLY, which alone has a raw layout"),
     ],

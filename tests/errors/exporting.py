@@ -136,7 +136,7 @@ def unreachable(place):
 CASES = [
     Case("the checkpoint is 'hf:a/b'; it must be hf:OWNER/NAME@REVISION or …",
          "Of geolrm-export.", lambda place: parse_hub_name("hf:a/b")),
-    Case("the file is 'a.pkl'; it must be a .safetensors or .ckpt file of the repository, such as …",
+    Case("the file is 'a.pkl'; it must be a .safetensors or .ckpt file of the …",
          "Of a checkpoint on a hub.", lambda place: parse_hub_name("hf:a/b@main/a.pkl")),
     Case("hf:owner/model@main holds 2 checkpoints (…); name one: …", "Of a checkpoint on a hub.",
          fetched("hf:owner/model@main")),

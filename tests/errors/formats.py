@@ -253,10 +253,12 @@ FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
 
 CASES = [
     "Any splat file",
-    Case("… names no splat format; the file name must end in .ply, .spz, .splat, .glb",
+    Case("… names no splat format; the file name must end in .ply, .spz, .splat, .glb, .sog, .npz, "
+         ".usda, .usdc, .usdz",
          "The suffix says how a file is read and written.",
          lambda place: Gaussians.load(place.tmp / "a.obj")),
-    Case("… is no splat format; it must be one of .ply, .spz, .splat, .glb", "Of bytes in memory.",
+    Case("… is no splat format; it must be one of .ply, .spz, .splat, .glb, .sog, .npz, .usda, "
+         ".usdc, .usdz", "Of bytes in memory.",
          lambda place: decode(b"", ".obj")),
     Case("… is not a regular file; name a splat file", "A folder or device.",
          folder_named("a.ply", Gaussians.load)),
@@ -432,7 +434,8 @@ CASES = [
          attributes(**{"KHR_gaussian_splatting:SH_DEGREE_1_COEF_0": 0})),
     Case("… has attributes of different lengths: …", "Damaged.", accessor(count=49)),
     Case("…: POSITION has no accessor …; the file is damaged", "Damaged.", attributes(POSITION=99)),
-    Case("…: POSITION is not stored as plain float VEC3; only that is read", "Quantised splats.",
+    Case("…: POSITION is not stored as plain VEC3 of float, or of what KHR_gaussian_splatting "
+         "allows beside it; only that is read", "KHR_mesh_quantization.",
          accessor(componentType=5121)),
     Case("…: POSITION has no buffer view …; the file is damaged", "Damaged.",
          accessor(bufferView=99)),
@@ -476,7 +479,8 @@ CASES = [
          write_under_a_file),
     Case("cannot write …bundle': File exists", "A file stands where a folder must be.",
          write_folder_under_a_file),
-    Case("output … is a folder; name a file in it: .ply, .spz, .splat, .glb", "Of geolrm convert.",
+    Case("output … is a folder; name a file in it: .ply, .spz, .splat, .glb, .sog, .npz, .usda, "
+         ".usdc, .usdz", "Of geolrm convert.",
          folder_named("a.ply", check_output)),
     Case("output … is the input file itself; name another", "Of geolrm convert and mesh.",
          input_as_output),

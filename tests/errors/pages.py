@@ -38,6 +38,7 @@ class Area:
 def areas():
     """By the name of their page, in the order of the contents."""
     from errors import (
+        archive_formats,
         bundles,
         cameras,
         captures,
@@ -65,7 +66,9 @@ def areas():
         ),
         "photographs": Area("Photographs without poses", {"": photographs.CASES}),
         "rendering": Area("Rendering", {"": rendering.CASES}),
-        "formats": Area("Splat files, meshes and pages", {"": formats.CASES}),
+        "formats": Area(
+            "Splat files, meshes and pages", {"": [*formats.CASES, *archive_formats.CASES]}
+        ),
         "bundles": Area("Bundles", {"": bundles.CASES}),
         "gpu": Area("GPUs", {"": gpu.CASES, "geolrm bench gpu": gpu_benchmark.CASES}),
         "commands": Area("Options of commands", {"": commands.CASES}),

@@ -22,10 +22,10 @@ def parse(content):
         accessor = document["accessors"][index]
         view = document["bufferViews"][accessor["bufferView"]]
         width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
-        assert accessor["componentType"] == 5126
-        assert view["byteLength"] == 4 * width * accessor["count"]
+        kind = np.dtype({5121: "u1", 5123: "<u2", 5126: "<f4"}[accessor["componentType"]])
+        assert view["byteLength"] == kind.itemsize * width * accessor["count"]
         assert view["byteOffset"] % 4 == 0
-        values = np.frombuffer(numbers, "<f4", accessor["count"] * width, view["byteOffset"])
+        values = np.frombuffer(numbers, kind, accessor["count"] * width, view["byteOffset"])
         return values.reshape(-1, width)
 
     return document, array

@@ -1,11 +1,13 @@
 """Small splat files as other programs write them, which this project only reads."""
 
 import gzip
+import json
 import struct
 import sys
 
 import numpy as np
 
+from geolrm.engine.formats import archive
 from geolrm.engine.formats.splat_files import encode
 from geolrm.engine.geometry.harmonics import dc_of_colors
 
@@ -74,6 +76,16 @@ def spz4(scene, *, level=3, extension=b"", change=None, tail=b""):
     head = struct.pack("<4sIIBBBBI12x", b"NGSP", *header.values())
     table = b"".join(struct.pack("<QQ", *pair) for pair in sizes)
     return head + extension + table + b"".join(packed) + tail
+
+
+def sog(scene, change=lambda meta, members: None):
+    """A SOG of this project whose meta.json or images ``change`` edited before they were packed."""
+    members = archive.read(encode(scene, ".sog"), "it")
+    meta = json.loads(members.pop("meta.json"))
+    before = dict(members)
+    change(meta, members)
+    text = json.dumps(meta).encode()
+    return archive.write({"meta.json": text} | before | members)
 
 
 def _pack(values, bits):

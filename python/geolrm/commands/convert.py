@@ -14,7 +14,7 @@ OUT_OF_MEMORY = "split the file"
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
+    source: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat, .glb, .sog or .npz file.")],
     output: Annotated[Path, typer.Argument(help="The file to write; its suffix says how.")],
     up: Annotated[
         str | None, typer.Option(help="'y' or 'z', up in the output; default: the format's own.")
@@ -28,6 +28,17 @@ def convert(
     raw_ply: Annotated[
         bool, typer.Option("--raw-ply", help="Write the PLY layout of GeoLRM's own script.")
     ] = False,
+    sh_degree: Annotated[
+        int | None,
+        typer.Option(
+            help="Degree of the harmonics in the output, 0 to 3: the rest is left out, what lacks "
+            "is zero; importers of Unity want a .ply of degree 3."
+        ),
+    ] = None,
+    spz_version: Annotated[
+        int | None,
+        typer.Option(help="Of a .spz output: 3 (default), which all viewers read, or 4."),
+    ] = None,
     from_up: Annotated[
         str | None, typer.Option(help="'y' or 'z', up in the input; default: the format's own.")
     ] = None,
@@ -39,7 +50,7 @@ def convert(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Convert splats between PLY, SPZ, .splat and GLB.
+    """Convert splats between PLY, SPZ, .splat, GLB, SOG and npz, and to USD.
 
     Example: geolrm convert shoe.ply shoe.spz --prune-opacity 0.005
     """
@@ -48,7 +59,13 @@ def convert(
     from geolrm.engine.gaussians.thinning import check_count, check_opacity, keep_largest, prune
 
     resolve(suffix_of(source), from_up, "--from-up")
-    resolve(suffix_of(output), up, "--up")
+    splat_files.check_read(suffix_of(source), repr(str(source)))
+    written_as = suffix_of(output)
+    resolve(written_as, up, "--up")
+    splat_files.check_sh_degree(written_as, sh_degree, "--sh-degree")
+    splat_files.check_spz_version(written_as, spz_version, "--spz-version")
+    if raw_ply and sh_degree is not None:
+        raise InputError("--sh-degree was given, but a raw PLY holds no harmonics: leave it out")
     if prune_opacity is not None:
         check_opacity(prune_opacity)
     if max_splats is not None:
@@ -64,7 +81,8 @@ def convert(
         step("writing")
         if len(read) and not len(written):
             warn(f"no splat has an opacity of {prune_opacity}: none is left")
-        splat_files.save(written, output, up=up, raw=raw_ply)
+        options = {"up": up, "raw": raw_ply, "sh_degree": sh_degree, "spz_version": spz_version}
+        splat_files.save(written, output, **options)
     size = output.stat().st_size
     summary: dict[str, Any] = {
         "input": str(source),
@@ -88,8 +106,11 @@ def convert(
 
 def check_output(output: Path, raw_ply: bool = False) -> None:
     """Refuse early a splat file that could not be written."""
+    from geolrm.engine.formats import usd
     from geolrm.engine.formats.splat_files import SUFFIXES, suffix_of
 
+    if suffix_of(output) == ".usdc":
+        usd.check_crate()
     if suffix_of(output) != ".ply" and raw_ply:
         raise InputError(f"--raw-ply was given, but output {str(output)!r} is no .ply; name one")
     if output.is_dir():

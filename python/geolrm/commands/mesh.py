@@ -13,7 +13,7 @@ OUT_OF_MEMORY = "use a smaller --size, or fewer splats: geolrm convert A B --max
 
 
 def mesh(
-    splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
+    splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat, .glb, .sog or .npz file.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The mesh to write: .glb, .ply or .obj.")
     ],

@@ -35,7 +35,7 @@ OTHER_SUFFIXES = (".avi", ".gif", ".jpeg", ".jpg", ".mkv", ".mov", ".png", ".web
 
 
 def render(
-    splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat or .glb file.")],
+    splats: Annotated[Path, typer.Argument(help="A .ply, .spz, .splat, .glb, .sog or .npz file.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for PNG frames, or a .mp4 file.")
     ],

@@ -66,7 +66,10 @@ def choose_views(content: "Capture", wanted: int | list[int], faulty: Collection
 def run(
     capture: Annotated[Path, typer.Argument(help=SOURCE_HELP)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Splat file: .ply, .spz, .splat, .glb.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Splat file: .ply, .spz, .splat, .glb, .sog, .npz, .usda, .usdz."
+        ),
     ],
     views: Annotated[
         str | None,

@@ -10,9 +10,10 @@ import zlib
 import numpy as np
 import pytest
 from samples.gaussians import random_gaussians
+from samples.splat_files import sog
 
 from geolrm import Gaussians, InputError
-from geolrm.engine.formats.splat_files import decode, encode
+from geolrm.engine.formats.splat_files import FORMATS, decode, encode
 
 GB = 1 << 30
 
@@ -105,8 +106,8 @@ GLB = [
     (lambda: glb(edit(("bufferViews", 0, "byteStride"), 8)), "reaches beyond its"),
     (lambda: glb(edit(("bufferViews", 0, "byteOffset"), 2**39)), "reaches beyond its"),
     (lambda: glb(edit(("bufferViews", 0, "buffer"), 1)), "reaches beyond its"),
-    (lambda: glb(edit(("accessors", 0, "componentType"), 5121)), "not stored as plain float VEC3"),
-    (lambda: glb(edit(("accessors", 0, "sparse"), {})), "not stored as plain float VEC3"),
+    (lambda: glb(edit(("accessors", 0, "componentType"), 5121)), "not stored as plain VEC3 of fl"),
+    (lambda: glb(edit(("accessors", 0, "sparse"), {})), "not stored as plain VEC3 of float, or"),
     (lambda: glb(edit(("accessors", 0, "bufferView"), 77)), "has no buffer view 77; the file is"),
     (lambda: glb(edit((*ATTRIBUTES, "POSITION"), 77)), "has no accessor 77; the file is damaged"),
     (lambda: glb(edit((*ATTRIBUTES, "POSITION"), None)), "lacks the attribute 'POSITION'"),
@@ -172,8 +173,40 @@ BOMBS = {
         None,
         "does not hold the 1000 bytes that its 50 splats need",
     ),
+    "40 GB of SOG": (".sog", lambda: encode(random_gaussians(), ".sog"), 40 * GB, "at most 7"),
+    "40 GB of npz": (".npz", lambda: encode(random_gaussians(), ".npz"), 40 * GB, "at most 94"),
+    "an image of 268 million pixels": (
+        ".sog",
+        lambda: sog(random_gaussians(), lambda _, members: members.update({"sh0.webp": HUGE})),
+        None,
+        "may hold 64 times its size",
+    ),
+    "an npz that deflates a thousandfold": (
+        ".npz",
+        lambda: deflated(GB >> 3),
+        None,
+        "may hold 64 times its size",
+    ),
     "a count to match": (".spz", lambda: spz(count=20_000_000), None, "may hold 64 times its size"),
 }
+
+# A lossless WebP that states 16383 pixels a side, in headers alone.
+HUGE = b"RIFF" + struct.pack("<I", 40) + b"WEBPVP8L" + struct.pack("<I", 28) + b"\x2f"
+HUGE += struct.pack("<I", 16382 | 16382 << 14) + bytes(23)
+
+
+def deflated(size):
+    """An archive of one member of so many zeros."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = bytes(1 << 20)
+    body = b"".join(packer.compress(block) for _ in range(size >> 20)) + packer.flush()
+    facts = (8, 0, 33, 0, len(body), size, 9)
+    local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 0, *facts, 0) + b"means.npy" + body
+    listed = struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, 0, *facts, *[0] * 6)
+    listed += b"means.npy"
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(listed), len(local), 0)
+    return local + listed + end
+
 
 LIMITED = """
 import resource, sys
@@ -216,7 +249,7 @@ def test_bombs_are_refused_within_64_mb(tmp_path, name):
     assert message in done.stdout
 
 
-@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat", ".glb"])
+@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat", ".glb", ".sog", ".npz"])
 def test_paths_that_are_no_files_are_refused(tmp_path, suffix):
     with pytest.raises(InputError, match="cannot read .*: No such file or directory"):
         Gaussians.load(tmp_path / f"none{suffix}")
@@ -228,7 +261,10 @@ def test_paths_that_are_no_files_are_refused(tmp_path, suffix):
 
 
 def test_other_suffixes_are_refused(tmp_path):
-    message = "names no splat format; the file name must end in .ply, .spz, .splat, .glb"
+    message = (
+        "names no splat format; the file name must end in .ply, .spz, .splat, .glb, .sog, .npz, "
+        ".usda, .usdc, .usdz"
+    )
     with pytest.raises(InputError, match=message):
         Gaussians.load(tmp_path / "a.obj")
     with pytest.raises(InputError, match=message):
@@ -245,7 +281,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("suffix", [".ply", ".spz", ".splat", ".glb"])
+@pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize(("change", "message"), WRONG, ids=[next(iter(c)) for c, _ in WRONG])
 def test_what_is_no_splat_is_not_written(tmp_path, suffix, change, message):
     scene = random_gaussians()

@@ -14,9 +14,10 @@ from harness.fuzzing import bounded, damaged, fuzz
 from hypothesis import example, given
 from hypothesis import strategies as st
 from samples.gaussians import random_gaussians
-from samples.splat_files import compressed_ply, element, ply_file, splat_rows, spz4, zstd
+from samples.splat_files import compressed_ply, element, ply_file, sog, splat_rows, spz4, zstd
 
 from geolrm import InputError
+from geolrm.engine.formats import archive
 from geolrm.engine.formats.splat_files import decode, encode
 from geolrm.engine.gaussian_arrays import GaussianArrays
 
@@ -64,6 +65,7 @@ def test_ply(content, raw):
 SPZ = [encode(s, ".spz") for s in scenes()]
 PAYLOADS = [gzip.decompress(content) for content in SPZ]
 VERSION_4 = [spz4(s, extension=e) for s in scenes() for e in (b"", bytes(8))]
+VERSION_4 += [encode(s, ".spz", spz_version=4) for s in scenes()]
 VERSION_2 = struct.pack("<4sIIBBBB", b"NGSP", 2, 3, 0, 12, 0, 0) + bytes(range(57))
 
 
@@ -182,8 +184,67 @@ def test_glb(content):
     read(content, ".glb")
 
 
+def inner(*files):
+    """Archives with damage in a member that the list of members states rightly."""
+    opened = [archive.read(content, "it") for content in files]
+
+    def changed(members, name, body):
+        return archive.write(members | {name: body})
+
+    return st.one_of(
+        [
+            st.builds(changed, st.just(members), st.just(name), damaged(body))
+            for members in opened
+            for name, body in members.items()
+        ]
+    )
+
+
+SOG = [encode(s, ".sog") for s in scenes()]
+META = json.loads(archive.read(SOG[1], "it")["meta.json"])
+META_PLACES = [path for path in leaves(META) if path and not isinstance(path[-1], int)]
+
+
+@st.composite
+def metas(draw):
+    """The JSON of a SOG with up to three values replaced or left out."""
+
+    def change(meta, members):
+        for path in draw(st.lists(st.sampled_from(META_PLACES), min_size=1, max_size=3)):
+            place = meta
+            try:
+                for key in path[:-1]:
+                    place = place[key]
+                if draw(st.booleans()):
+                    place[path[-1]] = copy.deepcopy(draw(st.sampled_from(VALUES)))
+                else:
+                    del place[path[-1]]
+            except (KeyError, IndexError, TypeError):
+                continue
+
+    return sog(scenes()[1], change)
+
+
 @fuzz
-@given(st.binary(max_size=200), st.sampled_from([".ply", ".spz", ".splat", ".glb"]))
+@given(st.one_of(damaged(*SOG), inner(*SOG), metas()))
+def test_sog(content):
+    read(content, ".sog")
+
+
+NPZ = [encode(s, ".npz") for s in scenes()]
+
+
+@fuzz
+@given(st.one_of(damaged(*NPZ), inner(*NPZ)))
+@example(NPZ[0].replace(b"(3, 3)", b"(9**9)"))
+def test_npz(content):
+    read(content, ".npz")
+
+
+@fuzz
+@given(st.binary(max_size=200), st.sampled_from([".ply", ".spz", ".splat", ".glb", ".sog", ".npz"]))
+@example(b"PK\5\6" + bytes(18), ".sog")
+@example(b"PK\3\4" + bytes(90), ".npz")
 @example(b"", ".ply")
 @example(b"ply\nend_header\n", ".ply")
 @example(b"\x1f\x8b", ".spz")

@@ -37,7 +37,7 @@ def test_one_primitive_of_points_holds_every_attribute(sh):
         for place in range(2 * degree + 1)
     ]
     names = ["POSITION", PREFIX + "ROTATION", PREFIX + "SCALE", PREFIX + "OPACITY", *harmonics]
-    assert list(attributes) == names
+    assert list(attributes) == [*names, "COLOR_0"]
     x, y, z = scene.means.T
     np.testing.assert_array_equal(array(attributes["POSITION"]), np.stack([x, z, -y], axis=1))
     position = document["accessors"][attributes["POSITION"]]
@@ -49,6 +49,13 @@ def test_one_primitive_of_points_holds_every_attribute(sh):
     colors = scene.colors if sh is None else scene.sh[:, 0] * 0.28209479177387814 + 0.5
     np.testing.assert_allclose(dc * 0.28209479177387814 + 0.5, colors, atol=1e-6)
     assert dc.shape == (COUNT, 3)
+    points = document["accessors"][attributes["COLOR_0"]]
+    assert (points["type"], points["componentType"], points["normalized"]) == ("VEC4", 5123, True)
+    light = array(attributes["COLOR_0"]) / 65535
+    clipped = colors.clip(0, 1)  # and in linear light, as glTF states colours of vertices
+    linear = np.where(clipped <= 0.04045, clipped / 12.92, ((clipped + 0.055) / 1.055) ** 2.4)
+    np.testing.assert_allclose(light[:, :3], linear, atol=0.51 / 65535 + 1e-6)
+    np.testing.assert_allclose(light[:, 3], scene.opacities, atol=0.51 / 65535)
 
 
 def test_rotations_are_xyzw():
@@ -71,6 +78,8 @@ def test_interleaved_attributes_of_other_programs_are_read():
     scene = random_gaussians()
     document, array = parse(encode(scene, ".glb"))
     accessors = document["accessors"]
+    color = document["meshes"][0]["primitives"][0]["attributes"].pop("COLOR_0")
+    assert color == len(accessors) - 1 and accessors.pop()["componentType"] == 5123
     columns = [array(index) for index in range(len(accessors))]
     row = np.hstack(columns).astype("<f4")
     offset = 0
@@ -88,6 +97,58 @@ def test_interleaved_attributes_of_other_programs_are_read():
     read = decode(content, ".glb")
     np.testing.assert_array_equal(read.means, scene.means)
     np.testing.assert_array_equal(read.scales, scene.scales)
+
+
+QUANTISED = {  # as the extension allows: attribute, type, whether normalized, numbers, meaning
+    "rotation in bytes": ("ROTATION", 5120, "i1", True, (0, 0, 127, -127), (-1, 0, 0, 1)),
+    "rotation in shorts": ("ROTATION", 5122, "<i2", True, (0, 32767, 0, -32768), (-1, 0, 1, 0)),
+    "scale in bytes": ("SCALE", 5121, "u1", True, (0, 51, 255), (0, 0.2, 1)),
+    "scale in whole shorts": ("SCALE", 5122, "<i2", False, (0, 3, 7), (0, 3, 7)),
+    "opacity in bytes": ("OPACITY", 5121, "u1", True, (51,), (0.2,)),
+    "opacity in shorts": ("OPACITY", 5123, "<u2", True, (13107,), (0.2,)),
+}
+
+
+@pytest.mark.parametrize("case", QUANTISED)
+def test_quantised_attributes_are_read(case):
+    name, code, dtype, normalized, numbers, meaning = QUANTISED[case]
+    row = np.zeros(8 // np.dtype(dtype).itemsize, dtype)  # what is written as words of four bytes
+    row[: len(numbers)] = numbers
+
+    def change(document):
+        attributes = document["meshes"][0]["primitives"][0]["attributes"]
+        accessor = document["accessors"][attributes[PREFIX + name]]
+        view = dict(document["bufferViews"][0], byteOffset=0, byteLength=8 * COUNT, byteStride=8)
+        accessor |= {"componentType": code, "normalized": normalized,
+                     "bufferView": len(document["bufferViews"])}  # fmt: skip
+        document["bufferViews"].append(view)
+        attributes["POSITION"] = attributes[PREFIX + "SCALE"]  # whose numbers are overwritten here
+        if name == "SCALE":
+            attributes["POSITION"] = attributes[PREFIX + "SH_DEGREE_0_COEF_0"]
+
+    content = changed(encode(random_gaussians(), ".glb"), change, np.tile(row, COUNT).tobytes())
+    read = decode(content, ".glb")
+    found = {"ROTATION": read.quats, "SCALE": read.scales, "OPACITY": read.opacities[:, None]}[name]
+    if name == "ROTATION":  # wxyz, turned from y up to z up, and of either sign
+        half = np.sqrt(0.5)
+        w, x, y, z = np.array(meaning) / np.linalg.norm(meaning)
+        expected = half * np.array([w - x, w + x, y - z, y + z])
+        found = found * np.sign(found @ expected)[:, None]
+        meaning = expected
+    np.testing.assert_allclose(found, np.tile(meaning, (COUNT, 1)), atol=1e-4)
+
+
+def changed(content, change, numbers):
+    """A GLB with another JSON, whose chunk of numbers begins with others."""
+    size = struct.unpack_from("<I", content, 12)[0]
+    document = json.loads(content[20 : 20 + size])
+    change(document)
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    body = numbers + content[28 + size + len(numbers) :]
+    total = 28 + len(text) + len(body)
+    head = struct.pack("<4sIIII", b"glTF", 2, total, len(text), 0x4E4F534A)
+    return head + text + struct.pack("<II", len(body), 0x004E4942) + body
 
 
 def test_no_splats_are_no_glb():

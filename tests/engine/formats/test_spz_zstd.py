@@ -1,3 +1,4 @@
+import gzip
 import struct
 
 import numpy as np
@@ -18,6 +19,30 @@ def test_the_streams_hold_what_version_3_holds(sh, extension):
     read, same = decode(content, ".spz"), decode(encode(scene, ".spz"), ".spz")
     for name in ("means", "opacities", "scales", "quats", "colors" if sh is None else "sh"):
         np.testing.assert_array_equal(getattr(read, name), getattr(same, name))
+
+
+@pytest.mark.parametrize("sh", [None, 4, 9, 16])
+@pytest.mark.parametrize("up", ["y", "z"])
+def test_the_streams_that_are_written_hold_what_version_3_holds(sh, up):
+    scene = random_gaussians(sh)
+    content = encode(scene, ".spz", spz_version=4, up=up)
+    same = gzip.decompress(encode(scene, ".spz", up=up))
+    head = struct.unpack_from("<4sIIBBBBI12s", content)
+    streams = 5 if sh is None else 6
+    assert head[:3] == (b"NGSP", 4, len(scene)) and head[3:6] == tuple(same[12:15])
+    assert head[6:] == (streams, 32, bytes(12))
+    at, plain = 32 + 16 * streams, b""
+    for index in range(streams):
+        packed, size = struct.unpack_from("<QQ", content, 32 + 16 * index)
+        stream = zstd.decompress(content[at : at + packed])
+        assert len(stream) == size
+        at, plain = at + packed, plain + stream
+    assert at == len(content) and plain == same[16:]
+
+
+def test_no_splats_are_a_file_of_version_4_too():
+    empty = random_gaussians().select(np.zeros(50, bool))
+    assert len(decode(encode(empty, ".spz", spz_version=4), ".spz")) == 0
 
 
 def test_four_splats_of_the_layout_written_by_hand(tmp_path):

@@ -24,6 +24,17 @@ def test_plain_colours_come_back():
 
 
 @pytest.mark.parametrize("count", [1, 4, 9, 16])
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_a_degree_is_cut_or_padded_with_what_shows_nothing(count, degree):
+    sh = np.random.default_rng(0).standard_normal((5, count, 3)).astype(np.float32)
+    found = harmonics.of_degree(sh, degree)
+    wanted = (degree + 1) ** 2
+    assert found.shape == (5, wanted, 3) and found.flags.c_contiguous
+    np.testing.assert_array_equal(found[:, :count], sh[:, :wanted])
+    assert not found[:, count:].any()
+
+
+@pytest.mark.parametrize("count", [1, 4, 9, 16])
 @given(seed=st.integers(0, 1000))
 def test_a_turned_splat_shows_along_a_turned_direction_what_it_showed(count, seed):
     rng = np.random.default_rng(seed)
