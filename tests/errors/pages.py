@@ -44,6 +44,7 @@ def areas():
         commands,
         evaluation,
         exporting,
+        fleet,
         formats,
         gpu,
         gpu_benchmark,
@@ -71,6 +72,7 @@ def areas():
         "commands": Area("Options of commands", {"": commands.CASES}),
         "evaluation": Area("Evaluation", {"": evaluation.CASES}),
         "export": Area("Export", {"": exporting.CASES}),
+        "fleet": Area("Batches", {"": fleet.CASES}),
         "training": Area(
             "Training", {"Recipes and runs": training.CASES, "Data": training_data.CASES}
         ),
