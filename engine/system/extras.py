@@ -7,19 +7,25 @@ from geolrm.engine.errors import GeoLRMError
 KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")  # compile and launch kernels
 EXTRAS = {
     "av": "video",
+    "fastapi": "fleet",
     "matplotlib": "eval",
     "nvidia-cuda-nvdisasm": "test",
     "onnx": "export",
     "onnxruntime-gpu": "gpu",
     "onnxscript": "export",
     "pillow-heif": "photos",
+    "prometheus-client": "fleet",
     "pycolmap": "colmap",
+    "python-multipart": "fleet",
+    "ray": "fleet",
     "rembg": "rembg",
     "scikit-image": "mesh",
     "scipy": "eval",
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "rtx",
     "torch": "export",
+    "uvicorn": "fleet",
+    "websockets": "fleet",
 } | dict.fromkeys(KERNEL_PACKAGES, "gpu")
 TITLES = {"av": "PyAV"}  # packages whose usual name is not the registry's
 

@@ -21,7 +21,8 @@ from geolrm.commands.main import app, register
 from geolrm.examples import CAPTURES
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "capture", "render", "view", "convert", "mesh", "check", "eval", "info", "demo")
+COMMANDS = ("run", "capture", "render", "view", "convert", "mesh", "check", "eval", "info", "demo",
+            "serve")  # fmt: skip
 FLAGS = {  # the one way to say each thing, by parameter
     "output": ("--output", "-o"),
     "as_json": ("--json",),
@@ -63,7 +64,7 @@ def test_benchmarks_have_options_of_their_own(name):
 
 
 @pytest.mark.parametrize("name", ["run", "capture", "render", "view", "convert", "mesh", "check",
-                                  "eval", "geolrm-export", "geolrm-train"])  # fmt: skip
+                                  "eval", "serve", "geolrm-export", "geolrm-train"])  # fmt: skip
 def test_advice_on_memory_names_options_that_the_command_has(name):
     import importlib
 

@@ -51,6 +51,7 @@ def areas():
         images,
         photographs,
         rendering,
+        serving,
         training,
         training_data,
     )
@@ -70,6 +71,7 @@ def areas():
         "bundles": Area("Bundles", {"": bundles.CASES}),
         "gpu": Area("GPUs", {"": gpu.CASES, "geolrm bench gpu": gpu_benchmark.CASES}),
         "commands": Area("Options of commands", {"": commands.CASES}),
+        "serving": Area("Serving", {"": serving.CASES}),
         "evaluation": Area("Evaluation", {"": evaluation.CASES}),
         "export": Area("Export", {"": exporting.CASES}),
         "fleet": Area("Batches", {"": fleet.CASES}),

@@ -34,6 +34,7 @@ def register() -> None:
         mesh,
         render,
         run,
+        serve,
         view,
     )
 
@@ -46,6 +47,7 @@ def register() -> None:
     app.command("check")(check.check)
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
+    app.command("serve")(serve.serve)
     app.command("info")(info.info)
     app.add_typer(bench.app, name="bench")
 
