@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from geolrm.engine.captures import Capture, read_capture
-from geolrm.engine.captures.diagnostics.conventions import convention_warning
+from geolrm.engine.captures import Capture
+from geolrm.engine.captures.chosen_views import LONGEST_SIDE, read_for_run
 from geolrm.engine.captures.images import FORMATS, IMAGE_SUFFIXES
 from geolrm.engine.captures.json_fields import MAX_JSON_BYTES
-from geolrm.engine.captures.readiness import faulty_views, fit_where_outside, left_out_note
 from geolrm.engine.errors import InputError
 from geolrm.engine.photographs import PhotographOptions, capture_photographs, is_photographs
 from geolrm.engine.system.extras import installed_version
@@ -19,7 +18,6 @@ from geolrm.fleet.archives import extract_capture
 from geolrm.fleet.serving.refusals import Refusal
 from geolrm.fleet.serving.settings import Limits
 
-LONGEST_SIDE = 1024  # px, to which images are reduced, as geolrm run does
 FILE_FIELDS = ("file_path", "mask_path")
 
 
@@ -127,36 +125,23 @@ def pose_where_needed(
     return folder / "posed"
 
 
-def read(root: Path, wanted: int | None, preferred: int, notes: list[str]) -> Capture:
+def read(root: Path, wanted: str | None, preferred: int, notes: list[str]) -> Capture:
     """Read a capture and choose its views, as ``geolrm run`` does.
 
     Args:
         root: Its folder.
-        wanted: Number of views; None takes as many as the model prefers.
+        wanted: ``6`` for so many views, ``0,4,8`` for frames; None: as many as the model prefers.
         preferred: How many that is.
         notes: Takes what was assumed or changed, a sentence each.
 
     Raises:
-        InputError: The capture cannot be read, or has fewer views.
+        InputError: The capture cannot be read, or has no such views.
     """
-    content = read_capture(root, longest_side=LONGEST_SIDE)
-    faulty = faulty_views(content)
-    left_out = left_out_note(content, faulty)
-    content = fit_where_outside(content, faulty)
-    if (doubt := convention_warning(content, faulty)) is not None:
-        if 2 * len(content.cameras.facing_faults()) > len(content):
-            raise InputError(f"{content.source or content.path}: {doubt}")
+    ready = read_for_run(root)
+    for doubt in ready.doubts:
         warn(doubt)
-    sound = [index for index in range(len(content)) if index not in faulty]
-    if wanted is not None and wanted > len(content):
-        raise InputError(
-            f"views is {wanted}; this capture has {len(content)} frames: ask for 1 to "
-            f"{len(content)}"
-        )
-    count = min(preferred if wanted is None else wanted, len(sound))
-    used = content.subset([sound[index] for index in content.cameras[sound].spread(count)])
-    used.check_facing()
-    notes += [*content.notes, *left_out]
+    _, used = ready.choose(wanted, preferred)
+    notes += [*ready.capture.notes, *ready.left_out]
     return used
 
 
@@ -181,6 +166,8 @@ def decode_image(content: bytes, limits: Limits) -> Any:
                 image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             return np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
     except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
+        if isinstance(error, Image.DecompressionBombError):
+            _check_pixels(limits.pixels + 1, "the view", limits)
         why = str(error)[:200] or "memory does not suffice"
         raise InputError(
             f"the view's image cannot be decoded: {why}; send a whole PNG, JPEG or WebP"

@@ -54,8 +54,11 @@ class RunFields(BaseModel):
 class ReconstructionFields(RunFields):
     """The options of a reconstruction of a whole capture."""
 
-    views: int | None = Field(
-        None, ge=1, le=10_000, description="How many views; default: the model's choice."
+    views: str | None = Field(
+        None,
+        max_length=4000,
+        pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*,?$",
+        description="How many views, or frame indices i,j,...; default: the model's choice.",
     )
     format: Format | None = Field(
         None, description="What is made, where the header Accept does not say it: event streams."

@@ -16,7 +16,7 @@ class Job:
     archive: BinaryIO | bytes  # a zip file
     format: Format
     options: dict[str, Any]  # of Engine.run
-    views: int | None  # how many; None: as many as the model prefers
+    views: str | None  # how many, or frames 0,4,8; None: as many as the model prefers
     deadline: float  # time.time() at which nobody waits for it any more
     request_id: str
 

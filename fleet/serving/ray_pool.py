@@ -1,6 +1,7 @@
 """Engines in replicas of Ray Serve, and results that all of them reach."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -72,9 +73,9 @@ class RayPool:
             last = self._refused(error)
         finally:
             self.waiting -= 1
-            cancel = getattr(events, "cancel", None)
-            if cancel is not None:
-                cancel()
+            with contextlib.suppress(*LOST_BY):  # of work that never began, it raises the reason
+                if events is not None:
+                    events.cancel()
         return value_of(last)
 
     def _refused(self, error: BaseException) -> Event:

@@ -97,21 +97,6 @@ def photographs(place):
         place.tmp, place.tmp, 0, 1, lambda title: None))(place)  # fmt: skip
 
 
-def read_box(place, **changes):
-    for name, content in box_files().items():
-        (place.tmp / name).parent.mkdir(exist_ok=True)
-        (place.tmp / name).write_bytes(content)
-    return captures.read(place.tmp, 9, 6, [])
-
-
-def in_another_convention(place):
-    place.patch.setattr(captures, "convention_warning", lambda *_: "its poses are of a mirror")
-    place.patch.setattr(
-        "geolrm.engine.geometry.cameras.Cameras.facing_faults", lambda self: [0] * 9
-    )
-    return read_box(place)
-
-
 def socket(*messages, state=None):
     pending = list(messages)
 
@@ -159,7 +144,7 @@ class Busy:
 
 
 def job(content, seconds=60.0):
-    return Job(content, "spz", {"refine_steps": 0}, 4, time.time() + seconds, "id")
+    return Job(content, "spz", {"refine_steps": 0}, "4", time.time() + seconds, "id")
 
 
 def pooled(place, count, seconds, **limits):
@@ -300,9 +285,6 @@ CASES = [
              "1.png": box_files()["rgb/1.png"]}))),
     Case("these are photographs without poses, and this server runs without geolrm[photos]; send "
          "transforms.json with them, or another kind of capture", "422.", photographs),
-    Case("views is 9; this capture has 4 frames: ask for 1 to 4", "422.", read_box),
-    Case("…: its poses are of a mirror", "422: the masks agree on no object, as geolrm run says.",
-         in_another_convention),
     Case("quality is 900 s; this server gives a request 300 s: ask for less", "422.",
          lambda place: check_seconds(900.0, 300.0)),
     Case("the zip file is no zip file that can be read: …; pack the capture again", "422.",

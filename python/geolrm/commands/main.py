@@ -25,6 +25,7 @@ def register() -> None:
     """Add every command, none of which imports anything heavy before it runs."""
     from geolrm.bench import command as bench
     from geolrm.commands import (
+        batch,
         capture,
         check,
         convert,
@@ -39,6 +40,7 @@ def register() -> None:
     )
 
     app.command("run")(run.run)
+    app.command("batch")(batch.batch)
     app.command("capture")(capture.capture)
     app.command("render")(render.render)
     app.command("view")(view.view)

@@ -52,7 +52,7 @@ def test_a_form_gives_the_same_bits_as_a_zip(client, scene):
 
 
 def test_options_reach_the_run(client, tmp_path):
-    answer = send(client, box_zip(), views=3, max_tokens=5, selection="confident", seed=3)
+    answer = send(client, box_zip(), views="3,1,0", max_tokens=5, selection="confident", seed=3)
     assert (answer.headers["X-GeoLRM-Views"], answer.headers["X-GeoLRM-Anchors"]) == ("3", "5")
     anchors = [[0.0, 0.0, 0.0], [0.25, 0.0, -0.25]]
     parts = [*box_form(), ("anchors", ("a.json", json.dumps(anchors), "application/json"))]
@@ -70,8 +70,8 @@ def test_options_reach_the_run(client, tmp_path):
         ({"quality": "good"}, "quality is 'good'; it must be 'fast', 'balanced', 'best', or"),
         ({"quality": "61", "refine_steps": None}, "quality is 61 s; this server gives a request 6"),
         ({"quality": "fast"}, "both quality, 'fast', and refine_steps, 0, were given"),
-        ({"views": 9}, "views is 9; this capture has 4 frames: ask for 1 to 4"),
-        ({"views": 0}, "views is '0': Input should be greater than or equal to 1"),
+        ({"views": 9}, "--views is 9; this capture has 4 frames, so give 1 to 4"),
+        ({"views": "a"}, "views is 'a': String should match pattern"),
         ({"seed": -1}, "seed is '-1': Input should be greater than or equal to 0"),
         ({"max_tokens": 1 << 20}, "max_tokens is 1048576; this bundle takes 1 to"),
         ({"nonsense": "\x1b[2J"}, r"nonsense is '\x1b[2J': Extra inputs are not permitted"),

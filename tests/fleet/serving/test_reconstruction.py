@@ -15,7 +15,7 @@ from geolrm.fleet.serving.settings import Limits
 
 
 def job(archive, seconds=60.0, **options):
-    return Job(archive, "spz", {"refine_steps": 0} | options, 4, time.time() + seconds, "id")
+    return Job(archive, "spz", {"refine_steps": 0} | options, "4", time.time() + seconds, "id")
 
 
 @pytest.fixture

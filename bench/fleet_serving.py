@@ -1,0 +1,266 @@
+"""Times, losses and memory of ``geolrm serve``: a part of ``geolrm bench fleet``.
+
+A server of its own, in a process, is asked by many clients at once over real connections. What its
+queue implies is a multiple of what it says itself that its runs took, so that both are of one run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from geolrm import load_capture
+from geolrm.bench.machine import best_seconds
+from geolrm.engine.captures import read_capture
+from geolrm.engine.captures.chosen_views import LONGEST_SIDE, read_for_run
+from geolrm.examples import capture_path
+from geolrm.fleet.archives import extract_capture
+
+CLIENTS, QUEUE, REQUESTS, OVERHEADS = 16, 8, 200, 20
+MEMORY_REQUESTS = 500
+RUN_STAGES = ("prepare", "encode", "propose", "select", "reconstruct", "refine")  # of Engine.run
+QUERY = "/v1/reconstructions?refine_steps=0&max_tokens=256&seed={seed}"
+GATES = {"p95 over implied": 1.3, "MB a request": 0.05, "overhead": 0.060}
+
+
+@dataclass(slots=True)
+class Answer:
+    """One request, repeated until it was done."""
+
+    request: int
+    seconds: float  # of the last try
+    stages: dict[str, float]  # seconds, as the server says
+    refused: int  # tries before it
+    memory: float  # MB of the server when it was done
+    size: int  # bytes of the answer
+
+
+@dataclass(slots=True)
+class Load:
+    """What many clients saw."""
+
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def capture_of_views(count: int = 6) -> bytes:
+    """Pack so many views of 256 px of a bundled capture as a zip file."""
+    folder = capture_path("banana")
+    content = json.loads((folder / "transforms.json").read_text(encoding="utf-8"))
+    chosen = load_capture(folder).cameras.spread(count)
+    content["frames"] = [content["frames"][index] for index in sorted(chosen)]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("transforms.json", json.dumps(content))
+        for frame in content["frames"]:
+            found = next(folder.glob(f"{frame['file_path']}*"))
+            archive.write(found, found.relative_to(folder).as_posix())
+    return packed.getvalue()
+
+
+@contextlib.contextmanager
+def server(queue: int = QUEUE, model: str = "mini") -> Iterator[tuple[str, int, list[dict]]]:
+    """Start a server; yield its address, its process's number, and its log, which grows."""
+    command = [sys.executable, "-c", "from geolrm.commands import main; main()", "serve",
+               "--port", "0", "--queue", str(queue), "--model", model]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    lines: list[dict] = []
+    address = threading.Event()
+
+    def read() -> None:
+        for line in process.stderr or ():
+            lines.append(json.loads(line))
+            if lines[-1]["event"] == "listening":
+                address.set()
+        address.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        address.wait()
+        yield lines[-1]["url"], process.pid, lines
+    finally:
+        process.terminate()
+        process.wait()
+        reader.join()
+
+
+def ask(address: str, request: int, body: bytes, process: int) -> Answer:
+    """Send one request, and repeat it as the server says until it is done."""
+    place = urlsplit(address)
+    refused = 0
+    while True:
+        start = time.perf_counter()
+        connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, 600)
+        headers = {"Content-Type": "application/zip", "X-Request-Id": f"{request}-{refused}"}
+        connection.request("POST", QUERY.format(seed=request), body, headers)
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        seconds = time.perf_counter() - start
+        if response.status == 429:
+            refused += 1
+            time.sleep(float(response.headers["Retry-After"]))
+            continue
+        if response.status != 200:
+            raise RuntimeError(f"{response.status}: {content[:200]!r}")
+        timing = response.headers["Server-Timing"].split(", ")
+        stages = {
+            name: float(value) / 1e3
+            for name, _, value in (each.partition(";dur=") for each in timing)
+        }
+        return Answer(request, seconds, stages, refused, memory_of(process), len(content))
+
+
+def load(address: str, process: int, body: bytes, requests: int, clients: int = CLIENTS) -> Load:
+    """Send so many requests from so many clients, each after its last is done."""
+    pending, found, lock = iter(range(requests)), Load(), threading.Lock()
+
+    def client() -> None:
+        while True:
+            with lock:
+                request = next(pending, None)
+            if request is None:
+                return
+            try:
+                answer = ask(address, request, body, process)
+                with lock:
+                    found.answers.append(answer)
+            except Exception as error:
+                found.failures.append(f"{request}: {error}")
+
+    start = time.perf_counter()
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found.seconds = time.perf_counter() - start
+    return found
+
+
+def memory_of(process: int) -> float:
+    """Return the resident MB of a process; NaN where the system does not say."""
+    status = Path(f"/proc/{process}/status")
+    if not status.is_file():
+        return float("nan")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1e3
+
+
+def memory_slope(memory: list[float]) -> float:
+    """Return MB a request, by least squares over all but the first fifth."""
+    kept = np.asarray(memory[len(memory) // 5 :])
+    return float(np.polyfit(np.arange(len(kept)), kept, 1)[0])
+
+
+def looking_seconds(body: bytes, repeats: int = 5) -> float:
+    """Return what looking at masks for doubts takes: a part of reading that is no decoding."""
+    with tempfile.TemporaryDirectory() as made:
+        root = extract_capture(io.BytesIO(body), Path(made))
+        whole = best_seconds(lambda: read_for_run(root), repeats)
+        return whole - best_seconds(lambda: read_capture(root, longest_side=LONGEST_SIDE), repeats)
+
+
+def overhead(answer: Answer) -> float:
+    """Return the seconds of a request beside Engine.run: HTTP, reading, encoding."""
+    return answer.seconds - sum(answer.stages.get(stage, 0.0) for stage in RUN_STAGES)
+
+
+def summary(found: Load, lines: list[dict], queue: int = QUEUE) -> dict[str, float]:
+    """Sum up what clients saw beside what the server's log says."""
+    done = Counter(
+        line["request_id"].partition("-")[0]
+        for line in lines
+        if line["event"] == "request" and line["status"] == 200 and "stages" in line
+    )
+    asked = {str(answer.request) for answer in found.answers}
+    seconds = [answer.seconds for answer in found.answers]
+    service = float(np.mean([answer.stages["total"] for answer in found.answers]))
+    implied = (queue + 1) * service  # all that wait, and its own
+    p95 = float(np.percentile(seconds, 95))
+    return {
+        "requests": len(found.answers),
+        "failed": len(found.failures),
+        "lost": len(asked - set(done)),
+        "answered twice": sum(count - 1 for count in done.values()),
+        "refused at first": sum(answer.refused > 0 for answer in found.answers),
+        "refusals": sum(answer.refused for answer in found.answers),
+        "seconds": found.seconds,
+        "service": service,
+        "p50": float(np.percentile(seconds, 50)),
+        "p95": p95,
+        "implied": implied,
+        "p95 over implied": p95 / implied,
+    }
+
+
+def measure_serving(
+    requests: int = REQUESTS, memory_requests: int = MEMORY_REQUESTS, alone: int = OVERHEADS
+) -> dict[str, dict[str, float]]:
+    """Measure a server: alone, then under load, then for memory."""
+    body = capture_of_views()
+    with server() as (address, process, lines):
+        ask(address, 10**6, body, process)  # warms up
+        single = [ask(address, 10**6 + 1 + index, body, process) for index in range(alone)]
+        lines.clear()
+        first = load(address, process, body, requests)
+        time.sleep(1.0)  # the last line of the log comes after the last answer
+        under = summary(first, lines)
+        rest = load(address, process, body, max(memory_requests - requests, 0), clients=2)
+    memory = [answer.memory for found in (first, rest) for answer in found.answers]
+    overheads = [overhead(answer) for answer in single]
+    stages = {
+        name: float(np.median([answer.stages.get(name, 0.0) for answer in single]))
+        for name in ("unpack", "read", *RUN_STAGES, "write", "total")
+    }
+    return {
+        "alone": {
+            "median": float(np.median([answer.seconds for answer in single])),
+            "overhead": float(np.median(overheads)),
+            "looking at masks": looking_seconds(body, 3),
+            "overhead p95": float(np.percentile(overheads, 95)),
+            **stages,
+        },
+        "under load": under,
+        "memory": {
+            "requests": len(memory),
+            "failed": len(first.failures) + len(rest.failures),
+            "first MB": memory[0],
+            "last MB": memory[-1],
+            "MB a request": memory_slope(memory),
+        },
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print as JSON."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m geolrm.bench.fleet_serving")
+    parser.add_argument("--requests", type=int, default=REQUESTS)
+    parser.add_argument("--memory-requests", type=int, default=MEMORY_REQUESTS)
+    parser.add_argument("--alone", type=int, default=OVERHEADS)
+    given = parser.parse_args(arguments)
+    print(json.dumps(measure_serving(given.requests, given.memory_requests, given.alone), indent=1))
+
+
+if __name__ == "__main__":
+    main()
