@@ -28,7 +28,7 @@ from geolrm.engine.captures.chosen_views import read_for_run
 from geolrm.engine.captures.writing import write_capture
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.system.exit_codes import one_sentence_errors
+from geolrm.engine.system.exit_codes import FAILED, one_sentence_errors
 from geolrm.engine.system.extras import require
 from geolrm.examples import capture_path
 from geolrm.fleet.records import DONE, Record, read_lines
@@ -49,12 +49,14 @@ class Row:
     what: str
     value: float
     unit: str
-    gate: float
+    gate: float | None = None  # None: there is none
     most: bool = False  # whether the gate is the most that it may be
 
     @property
     def passes(self) -> bool:
-        """Whether the gate is kept."""
+        """Whether the gate is kept, if there is one."""
+        if self.gate is None:
+            return True
         return self.value <= self.gate if self.most else self.value >= self.gate
 
 
@@ -130,7 +132,8 @@ def batch(
                "--no-view", "--json", *flags]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise GeoLRMError(f"the batch failed: {done.stderr.strip().splitlines()[-1:]}; see there")
+        said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        raise GeoLRMError(f"the batch failed: {said[:500]}; run geolrm batch by itself")
     records = [*read_lines((output / "results.jsonl").read_text()).values()]
     first, last = span_of(records)
     return len(records) / (last - first), first - start
@@ -180,12 +183,22 @@ def measure(folder: Path, count: int, refine: int, repeats: int, ray: bool) -> l
         rows.append(Row("two workers over two bare loops", ratio, "x", 0.9))
         rows.append(Row("start of Ray and two engines", statistics.median(starts), "s", 60, True))
 
+    speeds: list[float] = []
+    memory: list[float] = []
+
     def one_worker() -> float:
         flags = ("--local", "--threads", "1")
-        return batch(folder / "captures", runs.new(), refine, *flags, program=ON_ONE_CORE)[0]
+        output = runs.new()
+        speed, _ = batch(folder / "captures", output, refine, *flags, program=ON_ONE_CORE)
+        speeds.append(speed)
+        lines = read_lines((output / "results.jsonl").read_text())
+        memory.append(max(record.peak_memory_mb or 0.0 for record in lines.values()))
+        return speed
 
     ratio = _ratio(one_worker, lambda: loops(captures, runs.new(), refine, 1), repeats)
     rows.append(Row("one worker over a bare loop, both on one core", ratio, "x", 0.95))
+    rows.append(Row("speed of that worker", 60 * statistics.median(speeds), "a minute"))
+    rows.append(Row("its peak memory", max(memory), "MB"))
     extra = []
     for _ in range(max(3, repeats)):
         alone, many = runs.new(), runs.new()
@@ -225,11 +238,10 @@ def table(rows: Sequence[Row]) -> list[str]:
     """Format the figures as a Markdown table."""
     lines = ["| | measured | must |", "|---|--:|--:|"]
     for row in rows:
-        bound = "at most" if row.most else "at least"
+        side = "at most" if row.most else "at least"
+        bound = "" if row.gate is None else f"{side} {row.gate:g} {row.unit}"
         missed = "" if row.passes else " **missed**"
-        lines.append(
-            f"| {row.what} | {row.value:.2f} {row.unit}{missed} | {bound} {row.gate:g} {row.unit} |"
-        )
+        lines.append(f"| {row.what} | {row.value:.2f} {row.unit}{missed} | {bound} |")
     return lines
 
 
@@ -257,13 +269,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--kills", type=int, default=0, help="instead, kill drivers, workers and nodes so often"
     )
+    parser.add_argument("--serve", action="store_true", help="instead, measure geolrm serve")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     args = parser.parse_args(arguments)
     if args.captures < 3 or args.repeats < 1 or args.refine < 0 or args.kills < 0:
         parser.error("--captures must be 3 or more, --repeats 1, --refine and --kills 0")
     require("fsspec", "measuring batches", extra="fleet")
-    if args.kills or not args.no_ray:
+    if args.serve:
+        require("uvicorn", "measuring geolrm serve")
+    elif args.kills or not args.no_ray:
         require("ray", "measuring batches on Ray", extra="fleet", instead="give --no-ray")
     facts = {"cpu": cpu_name(), "captures": args.captures}
     with tempfile.TemporaryDirectory(prefix="geolrm-bench-") as name:
@@ -275,16 +290,24 @@ def main(arguments: list[str] | None = None) -> None:
                 kills.append(each)
                 print(kill_table([each])[-1], file=sys.stderr, flush=True)
             found = {"kills": [asdict(each) | {"sound": each.sound} for each in kills]}
-            lines = kill_table(kills)
+            lines, sound = kill_table(kills), all(each.sound for each in kills)
+        elif args.serve:
+            from geolrm.bench.fleet_serving import serving_rows
+
+            rows = [Row(*row, most=True) for row in serving_rows()]
+            found = {"rows": [asdict(row) | {"passes": row.passes} for row in rows]}
+            lines, sound = table(rows), True
         else:
             rows = measure(folder, args.captures, args.refine, args.repeats, not args.no_ray)
             found = {"rows": [asdict(row) | {"passes": row.passes} for row in rows]}
-            lines = table(rows)
+            lines, sound = table(rows), True
     if args.json:
         print(json.dumps({**facts, **found}, indent=1))
     else:
         print(f"{facts['cpu']}; {args.captures} captures of {VIEWS} views")
         print("\n".join(lines))
+    if not sound:
+        raise SystemExit(FAILED)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ SOON = {  # a dead node is missed within two seconds instead of half a minute
     "health_check_timeout_ms": 500,
     "health_check_failure_threshold": 3,
 }
+HEAD = {"num_cpus": 0, "include_dashboard": False, "_system_config": SOON}
 
 
 @dataclass(slots=True)
@@ -134,9 +135,7 @@ class ThreeNodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self.cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": SOON}
-        )
+        self.cluster = Cluster(initialize_head=True, head_node_args=HEAD)
         self.nodes: list[Any] = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
 
     @property
@@ -237,12 +236,15 @@ def _one(
         except subprocess.TimeoutExpired as error:
             process.kill()
             raise GeoLRMError(
-                f"a batch whose {kind} was killed did not end within {LONGEST:g} s; look for "
-                "leftover processes of Ray, and measure again"
+                f"a batch whose {kind} was killed did not end within {LONGEST:g} s; end what "
+                "is left of Ray, and measure again"
             ) from error
         result.completed = process.returncode == 0
         if strike is not None and not result.completed:
-            raise GeoLRMError(f"a batch whose {kind} was killed failed: {errors[-500:]}; see there")
+            raise GeoLRMError(
+                f"a batch whose {kind} was killed failed: {_last_line(errors)}; run geolrm batch "
+                "by itself"
+            )
         before = _done(output)
         _call(*arguments)
         result.repeated = len(_done(output) - before)
@@ -269,5 +271,9 @@ def _done(output: Path) -> set[tuple[str, str]]:
 def _call(*arguments: object) -> None:
     done = subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise GeoLRMError(f"geolrm {arguments[0]} failed: {said[-1] if said else 'without a word'}")
+        raise GeoLRMError(f"geolrm {arguments[0]} failed: {_last_line(done.stderr)}; run it alone")
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1][:500] if lines else "without a word"

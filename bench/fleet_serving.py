@@ -250,17 +250,27 @@ def measure_serving(
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure and print as JSON."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m geolrm.bench.fleet_serving")
-    parser.add_argument("--requests", type=int, default=REQUESTS)
-    parser.add_argument("--memory-requests", type=int, default=MEMORY_REQUESTS)
-    parser.add_argument("--alone", type=int, default=OVERHEADS)
-    given = parser.parse_args(arguments)
-    print(json.dumps(measure_serving(given.requests, given.memory_requests, given.alone), indent=1))
+def serving_rows(
+    requests: int = REQUESTS, memory_requests: int = MEMORY_REQUESTS
+) -> list[tuple[str, float, str, float | None]]:
+    """Measure, and return what, how much, its unit, and the most that it may be."""
+    return rows_of(measure_serving(requests, memory_requests))
 
 
-if __name__ == "__main__":
-    main()
+def rows_of(found: dict[str, dict[str, float]]) -> list[tuple[str, float, str, float | None]]:
+    """Return the rows of a table from what was measured."""
+    alone, under, memory = found["alone"], found["under load"], found["memory"]
+    count = f"{under['requests']:.0f} requests"
+    beside = alone["overhead"] - alone["looking at masks"]
+    return [
+        (f"{count}, {CLIENTS} clients, queue of {QUEUE}: failed", under["failed"], "requests", 0),
+        ("lost, or answered twice", under["lost"] + under["answered twice"], "requests", 0),
+        ("told to come again at first", under["refused at first"], "requests", None),
+        ("a run, under load", under["service"], "s", None),
+        ("p95 of the accepted over what the queue implies", under["p95 over implied"], "x",
+         GATES["p95 over implied"]),
+        (f"memory over {memory['requests']:.0f} requests", memory["MB a request"], "MB a request",
+         GATES["MB a request"]),
+        ("HTTP, decoding, encoding beside Engine.run", 1e3 * beside, "ms", 1e3 * GATES["overhead"]),
+        ("looking at masks for doubts, as geolrm run", 1e3 * alone["looking at masks"], "ms", None),
+    ]  # fmt: skip

@@ -86,10 +86,13 @@ class Destination:
                 return (self.local / name).read_text(encoding="utf-8")
             except (FileNotFoundError, UnicodeDecodeError):
                 return None
-        if not place.is_file():
-            return None
-        with place.opened() as file:
-            return file.read().decode(errors="replace")
+        try:
+            with place.opened() as file:
+                return file.read().decode(errors="replace")
+        except InputError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
 
     def has(self, name: str) -> bool:
         """Tell whether there is a file."""

@@ -84,14 +84,16 @@ class Location:
             return self.files.exists(self.path)
 
     def is_file(self) -> bool:
-        """Tell whether it is a file."""
+        """Tell whether it is a file, now."""
         with self._errors():
+            self.files.invalidate_cache(self.path.rsplit("/", 1)[0])
             return self.files.isfile(self.path)
 
     def entries(self) -> tuple[list[str], list[str]]:
         """List the names of the files and of the folders in this folder, both in order."""
         with self._errors():
-            listed = self.files.ls(self.path, detail=True, refresh=True)
+            self.files.invalidate_cache(self.path)
+            listed = self.files.ls(self.path, detail=True)
         kinds: tuple[list[str], list[str]] = ([], [])
         for entry in listed:
             name = entry["name"].rstrip("/").rsplit("/", 1)[-1]

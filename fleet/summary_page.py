@@ -41,6 +41,7 @@ def make_summary_page(records: Iterable[Record]) -> bytes:
             "form-action 'none'",
         ]
     )
+    version = _text(importlib.metadata.version("geolrm"))
     told = f"{len(ordered) - failed:,} reconstructed, {failed:,} failed"
     more = len(ordered) - MOST_SHOWN
     rest = f"<p>{more:,} more are in results.jsonl.</p>" if more > 0 else ""
@@ -55,7 +56,7 @@ def make_summary_page(records: Iterable[Record]) -> bytes:
 <ul>
 {"".join(map(_item, ordered[:MOST_SHOWN]))}</ul>
 {rest}
-<p class="facts">geolrm {_text(importlib.metadata.version("geolrm"))}</p>
+<p class="facts"><a href="./results.jsonl">results.jsonl</a> · geolrm {version}</p>
 </html>
 """
     return page.encode(errors="backslashreplace")

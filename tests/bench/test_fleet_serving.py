@@ -6,7 +6,7 @@ import pytest
 from harness.served import serving
 
 from geolrm.bench import fleet_serving
-from geolrm.bench.fleet_serving import Answer, Load, memory_slope, overhead, summary
+from geolrm.bench.fleet_serving import Answer, Load, memory_slope, overhead, rows_of, summary
 
 
 def answer(request, seconds, refused=0):
@@ -26,6 +26,18 @@ def test_the_queue_implies_what_its_runs_took():
     assert rows["implied"] == 2.0
     assert rows["p95 over implied"] == pytest.approx(np.percentile([1, 3, 2], 95) / 2)
     assert overhead(found.answers[0]) == pytest.approx(0.5)
+
+
+def test_rows_have_their_gates():
+    alone = {"overhead": 0.3, "looking at masks": 0.25}
+    under = {"requests": 200, "failed": 0, "lost": 0, "answered twice": 1, "refused at first": 9,
+             "service": 1.5, "p95 over implied": 0.9}  # fmt: skip
+    rows = rows_of({"alone": alone, "under load": under,
+                    "memory": {"requests": 500, "MB a request": 0.01}})  # fmt: skip
+    told = {what: (value, gate) for what, value, _, gate in rows}
+    assert told["lost, or answered twice"] == (1, 0)
+    assert told["memory over 500 requests"] == (0.01, 0.05)
+    assert told["HTTP, decoding, encoding beside Engine.run"] == (pytest.approx(50), 60)
 
 
 def test_memory_that_grows_is_seen():

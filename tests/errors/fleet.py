@@ -2,14 +2,19 @@
 
 import io
 import json
+import random
 import stat
 import struct
+import subprocess
 import zipfile
+from types import SimpleNamespace
 
 from errors.case import Case, without
 from samples.small_captures import write_captures
 
 from geolrm import InputError
+from geolrm.bench import fleet as fleet_bench
+from geolrm.bench import fleet_kills
 from geolrm.commands.batch import batch, parse_workers
 from geolrm.fleet import fetching
 from geolrm.fleet.archives import ZipLimits, extract_capture
@@ -206,6 +211,48 @@ def commanded(**options):
     return lambda place: batch([str(place.tmp)], str(place.tmp / "out"), **options)
 
 
+class Ended:
+    """A process that has ended, without a word."""
+
+    returncode = 1
+
+    def __init__(self, *_, **__):
+        self.kill = lambda: None
+
+    def poll(self):
+        return 1
+
+    wait = poll
+
+    def communicate(self, timeout=None):
+        return "", "out of memory"
+
+
+class Stuck(Ended):
+    """A process that does not end."""
+
+    def communicate(self, timeout=None):
+        raise subprocess.TimeoutExpired("geolrm", 1)
+
+
+def measured(call, process=Ended):
+    """Call the benchmark where every process it starts is of this kind."""
+
+    def trigger(place):
+        failed = SimpleNamespace(returncode=1, stderr="error: out of memory", stdout="")
+        place.patch.setattr(subprocess, "Popen", process)
+        place.patch.setattr(subprocess, "run", lambda *_, **__: failed)
+        return call(place)
+
+    return trigger
+
+
+def killed(place):
+    nodes = SimpleNamespace(address="here", kill_worker=lambda draw: True, kill_node=None)
+    truth = dict.fromkeys("abc", b"")
+    return fleet_kills._one(place.tmp, place.tmp, truth, nodes, 1, random.Random(0), ())
+
+
 WANTED = (
     "give capture folders, folders of them, zip files, or a list (.jsonl, .parquet) with a field "
     "'capture'"
@@ -297,6 +344,20 @@ CASES = [
          commanded(quality="fast", refine=3), InputError),
     Case("--local was given with --address or --workers, which are Ray's; give one",
          "In one process there is one worker.", commanded(local=True, workers="2"), InputError),
+    "geolrm bench fleet",
+    Case("a loop over Engine.run failed with code 1; its error stands above",
+         "What is measured against.",
+         measured(lambda place: fleet_bench.loops([place.tmp], place.tmp / "l", 0, 1))),
+    Case("the batch failed: error: out of memory; run geolrm batch by itself", "Its last line.",
+         measured(lambda place: fleet_bench.batch(place.tmp, place.tmp, 0))),
+    Case("geolrm run ended without '…none'; run it alone", "It failed, and says there why.",
+         measured(lambda place: fleet_bench.first_file(["run"], place.tmp / "none"))),
+    Case("geolrm run failed: error: out of memory; run it alone", "Its last line.",
+         measured(lambda place: fleet_kills._call("run"))),
+    Case("a batch whose worker was killed failed: out of memory; run geolrm batch by itself",
+         "It must go on without that worker.", measured(killed)),
+    Case("a batch whose worker was killed did not end within 600 s; end what is left of Ray, and "
+         "measure again", "It must go on without that worker.", measured(killed, Stuck)),
     "Zip files",
     Case("a.zip is no zip file that can be read: …" + AGAIN,
          "Damaged, cut off or of another kind; the reason follows.",

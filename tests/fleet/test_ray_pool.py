@@ -7,7 +7,7 @@ from harness.processes import call_here
 from samples.small_captures import write_captures
 
 from geolrm import GeoLRMError, InputError
-from geolrm.bench.fleet_kills import SOON, engine_workers, kill
+from geolrm.bench.fleet_kills import HEAD, engine_workers, kill
 from geolrm.fleet.batch import run_batch
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.ray_pool import PoolSettings, connected
@@ -76,7 +76,7 @@ def test_a_worker_and_a_node_that_die_cost_nothing_but_time(tmp_path):
     captures = write_captures(tmp_path / "captures", names)
     broken = write_captures(tmp_path / "captures", ["broken"]) / "broken"
     (broken / "transforms.json").write_text("{")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": SOON})
+    cluster = Cluster(initialize_head=True, head_node_args=HEAD)
     try:
         nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
         raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]

@@ -84,7 +84,7 @@ def batch(
     ] = False,
     address: Annotated[
         str | None,
-        typer.Option(help="Ray cluster, such as auto or ray://HOST:10001; default: one here."),
+        typer.Option(help="Ray cluster, such as auto or HOST:6379; default: one here."),
     ] = None,
     workers: Annotated[
         str | None,
