@@ -35,7 +35,6 @@ TESTED_ELSEWHERE = {
     "export/precision.py": "tests/export/test_gpu_artifact.py runs what was lowered",
     "export/shapes.py": "tests/export/test_gpu_artifact.py runs what was lowered",
     "export/splitting.py": "tests/export/test_graphs.py runs what was lowered",
-    "fleet/app.py": "started in tests/fleet/serving/test_deployments.py",
     "fleet/serving/jobs.py": "the seam, in test_local_pool.py and test_deployments.py",
     "fleet/serving/ray_pool.py": "run in tests/fleet/serving/test_deployments.py",
     "fleet/serving/ray_server.py": "run in tests/fleet/serving/test_deployments.py",

@@ -13,9 +13,11 @@ from geolrm.fleet.serving.captures import decode_image, pose_where_needed, read,
 from geolrm.fleet.serving.formats import Format, write
 from geolrm.fleet.serving.jobs import Job, LiveStep, LostSessionError, Made, Tell
 from geolrm.fleet.serving.logs import LOGGER, heard_warnings
-from geolrm.fleet.serving.refusals import check_seconds, overtime, refusal_of
+from geolrm.fleet.serving.refusals import check_seconds, overtime, refusal_of, sentence_of
 from geolrm.fleet.serving.settings import Limits
 from geolrm.fleet.serving.stage_clock import OverdueError, StageClock
+
+MOST_NOTES = 8  # of a result; they are sent in a header
 
 
 class Reconstructor:
@@ -71,7 +73,7 @@ class Reconstructor:
         scene = self.engine.run(used.images, used.cameras, valid=used.valid, clock=clock, **options)
         with clock("write"):
             content = write(scene, job.format, used.names)
-        return _made(content, job.format, scene, clock, heard)
+        return _made(content, job.format, scene, clock, [sentence_of(n, folder) for n in heard])
 
     def grow(self, step: LiveStep, tell: Tell, left: threading.Event) -> Made:
         """Add views to a live capture, and reconstruct from all that it has.
@@ -133,5 +135,5 @@ def _made(
     seconds["total"] = seconds.pop("total")  # the last
     return Made(
         content, format, seconds, len(scene.gaussians), len(scene.anchors),
-        len(scene.views), tuple(dict.fromkeys(heard)),
+        len(scene.views), tuple(dict.fromkeys(heard))[:MOST_NOTES],
     )  # fmt: skip

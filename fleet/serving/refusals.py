@@ -50,7 +50,7 @@ def refusal_of(error: BaseException, folder: Path | None = None) -> Refusal:
     return Refusal(500, FAULT)
 
 
-def sentence_of(error: BaseException, folder: Path | None = None) -> str:
+def sentence_of(error: BaseException | str, folder: Path | None = None) -> str:
     """Return an error's text on one line, without paths of the server, and not too long."""
     text = shown(str(error))
     if folder is not None:

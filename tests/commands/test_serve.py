@@ -1,4 +1,6 @@
 import importlib.metadata
+import subprocess
+import sys
 
 import pytest
 from harness.processes import assert_refused, call_here
@@ -56,3 +58,15 @@ def test_replicas_are_a_number_or_a_range():
             continue
         with pytest.raises(InputError, match="--replicas is"):
             parse_replicas(text)
+
+
+def test_nothing_of_it_is_loaded_before_it_is_asked_for():
+    code = """
+import sys, geolrm
+from geolrm.commands.main import register
+register()
+heavy = {"fastapi", "pydantic", "prometheus_client", "ray", "starlette", "uvicorn", "websockets"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
