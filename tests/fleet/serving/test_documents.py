@@ -27,7 +27,7 @@ def test_the_document_is_true(document, path, method, mode):
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=25 if method == "post" else 3, deadline=None, database=None,
+        max_examples=15 if method == "post" else 3, deadline=None, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def check(case):

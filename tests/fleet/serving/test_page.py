@@ -64,7 +64,7 @@ def encoded(files):
 
 def test_a_dropped_folder_becomes_the_viewer(tab):
     seen = []
-    tab.expose_function("noted", seen.append)
+    tab.expose_function("noted", lambda text: seen.append(text))
     tab.evaluate("""() => {
       const stage = document.getElementById("stage");
       new MutationObserver(() => noted(stage.textContent)).observe(stage, { childList: true });

@@ -68,7 +68,7 @@ def test_a_form_that_is_none_is_one_sentence(client, body):
 
 def test_names_are_never_those_of_files(client):
     """Whatever the parts are called, frames find them, and nothing else is there."""
-    for folder in ("../../../", "/etc/", "\x00", "a" * 3000 + "/"):
+    for folder in ("../../../etc/\x00", "a" * 3000 + "/"):
         answer = client.post(
             "/v1/reconstructions?refine_steps=0&views=4", files=box_form(folder=folder)
         )
