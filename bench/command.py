@@ -52,6 +52,14 @@ def formats(context: typer.Context) -> None:
     formats.main(context.args)
 
 
+@app.command("fleet", context_settings=PASSED_ON)
+def fleet(context: typer.Context) -> None:
+    """Measure batches against bare loops, and what survives kills; see its --help."""
+    from geolrm.bench import fleet
+
+    fleet.main(context.args)
+
+
 @app.command("photos", context_settings=PASSED_ON)
 def photos(context: typer.Context) -> None:
     """Measure what wrong poses and cut views cost; see its --help."""

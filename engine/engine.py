@@ -108,6 +108,7 @@ class Engine:
         intrinsics: ArrayLike | None = None,
         fov: float | None = None,
         valid: Valid | None = None,
+        clock: Stopwatch | None = None,
         **options: Unpack[RunOptions],
     ) -> Scene:
         """Reconstruct one object.
@@ -123,6 +124,7 @@ class Engine:
             valid: Of each image [H, W] bool, False where nothing is known of it, or None where it
                 is known whole, as :attr:`Capture.valid`; None: all are. What lies outside an image
                 is never known.
+            clock: Sums the seconds of stages; one that raises when a stage begins stops the run.
             **options: ``seed``, ``max_tokens``, ``selection``, ``anchors``, ``quality``,
                 ``refine_steps``, ``refine_poses``, ``shading`` and ``output``: see
                 :class:`geolrm.engine.options.RunOptions`.
@@ -134,7 +136,7 @@ class Engine:
             InputError: An argument breaks its rule; the message says which and what to do.
         """
         settings = self.checks.settings(**options)
-        clock = Stopwatch()
+        clock = clock or Stopwatch()
         with clock("prepare"):
             cameras = self.checks.cameras(poses, intrinsics, fov)
             self.checks.view_count(count_images(images))

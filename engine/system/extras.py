@@ -8,13 +8,17 @@ KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")  # compile
 EXTRAS = {
     "av": "video",
     "huggingface_hub": "hub",
+    "fastapi": "fleet",
     "matplotlib": "eval",
     "nvidia-cuda-nvdisasm": "test",
     "onnx": "export",
     "onnxruntime-gpu": "gpu",
     "onnxscript": "export",
     "pillow-heif": "photos",
+    "prometheus-client": "fleet",
     "pycolmap": "colmap",
+    "python-multipart": "fleet",
+    "ray": "fleet",
     "rembg": "rembg",
     "scikit-image": "mesh",
     "scipy": "eval",
@@ -22,6 +26,8 @@ EXTRAS = {
     "tensorrt-rtx": "rtx",
     "torch": "export",
     "usd-core": "usd",
+    "uvicorn": "fleet",
+    "websockets": "fleet",
 } | dict.fromkeys(KERNEL_PACKAGES, "gpu")
 TITLES = {"av": "PyAV"}  # packages whose usual name is not the registry's
 

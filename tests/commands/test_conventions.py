@@ -21,7 +21,20 @@ from geolrm.commands.main import app, register
 from geolrm.examples import CAPTURES
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "capture", "render", "view", "convert", "mesh", "check", "eval", "info", "demo")
+COMMANDS = (
+    "run",
+    "batch",
+    "capture",
+    "render",
+    "view",
+    "convert",
+    "mesh",
+    "check",
+    "eval",
+    "info",
+    "demo",
+    "serve",
+)
 FLAGS = {  # the one way to say each thing, by parameter
     "output": ("--output", "-o"),
     "as_json": ("--json",),
@@ -48,7 +61,7 @@ def test_the_commands_are_these():
     assert listed == {*COMMANDS, "bench"}
 
 
-BENCHMARKS = ("engine", "formats", "gpu-raster", "kernels", "photos", "raster", "scaling")
+BENCHMARKS = ("engine", "fleet", "formats", "gpu-raster", "kernels", "photos", "raster", "scaling")
 
 
 def test_the_benchmarks_are_these():
@@ -62,8 +75,9 @@ def test_benchmarks_have_options_of_their_own(name):
     assert told.exit_code == 0 and told.stdout.startswith(f"usage: geolrm bench {name} ")
 
 
-@pytest.mark.parametrize("name", ["run", "capture", "render", "view", "convert", "mesh", "check",
-                                  "eval", "geolrm-export", "geolrm-train"])  # fmt: skip
+@pytest.mark.parametrize("name", ["run", "batch", "capture", "render", "view", "convert", "mesh",
+                                  "check", "eval", "serve", "geolrm-export",
+                                  "geolrm-train"])  # fmt: skip
 def test_advice_on_memory_names_options_that_the_command_has(name):
     import importlib
 
@@ -73,7 +87,7 @@ def test_advice_on_memory_names_options_that_the_command_has(name):
     options = {option for parameter in command.params for option in parameter.opts}
     own = advice.split(": geolrm convert")[0]
     assert set(re.findall(r"--[a-z-]+", own)) <= options
-    assert ("--max-tokens" in own) == (name == "run")
+    assert ("--max-tokens" in own) == (name in ("run", "batch"))
 
 
 def test_the_command_that_ran_out_of_memory_advises(monkeypatch, capsys):

@@ -17,7 +17,8 @@ from geolrm.commands.export import parse_range
 from geolrm.commands.info import info
 from geolrm.commands.render import check_count
 from geolrm.commands.render import check_output as check_frames
-from geolrm.commands.run import choose_views, parse_views, run
+from geolrm.commands.run import run
+from geolrm.engine.captures.chosen_views import choose_views, parse_views
 from geolrm.engine.system import exit_codes
 from geolrm.engine.system.file_lock import locked
 from geolrm.examples import capture_path

@@ -45,12 +45,14 @@ def areas():
         commands,
         evaluation,
         exporting,
+        fleet,
         formats,
         gpu,
         gpu_benchmark,
         images,
         photographs,
         rendering,
+        serving,
         training,
         training_data,
     )
@@ -72,8 +74,10 @@ def areas():
         "bundles": Area("Bundles", {"": bundles.CASES}),
         "gpu": Area("GPUs", {"": gpu.CASES, "geolrm bench gpu": gpu_benchmark.CASES}),
         "commands": Area("Options of commands", {"": commands.CASES}),
+        "serving": Area("Serving", {"": serving.CASES}),
         "evaluation": Area("Evaluation", {"": evaluation.CASES}),
         "export": Area("Export", {"": exporting.CASES}),
+        "fleet": Area("Batches", {"": fleet.CASES}),
         "training": Area(
             "Training", {"Recipes and runs": training.CASES, "Data": training_data.CASES}
         ),

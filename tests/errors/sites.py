@@ -5,10 +5,12 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("engine", "export", "plugins", "training", "bench", "python/geolrm")
+FOLDERS = ("engine", "export", "fleet", "plugins", "training", "bench", "python/geolrm")
 # For the interpreter, for a caller that catches it, or for whoever changes the code.
 OTHERS = {"ValueError", "TypeError", "OSError", "NotADirectoryError", "KeyboardInterrupt",
-          "SystemExit", "NotRun", "AttributeError", "BufferError"}  # fmt: skip
+          "SystemExit", "NotRun", "AttributeError", "BufferError", "FileNotFoundError", "TryAgain",
+          "ClientDisconnect", "LostSessionError", "OverdueError", "WebSocketDisconnect",
+          }  # fmt: skip
 
 Site = tuple[str, int]  # a file, relative to the checkout, and the line of a raise
 

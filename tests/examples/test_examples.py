@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness.served import serving
 from PIL import Image
+from samples.small_captures import write_captures
 from samples.textured_box import orbit, write_photographs
 
 from geolrm import Gaussians
@@ -120,6 +122,23 @@ def test_photographs_to_splats(tmp_path):
     told = run("09_photos_to_splats.py", tmp_path, "photos", "-o", "out/a.ply", "--views", 3)
     assert "6 of 6 photographs are posed -> out/a.capture" in told
     assert len(Gaussians.load(tmp_path / "out" / "a.ply")) > 500
+
+
+def test_batch(tmp_path):
+    captures = write_captures(tmp_path / "captures", "ab")
+    for done, kept in ((2, 0), (0, 2)):
+        told = run("10_batch.py", tmp_path, captures, "-o", "out/batch", "--views", 2)
+        assert f"{done} done, {kept} before -> out/batch/index.html" in told
+        assert re.search(r"the worst is [ab]: \d+\.\d dB over its 2 views", told)
+
+
+def test_client(tmp_path, engine):
+    write_captures(tmp_path / "captures", "a")
+    with serving(engine) as address:
+        told = run("11_client.py", tmp_path, "captures/a", "a.spz", "--server", address)
+    assert told.splitlines()[0] == "unpack ..." and "refine ..." in told
+    count = int(re.search(r"([\d,]+) Gaussians in .* s -> a.spz", told)[1].replace(",", ""))
+    assert len(Gaussians.load(tmp_path / "a.spz")) == count > 0
 
 
 def test_every_example_is_listed_and_tested():

@@ -25,6 +25,7 @@ def register() -> None:
     """Add every command, none of which imports anything heavy before it runs."""
     from geolrm.bench import command as bench
     from geolrm.commands import (
+        batch,
         capture,
         check,
         convert,
@@ -34,10 +35,12 @@ def register() -> None:
         mesh,
         render,
         run,
+        serve,
         view,
     )
 
     app.command("run")(run.run)
+    app.command("batch")(batch.batch)
     app.command("capture")(capture.capture)
     app.command("render")(render.render)
     app.command("view")(view.view)
@@ -46,6 +49,7 @@ def register() -> None:
     app.command("check")(check.check)
     app.command("eval")(evaluate.evaluate)
     app.command("demo")(demo.demo)
+    app.command("serve")(serve.serve)
     app.command("info")(info.info)
     app.add_typer(bench.app, name="bench")
 

@@ -1,8 +1,7 @@
 """``geolrm run``: reconstruct a capture."""
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -16,51 +15,10 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
 from geolrm.engine.system.user_warnings import warn
 
-if TYPE_CHECKING:
-    from geolrm.engine.captures import Capture
-
-LONGEST_SIDE = 1024  # px, to which images are reduced: four times what models read
 OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
 REFINE_POSES: dict[str, Any] = {"auto": "auto", "on": True, "off": False}
 SHADING = REFINE_POSES
 BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
-
-
-def parse_views(text: str, count: int) -> int | list[int]:
-    """Parse ``6`` to a number of views, ``0,4,8`` (or ``3,``) to frame indices."""
-    try:
-        if "," in text:
-            chosen: int | list[int] = [int(part) for part in text.split(",") if part.strip()]
-        else:
-            chosen = int(text)
-    except ValueError as error:
-        raise InputError(
-            f"--views is {text!r}; give a number of views such as 6, or frame indices such as 0,4,8"
-        ) from error
-    if isinstance(chosen, list):
-        repeated = [index for index in chosen if chosen.count(index) > 1]
-        if not chosen or repeated:
-            raise InputError(f"--views is {text!r}; give frame indices, each once")
-    elif not 1 <= chosen <= count:
-        raise InputError(f"--views is {chosen}; this capture has {count} frames, so give 1 to "
-                         f"{count}")  # fmt: skip
-    return chosen
-
-
-def choose_views(content: "Capture", wanted: int | list[int], faulty: Collection[int]) -> list[int]:
-    """Choose a number of views spread over the directions, or those given, without faulty ones."""
-    if isinstance(wanted, list):
-        content.subset(wanted)  # refuses an index that is none
-        chosen = [index for index in wanted if index not in faulty]
-        if not chosen:
-            raise InputError(
-                f"every one of the views {', '.join(map(str, wanted))} has a mask that is empty or "
-                "inverted; choose others"
-            )
-        return chosen
-    sound = [index for index in range(len(content)) if index not in faulty]
-    chosen = content.cameras[sound].spread(min(wanted, len(sound)))
-    return [sound[index] for index in chosen]
 
 
 def run(
@@ -134,14 +92,7 @@ def run(
     Example: geolrm run examples/captures/shoe -o shoe.ply --views 8 --view
     """
     from geolrm.engine.anchors import Selection
-    from geolrm.engine.captures import read_capture
-    from geolrm.engine.captures.diagnostics.conventions import convention_warning
-    from geolrm.engine.captures.diagnostics.pose_checks import upright_warning
-    from geolrm.engine.captures.readiness import (
-        faulty_views,
-        fit_where_outside,
-        left_out_note,
-    )
+    from geolrm.engine.captures.chosen_views import read_for_run
     from geolrm.engine.captures.writing import check_capture_folder, write_capture
     from geolrm.engine.engine import Engine
     from geolrm.engine.options import RunOptions
@@ -171,33 +122,15 @@ def run(
             posed = pose(capture, kept, photographs, step)
             capture = kept
         step("reading the capture")
-        content = read_capture(
-            capture,
-            remove_background=remove_background,
-            fit=fit is True,
-            longest_side=LONGEST_SIDE,
-            allow_outside=allow_outside,
+        found = read_for_run(
+            capture, remove_background=remove_background, fit=fit, allow_outside=allow_outside
         )
-        step("looking for what is doubtful")
-        faulty = faulty_views(content)
-        left_out = left_out_note(content, faulty)
-        if fit is None:
-            content = fit_where_outside(content, faulty)
-        if (doubt := convention_warning(content, faulty)) is not None:
-            if 2 * len(content.cameras.facing_faults()) > len(content):  # no view would be right
-                raise InputError(f"{content.source or content.path}: {doubt}")
+        content, left_out = found.capture, found.left_out
+        for doubt in found.doubts:
             warn(doubt)
-        elif (lying := upright_warning(content)) is not None:
-            warn(lying)
         step("loading the model")
         engine = Engine(model, backend=backend, threads=threads, device=device)
-        wanted = views
-        if wanted is None:
-            wanted = str(min(engine.manifest.views.opt, len(content) - len(faulty)))
-        parsed = parse_views(wanted, len(content))
-        chosen = choose_views(content, parsed, faulty)
-        used = content.subset(chosen)
-        used.check_facing()
+        chosen, used = found.choose(views, engine.manifest.views.opt)
         plan = engine.plan_memory(len(chosen), max_tokens)
         memory = "" if plan is None else f" in {plan.total / 1e9:.2f} GB of GPU memory"
         step(f"reconstructing from views {', '.join(map(str, chosen))}{memory}")
@@ -259,7 +192,7 @@ def run(
     for note in (*content.notes, *left_out):
         say(f"note: {note}")
     say(f"views: {', '.join(map(str, chosen))} of {len(content)} (spread over the directions)"
-          if isinstance(parsed, int) else f"views: {', '.join(map(str, chosen))}")  # fmt: skip
+          if "," not in (views or "") else f"views: {', '.join(map(str, chosen))}")  # fmt: skip
     say(f"backend: {engine.backend} ({engine.backend_reason})")
     if plan is not None:
         say(f"GPU memory: {plan.total / 1e9:.2f} GB planned; geolrm info says for what")

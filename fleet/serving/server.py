@@ -1,0 +1,174 @@
+"""The application in this process, under uvicorn."""
+
+import asyncio
+import ipaddress
+import json
+import logging
+import math
+import os
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from geolrm.engine.engine import Engine
+from geolrm.engine.errors import InputError
+from geolrm.engine.system.extras import installed_version
+from geolrm.fleet.serving.application import make_app
+from geolrm.fleet.serving.local_pool import LocalPool
+from geolrm.fleet.serving.logs import log, set_up_logs
+from geolrm.fleet.serving.reconstruction import Reconstructor
+from geolrm.fleet.serving.results import ResultsOnDisk
+from geolrm.fleet.serving.settings import IDLE_SECONDS, MAX_HEADER_BYTES, Limits, Settings
+from geolrm.fleet.serving.tokens import read_token
+
+CONNECTIONS = 512  # open at a time
+GRACE = 10  # seconds beyond the limit of a request that those which run have when the server ends
+UNREADABLE = (
+    f"the request is no HTTP/1.1, or its headers are longer than {MAX_HEADER_BYTES} bytes; send "
+    "fewer of them"
+)
+
+
+class Connection(H11Protocol):
+    """uvicorn's connection, whose refusals are ours, and which waits for headers not for ever."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._arm()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._arm()
+
+    def handle_events(self) -> None:
+        cycle = self.cycle
+        super().handle_events()
+        if self.cycle is not cycle:  # the headers of a request have come
+            self._disarm()
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._disarm()
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        body = json.dumps({"error": UNREADABLE, "request_id": None}).encode()
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            + f"content-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        self.transport.close()
+        log(logging.INFO, "request", status=400, client=(self.client or [None])[0])
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(IDLE_SECONDS, self.transport.close)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says in the log when it begins and ends."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or ():
+            host, port = each.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            log(logging.INFO, "listening", url=f"http://{shown}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log(logging.INFO, "ending", running=len(self.server_state.tasks))
+        await super().shutdown(sockets)
+        log(logging.INFO, "ended")
+
+
+def serve_here(settings: Settings, host: str, port: int) -> None:
+    """Serve until a signal ends it; what runs then is finished first.
+
+    Raises:
+        InputError: The log level, the token, the host or the port cannot be used.
+        BundleError: The model is missing or damaged.
+    """
+    set_up_logs(settings.log_level)
+    token = read_token(settings.token_file, os.environ)
+    listening = listen(host, port)
+    if not is_loopback(listening) and token is None:
+        log(logging.WARNING, "no token: whoever reaches this address may use the server")
+    engine = Engine(
+        settings.model, backend=settings.backend, threads=settings.threads, device=settings.device
+    )
+    log(logging.INFO, "loaded", model=engine.manifest.model, backend=engine.backend)
+    server = make_server(settings.limits, engine, listening, token)
+    try:
+        server.run(sockets=[listening])
+    except SystemExit as ended:  # uvicorn sends itself the signal again when all is done
+        if ended.code != 128 + 15:
+            raise
+
+
+def make_server(
+    limits: Limits, engine: Engine, listening: socket.socket, token: str | None = None
+) -> "Server":
+    """Make a server of one engine; its ``run(sockets=[listening])`` serves."""
+    pool = LocalPool(Reconstructor(engine, limits))
+    results = ResultsOnDisk(limits.results_bytes)
+
+    def close() -> None:
+        pool.close()
+        results.close()
+
+    app = make_app(
+        pool, results, limits, token=token, loopback=is_loopback(listening),
+        photographs=installed_version("pycolmap") is not None, close=close,
+    )  # fmt: skip
+    config = uvicorn.Config(
+        app, http=Connection, h11_max_incomplete_event_size=MAX_HEADER_BYTES, log_config=None,
+        access_log=False, server_header=False, proxy_headers=False, lifespan="on",
+        limit_concurrency=CONNECTIONS, ws_max_size=min(limits.body_bytes, 64 << 20),
+        ws_max_queue=2, timeout_graceful_shutdown=math.ceil(limits.seconds) + GRACE,
+    )  # fmt: skip
+    return Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the address before anything is loaded.
+
+    Raises:
+        InputError: It is taken, or none of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            if os.name == "posix":  # a port whose last connections are just closing is free
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen()
+        except BaseException:
+            bound.close()
+            raise
+        return bound
+    except (OSError, UnicodeError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot listen on {host} port {port}: {reason}; name a free --port, and a --host of "
+            "this machine"
+        ) from error
+
+
+def is_loopback(bound: socket.socket) -> bool:
+    """Tell whether only this machine reaches an address."""
+    return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
