@@ -1,6 +1,7 @@
 """Batches against bare loops over ``Engine.run``, and what survives kills: ``geolrm bench fleet``.
 
-A loop reads each capture as ``geolrm run`` does, runs the engine and saves the splats, on one core.
+A loop reads each capture as ``geolrm run`` does, runs the engine with one thread and saves the
+splats. Two loops and two workers may use any core, one loop and one worker have the same one.
 Ratios are of throughput while captures are done: from the start of the first to the end of the
 last, without the start of Python, of Ray and of engines, which stands in a row of its own. Loops
 and batches take turns, and the median counts.
@@ -31,13 +32,16 @@ from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system.exit_codes import FAILED, one_sentence_errors
 from geolrm.engine.system.extras import require
 from geolrm.examples import capture_path
+from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.records import DONE, Record, read_lines
+from geolrm.fleet.sources import Source
+from geolrm.fleet.worker import Task, Worker, WorkerSettings
 
 NAMES = ("banana", "lion", "shoe")
 VIEWS = 8  # of each capture
 ON_ONE_CORE = (
     sys.executable, "-c",
-    "from geolrm.bench.fleet import pin; pin(0); from geolrm.commands import main; main()",
+    "from geolrm.bench.fleet import pin; pin(); from geolrm.commands import main; main()",
 )  # fmt: skip
 LOOP = "from geolrm.bench.fleet import loop; import sys; loop(sys.argv[1:])"
 
@@ -73,25 +77,32 @@ def write_captures(folder: Path, count: int) -> list[Path]:
 
 
 def loop(arguments: Sequence[str]) -> None:
-    """Do captures one after another on one core: CORE OUTPUT REFINE CAPTURE...; print the span."""
-    core, output, refine, *captures = arguments
-    pin(int(core))
+    """Do captures in turn, with one thread: ALONE OUTPUT REFINE CAPTURE...; print the span.
+
+    ALONE is 1 to stay on one core, as a worker does that it is compared with.
+    """
+    alone, output, refine, *captures = arguments
+    if int(alone):
+        pin()
     engine = Engine("mini", threads=1)
     start = time.time()
     for capture in captures:
-        _, used = read_for_run(capture).choose(None, engine.manifest.views.opt)
-        scene = engine.run(
-            used.images, used.cameras, valid=used.valid, refine_steps=int(refine)
-        )  # fmt: skip
-        scene.gaussians.save(Path(output) / f"{Path(capture).name}.ply")
+        target = Path(output) / f"{Path(capture).name}.ply"
+        reconstruct(engine, Path(capture), target, int(refine))
     print(json.dumps([start, time.time()]))
 
 
-def pin(core: int) -> None:
-    """Stay on one core, counted among those that are allowed."""
+def reconstruct(engine: Engine, capture: Path, target: Path, refine: int) -> None:
+    """Do what ``geolrm run`` does of one capture, and no more."""
+    _, used = read_for_run(capture).choose(None, engine.manifest.views.opt)
+    scene = engine.run(used.images, used.cameras, valid=used.valid, refine_steps=refine)
+    scene.gaussians.save(target)
+
+
+def pin() -> None:
+    """Stay on the first core of those that are allowed, where the system has a way to."""
     if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {allowed[core % len(allowed)]})
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def loops(captures: Sequence[Path], folder: Path, refine: int, cores: int) -> float:
@@ -103,11 +114,11 @@ def loops(captures: Sequence[Path], folder: Path, refine: int, cores: int) -> fl
     folder.mkdir(parents=True)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", LOOP, str(core), str(folder), str(refine),
-             *map(str, captures[core::cores])],
+            [sys.executable, "-c", LOOP, str(int(cores == 1)), str(folder), str(refine),
+             *map(str, captures[number::cores])],
             stdout=subprocess.PIPE, text=True,
         )
-        for core in range(cores)
+        for number in range(cores)
     ]  # fmt: skip
     spans = []
     for process in processes:
@@ -145,6 +156,33 @@ def span_of(records: Sequence[Record]) -> tuple[float, float]:
     ends = [datetime.fromisoformat(record.finished).timestamp() for record in done]
     starts = [end - record.seconds["total"] for end, record in zip(ends, done, strict=True)]
     return min(starts), max(ends)
+
+
+def processor_ratio(captures: Sequence[Path], folder: Path, refine: int) -> float:
+    """Return the processor time of a worker over that of a loop, on the same engine in turns.
+
+    That holds beside other load, too, which seconds on a wall do not.
+    """
+    settings = WorkerSettings(str(folder), "mini", "", threads=1, pages=False, call="bench")
+    worker = Worker(settings)
+    worker.destination.prepare()
+    engine = worker.engine
+    options = CaptureOptions(refine=refine)
+
+    def bare(capture: Path) -> None:
+        reconstruct(engine, capture, folder / f"{capture.name}.ply", refine)
+
+    def ours(capture: Path) -> None:
+        worker.attempt(Task(Source(capture.name, str(capture), options)))
+
+    bare(captures[0])  # the first warms up
+    spent: dict[Callable[[Path], None], float] = {bare: 0.0, ours: 0.0}
+    for number, capture in enumerate(captures):
+        for call in (bare, ours) if number % 2 else (ours, bare):
+            start = time.process_time()
+            call(capture)
+            spent[call] += time.process_time() - start
+    return spent[ours] / spent[bare]
 
 
 def first_file(command: Sequence[str], file: Path) -> float:
@@ -197,6 +235,8 @@ def measure(folder: Path, count: int, refine: int, repeats: int, ray: bool) -> l
 
     ratio = _ratio(one_worker, lambda: loops(captures, runs.new(), refine, 1), repeats)
     rows.append(Row("one worker over a bare loop, both on one core", ratio, "x", 0.95))
+    share = processor_ratio(captures, runs.new(), refine)
+    rows.append(Row("processor time of a worker over a bare loop's", share, "x", 1.05, True))
     rows.append(Row("speed of that worker", 60 * statistics.median(speeds), "a minute"))
     rows.append(Row("its peak memory", max(memory), "MB"))
     extra = []

@@ -29,6 +29,7 @@ from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.records import BUSY, DONE, FAILED, LONGEST_ERROR, Record, read_record
 from geolrm.fleet.results import peak_memory_mb, write_result
 from geolrm.fleet.sources import Source
+from geolrm.fleet.turns import Turns
 
 MOST_ATTEMPTS = 3
 PATIENCE = 3600.0  # seconds for another call that has the same capture
@@ -112,6 +113,7 @@ class Worker:
         self.destination = Destination(settings.output)
         self.node = node or platform.node()
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._engine: Engine | None = None
 
     @property
@@ -136,9 +138,13 @@ class Worker:
         """
         prepared = Prepared(task, contextlib.ExitStack())
         try:
-            self._prepare(prepared)
-        except Exception as error:
-            prepared.outcome = self._failure(prepared, error)
+            try:
+                self._prepare(prepared)
+            except Exception as error:
+                prepared.outcome = self._failure(prepared, error)
+        except BaseException:
+            prepared.open.close()
+            raise
         if prepared.outcome is not None:
             prepared.open.close()
         return prepared
@@ -163,6 +169,9 @@ class Worker:
         prepared.attempts = self._attempts(source.id)
         if prepared.attempts >= MOST_ATTEMPTS:
             raise InputError(ENDED)
+        # What has ended a worker before, or was beside what has, ends no other capture's again.
+        turn = self._turns.alone() if prepared.attempts else self._turns.shared()
+        prepared.open.enter_context(turn)
         prepared.attempts += 1
         clock = _Clock(prepared.seconds)
         with clock("fetch"):

@@ -10,12 +10,12 @@ from geolrm.bench.fleet_kills import Kill
 from geolrm.fleet.records import DONE, FAILED, Record
 
 
-def test_captures_are_all_different(tmp_path):
-    paths = fleet.write_captures(tmp_path, 4)
-    assert [path.name for path in paths] == ["c00", "c01", "c02", "c03"]
-    captures = [load_capture(path) for path in paths]
-    assert {len(capture) for capture in captures} == {8}
-    assert captures[0].names != captures[3].names
+def test_captures_are_all_different(tmp_path, monkeypatch):
+    monkeypatch.setattr(fleet, "NAMES", ("banana",))
+    paths = fleet.write_captures(tmp_path, 2)
+    assert [path.name for path in paths] == ["c00", "c01"]
+    first, second = map(load_capture, paths)
+    assert len(first) == len(second) == 8 and first.names != second.names
 
 
 def test_a_span_is_from_the_first_start_to_the_last_end():
@@ -52,7 +52,7 @@ def test_tables_say_what_is_missed():
 
 
 def test_a_loop_and_a_batch_do_the_same(tmp_path):
-    captures = fleet.write_captures(tmp_path / "captures", 3)
+    captures = fleet.write_captures(tmp_path / "captures", 1)
     assert loops(captures, tmp_path / "loop", 0, 1) > 0.05
     speed, began = batch(tmp_path / "captures", tmp_path / "out", 0, "--local", "--threads", "1")
     assert speed > 0.05 and began > 0.1

@@ -1,10 +1,12 @@
 """Batches on Ray: a cluster of three nodes on this machine, parts of which are killed."""
 
+import json
 import sys
+import threading
+from pathlib import Path
 
 import pytest
-from harness.processes import call_here
-from samples.small_captures import write_captures
+from samples.small_captures import write_capture, write_captures
 
 from geolrm import GeoLRMError, InputError
 from geolrm.bench.fleet_kills import HEAD, engine_workers, kill
@@ -12,6 +14,7 @@ from geolrm.fleet.batch import run_batch
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.ray_pool import PoolSettings, connected
 from geolrm.fleet.records import DONE, read_lines
+from geolrm.fleet.worker import ENDED
 
 QUICK = CaptureOptions(views="2", max_tokens=32, refine=0)
 
@@ -67,49 +70,89 @@ def test_without_ray_one_sentence(monkeypatch):
     )
 
 
+def holder(lock):
+    """The process that holds a lock file, None where nobody does."""
+    try:
+        wanted = str(lock.stat().st_ino)
+    except FileNotFoundError:
+        return None
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if "FLOCK" in fields and fields[5].rsplit(":", 1)[1] == wanted:
+            return int(fields[4])
+    return None
+
+
+class Poison(threading.Thread):
+    """Kills whatever worker has begun a capture, each time."""
+
+    def __init__(self, output, name):
+        super().__init__()
+        self.marker = output / ".attempts" / name
+        self.lock = output / ".locks" / f"capture-{name}.lock"
+        self.kills, self.ended = [], threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.01):
+            try:
+                begun = self.marker.read_text()
+            except OSError:
+                continue
+            if begun not in self.kills and (pid := holder(self.lock)) is not None:
+                self.kills.append(begun)
+                kill(pid)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-def test_a_worker_and_a_node_that_die_cost_nothing_but_time(tmp_path):
-    """Both while captures are in flight; every result has the bits of a run in one process."""
+def test_workers_and_a_node_that_die_cost_nothing_but_time(tmp_path):
+    """Captures in flight beside what dies have the bits of a run in one process, and only once.
+
+    One capture ends its worker whenever it is begun, and is given up; another is wrong.
+    """
     from ray.cluster_utils import Cluster
 
     names = "abcdefgh"
     captures = write_captures(tmp_path / "captures", names)
-    broken = write_captures(tmp_path / "captures", ["broken"]) / "broken"
+    write_capture(captures / "poison")
+    broken = write_capture(captures / "broken")
     (broken / "transforms.json").write_text("{")
+    lines = [{"capture": "poison", "refine": 5000}, *({"capture": name} for name in names)]
+    lines.insert(5, {"capture": "broken"})
+    (captures / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
     cluster = Cluster(initialize_head=True, head_node_args=HEAD)
+    poison = Poison(tmp_path / "out", "poison")
+    poison.start()
     try:
         nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
         raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
         seen = []
 
         def report(record, progress):
-            if record is None:
-                return
-            seen.append(record)
-            if len(seen) == 1:
-                kill(engine_workers(raylets)[0])
-            elif len(seen) == 3:
+            seen.extend([] if record is None else [record])
+            if len(seen) == 3 and record is not None:
                 gone = next(i for i, r in enumerate(raylets) if engine_workers([r]))
                 cluster.remove_node(nodes[gone], allow_graceful=False)
 
         summary = run_batch(
-            [captures], tmp_path / "out", options=QUICK, pages=False, report=report,
+            [captures / "all.jsonl"], tmp_path / "out", options=QUICK, pages=False, report=report,
             pool=PoolSettings(address=cluster.address, workers=(2, 2)),
         )  # fmt: skip
     finally:
+        poison.ended.set()
+        poison.join()
         import ray
 
         ray.shutdown()
         cluster.shutdown()
-    assert (summary.done, summary.failed, summary.kept) == (8, 1, 0)
-    assert [failure.id for failure in summary.failures] == ["broken"]
-    assert sorted(record.id for record in seen) == sorted([*names, "broken"])  # each once
-    lines = read_lines((tmp_path / "out/results.jsonl").read_text())
-    assert {name for name, record in lines.items() if record.status == DONE} == {*names}
-    assert len({record.node for record in lines.values()}) == 2
-    done = call_here("geolrm", "batch", captures, "-o", tmp_path / "here", "--local", "--views", 2,
-                     "--max-tokens", 32, "--refine", 0, "--no-view")  # fmt: skip
-    assert done.returncode == 1, done.stderr
+    assert (summary.done, summary.failed, summary.kept) == (8, 2, 0)
+    failures = {failure.id: failure for failure in summary.failures}
+    assert failures["poison"].error == ENDED and failures["poison"].attempts == 3
+    assert len(poison.kills) == 3 and failures["broken"].attempts == 1
+    assert sorted(record.id for record in seen) == sorted([*names, "broken", "poison"])
+    found = read_lines((tmp_path / "out/results.jsonl").read_text())
+    assert {name for name, record in found.items() if record.status == DONE} == {*names}
+    run_batch([captures / name for name in names], tmp_path / "here", options=QUICK, pages=False,
+              local=True)  # fmt: skip
     for name in names:
         ours = (tmp_path / "out" / "captures" / f"{name}.ply").read_bytes()
         assert ours == (tmp_path / "here" / "captures" / f"{name}.ply").read_bytes()

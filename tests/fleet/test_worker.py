@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import threading
 
 import pytest
 from harness.processes import call_here
@@ -168,6 +169,23 @@ def test_a_capture_that_ends_its_workers_is_given_up(worker_of, task, monkeypatc
     assert outcome.record.error == ENDED and outcome.record.attempts == 3
     assert not outcome.again and runs == []
     assert worker_of("second").attempt(task).record.status == DONE
+
+
+def test_what_ended_a_worker_has_the_next_one_alone(worker_of, task, out, captures, quick):
+    """So that what is beside it is not given up with it."""
+    (out / ".attempts" / "b").write_text("first 1")
+    worker = worker_of()
+    first = worker.prepare(task)
+    other = Task(Source("b", str(captures / "b"), quick))
+    prepared = []
+    waiting = threading.Thread(target=lambda: prepared.append(worker.prepare(other)))
+    waiting.start()
+    waiting.join(0.2)
+    assert prepared == [] and (out / ".attempts" / "b").read_text() == "first 1"
+    worker.finish(first)
+    waiting.join(10)
+    assert (out / ".attempts" / "b").read_text() == "first 2"
+    assert worker.finish(prepared[0]).record.attempts == 2
 
 
 def test_out_of_memory_says_what_takes_less(worker_of, task, monkeypatch, engine):
