@@ -7,8 +7,8 @@ from geolrm.engine.errors import GeoLRMError
 KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")  # compile and launch kernels
 EXTRAS = {
     "av": "video",
-    "huggingface_hub": "hub",
     "fastapi": "fleet",
+    "huggingface_hub": "hub",
     "matplotlib": "eval",
     "nvidia-cuda-nvdisasm": "test",
     "onnx": "export",
