@@ -18,6 +18,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
+from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.engine import Engine
 from geolrm.engine.system.extras import installed_version
 from geolrm.fleet.serving.application import make_app
@@ -128,7 +129,14 @@ class Front:
 
 
 def make_application(settings: Settings) -> Application:
-    """Bind the deployments to their settings."""
+    """Bind the deployments to their settings, after the token and the model were looked at.
+
+    Raises:
+        InputError: The token cannot be read.
+        BundleError: The model is missing or damaged.
+    """
+    read_token(settings.token_file, os.environ)
+    Bundle.open(settings.model)
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": settings.cpus, "num_gpus": settings.gpus},
         "max_ongoing_requests": 1,

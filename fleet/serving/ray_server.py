@@ -27,9 +27,9 @@ def serve_on_ray(settings: Settings, host: str, port: int, address: str | None) 
     import ray
     from ray import serve
 
-    from geolrm.fleet.app import app
+    from geolrm.fleet.serving.deployments import make_application
 
-    application = app(settings)
+    application = make_application(settings)
     try:
         # "local": else it would join whatever cluster it finds on this machine.
         ray.init(address or "local", logging_level=logging.ERROR, include_dashboard=False)

@@ -62,7 +62,8 @@ def export(
     checkpoint: Annotated[
         str,
         typer.Argument(
-            help="A .ckpt or .safetensors file, 'mini', or hf:OWNER/NAME@REVISION[/FILE]."
+            help="A .ckpt or .safetensors file, 'mini', or hf:OWNER/NAME@REVISION of a hub, with "
+            "/FILE behind it where it has several."
         ),
     ] = "mini",
     output: Annotated[
