@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geolrm.engine.errors import CheckpointError, GeoLRMError, InputError
 from geolrm.engine.system.extras import require
 from geolrm.engine.system.shown_text import shown
 
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
 PREFIX = "hf:"
 FORM = "hf:OWNER/NAME@REVISION or hf:OWNER/NAME@REVISION/FILE"
 SUFFIXES = ".safetensors", ".ckpt"  # of checkpoints, the better one first
+LICENSE_SECONDS = 5.0  # to wait for what can be done without
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _NAME = re.compile(rf"hf:({_PART}/{_PART})@({_PART})(?:/(.+))?")
@@ -45,7 +50,7 @@ class HubFile:
 
     path: Path
     name: HubName  # its revision is the commit, its file is named: it is always this checkpoint
-    license: str | None  # as the repository states it; None: it does not, or cannot be asked
+    license: str | None  # as the repository states it; None: it does not, or was not reached
 
 
 def is_hub_name(checkpoint: str) -> bool:
@@ -83,17 +88,21 @@ def fetch(name: HubName) -> HubFile:
     require("huggingface_hub", f"the checkpoint {name}")
     import huggingface_hub
 
+    endpoint = os.environ.get("HF_ENDPOINT")
+    api = huggingface_hub.HfApi(endpoint=endpoint)
     if name.file is not None and COMMIT.fullmatch(name.revision):
         found = huggingface_hub.try_to_load_from_cache(
             name.repository, name.file, revision=name.revision
         )
         if isinstance(found, str):
-            return HubFile(Path(found), name, None)
-    endpoint = os.environ.get("HF_ENDPOINT")
+            license = None
+            with suppress(Exception):  # of whatever kind: without a network it is just not known
+                license = _license(api.model_info(
+                    name.repository, revision=name.revision, timeout=LICENSE_SECONDS
+                ))  # fmt: skip
+            return HubFile(Path(found), name, license)
     with _errors(name):
-        info = huggingface_hub.HfApi(endpoint=endpoint).model_info(
-            name.repository, revision=name.revision
-        )
+        info = api.model_info(name.repository, revision=name.revision)
         file = name.file or choose_file([each.rfilename for each in info.siblings or ()], name)
         pinned = HubName(name.repository, str(info.sha), file)
         if not COMMIT.fullmatch(pinned.revision):
@@ -104,8 +113,12 @@ def fetch(name: HubName) -> HubFile:
         path = huggingface_hub.hf_hub_download(
             name.repository, file, revision=pinned.revision, endpoint=endpoint
         )
+    return HubFile(Path(path), pinned, _license(info))
+
+
+def _license(info: ModelInfo) -> str | None:
     stated = (info.card_data or {}).get("license")
-    return HubFile(Path(path), pinned, shown(str(stated)) if stated else None)
+    return shown(str(stated)) if stated else None
 
 
 def choose_file(files: Sequence[str], name: HubName) -> str:

@@ -74,6 +74,9 @@ def read(content: bytes, name: str) -> dict[str, bytes]:
         InputError: It is damaged, or holds more than its size allows.
     """
     entries = _entries(content, name)
+    packed = [entry[8] for entry, _ in entries]
+    if max(packed, default=0) <= len(content) < sum(packed):
+        raise InputError(f"{name} has members that overlap; it is damaged")
     plain = sum(entry[9] for entry, _ in entries)
     if plain > most_plain(len(content)):
         raise InputError(

@@ -47,6 +47,7 @@ class View(msgspec.Struct):
     byteLength: Index
     byteOffset: Index = 0
     byteStride: Index | None = None
+    extensions: dict[str, Any] = {}
 
 
 class Accessor(msgspec.Struct):
@@ -209,6 +210,11 @@ def _splats(document: Document, name: str) -> tuple[int, dict[str, int]]:
         raise InputError(f"{name} has colours in {str(space)[:40]!r}; {COLOR_SPACE!r} is read")
     if len(properties.get("extensions") or ()):
         raise InputError(f"{name} extends {EXTENSION}; compressed splats are not read")
+    if primitive.mode != POINTS:
+        raise InputError(
+            f"{name} has splats in a primitive of mode {primitive.mode}; {EXTENSION} is of points, "
+            f"mode {POINTS}"
+        )
     return index, primitive.attributes
 
 
@@ -243,6 +249,9 @@ def _array(
     if place is None or place >= len(document.bufferViews):
         raise InputError(f"{name} has no buffer view {place}; the file is damaged")
     view = document.bufferViews[place]
+    if view.extensions:
+        packed = next(iter(view.extensions))
+        raise InputError(f"{name} is packed by {packed[:60]!r}; export it without")
     check_count(accessor.count, name)
     dtype = np.dtype(TYPES[code])
     width = dtype.itemsize * WIDTHS[kind]

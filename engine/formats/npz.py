@@ -91,15 +91,10 @@ def _array(content: bytes, name: str) -> NDArray:
     start = buffer.tell()
     plausible = len(shape) <= 3 and all(0 <= length <= LARGEST_COUNT for length in shape)
     needed = dtype.itemsize * math.prod(shape)
-    if (
-        not plausible
-        or dtype.kind != "f"
-        or dtype.itemsize > 8
-        or by_column
-        or len(content) - start != needed
-    ):
+    if not plausible or dtype.kind != "f" or dtype.itemsize > 8 or len(content) - start != needed:
         raise InputError(
             f"{name} holds {dtype} of shape {shape} in {len(content) - start} bytes; floats of at "
-            "most 64 bits, row by row, are read"
+            "most 64 bits are read"
         )
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    order = "F" if by_column else "C"
+    return np.frombuffer(content, dtype, offset=start).reshape(shape, order=order)

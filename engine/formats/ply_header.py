@@ -18,7 +18,7 @@ TYPES = {
 }  # fmt: skip
 ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
 END = re.compile(rb"\nend_header[ \t]*\r?\n")
-MOST_LISTED = 1 << 20  # rows with lists before the splats, which are stepped over one by one
+MOST_LISTED = 1 << 20  # lists before the splats, which are stepped over one by one
 MOST_PROPERTIES = 100  # of an element; 62 are the most that the standard layout of splats has
 
 
@@ -93,9 +93,10 @@ class Header:
         for element in self.elements:
             if element is wanted:
                 break
-            if element.has_lists() and element.count > MOST_LISTED:
+            lists = element.count * sum(bool(each.counted) for each in element.properties)
+            if lists > MOST_LISTED:
                 raise InputError(
-                    f"{name} has {element.count} rows of {element.name[:40]!r} before its splats; "
+                    f"{name} has {lists} lists in rows of {element.name[:40]!r} before its splats; "
                     f"at most {MOST_LISTED} are stepped over: move them behind the splats"
                 )
             at = _end_of_lists(element, content, at) if element.has_lists() else (

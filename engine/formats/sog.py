@@ -29,6 +29,7 @@ from geolrm.engine.gaussian_arrays import GaussianArrays
 from geolrm.engine.geometry import harmonics
 
 VERSION = 2
+FREE_PIXELS = 1 << 16  # of an image, beyond four times what its splats need
 MOST_BYTES_A_SPLAT = 32  # of all planes, if nothing shrinks
 LARGEST_META = 1 << 20
 PALETTE_ROW = 64  # rows of the palette side by side in its image
@@ -282,10 +283,12 @@ def _planes(
             raise InputError(f"{name} has no image {file[:80]!r}; it is damaged")
         width, height = webp_planes.size_of(members[file], f"{name}: {file[:80]!r}")
         pixels += width * height
-        if width * height < least[key] or (key == "centroids" and width != wide):
+        # Sides may be powers of two, which makes four times the pixels at most.
+        enough = least[key] <= width * height <= 4 * least[key] + FREE_PIXELS
+        if not enough or (key == "centroids" and width != wide):
             raise InputError(
-                f"{name}: {file[:80]!r} has {width}x{height} pixels, too few or in other rows than "
-                f"{least[key]} need; it is damaged"
+                f"{name}: {file[:80]!r} has {width}x{height} pixels, too few, too many or in other "
+                f"rows than {least[key]} need; it is damaged"
             )
     if 4 * pixels > most_plain(size):
         raise InputError(

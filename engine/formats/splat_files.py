@@ -207,11 +207,15 @@ def _decode(content: bytes, suffix: str, up: str | None, raw: bool | None, name:
     kind, up = resolve(suffix, up)
     check_read(suffix, name)
     assert kind.decode is not None
-    if raw is not None and suffix != ".ply":
-        raise InputError(f"{name} is no PLY, which alone has a raw layout: leave that choice out")
+    _check_layout(suffix, raw, name)
     options: dict[str, Any] = {"raw": raw} if suffix == ".ply" else {}
     found = kind.decode(content, name, **options)
     return replace(found, gaussians=to_object_frame(found.gaussians, up))
+
+
+def _check_layout(suffix: str, raw: bool | None, name: str) -> None:
+    if raw is not None and suffix != ".ply":
+        raise InputError(f"{name} is no PLY, which alone has a raw layout: leave that choice out")
 
 
 def save(gaussians: GaussianArrays, path: str | Path, **options: Any) -> None:
@@ -234,6 +238,7 @@ def load_counted(path: str | Path, *, up: str | None = None, raw: bool | None = 
     suffix, path = suffix_of(path), existing_path(path)
     name = repr(str(path))
     check_read(suffix, name)
+    _check_layout(suffix, raw, name)
     check = FORMATS[suffix].check
     assert check is not None
     try:

@@ -1,4 +1,4 @@
-"""How results show themselves in notebooks: as the page of the viewer, or as a picture."""
+"""How results show themselves in notebooks: as the page of the viewer, over a picture."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ class ShownInNotebooks:
 
     __slots__ = ()
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Make the page, and a picture for where HTML is not trusted, by their types."""
-        return _viewer().make_bundle(self)
-
     def _repr_html_(self) -> str:
         return _viewer().make_html(self)
+
+    def _repr_png_(self) -> bytes:
+        return _viewer().make_picture(self)
 
 
 def _viewer() -> Any:

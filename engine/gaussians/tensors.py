@@ -57,7 +57,11 @@ def to_arrays(
 
 
 def _array(tensor: Any) -> Any:
-    """Copy a tensor to the host; what is none is left to the checks of Gaussians."""
+    """Copy a tensor to the host; its type is left to the checks of Gaussians, and so is no tensor.
+
+    Half precision becomes float32, as NumPy has no bfloat16.
+    """
     if not hasattr(tensor, "detach"):
-        return tensor
-    return tensor.detach().float().cpu().numpy().copy()
+        return tensor.copy() if isinstance(tensor, np.ndarray) else tensor
+    host = tensor.detach().cpu()
+    return (host.float() if host.is_floating_point() else host).numpy().copy()

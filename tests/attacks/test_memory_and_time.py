@@ -187,7 +187,10 @@ def test_rows_of_lists_before_the_splats_are_not_stepped_over_by_the_million(tmp
     content = head + splats[:start] + bytes(rows) + splats[start:]
     (tmp_path / "a.ply").write_bytes(content)
     said = attack(tmp_path / "a.ply", LOAD, 64, 3)
-    assert f"has {rows} rows of 'face' before its splats; at most 1048576 are stepped over" in said
+    assert (
+        f"has {rows} lists in rows of 'face' before its splats; at most 1048576 are stepped over"
+        in said
+    )
 
 
 def test_points_that_shrank_a_thousandfold_are_refused(tmp_path):

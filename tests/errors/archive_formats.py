@@ -46,6 +46,15 @@ def twice(place):
     return decode(content, ".npz")
 
 
+def overlapping(place):
+    content = archive.write({"a": bytes(999)})
+    end = content.rindex(archive.END_MAGIC)
+    at = archive.END.unpack_from(content, end)[6]
+    entries = content[at:end] + content[at:end].replace(b"a", b"b")
+    last = archive.END.pack(archive.END_MAGIC, 0, 0, 2, 2, len(entries), at, 0)
+    return decode(content[:at] + entries + last, ".npz")
+
+
 def deflated(place):
     content = bytearray(archive.write({"means.npy": b"\xff" * 9}))
     listed = content.index(archive.ENTRY_MAGIC)
@@ -83,8 +92,12 @@ def two_sizes(place):
 
 
 def far_larger(place):
-    return decode(sog(random_gaussians(), lambda meta, members: members.update(
-        {"sh0.webp": plain(4000, 4000, lossless=True)})), ".sog")  # fmt: skip
+    def change(meta, members):
+        meta["count"] = 16_000_000
+        images = [name for name in members if name.endswith(".webp")]
+        members.update(dict.fromkeys(images, plain(4000, 4000, lossless=True)))
+
+    return decode(sog(random_gaussians(), change), ".sog")
 
 
 def npz(**changes):
@@ -162,6 +175,7 @@ CASES = [
     Case("… states … bytes that become …; it is damaged", "Copy it again.", put(20, 9)),
     Case("…: 'means.npy' cannot be decompressed: …", "Copy it again.", deflated),
     Case("… is not what its checksum and size say; it is damaged", "Copy it again.", put(16, 0)),
+    Case("… has members that overlap; it is damaged", "Or made to be large.", overlapping),
     Case("… holds 'a.npy' twice; it is damaged", "Which of them is meant?", twice),
     Case("… states … bytes of contents, but has …; it may hold 64 times its size and 16777216 "
          "bytes more: it is damaged", "Save it as .ply.", put(24, 0, 0, 0, 99)),
@@ -181,7 +195,7 @@ CASES = [
     Case("… names … images; its splats need …", "Copy it again.", meta("files", [], "sh0")),
     Case("… has no image …; it is damaged", "A member of the archive is missing.",
          meta("files", ["a.webp"], "sh0")),
-    Case("… has …x… pixels, too few or in other rows than … need; it is damaged",
+    Case("… has …x… pixels, too few, too many or in other rows than … need; it is damaged",
          "Copy it again.", meta("count", 999)),
     Case("… has images of … pixels in … bytes; it may hold 64 times its size and 16777216 bytes "
          "more: it is damaged", "Or mostly empty.", far_larger),
@@ -198,6 +212,6 @@ CASES = [
     Case("… has quats of shape …; see the shapes of geolrm.Gaussians", "One row a Gaussian.",
          npz(quats=np.zeros((50, 3)))),
     Case("… is no array of NumPy: …", "What is wrong follows.", no_header),
-    Case("… holds … of shape … in … bytes; floats of at most 64 bits, row by row, are read",
-         "No integers, and not order='F'.", npz(means=np.zeros((50, 3), int))),
+    Case("… holds … of shape … in … bytes; floats of at most 64 bits are read", "No integers.",
+         npz(means=np.zeros((50, 3), int))),
 ]  # fmt: skip

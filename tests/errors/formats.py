@@ -303,8 +303,8 @@ CASES = [
          ply(b"float nx", b"list uchar float nx")),
     Case("… ends within its … rows of …; it is truncated or damaged", "Copy it again.",
          lambda place: decode(ply_file(("face", 1, FACES[2], b"\xff"), SPLATS), ".ply")),
-    Case("… has … rows of 'face' before its splats; at most 1048576 are stepped over: move them "
-         "behind the splats", "A mesh may be in the file, too.",
+    Case("… has … lists in rows of 'face' before its splats; at most 1048576 are stepped over: "
+         "move them behind the splats", "A mesh may be in the file, too.",
          lambda place: decode(ply_file(("face", 2**20 + 1, FACES[2], bytes(2**20 + 1)), SPLATS),
                               ".ply")),
     Case("… states … rows of …; it is damaged", "No number.",
@@ -441,6 +441,12 @@ CASES = [
          accessor(bufferView=99)),
     Case("…: POSITION reaches beyond its … bytes of numbers; it is damaged", "Damaged.",
          accessor(count=5000)),
+    Case("… has splats in a primitive of mode 4; KHR_gaussian_splatting is of points, mode 0",
+         "They are no triangles.", primitive(mode=4)),
+    Case("…: POSITION is packed by 'KHR_meshopt_compression'; export it without",
+         "Compressed numbers are not read.",
+         glb(lambda document: document["bufferViews"][0].update(
+             extensions={"KHR_meshopt_compression": {}}))),
     Case("there are no splats, and glTF has no empty primitives: write a .ply", "An empty scene.",
          lambda place: encode(random_gaussians().select(np.zeros(50, bool)), ".glb")),
     "Gaussians",

@@ -65,14 +65,17 @@ def test_a_branch_becomes_the_commit_that_it_is_and_safetensors_are_preferred(hu
     assert str(found.name) == f"hf:owner/model@{COMMIT}/a/model.safetensors"
 
 
-def test_what_is_pinned_is_fetched_once(hub):
+def test_what_is_pinned_is_fetched_once_and_found_without_a_network(hub, monkeypatch):
     name = parse_hub_name(f"hf:owner/model@{COMMIT}/model.ckpt")
     first = fetch(name)
     assert first.path.read_bytes() == b"others" and first.license == "apache-2.0"
-    asked = len(hub.requests)
+    hub.requests.clear()
     again = fetch(name)
-    assert (again.path, again.name, again.license) == (first.path, name, None)
-    assert len(hub.requests) == asked
+    assert (again.path, again.name, again.license) == (first.path, name, "apache-2.0")
+    assert hub.requests == [f"GET /api/models/owner/model/revision/{COMMIT}"]  # for the licence
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    alone = fetch(name)
+    assert (alone.path, alone.name, alone.license) == (first.path, name, None)
 
 
 @pytest.mark.parametrize(

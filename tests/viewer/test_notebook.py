@@ -18,18 +18,19 @@ from geolrm.viewer import Exhibit, notebook
 from geolrm.viewer.page import make_page
 
 
-class Frame(HTMLParser):
-    """The one element, with its attributes as a browser unescapes them."""
+class Shown(HTMLParser):
+    """The elements, with their attributes as a browser unescapes them."""
 
     def __init__(self, text):
         super().__init__()
-        self.found = []
+        self.found = {}
         self.feed(text)
-        (self.attributes,) = self.found
+        assert list(self.found) == ["div", "img", "iframe"]
+        self.frame, self.picture = self.found["iframe"], self.found["img"]
 
     def handle_starttag(self, tag, attrs):
-        assert tag == "iframe"
-        self.found.append(dict(attrs))
+        assert tag not in self.found
+        self.found[tag] = dict(attrs)
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +46,20 @@ def scene():
     return Engine("mini", threads=2).run(used.images, used.cameras, max_tokens=50, refine_steps=0)
 
 
-def test_the_frame_holds_the_page_and_allows_its_script_alone():
+def test_the_frame_holds_the_page_and_allows_its_script_and_saving_alone():
     splats = random_gaussians()
-    frame = Frame(notebook.make_html(splats)).attributes
+    frame = Shown(notebook.make_html(splats)).frame
     assert frame["srcdoc"] == make_page(Exhibit("Gaussians", splats))
-    assert frame["sandbox"] == "allow-scripts" and frame["title"] == "Gaussians"
+    assert frame["sandbox"] == "allow-scripts allow-downloads"
+    assert frame["title"] == "Gaussians"
     assert "src" not in frame
 
 
 def test_the_picture_is_what_the_page_opens_with(red_box):
-    content = base64.b64decode(notebook.make_bundle(red_box)["image/png"])
+    content = notebook.make_picture(red_box)
+    # What is left of the HTML where frames are taken out of it.
+    source = Shown(notebook.make_html(red_box)).picture["src"]
+    assert source == "data:image/png;base64," + base64.b64encode(content).decode()
     picture = np.asarray(Image.open(io.BytesIO(content)))
     assert picture.shape == (768, 768, 4)
     seen = picture[picture[..., 3] > 128]
@@ -63,16 +68,14 @@ def test_the_picture_is_what_the_page_opens_with(red_box):
 
 
 def test_a_scene_shows_its_cameras_and_anchors(scene):
-    bundle = scene._repr_mimebundle_()
-    assert bundle["text/plain"] == repr(scene)
-    page = Frame(bundle["text/html"]).attributes["srcdoc"]
+    page = Shown(scene._repr_html_()).frame["srcdoc"]
     assert '"name": "view 0"' in page and "Anchors" in page and "3 views" in page
-    assert scene._repr_html_() == bundle["text/html"]
+    assert scene._repr_png_() == notebook.make_picture(scene)
 
 
 def test_many_splats_are_thinned_and_it_says_so(monkeypatch):
     monkeypatch.setattr(notebook, "MOST_SPLATS", 20)
-    frame = Frame(notebook.make_html(random_gaussians())).attributes
+    frame = Shown(notebook.make_html(random_gaussians())).frame
     assert frame["title"] == "Gaussians: 20 of 50"
     assert '"count": 20' in frame["srcdoc"]
 

@@ -1,4 +1,4 @@
-"""Results in notebooks: the one-file page in a frame, and a picture where HTML is not trusted."""
+"""Results in notebooks: the one-file page in a frame, and a picture where frames are no use."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ from geolrm.viewer.exhibit import Exhibit
 from geolrm.viewer.framing import find_home
 from geolrm.viewer.page import make_page, render_poster
 
-MOST_SPLATS = 100_000  # in a frame: 2 MB of the notebook; those of most opacity and area
+MOST_SPLATS = 100_000  # in a frame: 4 to 7 MB of the notebook; those of most opacity and area
 HEIGHT = 600  # pixels
 
 
-def make_bundle(result: Gaussians | Scene) -> dict[str, str]:
-    """Make what a notebook may show, by media type: HTML, a PNG in base64, and a line of text."""
-    exhibit = _exhibit(result)
-    return {
-        "text/plain": repr(result),
-        "text/html": _frame(exhibit),
-        "image/png": base64.b64encode(_picture(exhibit)).decode(),
-    }
-
-
 def make_html(result: Gaussians | Scene) -> str:
-    """Make the frame that holds the page."""
-    return _frame(_exhibit(result))
+    """Make the page in a frame, over a picture of it.
+
+    Where a notebook is not trusted, frames are taken out of HTML and pictures are left in.
+    """
+    exhibit = _exhibit(result)
+    picture = base64.b64encode(_picture(exhibit)).decode()
+    title = html.escape(exhibit.title)
+    return (
+        f'<div style="position: relative; height: {HEIGHT}px">'
+        f'<img alt="{title}" src="data:image/png;base64,{picture}" style="height: 100%">'
+        f"{_frame(exhibit)}</div>"
+    )
+
+
+def make_picture(result: Gaussians | Scene) -> bytes:
+    """Render the view that the page opens with, as a PNG, for what shows no HTML."""
+    return _picture(_exhibit(result))
 
 
 def _exhibit(result: Gaussians | Scene) -> Exhibit:
@@ -47,11 +52,13 @@ def _exhibit(result: Gaussians | Scene) -> Exhibit:
 
 
 def _frame(exhibit: Exhibit) -> str:
-    """Put the page into a frame that may run its script and nothing else."""
+    """Put the page into a frame that may run its script and save pictures, and nothing else."""
     page = make_page(exhibit).replace("&", "&amp;").replace('"', "&quot;")
     return (
-        f'<iframe srcdoc="{page}" title="{html.escape(exhibit.title)}" sandbox="allow-scripts" '
-        f'allow="fullscreen" style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
+        f'<iframe srcdoc="{page}" title="{html.escape(exhibit.title)}" '
+        'sandbox="allow-scripts allow-downloads" allow="fullscreen" '
+        'style="position: absolute; top: 0; left: 0; width: 100%; height: 100%; border: 0">'
+        "</iframe>"
     )
 
 

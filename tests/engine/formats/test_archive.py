@@ -101,6 +101,19 @@ def test_damaged_streams_and_names_that_come_twice_are_refused():
         archive.read(file.getvalue(), "it")
 
 
+def test_members_that_share_bytes_are_refused():
+    body = bytes(1000)
+    shared = archive.write({"a": body})
+    end = shared.rindex(b"PK\5\6")
+    (at,) = struct.unpack_from("<I", shared, end + 16)
+    entry = shared[at:end]
+    entries = entry + entry.replace(b"a", b"b")
+    content = shared[:at] + entries
+    content += struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 2, 2, len(entries), at, 0)
+    with pytest.raises(InputError, match="it has members that overlap; it is damaged"):
+        archive.read(content, "it")
+
+
 def test_archives_of_4_gib_are_not_written(monkeypatch):
     monkeypatch.setattr(archive, "LARGEST", 1000)
     with pytest.raises(InputError, match="would have 1,030 bytes or more; at most 1,000 fit: wri"):

@@ -157,12 +157,18 @@ def member(name, body):
     return lambda meta, members: members.update({name: body})
 
 
+def far_larger(meta, members):
+    meta["count"] = 16_000_000
+    images = ["means_l", "means_u", "scales", "quats", "sh0", "shN_labels"]
+    members.update(dict.fromkeys([f"{name}.webp" for name in images], webp(4000, 4000)))
+
+
 REFUSED = [
     (put("version", 1), "is SOG of version 1; version 2 is read"),
     (lambda meta, members: meta.pop("version"), "is SOG of version 1; version 2 is read"),
     (put("count", -1), "states -1 splats; it is damaged"),
     (put("count", 10**9), "states 1,000,000,000 splats; at most 20,000,000 are read"),
-    (put("count", 65), r"'means_l.webp' has 8x7 pixels, too few or in other rows than 65 need"),
+    (put("count", 65), r"'means_l.webp' has 8x7 pixels, too few, too many or in other rows than"),
     (put("count", "x"), "has a meta.json that is none: Expected `int`"),
     (put("mins", [0, 0], "means"), "has a meta.json that is none: Expected `array` of length 3"),
     (put("codebook", [0.0] * 255, "sh0"), "has codebooks of 256, 255, 256 values; they must have"),
@@ -173,8 +179,9 @@ REFUSED = [
     (member("quats.webp", webp(8, 8)), "splat 0 has a rotation of kind 0; it must be 252 to 255"),
     (member("quats.webp", b"RIFF"), "'quats.webp' is no WebP image; only those are read"),
     (member("quats.webp", webp(8, 8, lossless=False)), "is a lossy, animated or damaged WebP"),
-    (member("sh0.webp", webp(4000, 4000)), "has images of 16,0.* pixels in .* bytes; it may hold"),
-    (member("shN_centroids.webp", webp(64, 64)), "64x64 pixels, too few or in other rows than 192"),
+    (far_larger, "has images of 96,000,.* pixels in .* bytes; it may hold"),
+    (member("shN_centroids.webp", webp(64, 64)), "64x64 pixels, too few, too many or in oth"),
+    (member("means_l.webp", webp(300, 300)), r"has 300x300 pixels, too few, too many or in other"),
     (member("meta.json", b"["), "has a meta.json that is none: "),
     (member("meta.json", b" " * (1 << 21)), "has no meta.json of at most 1048576 bytes; it is no"),
 ]  # fmt: skip

@@ -38,6 +38,7 @@ REFUSED = [
     (image("PNG"), "is no WebP image; only those are read"),
     (image(quality=80), "is a lossy, animated or damaged WebP image; lossless ones are read"),
     (image(frames=2, lossless=True), "is a lossy, animated or damaged WebP image"),
+    (EXTENDED[:30] + b"JUNK\0\0\0\0" * 16 + LOSSLESS[12:], "is a lossy, animated or damaged WebP"),
     (LOSSLESS[:20] + b"\0" + LOSSLESS[21:], "is a lossy, animated or damaged WebP image"),
 ]
 
@@ -55,6 +56,17 @@ def test_the_extended_layout_is_read_and_must_agree_with_itself():
     )
     with pytest.raises(InputError, match="it (cannot be decoded|states two sizes)"):
         webp_planes.decode(EXTENDED.replace(bytes([39, 0, 0]), bytes([38, 0, 0]), 1), "it")
+
+
+def test_an_image_that_pillow_calls_a_bomb_is_refused():
+    """Of 268 million pixels, which its size alone would allow."""
+    side = 16383
+    packed = ((side - 1) | (side - 1) << 14).to_bytes(4, "little")
+    body = b"VP8L" + struct.pack("<I", 32) + b"\x2f" + packed + bytes(27)
+    content = b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+    assert webp_planes.size_of(content, "it") == (side, side)
+    with pytest.raises(InputError, match="it cannot be decoded: Image size"):
+        webp_planes.decode(content, "it")
 
 
 def test_images_that_are_cut_off_are_refused():

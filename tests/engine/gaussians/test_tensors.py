@@ -42,6 +42,8 @@ def test_no_memory_is_shared():
     read = Gaussians.from_torch(*given)
     given[0].zero_()
     np.testing.assert_array_equal(read.means, before)
+    arrays = [getattr(scene, name).copy() for name in NAMES]
+    assert not np.shares_memory(Gaussians.from_torch(*arrays).means, arrays[0])
 
 
 def test_what_training_holds_is_taken():
@@ -56,6 +58,14 @@ def test_what_training_holds_is_taken():
     np.testing.assert_allclose(read.quats, scene.quats, atol=1e-6)
     np.testing.assert_allclose(read.scales, scene.scales, rtol=5e-3)
     np.testing.assert_array_equal(read.colors, scene.colors)
+
+
+def test_colours_of_bytes_are_refused_as_of_arrays():
+    torch = pytest.importorskip("torch")
+    given = [torch.tensor(getattr(random_gaussians(), name)) for name in NAMES]
+    given[4] = torch.full((50, 3), 200, dtype=torch.uint8)
+    with pytest.raises(InputError, match="colors"):
+        Gaussians.from_torch(*given)
 
 
 def test_shapes_are_checked_as_of_arrays():
