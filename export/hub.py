@@ -172,20 +172,15 @@ def _errors(name: HubName) -> Iterator[None]:
         raise InputError(
             f"{name.repository} has no revision {name.revision}; name a commit, a tag or main"
         ) from error
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
-        raise CheckpointError(_offline(name)) from error
-    except errors.EntryNotFoundError as error:
+    except errors.RemoteEntryNotFoundError as error:
         raise InputError(
             f"{name.repository} has no file {name.file} at {name.revision}; leave the file out, or "
             "look for its name on the repository's page"
         ) from error
     except Exception as error:
         # Of the transport, whose library changed before: httpx, requests, hf_xet, OSError.
-        raise CheckpointError(f"{_offline(name)} ({type(error).__name__})") from error
-
-
-def _offline(name: HubName) -> str:
-    return (
-        f"{name} is not in the cache, and the hub cannot be reached; check the network, "
-        "HF_ENDPOINT and HF_HUB_OFFLINE, or give a file"
-    )
+        raise CheckpointError(
+            f"{name} is not in the cache, and the hub cannot be reached "
+            f"({type(error).__name__}); check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or give "
+            "a file"
+        ) from error

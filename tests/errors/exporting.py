@@ -153,7 +153,7 @@ CASES = [
          "Of a checkpoint on a hub.", fetched("hf:owner/model@main/a.ckpt", gated=True)),
     Case("the hub says that … is commit 'x', which is none; name a commit of 40 hexadecimal digits",
          "Of a checkpoint on a hub.", fetched("hf:owner/model@main/a.ckpt", commit="x")),
-    Case("… is not in the cache, and the hub cannot be reached; check the network, HF_ENDPOINT …",
+    Case("… is not in the cache, and the hub cannot be reached (…); check the network, …",
          "Of a checkpoint on a hub.", unreachable),
     Case("no checkpoint at …; give a .ckpt or .safetensors file, or 'mini'", "Check the path.",
          lambda place: load_checkpoint(place.tmp / "none.ckpt")),

@@ -106,14 +106,15 @@ def test_a_hub_that_names_no_commit(hub):
         fetch(parse_hub_name("hf:owner/model@main"))
 
 
-def test_without_a_network(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("offline", "reason"), [(False, "ConnectError"), (True, "OfflineM")])
+def test_without_a_network(tmp_path, monkeypatch, offline, reason):
     use("http://127.0.0.1:9", monkeypatch, tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     with pytest.raises(CheckpointError) as error:
         fetch(parse_hub_name("hf:owner/model@main"))
-    assert str(error.value).startswith(
-        "hf:owner/model@main is not in the cache, and the hub cannot be reached; check the "
-        "network, HF_ENDPOINT and HF_HUB_OFFLINE, or give a file"
-    )
+    said, _, remedy = str(error.value).partition(f"({reason}")
+    assert said == "hf:owner/model@main is not in the cache, and the hub cannot be reached "
+    assert remedy.endswith("; check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or give a file")
 
 
 def test_which_file_is_a_checkpoint():
