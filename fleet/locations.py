@@ -15,7 +15,11 @@ from geolrm.engine.system.extras import require
 
 LOCAL = ("", "file", "local")
 CHANGED = ("etag", "ETag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified",
-           "updated", "created")  # fmt: skip
+           "updated", "created", "blob_id")  # fmt: skip
+
+
+class StorageError(InputError):
+    """What a storage failed to do, and may do another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class Location:
         except FileNotFoundError as error:
             raise InputError(f"{self.text!r} is not there; check the path") from error
         except Exception as error:  # each storage has errors of its own
-            raise InputError(f"{self.text!r} cannot be read: {error_text(error)}") from error
+            raise StorageError(f"{self.text!r} cannot be read: {error_text(error)}") from error
 
 
 def _is_folder(entry: dict[str, Any]) -> bool:

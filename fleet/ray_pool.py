@@ -84,12 +84,19 @@ class RayWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do the tasks of a batch.
 
+        What not even a record can be written of, as where the output's disk is full, has failed:
+        Ray would run again for ever whatever is raised here.
+
         Raises:
             TryAgain: One failed, and may work another time.
         """
         records = []
         for text in batch["task"]:
-            outcome = self.worker.attempt(Task.from_json(str(text)))
+            task = Task.from_json(str(text))
+            try:
+                outcome = self.worker.attempt(task)
+            except Exception as error:
+                outcome = self.worker.unwritten(task, error)
             if outcome.again:
                 raise TryAgain(outcome.record.error)
             records.append(outcome.record.to_json())

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from errors.case import Case, without
 from samples.small_captures import write_captures
 
-from geolrm import InputError
+from geolrm import GeoLRMError, InputError
 from geolrm.bench import fleet as fleet_bench
 from geolrm.bench import fleet_kills
 from geolrm.commands.batch import batch, parse_workers
@@ -21,7 +21,7 @@ from geolrm.fleet.archives import ZipLimits, extract_capture
 from geolrm.fleet.batch import run_batch
 from geolrm.fleet.destination import Destination
 from geolrm.fleet.fetching import fetched, stamp_of
-from geolrm.fleet.locations import Location
+from geolrm.fleet.locations import Location, StorageError
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.ray_pool import PoolSettings, connected, run_on_ray
 from geolrm.fleet.records import Record, write_parquet
@@ -141,6 +141,14 @@ def failed_upload(place):
     return destination.put_bytes("a", b"")
 
 
+def full_disk(place):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    place.patch.setattr("os.fsync", full)
+    return Destination(str(place.tmp)).put_bytes("a", b"a")
+
+
 def held(place):
     destination = Destination(str(place.tmp))
     with destination.hold("a", 0), destination.hold("a", 0):
@@ -161,7 +169,8 @@ def begun(attempts=0, waits=False):
         if not waits:
             return worker.prepare(task)
         with worker.destination.hold("capture-a", 0):
-            return worker.prepare(task)
+            outcome = worker.prepare(task).outcome
+        raise GeoLRMError(outcome.record.error)
 
     return trigger
 
@@ -295,9 +304,9 @@ CASES = [
     Case("… is not there; check the path", "It was removed since it was found.",
          lambda place: stamp_of(str(place.tmp / "none")), InputError),
     Case("… cannot be read: Input/output error", "The storage's reason follows.", unlisted,
-         InputError),
+         StorageError),
     Case("…a' cannot be read: Input/output error", "The system's reason follows.", unreadable,
-         InputError),
+         StorageError),
     Case("… holds more than 2 files; give the folder of a capture, with nothing else in it",
          "20,000 at most.", too_many_files, InputError),
     Case("… holds 9 bytes; at most 8 are read: use fewer or smaller images", "8 GiB at most.",
@@ -310,7 +319,9 @@ CASES = [
     Case("output 'memory://taken' is a file; name a folder", "Results are many files.",
          onto_remote_file, InputError),
     Case("cannot write 'memory:///out/a': Input/output error",
-         "The storage's reason follows.", failed_upload, InputError),
+         "The storage's reason follows.", failed_upload, StorageError),
+    Case("cannot write '…a': No space left on device", "The system's reason follows.",
+         full_disk, StorageError),
     Case("another call writes 'a'; wait for it",
          "Two calls with one output; the second does the rest first, and then waits.", held),
     Case("another call writes 'capture-a'; wait for it",
