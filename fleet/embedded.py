@@ -30,8 +30,8 @@ def run_here(tasks: Iterable[Task], worker: Worker) -> Iterator[Record]:
                 else:
                     yield outcome.record
         finally:
-            worker.leave()
             if prepared is not None:
                 prepared.open.close()
-            if upcoming is not None:
+            if upcoming is not None:  # the caller has left
+                worker.leave()
                 upcoming.result().open.close()

@@ -69,6 +69,12 @@ class Location:
             self.path
         )  # fmt: skip
 
+    def is_same(self, other: Location) -> bool:
+        """Tell whether another is the same place, however it is written."""
+        if self.local is None or other.local is None:
+            return self.url.rstrip("/") == other.url.rstrip("/")
+        return os.path.realpath(self.local) == os.path.realpath(other.local)
+
     def at(self, path: str) -> Location:
         """Return another path of the same storage, as it lists them."""
         other = object.__new__(Location)

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from geolrm.fleet.destination import ATTEMPTS, CAPTURES, Destination
 from geolrm.fleet.fetching import fetched, stamp_of
 from geolrm.fleet.locations import StorageError
 from geolrm.fleet.options import CaptureOptions
-from geolrm.fleet.records import BUSY, DONE, FAILED, LONGEST_ERROR, Record, read_record
+from geolrm.fleet.records import BUSY, DONE, FAILED, LONGEST_ERROR, Record, now, read_record
 from geolrm.fleet.results import peak_memory_mb, write_result
 from geolrm.fleet.sources import Source
 from geolrm.fleet.turns import Turns
@@ -302,7 +301,7 @@ class Worker:
             seconds=seconds | {"total": round(sum(seconds.values()), 6)},
             peak_memory_mb=peak_memory_mb(), node=self.node, options=source.options.to_dict(),
             stamp=prepared.stamp, call=settings.call,
-            finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            finished=now(),
             version=installed_version("geolrm") or "",
         )  # fmt: skip
 

@@ -23,7 +23,7 @@ from geolrm.fleet.destination import Destination
 from geolrm.fleet.fetching import fetched, stamp_of
 from geolrm.fleet.locations import Location, StorageError
 from geolrm.fleet.options import CaptureOptions
-from geolrm.fleet.ray_pool import PoolSettings, connected, run_on_ray
+from geolrm.fleet.ray_pool import PoolSettings, check_room, connected, run_on_ray
 from geolrm.fleet.records import Record, write_parquet
 from geolrm.fleet.sources import Source, find_sources
 from geolrm.fleet.worker import Task, Worker, WorkerSettings
@@ -78,6 +78,12 @@ def listed(*lines, name="l.jsonl"):
 
 def found(path):
     return lambda place: find_sources([f"{place.tmp}{path}"], CaptureOptions())
+
+
+def from_results(place):
+    folder = place.tmp / "captures"
+    folder.mkdir()
+    return find_sources([str(folder)], CaptureOptions(), Location(str(folder)))
 
 
 def changed(**given):
@@ -191,6 +197,14 @@ def no_cluster(place):
         pass
 
 
+def no_room(place):
+    import ray
+
+    node = {"Alive": True, "Resources": {"CPU": 8.0}}
+    place.patch.setattr(ray, "nodes", lambda: [node])
+    check_room(PoolSettings(cores=2, gpus=1))
+
+
 def no_workers(place):
     import ray.data
     from ray.exceptions import RayError
@@ -276,6 +290,8 @@ CASES = [
     Case(f"… holds no captures; {WANTED}",
          "Neither images nor poses are in the folder or in folders within it.", found(""),
          InputError),
+    Case("… is where the results go; name another --output",
+         "An output's folder captures is none of the inputs.", from_results, InputError),
     Case('…, line 1 has no capture; give a line such as {"capture": "shoe", "seed": 1}',
          "Each line of a list names a capture.", listed("{}"), InputError),
     Case("…, line 1: id is 3; give a name, or leave it out", "Files are called after it.",
@@ -353,8 +369,18 @@ CASES = [
          lambda place: parse_workers("all"), InputError),
     Case("both --quality fast and --refine 3 were given; give one", "Both say how much to refine.",
          commanded(quality="fast", refine=3), InputError),
-    Case("--local was given with --address or --workers, which are Ray's; give one",
-         "In one process there is one worker.", commanded(local=True, workers="2"), InputError),
+    Case("--local was given with --workers, which is Ray's; give one",
+         "So with --address, --cores and --gpus: in one process there is one worker.",
+         commanded(local=True, workers="2"), InputError),
+    Case("--threads 2 is of one process and this runs on Ray; give --cores, or --local with it",
+         "A worker on Ray has as many threads as cores.", commanded(threads=2), InputError),
+    Case("--address, --workers, --cores or --gpus needs ray, which is not installed; run: pip "
+         "install 'geolrm[fleet]', or leave them out", "Without Ray all runs in one process.",
+         without("ray", lambda place: run_batch(
+             ["a"], place.tmp, pool=PoolSettings(address="auto")))),
+    Case("no node has what a worker needs: 2 cores and 1 GPUs; give fewer --cores or --gpus, or "
+         "add such a node", "A cluster with an autoscaler has ten minutes to bring one.", no_room,
+         InputError),
     "geolrm bench fleet",
     Case("a loop over Engine.run failed with code 1; its error stands above",
          "What is measured against.",

@@ -56,6 +56,7 @@ def test_each_is_done_once_and_what_fails_comes_last():
     finished = [line for line in worker.noted if line.startswith("finish")]
     assert finished == ["finish a", "finish b", "finish c", "finish b"]
     assert sorted(worker.closed) == ["a", "b", "b", "c"]
+    assert not worker.left.is_set()  # it may be asked to wait for another call's yet
 
 
 def test_a_last_one_that_fails_is_tried_again():
