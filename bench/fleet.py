@@ -336,11 +336,11 @@ def main(arguments: list[str] | None = None) -> None:
 
             rows = [Row(*row, most=True) for row in serving_rows()]
             found = {"rows": [asdict(row) | {"passes": row.passes} for row in rows]}
-            lines, sound = table(rows), True
+            lines, sound = table(rows), all(row.passes for row in rows)
         else:
             rows = measure(folder, args.captures, args.refine, args.repeats, not args.no_ray)
             found = {"rows": [asdict(row) | {"passes": row.passes} for row in rows]}
-            lines, sound = table(rows), True
+            lines, sound = table(rows), all(row.passes for row in rows)
     if args.json:
         print(json.dumps({**facts, **found}, indent=1))
     else:

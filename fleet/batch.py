@@ -8,6 +8,7 @@ inputs  --sources-->  captures with options
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 import uuid
@@ -18,19 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from geolrm.engine.bundle.bundle import BUNDLED_MODELS, Bundle
-from geolrm.engine.errors import InputError
-from geolrm.engine.system.extras import installed_version
-from geolrm.fleet.destination import Destination
+from geolrm.engine.errors import GeoLRMError, InputError
+from geolrm.engine.system.extras import installed_version, require
+from geolrm.fleet.destination import CAPTURES, Destination
 from geolrm.fleet.embedded import run_here
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.progress import Progress
-from geolrm.fleet.ray_pool import PoolSettings, connected, run_on_ray
+from geolrm.fleet.ray_pool import PoolSettings, check_room, connected, run_on_ray
 from geolrm.fleet.records import (
     BUSY,
     DONE,
     FAILED,
     Record,
     can_write_parquet,
+    now,
     read_lines,
     read_record,
     write_lines,
@@ -117,13 +119,20 @@ def run_batch(
         What was done; captures that failed do not raise.
 
     Raises:
-        InputError: An input holds no captures, or the output cannot be written.
-        GeoLRMError: The extra ``[fleet]`` is not installed, or the cluster cannot be used.
+        InputError: An input holds no captures, the output cannot be written, or no node of the
+            cluster has what a worker needs.
+        GeoLRMError: Ray or the extra ``[fleet]`` is not installed, or the cluster cannot be used.
     """
     pool = pool or PoolSettings()
+    if not local and pool.needs_ray:
+        require("ray", "--address, --workers, --cores or --gpus", extra="fleet",
+                instead="leave them out")  # fmt: skip
     local = local or installed_version("ray") is None
     destination = Destination(str(output))
-    sources = find_sources([str(each) for each in inputs], options or CaptureOptions())
+    sources = find_sources(
+        [str(each) for each in inputs], options or CaptureOptions(),
+        destination.location.child(CAPTURES),
+    )  # fmt: skip
     settings = WorkerSettings(
         destination.url, _found_anywhere(model), model_digest(model), backend,
         threads if local else pool.cores, pages, uuid.uuid4().hex[:12],
@@ -140,9 +149,10 @@ def run_batch(
         report(record, progress)
         if time.monotonic() - published > PUBLISH_SECONDS:
             start = time.monotonic()
-            publish(destination, records.values())
+            with contextlib.suppress(GeoLRMError):  # the last one tells all the same
+                publish(destination, records.values())
             published = time.monotonic() + 20 * (time.monotonic() - start)
-    publish(destination, records.values())
+    publish(destination, [*_unlocked(destination), *records.values()])
     where = "this process" if local else f"Ray at {pool.address or 'this machine'}"
     return BatchSummary(
         destination.url, len(sources), progress.done, progress.failed, progress.kept,
@@ -187,14 +197,33 @@ def plan(
 
 
 def publish(destination: Destination, records: Iterable[Record]) -> None:
-    """Write the tables and the page, with what other calls have added."""
+    """Write the tables and the page, with what other calls have added.
+
+    Of two records of a capture the later one counts. What another call has is left to it.
+
+    Raises:
+        GeoLRMError: Another call writes them, for longer than a minute.
+    """
     with destination.hold("results", patience=60.0):
         merged = read_lines(destination.read(RESULTS))
-        merged |= {record.id: record for record in records}
+        for record in records:
+            known = merged.get(record.id)
+            if record.status != BUSY and (known is None or known.finished <= record.finished):
+                merged[record.id] = record
         destination.put_bytes(RESULTS, write_lines(merged.values()))
         if can_write_parquet():
             destination.put_bytes(TABLE, write_parquet(merged.values()))
         destination.put_bytes(PAGE, make_summary_page(merged.values()))
+
+
+def _unlocked(destination: Destination) -> list[Record]:
+    """Read all records where calls cannot keep each other from writing over their tables."""
+    if destination.local is not None:
+        return []
+    names = [name for name in destination.names() if name.endswith(".json")]
+    with ThreadPoolExecutor(READERS, "reader") as threads:
+        found = threads.map(lambda name: read_record(destination.read(name)), names)
+        return [record for record in found if record is not None]
 
 
 def _run(
@@ -212,6 +241,7 @@ def _run(
         yield from _twice(tasks, lambda some: run_here(some, worker))
         return
     with connected(pool):
+        check_room(pool)
         yield from _twice(tasks, lambda some: _complete(some, settings, destination, pool))
 
 
@@ -241,7 +271,13 @@ def _complete(
             record = Record(
                 source.id, source.url, FAILED, error=ENDED, attempts=MOST_ATTEMPTS,
                 options=source.options.to_dict(), call=settings.call,
+                splats=record and record.splats, page=record and record.page,
+                thumbnail=record and record.thumbnail, finished=now(),
                 version=installed_version("geolrm") or "",
             )  # fmt: skip
-            destination.put_bytes(record_name(source.id), record.to_json().encode())
+            with (
+                contextlib.suppress(GeoLRMError),  # another call has it
+                destination.hold(f"capture-{source.id}", patience=0),
+            ):
+                destination.put_bytes(record_name(source.id), record.to_json().encode())
         yield record

@@ -12,7 +12,7 @@ from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import atomic_file, check_writable, error_text
 from geolrm.engine.system.file_lock import locked
 from geolrm.engine.system.temporary import remove_all_leftovers
-from geolrm.fleet.locations import Location
+from geolrm.fleet.locations import Location, StorageError
 
 CAPTURES, LOCKS, ATTEMPTS = "captures", ".locks", ".attempts"  # folders of an output
 # Storages whose uploads appear when they are complete; elsewhere a file is renamed when it is.
@@ -59,10 +59,15 @@ class Destination:
         """Have a file written by ``write``, which is given a path to write whole.
 
         Raises:
-            InputError: It cannot be written.
+            StorageError: It cannot be written.
         """
         if self.local is not None:
-            write(self.local / name)
+            try:
+                write(self.local / name)
+            except InputError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise StorageError(str(error)) from error.__cause__
+                raise
             return
         with tempfile.TemporaryDirectory(prefix="geolrm-batch-") as folder:
             path = Path(folder) / name.rsplit("/", 1)[-1]
@@ -141,4 +146,4 @@ class Destination:
             with contextlib.suppress(Exception):
                 if not whole:
                     files.rm_file(place)
-            raise InputError(f"cannot write {target.text!r}: {error_text(error)}") from error
+            raise StorageError(f"cannot write {target.text!r}: {error_text(error)}") from error

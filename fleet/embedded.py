@@ -13,6 +13,7 @@ from geolrm.fleet.worker import Prepared, Task, Worker
 def run_here(tasks: Iterable[Task], worker: Worker) -> Iterator[Record]:
     """Do the tasks, and yield a record for each; what may work another time is tried at the end."""
     waiting = deque(tasks)
+    prepared: Prepared | None = None
     upcoming: Future[Prepared] | None = None
     with ThreadPoolExecutor(1, "reader") as reader:
         try:
@@ -29,5 +30,8 @@ def run_here(tasks: Iterable[Task], worker: Worker) -> Iterator[Record]:
                 else:
                     yield outcome.record
         finally:
-            if upcoming is not None:
+            if prepared is not None:
+                prepared.open.close()
+            if upcoming is not None:  # the caller has left
+                worker.leave()
                 upcoming.result().open.close()

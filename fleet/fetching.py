@@ -13,7 +13,7 @@ from typing import BinaryIO
 from geolrm.engine.captures.video import CONTAINERS
 from geolrm.engine.errors import InputError
 from geolrm.fleet.archives import ZipLimits, extract_capture
-from geolrm.fleet.locations import ListedFile, Location
+from geolrm.fleet.locations import ListedFile, Location, StorageError
 
 PART = 1 << 20  # bytes read at a time
 LIMITS = ZipLimits()  # also of folders that are fetched
@@ -73,7 +73,7 @@ def content_hash(root: Path, files: Sequence[ListedFile]) -> str:
             with (root / file.name).open("rb") as opened:
                 content = _hash(opened)
         except OSError as error:
-            raise InputError(
+            raise StorageError(
                 f"{str(root / file.name)!r} cannot be read: {error.strerror}"
             ) from error
         digest.update(f"{file.name}\0{content}\n".encode(errors="surrogateescape"))

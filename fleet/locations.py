@@ -15,7 +15,11 @@ from geolrm.engine.system.extras import require
 
 LOCAL = ("", "file", "local")
 CHANGED = ("etag", "ETag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified",
-           "updated", "created")  # fmt: skip
+           "updated", "created", "blob_id")  # fmt: skip
+
+
+class StorageError(InputError):
+    """What a storage failed to do, and may do another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,12 @@ class Location:
         return str(Path(self.path)) if self.local is not None else self.files.unstrip_protocol(
             self.path
         )  # fmt: skip
+
+    def is_same(self, other: Location) -> bool:
+        """Tell whether another is the same place, however it is written."""
+        if self.local is None or other.local is None:
+            return self.url.rstrip("/") == other.url.rstrip("/")
+        return os.path.realpath(self.local) == os.path.realpath(other.local)
 
     def at(self, path: str) -> Location:
         """Return another path of the same storage, as it lists them."""
@@ -145,7 +155,7 @@ class Location:
         except FileNotFoundError as error:
             raise InputError(f"{self.text!r} is not there; check the path") from error
         except Exception as error:  # each storage has errors of its own
-            raise InputError(f"{self.text!r} cannot be read: {error_text(error)}") from error
+            raise StorageError(f"{self.text!r} cannot be read: {error_text(error)}") from error
 
 
 def _is_folder(entry: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ import math
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from geolrm.fleet.worker import Task, Worker, WorkerSettings
 
 MOST_BLOCKS = 20_000  # tasks of Ray at a time; of more captures a few are one task
 IN_FLIGHT = 2  # captures of a worker: one in the engine, one being read
+GROWING = 600.0  # seconds that a cluster has to bring a node that a worker fits on
 OBJECT_STORE = 1 << 28  # bytes of a local cluster: tasks and records are small
 
 
@@ -60,6 +62,16 @@ class PoolSettings:
         if not 0 <= self.gpus <= 64:
             raise InputError(f"gpus are {self.gpus:g}; give each worker 0 to 64, or a part of one")
 
+    @property
+    def needs_ray(self) -> bool:
+        """Whether something was asked for that one process alone does not have."""
+        return self.address is not None or self.workers is not None or self.own_share
+
+    @property
+    def own_share(self) -> bool:
+        """Whether each worker is given other than one core."""
+        return self.cores != 1 or self.gpus != 0
+
     def sizes(self, tasks: int, cores_here: int) -> dict[str, int | None]:
         """Return the arguments of Ray's ``ActorPoolStrategy`` for so many captures."""
         if self.workers is not None:
@@ -84,12 +96,19 @@ class RayWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do the tasks of a batch.
 
+        What not even a record can be written of, as where the output's disk is full, has failed:
+        Ray would run again for ever whatever is raised here.
+
         Raises:
             TryAgain: One failed, and may work another time.
         """
         records = []
         for text in batch["task"]:
-            outcome = self.worker.attempt(Task.from_json(str(text)))
+            task = Task.from_json(str(text))
+            try:
+                outcome = self.worker.attempt(task)
+            except Exception as error:
+                outcome = self.worker.unwritten(task, error)
             if outcome.again:
                 raise TryAgain(outcome.record.error)
             records.append(outcome.record.to_json())
@@ -146,6 +165,45 @@ def _no_chatter() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def check_room(pool: PoolSettings, patience: float = GROWING, pause: float = 2.0) -> None:
+    """See to it that a worker fits on a node: Ray would wait for ever for one.
+
+    Args:
+        pool: What a worker needs, and which cluster has it.
+        patience: Seconds that the autoscaler of a cluster is given to bring a node.
+        pause: Seconds between looks.
+
+    Raises:
+        InputError: No node has the cores or GPUs.
+    """
+    import ray
+    from ray.autoscaler.sdk import request_resources
+
+    def fits() -> bool:
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return any(
+            node.get("CPU", 0) >= pool.cores and node.get("GPU", 0) >= pool.gpus for node in alive
+        )
+
+    if fits():
+        return
+    deadline = time.monotonic() + patience
+    if pool.address is not None:
+        bundle = {"CPU": pool.cores} | ({"GPU": math.ceil(pool.gpus)} if pool.gpus else {})
+        request_resources(bundles=[bundle])
+        try:
+            while time.monotonic() < deadline:
+                if fits():
+                    return
+                time.sleep(pause)
+        finally:
+            request_resources(bundles=[])
+    raise InputError(
+        f"no node has what a worker needs: {pool.cores} cores and {pool.gpus:g} GPUs; give fewer "
+        "--cores or --gpus, or add such a node"
+    )
 
 
 def run_on_ray(

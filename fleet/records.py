@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from geolrm.engine.errors import InputError
@@ -68,7 +69,7 @@ class Record:
         kept = {name: value for name, value in content.items() if name in known}
         for name in ("views", "notes"):
             kept[name] = tuple(kept.get(name) or ())
-        for name in ("id", "source", "status", "content_hash", "stamp", "call"):
+        for name in ("id", "source", "status", "content_hash", "stamp", "call", "finished"):
             if not isinstance(kept.get(name, ""), str):
                 raise ValueError(f"{name} is no text")
         for name in ("splats", "page", "thumbnail"):
@@ -76,6 +77,11 @@ class Record:
             if file is not None and not FILE.fullmatch(file):  # nothing else is ever removed
                 raise ValueError(f"{name} is no name of a file")
         return Record(**kept)
+
+
+def now() -> str:
+    """Return the time as records have it: UTC, and in the order of their text."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def read_record(text: str | None) -> Record | None:

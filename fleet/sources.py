@@ -47,49 +47,61 @@ class _Found:
     id: str | None = None  # that a list gives
 
 
-def find_sources(inputs: Iterable[str], options: CaptureOptions) -> list[Source]:
+def find_sources(
+    inputs: Iterable[str], options: CaptureOptions, results: Location | None = None
+) -> list[Source]:
     """List the captures of all inputs, in their order, each once.
 
     A folder is a capture where it holds images or poses, else captures are looked for in it. Ids
     are the names, made fit for files; what would have the same gets a hash of its path behind it.
+    The folder of ``results`` is not searched: their thumbnails are images, but no capture.
 
     Raises:
-        InputError: An input is missing or holds no captures; or a list is damaged.
+        InputError: An input is missing, holds no captures or is where results go; or a list is
+            damaged.
     """
     found: list[_Found] = []
     for text in inputs:
         before = len(found)
-        found += _expand(text, options)
+        found += _expand(text, options, results)
         if len(found) == before:
             raise InputError(f"{text!r} holds no captures; {WANTED}")
     return _named(found)
 
 
-def _expand(text: str, options: CaptureOptions) -> Iterator[_Found]:
+def _expand(text: str, options: CaptureOptions, results: Location | None) -> Iterator[_Found]:
     location = Location(text)
     if any(character in text for character in "*?[") and not location.exists():
         matches = location.matches()
         if not matches:
             raise InputError(f"{text!r} matches nothing; check the pattern")
         for match in matches:
-            yield from _look(location.at(match), options)
+            yield from _look(location.at(match), options, results)
     elif not location.exists():
         raise InputError(f"{text!r} is not there; {WANTED}")
+    elif results is not None and location.is_same(results):
+        raise InputError(f"{text!r} is where the results go; name another --output")
     else:
-        yield from _look(location, options, given=True)
+        yield from _look(location, options, results, given=True)
 
 
-def _look(location: Location, options: CaptureOptions, given: bool = False) -> Iterator[_Found]:
+def _look(
+    location: Location, options: CaptureOptions, results: Location | None, given: bool = False
+) -> Iterator[_Found]:
     """Find what a path holds; what was given by itself is a capture, or its reader says why not."""
     if not location.is_file():
-        yield from _in_folder(location, options, DEEPEST)
+        yield from _in_folder(location, options, results, DEEPEST)
     elif location.name.lower().endswith((*JSONL, PARQUET)):
         yield from _in_list(location, options)
     elif given or _is_capture_file(location.name):
         yield _Found(location, options)
 
 
-def _in_folder(location: Location, options: CaptureOptions, deepest: int) -> Iterator[_Found]:
+def _in_folder(
+    location: Location, options: CaptureOptions, results: Location | None, deepest: int
+) -> Iterator[_Found]:
+    if results is not None and location.is_same(results):
+        return
     files, folders = location.entries()
     if _is_capture_folder(files, folders):
         yield _Found(location, options)
@@ -99,7 +111,7 @@ def _in_folder(location: Location, options: CaptureOptions, deepest: int) -> Ite
         if name not in folders and _is_capture_file(name):
             yield _Found(location.child(name), options)
         elif name in folders and deepest > 1:
-            yield from _in_folder(location.child(name), options, deepest - 1)
+            yield from _in_folder(location.child(name), options, results, deepest - 1)
 
 
 def _is_capture_file(name: str) -> bool:

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,21 @@ from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.extras import installed_version
 from geolrm.fleet.destination import ATTEMPTS, CAPTURES, Destination
 from geolrm.fleet.fetching import fetched, stamp_of
+from geolrm.fleet.locations import StorageError
 from geolrm.fleet.options import CaptureOptions
-from geolrm.fleet.records import BUSY, DONE, FAILED, LONGEST_ERROR, Record, read_record
+from geolrm.fleet.records import BUSY, DONE, FAILED, LONGEST_ERROR, Record, now, read_record
 from geolrm.fleet.results import peak_memory_mb, write_result
 from geolrm.fleet.sources import Source
 from geolrm.fleet.turns import Turns
 
 MOST_ATTEMPTS = 3
 PATIENCE = 3600.0  # seconds for another call that has the same capture
+GLANCE = 0.5  # seconds between looks at whether this call has ended meanwhile
 ENDED = (
     f"its worker ended {MOST_ATTEMPTS} times while it ran, most likely since memory ran out; use "
     "fewer --workers or fewer --views"
 )
+CUT_OFF = "its call ended while it was written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Prepared:
     content_hash: str = ""
     stamp: str = ""
     attempts: int = 0  # of this call, this one included
+    held: bool = False  # its record is ours to write
     earlier: Record | None = None
     ready: ReadyCapture | None = None
     views: tuple[int, ...] = ()
@@ -114,6 +117,7 @@ class Worker:
         self.node = node or platform.node()
         self._lock = threading.Lock()
         self._turns = Turns()
+        self._leaving = threading.Event()
         self._engine: Engine | None = None
 
     @property
@@ -141,6 +145,8 @@ class Worker:
             try:
                 self._prepare(prepared)
             except Exception as error:
+                if not prepared.held and not isinstance(error, GeoLRMError):
+                    raise  # it is the output's
                 prepared.outcome = self._failure(prepared, error)
         except BaseException:
             prepared.open.close()
@@ -153,19 +159,18 @@ class Worker:
         task, settings = prepared.task, self.settings
         source = task.source
         earlier = self._record(source.id)
-        if earlier is not None and earlier.call == settings.call and earlier.status == DONE:
-            prepared.outcome = Outcome(earlier)  # a worker died after it, and was replaced
+        if earlier is not None and self._is_settled(earlier):
+            prepared.outcome = Outcome(earlier)
             return
         try:
-            patience = PATIENCE if task.wait else 0.0
-            prepared.open.enter_context(self.destination.hold(f"capture-{source.id}", patience))
+            self._hold(prepared, PATIENCE if task.wait else 0.0)
         except InputError:
             raise
         except GeoLRMError as error:
-            if task.wait:
-                raise
-            prepared.outcome = Outcome(Record(source.id, source.url, BUSY, error=str(error)))
+            busy = Record(source.id, source.url, BUSY, error=str(error), call=settings.call)
+            prepared.outcome = Outcome(busy)
             return
+        prepared.earlier = self._record(source.id)
         prepared.attempts = self._attempts(source.id)
         if prepared.attempts >= MOST_ATTEMPTS:
             raise InputError(ENDED)
@@ -175,7 +180,6 @@ class Worker:
         prepared.attempts += 1
         clock = _Clock(prepared.seconds)
         with clock("fetch"):
-            prepared.earlier = self._record(source.id)
             prepared.stamp = source_stamp(source, settings)
             path, files = prepared.open.enter_context(fetched(source.url))
             prepared.content_hash = source.options.digest(files, *settings.decisive())
@@ -196,6 +200,29 @@ class Worker:
             if isinstance(used.images, LazyImages):
                 _decode(used.images, self.engine.threads)
 
+    def leave(self) -> None:
+        """Stop waiting for captures that other calls have; what waits comes out as busy."""
+        self._leaving.set()
+
+    def _hold(self, prepared: Prepared, patience: float) -> None:
+        """Hold the capture until ``prepared`` is closed.
+
+        Raises:
+            GeoLRMError: Another call has it, for longer than the patience or until :meth:`leave`.
+        """
+        name = f"capture-{prepared.task.source.id}"
+        deadline = time.monotonic() + patience
+        while not prepared.held:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                prepared.open.enter_context(self.destination.hold(name, min(left, GLANCE)))
+                prepared.held = True
+            except InputError:
+                raise
+            except GeoLRMError:
+                if left <= GLANCE or self._leaving.is_set():
+                    raise
+
     def finish(self, prepared: Prepared) -> Outcome:
         """Reconstruct a prepared capture and write its files, the record last."""
         if prepared.outcome is not None:
@@ -213,6 +240,7 @@ class Worker:
         options = source.options
         scene = engine.run(used.images, used.cameras, valid=used.valid, **options.run_options())
         prepared.seconds |= {k: v for k, v in scene.timings.items() if k != "total"}
+        self._disown(prepared)
         with _Clock(prepared.seconds)("write"):
             world = ready.capture.object_to_world if options.world else None
             found = write_result(
@@ -231,16 +259,37 @@ class Worker:
             self.destination.remove(name)
         return record
 
+    def _disown(self, prepared: Prepared) -> None:
+        """Let the earlier record vouch no more for files that are about to be written over."""
+        earlier = prepared.earlier
+        if earlier is not None and earlier.status == DONE:
+            self._put(replace(earlier, status=FAILED, error=CUT_OFF), last=False)
+
     def _failure(self, prepared: Prepared, error: Exception) -> Outcome:
-        """Record what went wrong; what the input alone decides is not tried again."""
+        """Record what went wrong; what the input alone decides is not tried again.
+
+        The files of an earlier result stay in the record, so that a later one removes them. Nothing
+        is written of a capture that is not held: the record is another call's.
+        """
         sentence = str(error) if isinstance(error, GeoLRMError) else _unexpected(error)
         record = replace(self._blank(prepared, FAILED), error=sentence[:LONGEST_ERROR])
-        final = isinstance(error, InputError) and not isinstance(error.__cause__, OSError)
+        if not prepared.held:
+            return Outcome(record)
+        if (earlier := prepared.earlier) is not None:
+            record = replace(
+                record, splats=earlier.splats, page=earlier.page, thumbnail=earlier.thumbnail
+            )
+        final = isinstance(error, InputError) and not isinstance(error, StorageError)
         again = not final and record.attempts < MOST_ATTEMPTS
         if again:
             self._mark(prepared)
         self._put(record, last=not again)
         return Outcome(record, again)
+
+    def unwritten(self, task: Task, error: Exception) -> Outcome:
+        """Return the failure of a task whose record the output does not take."""
+        prepared = Prepared(task, contextlib.ExitStack())
+        return self._failure(prepared, error)
 
     def _blank(self, prepared: Prepared, status: str) -> Record:
         """Return a record of what is known in any case."""
@@ -252,9 +301,19 @@ class Worker:
             seconds=seconds | {"total": round(sum(seconds.values()), 6)},
             peak_memory_mb=peak_memory_mb(), node=self.node, options=source.options.to_dict(),
             stamp=prepared.stamp, call=settings.call,
-            finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            finished=now(),
             version=installed_version("geolrm") or "",
         )  # fmt: skip
+
+    def _is_settled(self, earlier: Record) -> bool:
+        """Tell whether this call is through with a capture: done, or failed for the last time.
+
+        Then a worker died after it and was replaced, or a capture that shares its task with this
+        one is tried again.
+        """
+        if earlier.call != self.settings.call:
+            return False
+        return earlier.status == DONE or not self.destination.has(f"{ATTEMPTS}/{earlier.id}")
 
     def _is_done(self, prepared: Prepared) -> bool:
         earlier = prepared.earlier

@@ -7,6 +7,7 @@ from geolrm import GeoLRMError, load_capture
 from geolrm.bench import fleet
 from geolrm.bench.fleet import Row, batch, first_file, kill_table, loops, span_of, table
 from geolrm.bench.fleet_kills import Kill
+from geolrm.engine.system.exit_codes import FAILED as FAILED_CODE
 from geolrm.fleet.records import DONE, FAILED, Record
 
 
@@ -71,3 +72,16 @@ def test_what_ends_without_a_result_is_one_sentence(tmp_path):
 def test_what_is_out_of_range_is_refused():
     done = call_here("geolrm", "bench", "fleet", "--captures", 2)
     assert_refused(done, "--captures must be 3 or more, --repeats 1, --refine and --kills 0")
+
+
+@pytest.mark.parametrize(("value", "code"), [(0.9, 0), (0.7, FAILED_CODE)])
+@pytest.mark.parametrize("json_too", [(), ("--json",)])
+def test_a_gate_that_is_missed_is_the_exit_code(monkeypatch, capsys, value, code, json_too):
+    rows = [Row("a rate", value, "of the loop's", 0.8), Row("seconds", 9, "s")]
+    monkeypatch.setattr(fleet, "measure", lambda *_: rows)
+    ended = 0
+    try:
+        fleet.main(["--no-ray", *json_too])
+    except SystemExit as error:
+        ended = error.code
+    assert ended == code and "a rate" in capsys.readouterr().out

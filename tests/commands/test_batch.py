@@ -1,13 +1,21 @@
 import json
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 from harness.processes import BIN, assert_refused, call_here
 from samples.hostile_text import HOSTILE
 from samples.small_captures import write_captures
+from typer.testing import CliRunner
 
 from geolrm import InputError
 from geolrm.commands.batch import parse_workers
+from geolrm.commands.main import app
+from geolrm.fleet.batch import BatchSummary
+
+ROOT = Path(__file__).parents[2]
 
 QUICK = ("--local", "--views", 2, "--max-tokens", 32, "--refine", 0, "--no-view", "--threads", 1)
 
@@ -48,8 +56,9 @@ def test_a_batch_tells_what_it_did(tmp_path):
         (("--quality", "fast", "--refine", 3),
          "both --quality fast and --refine 3 were given; give one"),
         (("--format", "obj"), "the command line: format is 'obj'; give .ply, .spz, .splat, .glb"),
-        (("--local", "--workers", 2),
-         "--local was given with --address or --workers, which are Ray's; give one"),
+        (("--local", "--workers", 2), "--local was given with --workers, which is Ray's; give one"),
+        (("--local", "--gpus", 0), "--local was given with --gpus, which is Ray's; give one"),
+        (("--threads", 2, "--cores", 2), "--threads 2 is of one process and this runs on Ray;"),
         (("--workers", "0"), "workers are 0:0; give a number from 1, or the fewest and the most"),
         (("--model", "none"), "none"),
         ((), "'captures' is not there; give capture folders, folders of them, zip files, or a lis"),
@@ -83,3 +92,31 @@ def test_the_base_package_loads_none_of_it():
 
     done = subprocess.run([BIN / "python", "-c", code], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_the_job_of_kuberay_starts_a_batch_on_its_cluster(monkeypatch):
+    """It starts just this command, and a worker fits in a pod of the group, none on the head."""
+    job = yaml.safe_load((ROOT / "deploy/rayjob.yaml").read_text(encoding="utf-8"))["spec"]
+    asked = []
+
+    def noted(inputs, output, **settings):
+        asked.append((inputs, output, settings["pool"], settings["local"]))
+        return BatchSummary(output, 1, 1, 0, 0, 1.0, "Ray", ())
+
+    monkeypatch.setattr("geolrm.fleet.batch.run_batch", noted)
+    program, *arguments = shlex.split(job["entrypoint"])
+    assert program == "geolrm" and arguments[0] == "batch"
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    ((inputs, output, pool, local),) = asked
+    assert (pool.address, pool.workers, pool.cores, local) == ("auto", (1, 8), 2, False)
+    cluster = job["rayClusterSpec"]
+    (group,) = cluster["workerGroupSpecs"]
+    (engine,) = group["template"]["spec"]["containers"]
+    (head,) = cluster["headGroupSpec"]["template"]["spec"]["containers"]
+    assert engine["resources"]["limits"]["cpu"] == str(pool.cores)
+    assert group["maxReplicas"] == pool.workers[1] and cluster["enableInTreeAutoscaling"]
+    assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
+    for container in (head, engine):
+        (mount,) = container["volumeMounts"]
+        assert all(path.startswith(f"{mount['mountPath']}/") for path in (*inputs, output))

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from errors.case import Case, without
 from samples.small_captures import write_captures
 
-from geolrm import InputError
+from geolrm import GeoLRMError, InputError
 from geolrm.bench import fleet as fleet_bench
 from geolrm.bench import fleet_kills
 from geolrm.commands.batch import batch, parse_workers
@@ -21,9 +21,9 @@ from geolrm.fleet.archives import ZipLimits, extract_capture
 from geolrm.fleet.batch import run_batch
 from geolrm.fleet.destination import Destination
 from geolrm.fleet.fetching import fetched, stamp_of
-from geolrm.fleet.locations import Location
+from geolrm.fleet.locations import Location, StorageError
 from geolrm.fleet.options import CaptureOptions
-from geolrm.fleet.ray_pool import PoolSettings, connected, run_on_ray
+from geolrm.fleet.ray_pool import PoolSettings, check_room, connected, run_on_ray
 from geolrm.fleet.records import Record, write_parquet
 from geolrm.fleet.sources import Source, find_sources
 from geolrm.fleet.worker import Task, Worker, WorkerSettings
@@ -78,6 +78,12 @@ def listed(*lines, name="l.jsonl"):
 
 def found(path):
     return lambda place: find_sources([f"{place.tmp}{path}"], CaptureOptions())
+
+
+def from_results(place):
+    folder = place.tmp / "captures"
+    folder.mkdir()
+    return find_sources([str(folder)], CaptureOptions(), Location(str(folder)))
 
 
 def changed(**given):
@@ -141,6 +147,14 @@ def failed_upload(place):
     return destination.put_bytes("a", b"")
 
 
+def full_disk(place):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    place.patch.setattr("os.fsync", full)
+    return Destination(str(place.tmp)).put_bytes("a", b"a")
+
+
 def held(place):
     destination = Destination(str(place.tmp))
     with destination.hold("a", 0), destination.hold("a", 0):
@@ -161,7 +175,8 @@ def begun(attempts=0, waits=False):
         if not waits:
             return worker.prepare(task)
         with worker.destination.hold("capture-a", 0):
-            return worker.prepare(task)
+            outcome = worker.prepare(task).outcome
+        raise GeoLRMError(outcome.record.error)
 
     return trigger
 
@@ -180,6 +195,14 @@ def no_cluster(place):
     place.patch.setattr(ray, "init", refuse)
     with connected(PoolSettings(address="auto")):
         pass
+
+
+def no_room(place):
+    import ray
+
+    node = {"Alive": True, "Resources": {"CPU": 8.0}}
+    place.patch.setattr(ray, "nodes", lambda: [node])
+    check_room(PoolSettings(cores=2, gpus=1))
 
 
 def no_workers(place):
@@ -267,6 +290,8 @@ CASES = [
     Case(f"… holds no captures; {WANTED}",
          "Neither images nor poses are in the folder or in folders within it.", found(""),
          InputError),
+    Case("… is where the results go; name another --output",
+         "An output's folder captures is none of the inputs.", from_results, InputError),
     Case('…, line 1 has no capture; give a line such as {"capture": "shoe", "seed": 1}',
          "Each line of a list names a capture.", listed("{}"), InputError),
     Case("…, line 1: id is 3; give a name, or leave it out", "Files are called after it.",
@@ -295,9 +320,9 @@ CASES = [
     Case("… is not there; check the path", "It was removed since it was found.",
          lambda place: stamp_of(str(place.tmp / "none")), InputError),
     Case("… cannot be read: Input/output error", "The storage's reason follows.", unlisted,
-         InputError),
+         StorageError),
     Case("…a' cannot be read: Input/output error", "The system's reason follows.", unreadable,
-         InputError),
+         StorageError),
     Case("… holds more than 2 files; give the folder of a capture, with nothing else in it",
          "20,000 at most.", too_many_files, InputError),
     Case("… holds 9 bytes; at most 8 are read: use fewer or smaller images", "8 GiB at most.",
@@ -310,7 +335,9 @@ CASES = [
     Case("output 'memory://taken' is a file; name a folder", "Results are many files.",
          onto_remote_file, InputError),
     Case("cannot write 'memory:///out/a': Input/output error",
-         "The storage's reason follows.", failed_upload, InputError),
+         "The storage's reason follows.", failed_upload, StorageError),
+    Case("cannot write '…a': No space left on device", "The system's reason follows.",
+         full_disk, StorageError),
     Case("another call writes 'a'; wait for it",
          "Two calls with one output; the second does the rest first, and then waits.", held),
     Case("another call writes 'capture-a'; wait for it",
@@ -342,8 +369,18 @@ CASES = [
          lambda place: parse_workers("all"), InputError),
     Case("both --quality fast and --refine 3 were given; give one", "Both say how much to refine.",
          commanded(quality="fast", refine=3), InputError),
-    Case("--local was given with --address or --workers, which are Ray's; give one",
-         "In one process there is one worker.", commanded(local=True, workers="2"), InputError),
+    Case("--local was given with --workers, which is Ray's; give one",
+         "So with --address, --cores and --gpus: in one process there is one worker.",
+         commanded(local=True, workers="2"), InputError),
+    Case("--threads 2 is of one process and this runs on Ray; give --cores, or --local with it",
+         "A worker on Ray has as many threads as cores.", commanded(threads=2), InputError),
+    Case("--address, --workers, --cores or --gpus needs ray, which is not installed; run: pip "
+         "install 'geolrm[fleet]', or leave them out", "Without Ray all runs in one process.",
+         without("ray", lambda place: run_batch(
+             ["a"], place.tmp, pool=PoolSettings(address="auto")))),
+    Case("no node has what a worker needs: 2 cores and 1 GPUs; give fewer --cores or --gpus, or "
+         "add such a node", "A cluster with an autoscaler has ten minutes to bring one.", no_room,
+         InputError),
     "geolrm bench fleet",
     Case("a loop over Engine.run failed with code 1; its error stands above",
          "What is measured against.",

@@ -1,5 +1,6 @@
 """Whole batches in one process: what is done, done again, and left alone; what dies on the way."""
 
+import importlib.metadata
 import json
 import os
 import signal
@@ -13,11 +14,12 @@ from harness.processes import BIN
 from pyarrow import parquet
 from samples.small_captures import write_capture, write_captures
 
-from geolrm import BundleError, InputError
+from geolrm import BundleError, GeoLRMError, InputError
 from geolrm.fleet.batch import model_digest, plan, publish, run_batch
 from geolrm.fleet.destination import Destination
 from geolrm.fleet.options import CaptureOptions
-from geolrm.fleet.records import DONE, FAILED, Record, read_lines
+from geolrm.fleet.ray_pool import PoolSettings
+from geolrm.fleet.records import BUSY, DONE, FAILED, Record, read_lines
 from geolrm.fleet.sources import find_sources
 from geolrm.fleet.worker import WorkerSettings
 
@@ -101,6 +103,78 @@ def test_tables_keep_what_other_calls_added(tmp_path):
     assert {name: record.status for name, record in lines.items()} == dict.fromkeys("abc", DONE)
 
 
+def test_of_two_records_of_a_capture_the_later_one_stands_in_the_table(tmp_path):
+    """Whoever publishes last: records that were kept may be older than another call's."""
+    destination = Destination(str(tmp_path))
+    destination.prepare()
+    old = Record("a", "", DONE, call="1", finished="2026-11-29T01:00:00.000+00:00")
+    new = Record("a", "", DONE, call="2", finished="2026-11-29T01:00:00.001+00:00")
+    for first, second in ((old, new), (new, old)):
+        destination.remove("results.jsonl")
+        publish(destination, [first])
+        publish(destination, [second, Record("b", "", BUSY, error="another call has it")])
+        assert read_lines(destination.read("results.jsonl")) == {"a": new}
+
+
+def test_a_table_that_cannot_be_written_meanwhile_ends_nothing(tmp_path, captures, monkeypatch):
+    def fails_but_last(destination, records):
+        called.append(len([*records]))
+        if len(called) < 3:
+            raise GeoLRMError("another call writes 'results'; wait for it")
+
+    called = []
+    monkeypatch.setattr("geolrm.fleet.batch.PUBLISH_SECONDS", -1e9)
+    monkeypatch.setattr("geolrm.fleet.batch.publish", fails_but_last)
+    monkeypatch.setattr(
+        "geolrm.fleet.batch._run",
+        lambda tasks, *_: (Record(each.source.id, "", FAILED, error="no") for each in tasks[:2]),
+    )
+    assert run(captures, tmp_path / "out").failed == 2 and called == [1, 2, 2]
+    called.clear()
+    monkeypatch.setattr("geolrm.fleet.batch.PUBLISH_SECONDS", 1e9)
+    with pytest.raises(GeoLRMError, match=r"^another call writes 'results'"):  # the last one
+        run(captures, tmp_path / "out")
+
+
+def test_without_locks_the_last_table_is_of_the_records(monkeypatch, captures):
+    """A line that another call's table has lost is found again."""
+    storage = fsspec.filesystem("memory")
+    lost = Record("other", "/other", DONE, finished="2026")
+    storage.pipe_file("/table/captures/other.json", lost.to_json().encode())
+    monkeypatch.setattr("geolrm.fleet.batch._run", lambda tasks, *_: iter(()))
+    try:
+        run(captures, "memory://table")
+        lines = read_lines(storage.cat_file("/table/results.jsonl").decode())
+        assert lines == {"other": lost}
+    finally:
+        storage.rm("/table", recursive=True)
+
+
+def test_an_output_in_an_input_is_not_taken_for_a_capture(tmp_path, captures, monkeypatch):
+    monkeypatch.setattr("geolrm.fleet.batch._run", lambda tasks, *_: iter(()))
+    (captures / "out/captures").mkdir(parents=True)
+    (captures / "out/captures/a.webp").write_bytes(b"thumbnail")
+    assert run(captures, captures / "out").total == 3
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"address": "auto"}, {"workers": (2, 2)}, {"cores": 2}, {"gpus": 1}],
+)
+def test_what_ray_alone_has_is_refused_without_it(tmp_path, captures, monkeypatch, asked):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(GeoLRMError) as raised:
+        run_batch([captures], tmp_path / "out", pool=PoolSettings(**asked))
+    assert str(raised.value) == (
+        "--address, --workers, --cores or --gpus needs ray, which is not installed; run: pip "
+        "install 'geolrm[fleet]', or leave them out"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_begin_is_refused_before_anything(tmp_path, captures):
     with pytest.raises(BundleError):
         run(captures, tmp_path / "out", model=tmp_path / "none")
@@ -118,6 +192,7 @@ def written(out):
     return {path.stem for path in (out / "captures").glob("*.json")}
 
 
+@pytest.mark.long  # ten seconds of three processes; the bench kills more
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_killed_call_is_gone_on_with_and_ray_is_not_imported(tmp_path):
     """Within what is being written, most likely; the bits are those of a call that ran through."""

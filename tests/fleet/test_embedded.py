@@ -19,6 +19,10 @@ class Noting:
     def __init__(self, fails=""):
         self.fails, self.noted, self.closed = set(fails), [], []
         self.prepared = {}
+        self.left = threading.Event()
+
+    def leave(self):
+        self.left.set()
 
     def event(self, name):
         return self.prepared.setdefault(name, threading.Event())
@@ -52,6 +56,7 @@ def test_each_is_done_once_and_what_fails_comes_last():
     finished = [line for line in worker.noted if line.startswith("finish")]
     assert finished == ["finish a", "finish b", "finish c", "finish b"]
     assert sorted(worker.closed) == ["a", "b", "b", "c"]
+    assert not worker.left.is_set()  # it may be asked to wait for another call's yet
 
 
 def test_a_last_one_that_fails_is_tried_again():
@@ -76,6 +81,20 @@ def test_what_is_prepared_is_let_go_when_the_caller_leaves():
     next(running)
     running.close()
     assert sorted(worker.closed) == ["a", "b"]
+
+
+def test_one_that_waits_for_another_call_does_not_keep_the_caller():
+    class Waiting(Noting):
+        def prepare(self, task):
+            if task.source.id == "b":
+                assert self.left.wait(10)
+            return super().prepare(task)
+
+    worker = Waiting()
+    running = run_here(tasks("abc"), worker)
+    next(running)
+    running.close()
+    assert worker.left.is_set() and sorted(worker.closed) == ["a", "b"]
 
 
 def test_no_tasks_need_no_engine():

@@ -4,7 +4,7 @@ import fsspec
 import pytest
 
 from geolrm import InputError
-from geolrm.fleet.locations import Location
+from geolrm.fleet.locations import Location, StorageError, _listed
 
 
 @pytest.fixture(params=["here", "memory"])
@@ -73,3 +73,25 @@ def test_unknown_schemes_are_one_sentence():
         Location("nothing://a")
     with pytest.raises(InputError, match="holds a null character"):
         Location("a\0b")
+
+
+@pytest.mark.parametrize("key", ["etag", "md5Hash", "LastModified", "blob_id"])
+def test_what_storages_say_of_a_version_is_told(key):
+    """S3, Google's, Azure's and Hugging Face's each have a name of their own for it."""
+    told = {_listed("a", {"name": "a", "size": 1, "type": "file", key: v}) for v in "xy"}
+    assert {file.changed for file in told} == {"x", "y"}
+
+
+def test_what_a_storage_fails_to_do_is_told_from_what_is_not_there(root, monkeypatch):
+    location = Location(root)
+
+    def fails(*_, **__):
+        raise RuntimeError("HTTP 503")
+
+    monkeypatch.setattr(type(location.files), "ls", fails)
+    with pytest.raises(StorageError) as raised:
+        location.entries()
+    assert str(raised.value) == f"{root!r} cannot be read: HTTP 503"
+    with pytest.raises(InputError) as missing, location.child("none").opened():
+        pass
+    assert not isinstance(missing.value, StorageError)

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from samples.small_captures import write_capture, write_captures
@@ -12,9 +13,10 @@ from geolrm import GeoLRMError, InputError
 from geolrm.bench.fleet_kills import HEAD, engine_workers, kill
 from geolrm.fleet.batch import run_batch
 from geolrm.fleet.options import CaptureOptions
-from geolrm.fleet.ray_pool import PoolSettings, connected
-from geolrm.fleet.records import DONE, read_lines
-from geolrm.fleet.worker import ENDED
+from geolrm.fleet.ray_pool import PoolSettings, RayWorker, TryAgain, check_room, connected
+from geolrm.fleet.records import DONE, FAILED, Record, read_lines
+from geolrm.fleet.sources import Source
+from geolrm.fleet.worker import ENDED, Outcome, Task, Worker, WorkerSettings
 
 QUICK = CaptureOptions(views="2", max_tokens=32, refine=0)
 
@@ -68,6 +70,86 @@ def test_without_ray_one_sentence(monkeypatch):
         "a batch on Ray needs ray, which is not installed; run: pip install 'geolrm[fleet]', or "
         "give --local"
     )
+
+
+def nodes(*sizes):
+    return [{"Alive": alive, "Resources": {"CPU": c, "GPU": g}} for c, g, alive in sizes]
+
+
+@pytest.fixture
+def scaler(monkeypatch):
+    """A cluster of given nodes, one listing after another; what the autoscaler is asked for."""
+    import ray
+    import ray.autoscaler.sdk
+
+    listings, asked = [], []
+    monkeypatch.setattr(ray, "nodes", lambda: listings.pop(0) if listings[1:] else listings[0])
+    monkeypatch.setattr(
+        ray.autoscaler.sdk, "request_resources", lambda bundles: asked.append(bundles)
+    )
+    return listings, asked
+
+
+def test_a_worker_that_fits_nowhere_is_refused(scaler):
+    listings, asked = scaler
+    listings.append(nodes((2.0, 0, True), (1.0, 1.0, True), (8.0, 8.0, False)))
+    for pool in (PoolSettings(cores=2), PoolSettings(gpus=0.5), PoolSettings(gpus=1)):
+        check_room(pool)
+    for pool, said in (
+        (PoolSettings(cores=3), "3 cores and 0 GPUs"),
+        (PoolSettings(cores=2, gpus=0.5), "2 cores and 0.5 GPUs"),  # no node has both
+        (PoolSettings(cores=3, address="auto"), "3 cores and 0 GPUs"),
+    ):
+        with pytest.raises(InputError) as raised:
+            check_room(pool, patience=0.02, pause=0.01)
+        assert str(raised.value) == (
+            f"no node has what a worker needs: {said}; give fewer --cores or --gpus, or add such "
+            "a node"
+        )
+    assert asked == [[{"CPU": 3}], []]  # and nothing is left asked for
+
+
+def test_a_cluster_that_grows_is_asked_for_a_node(scaler):
+    listings, asked = scaler
+    small = nodes((2.0, 0, True))
+    listings.extend([small, small, nodes((2.0, 0, True), (4.0, 1.0, True))])
+    check_room(PoolSettings(cores=4, gpus=0.5, address="auto"), patience=30, pause=0.001)
+    assert asked == [[{"CPU": 4, "GPU": 1}], []]
+
+
+def on_ray(attempt, unwritten=None):
+    """A worker as Ray calls it, without Ray and without an engine."""
+    made = object.__new__(RayWorker)
+    made.worker = SimpleNamespace(attempt=attempt, unwritten=unwritten)
+    return made
+
+
+def one_task():
+    return Task(Source("a", "/a", QUICK))
+
+
+def test_a_worker_asks_ray_only_for_what_may_work_another_time():
+    failed = Record("a", "/a", FAILED, error="weather")
+    batch = {"task": [one_task().to_json()]}
+    with pytest.raises(TryAgain, match=r"^weather$"):
+        on_ray(lambda task: Outcome(failed, again=True))(batch)
+    (line,) = on_ray(lambda task: Outcome(failed))(batch)["record"]
+    assert Record.from_json(line) == failed
+
+
+def test_an_output_that_takes_no_record_is_no_reason_to_begin_again(tmp_path):
+    """Ray would run for ever what raises because its disk is full."""
+
+    def full(task):
+        raise OSError(28, "No space left on device")
+
+    worker = Worker(WorkerSettings(str(tmp_path / "out"), "mini", "", call="c"))
+    made = on_ray(full, worker.unwritten)
+    (line,) = made({"task": [one_task().to_json()]})["record"]
+    record = Record.from_json(line)
+    assert record.status == FAILED and record.call == "c" and not (tmp_path / "out").exists()
+    assert record.error.startswith("unexpected OSError in test_ray_pool.py:")
+    assert record.error.endswith(": [Errno 28] No space left on device")
 
 
 def holder(lock):

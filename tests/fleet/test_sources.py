@@ -7,6 +7,7 @@ from pyarrow import parquet
 from samples.small_captures import write_captures, zip_capture
 
 from geolrm import InputError
+from geolrm.fleet.locations import Location
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.sources import find_sources
 
@@ -129,6 +130,25 @@ def test_damaged_lists_are_refused(captures, line, said):
     file = captures / "l.jsonl"
     file.write_text(f'{{"capture": "a"}}\n{line}\n')
     assert refusal(file) == f"{file}, {said}"
+
+
+def test_results_are_no_captures(tmp_path, captures, monkeypatch):
+    """Nor where the output lies in an input, or an input is a link to it."""
+    inside = captures / "out"
+    (inside / "captures").mkdir(parents=True)
+    (inside / "captures/a.webp").write_bytes(b"thumbnail")
+    (tmp_path / "link").symlink_to(captures)
+    results = Location(str(inside / "captures"))
+    for given in (captures, tmp_path / "link"):
+        names = [source.id for source in find_sources([str(given)], CaptureOptions(), results)]
+        assert names == ["a", "b", "c"]
+    matched = find_sources([f"{captures}/*"], CaptureOptions(), results)
+    assert [source.id for source in matched] == ["a", "b", "c"]
+    monkeypatch.chdir(inside)
+    with pytest.raises(InputError) as raised:
+        find_sources(["captures"], CaptureOptions(), results)
+    assert str(raised.value) == "'captures' is where the results go; name another --output"
+    assert len(find_sources([str(inside)], CaptureOptions())) == 1  # what it would be taken for
 
 
 def test_damaged_parquet_is_refused(captures):

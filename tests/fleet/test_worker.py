@@ -140,8 +140,89 @@ def test_a_capture_that_is_wrong_fails_at_once(worker_of, task, captures):
     missing = Task(Source("n", str(captures / "none"), task.source.options))
     said = worker_of().attempt(missing).record.error
     assert said == f"{str(captures / 'none')!r} is not there; check the path"
-    wrong = worker_of().attempt(with_options(task, max_tokens=0))
+    wrong = worker_of("second").attempt(with_options(task, max_tokens=0))
     assert wrong.record.status == FAILED
+    image = next((captures / "b").rglob("*.png"))
+    image.write_bytes(b"no image")  # its reader raises an OSError
+    broken = worker_of().attempt(Task(Source("b", str(captures / "b"), task.source.options)))
+    assert broken.record.status == FAILED and not broken.again and image.name in broken.record.error
+
+
+@pytest.mark.parametrize("error", [ConnectionError("reset"), RuntimeError("HTTP 503")])
+def test_a_storage_that_fails_is_asked_three_times(worker_of, task, monkeypatch, error):
+    """Whatever it raises: few storages raise an OSError."""
+
+    def fails(*_, **__):
+        raise error
+
+    files = type(Destination("/").location.files)
+    worker = worker_of()
+    monkeypatch.setattr(files, "isfile", fails)
+    outcomes = [worker.attempt(task) for _ in range(3)]
+    assert [outcome.again for outcome in outcomes] == [True, True, False]
+    said = f"{task.source.url!r} cannot be read: {error}"
+    assert [outcome.record.error for outcome in outcomes] == [said] * 3
+
+
+def test_a_call_that_is_through_with_a_capture_begins_it_no_more(
+    worker_of, task, monkeypatch, engine, captures
+):
+    """A block of several captures runs again whole while one of them is to be tried again."""
+    begun = []
+
+    def fails(*_, **__):
+        begun.append(1)
+        raise RuntimeError("weather")
+
+    monkeypatch.setattr(type(engine), "run", fails)
+    block = [Task(Source(name, str(captures / name), task.source.options)) for name in "abc"]
+    for _ in range(30):  # as Ray runs it, until nothing asks for another time
+        for each in block:
+            outcome = worker_of().attempt(each)
+            if outcome.again:
+                break
+        else:
+            break
+    assert len(begun) == 9 and outcome.record.attempts == 3
+    assert worker_of("second").attempt(task).again and len(begun) == 10
+
+
+def test_a_redo_that_is_killed_is_not_taken_for_what_it_replaced(
+    worker_of, task, out, monkeypatch, runs
+):
+    first = worker_of().attempt(task).record
+    whole = (out / first.splats).read_bytes()
+
+    def killed(destination, name, *_, **__):
+        (out / first.splats).write_bytes(b"splats of another seed")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geolrm.fleet.worker.write_result", killed)
+        with pytest.raises(KeyboardInterrupt):
+            worker_of("second").attempt(with_options(task, seed=1))
+    left = Record.from_json((out / "captures/a.json").read_text())
+    assert (left.status, left.error) == (FAILED, "its call ended while it was written")
+    assert left.files == first.files
+    again = worker_of("third").attempt(task).record
+    assert again.call == "third" and (out / again.splats).read_bytes() == whole and len(runs) == 3
+
+
+def test_a_redo_that_fails_still_knows_the_files_that_it_would_have_replaced(
+    worker_of, task, out, monkeypatch, engine
+):
+    first = worker_of().attempt(task).record
+
+    def wrong(*_, **__):
+        raise InputError("too small")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(engine), "run", wrong)
+        failed = worker_of("second").attempt(with_options(task, format=".spz")).record
+    assert failed.status == FAILED and failed.files == first.files
+    worker_of("third").attempt(with_options(task, format=".spz"))
+    names = sorted(path.name for path in (out / "captures").iterdir())
+    assert names == ["a.json", "a.spz", "a.webp"]
 
 
 def test_what_may_be_chance_is_tried_three_times(worker_of, task, monkeypatch, engine, captures):
@@ -202,11 +283,28 @@ def test_what_another_call_has_is_left_or_waited_for(worker_of, task, out, monke
         outcome = worker_of("second").attempt(task)
         assert outcome.record.status == BUSY and not (out / "captures/a.json").exists()
         monkeypatch.setattr("geolrm.fleet.worker.PATIENCE", 0.1)
+        (out / "captures/a.json").write_text("the holder's")
         waited = worker_of("second").attempt(dataclasses.replace(task, wait=True))
         assert waited.record.error == "another call writes 'capture-a'; wait for it"
+        assert waited.record.status == BUSY and not waited.again
+        assert (out / "captures/a.json").read_text() == "the holder's"
+        assert os.listdir(out / ".attempts") == []
     first = worker_of("first").attempt(task).record
     assert worker_of("second").attempt(dataclasses.replace(task, wait=True)).record == first
     assert len(runs) == 1
+
+
+def test_who_leaves_waits_no_more(worker_of, task, out):
+    worker, prepared = worker_of(), []
+    waits = dataclasses.replace(task, wait=True)
+    with Destination(str(out)).hold("capture-a", 0):
+        waiting = threading.Thread(target=lambda: prepared.append(worker.prepare(waits)))
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+        worker.leave()
+        waiting.join(10)
+    assert prepared[0].outcome.record.status == BUSY
 
 
 def test_an_output_that_cannot_be_written_ends_the_call(worker_of, task, out):

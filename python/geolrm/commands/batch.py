@@ -90,8 +90,8 @@ def batch(
         str | None,
         typer.Option(help="Number, or the fewest and the most: 1:8; default: as many as fit."),
     ] = None,
-    cores: Annotated[int, typer.Option(help="Cores of each worker.")] = 1,
-    gpus: Annotated[float, typer.Option(help="GPUs of each worker.")] = 0,
+    cores: Annotated[int | None, typer.Option(help="Cores of each worker; default: 1.")] = None,
+    gpus: Annotated[float | None, typer.Option(help="GPUs of each worker; default: 0.")] = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads with --local; default: all cores.")
     ] = None,
@@ -102,7 +102,7 @@ def batch(
 
     Example: geolrm batch captures -o splats --views 8
     """
-    from geolrm.engine.system.extras import require
+    from geolrm.engine.system.extras import installed_version, require
 
     require("fsspec", "a batch", extra="fleet")
 
@@ -120,9 +120,18 @@ def batch(
         raise InputError(f"both --quality {quality} and --refine {refine} were given; give one")
     set_here = {name: value for name, value in given.items() if value is not None}
     options = CaptureOptions().changed(set_here, "the command line")
-    pool = PoolSettings(address, parse_workers(workers), cores, gpus)
-    if local and (address is not None or workers is not None):
-        raise InputError("--local was given with --address or --workers, which are Ray's; give one")
+    pool = PoolSettings(
+        address, parse_workers(workers), 1 if cores is None else cores, 0 if gpus is None else gpus
+    )
+    on_ray = {"address": address, "workers": workers, "cores": cores, "gpus": gpus}
+    given_on_ray = [f"--{name}" for name, value in on_ray.items() if value is not None]
+    if local and given_on_ray:
+        raise InputError(f"--local was given with {given_on_ray[0]}, which is Ray's; give one")
+    if threads is not None and not local and (given_on_ray or installed_version("ray")):
+        raise InputError(
+            f"--threads {threads} is of one process and this runs on Ray; give --cores, or --local "
+            "with it"
+        )
     with told(not as_json) as report:
         summary = run_batch(
             inputs, output, options=options, model=model, backend=backend, pages=view, local=local,
