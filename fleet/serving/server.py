@@ -104,8 +104,7 @@ def serve_here(settings: Settings, host: str, port: int) -> None:
     set_up_logs(settings.log_level)
     token = read_token(settings.token_file, os.environ)
     listening = listen(host, port)
-    if not is_loopback(listening) and token is None:
-        log(logging.WARNING, "no token: whoever reaches this address may use the server")
+    warn_if_open(token, is_loopback(listening.getsockname()[0]))
     engine = Engine(
         settings.model, backend=settings.backend, threads=settings.threads, device=settings.device
     )
@@ -130,7 +129,7 @@ def make_server(
         results.close()
 
     app = make_app(
-        pool, results, limits, token=token, loopback=is_loopback(listening),
+        pool, results, limits, token=token, loopback=is_loopback(listening.getsockname()[0]),
         photographs=installed_version("pycolmap") is not None, close=close,
     )  # fmt: skip
     config = uvicorn.Config(
@@ -169,6 +168,15 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def is_loopback(bound: socket.socket) -> bool:
+def warn_if_open(token: str | None, loopback: bool) -> None:
+    """Say in the log that others than this machine may use a server without a token."""
+    if token is None and not loopback:
+        log(logging.WARNING, "no token: whoever reaches this address may use the server")
+
+
+def is_loopback(host: str) -> bool:
     """Tell whether only this machine reaches an address."""
-    return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

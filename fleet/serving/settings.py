@@ -47,6 +47,7 @@ class Settings(BaseModel):
     device: int = Field(0, ge=0)
     token_file: str | None = None
     log_level: str = "info"
+    loopback: bool = False  # it is reached under this machine's own names alone, as --host says
     limits: Limits = Limits()  # pyright: ignore[reportCallIssue]
     # Under Ray alone:
     min_replicas: int = Field(1, ge=1)  # engines
