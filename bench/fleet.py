@@ -336,7 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
 
             rows = [Row(*row, most=True) for row in serving_rows()]
             found = {"rows": [asdict(row) | {"passes": row.passes} for row in rows]}
-            lines, sound = table(rows), True
+            lines, sound = table(rows), all(row.passes for row in rows)
         else:
             rows = measure(folder, args.captures, args.refine, args.repeats, not args.no_ray)
             found = {"rows": [asdict(row) | {"passes": row.passes} for row in rows]}

@@ -109,7 +109,11 @@ class KeptResults:
 
     async def find(self, name: str) -> Event:
         """Return a result."""
-        return "value", await self._results.find(name)
+        found = await self._results.find(name)
+        if found is None:
+            return "value", None
+        file, format = found
+        return "value", (await asyncio.to_thread(file.read_bytes), format)
 
 
 @serve.deployment(max_ongoing_requests=MOST_ONGOING)
@@ -131,7 +135,8 @@ class Front:
         settings = self._settings
         set_up_logs(settings.log_level)
         return make_app(
-            RayPool(self._engines, settings.limits), RayResults(self._results), settings.limits,
+            RayPool(self._engines, settings.limits, settings.max_replicas),
+            RayResults(self._results), settings.limits,
             token=self._token, loopback=settings.loopback,
             proxied=True, photographs=installed_version("pycolmap") is not None,
         )  # fmt: skip
@@ -147,7 +152,7 @@ def make_application(settings: Settings) -> Application:
         BundleError: The model is missing or damaged.
     """
     settings = found_anywhere(settings)
-    token = read_token(settings.token_file, os.environ)
+    token = read_token(settings.token_file, os.environ, settings.require_token)
     Bundle.open(settings.model)
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": settings.cpus, "num_gpus": settings.gpus},
@@ -164,7 +169,9 @@ def make_application(settings: Settings) -> Application:
     else:
         options["num_replicas"] = settings.min_replicas
     light: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0}}
-    patient = light | {"graceful_shutdown_timeout_s": settings.limits.seconds + GRACE}
+    patient: dict[str, Any] = light | {
+        "graceful_shutdown_timeout_s": settings.limits.seconds + GRACE
+    }
     return Front.options(**patient).bind(
         settings,
         token,

@@ -212,7 +212,7 @@ def check_origin(headers: MutableMapping[str, str], loopback: bool) -> None:
         Refusal: Of status 403.
     """
     origin, host = headers.get("origin"), headers.get("host", "").lower()
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != host
+    foreign = origin is not None and _host_of(origin) != host
     if foreign or (loopback and not _is_loopback(host)):
         named = host if origin is None else origin
         raise Refusal(
@@ -220,6 +220,13 @@ def check_origin(headers: MutableMapping[str, str], loopback: bool) -> None:
             f"the request is for or from {shown(named)[:100]!r}; this server answers its own page "
             "and programs alone, by its own name",
         )
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:

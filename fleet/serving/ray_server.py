@@ -28,7 +28,7 @@ def serve_on_ray(settings: Settings, host: str, port: int, address: str | None) 
         GeoLRMError: The cluster cannot be reached, or an engine does not start.
     """
     set_up_logs(settings.log_level)
-    token = read_token(settings.token_file, os.environ)
+    token = read_token(settings.token_file, os.environ, settings.require_token)
     with listen(host, port) as free:
         port = free.getsockname()[1]
         loopback = is_loopback(free.getsockname()[0])
@@ -103,5 +103,7 @@ def address_of() -> tuple[str, int]:
     """Return the host and port of a cluster's proxies: as whoever started Ray Serve there said."""
     from ray.serve.context import _get_global_client
 
-    options = _get_global_client().http_config
+    client = _get_global_client()
+    assert client is not None  # it was started before
+    options = client.http_config
     return str(options.host), int(options.port)

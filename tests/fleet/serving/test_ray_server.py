@@ -65,8 +65,10 @@ class Cluster:
         from ray import serve
 
         self.calls, self.handlers, self.busy = [], {}, busy
-        for module, name in ((ray, "init"), (ray, "shutdown"), (serve, "start"), (serve, "shutdown"),
-                             (serve, "delete")):  # fmt: skip
+        for module, name in (
+            (ray, "init"), (ray, "shutdown"), (serve, "start"), (serve, "shutdown"),
+            (serve, "delete"),
+        ):  # fmt: skip
             monkeypatch.setattr(module, name, self.noting(f"{module.__name__}.{name}"))
         monkeypatch.setattr(serve, "run", self.run)
         monkeypatch.setattr(serve, "status", self.status)
