@@ -45,8 +45,16 @@ def opened(url: str, body: bytes | None = None, accept: str = "*/*"):
         except urllib.error.HTTPError as error:
             wait = error.headers.get("Retry-After")
             if wait is None:
-                raise SystemExit(f"error: {json.load(error)['error']}") from None
+                raise SystemExit(f"error: {sentence_of(error)}") from None
             time.sleep(int(wait))
+
+
+def sentence_of(error: urllib.error.HTTPError) -> str:
+    """Return what the server says is wrong; a proxy before it may say it in its own way."""
+    try:
+        return json.load(error)["error"]
+    except (ValueError, KeyError, TypeError):
+        return f"{error.code} {error.reason}"
 
 
 def events(stream) -> Iterator[tuple[str, dict]]:

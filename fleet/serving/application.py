@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -30,6 +31,8 @@ from geolrm.fleet.serving.uploads import received
 
 # A page of results runs in an origin of its own: it can ask this server for nothing.
 SANDBOX = "sandbox allow-scripts allow-downloads allow-pointer-lock"
+MOST_NOTES_BYTES = 2048  # of a header; proxies refuse long ones
+NOTE = 300  # characters of one; six bytes each at most in ASCII
 SENTENCES = {404: "there is nothing at this path; see /openapi.json for what there is",
              405: "this path is not asked with this method; see /openapi.json"}  # fmt: skip
 
@@ -73,6 +76,22 @@ def make_app(
         openapi_tags=documents.TAGS, redirect_slashes=False,
     )  # fmt: skip
     page = page_text(photographs)
+    coming = 0  # requests whose bodies come; each will want a place in the queue
+
+    @contextlib.contextmanager
+    def incoming() -> Iterator[None]:
+        """Count a request whose body comes, if there will be a place for it.
+
+        Raises:
+            Refusal: There will be none.
+        """
+        nonlocal coming
+        pool.check_room(coming)
+        coming += 1
+        try:
+            yield
+        finally:
+            coming -= 1
 
     async def run(request: Request, make: Callable[[Tell], Any], tell: Tell) -> Made:
         made = await make(tell)
@@ -94,7 +113,8 @@ def make_app(
         wish = negotiate(request.headers.get("accept"), fields.format)
         options = fields.options()
         async with contextlib.AsyncExitStack() as stack:
-            archive, anchors = await stack.enter_async_context(received(request, limits))
+            with incoming():
+                archive, anchors = await stack.enter_async_context(received(request, limits))
             if anchors is not None:
                 options["anchors"] = anchors
             job = Job(
@@ -201,12 +221,14 @@ async def while_there(request: Request, work: Coroutine[Any, Any, Made]) -> Made
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def answer(content: bytes, format: Format, headers: dict[str, str]) -> Response:
-    """Answer with a result, which a browser saves under a name of ours."""
+def answer(content: bytes | Path, format: Format, headers: dict[str, str]) -> Response:
+    """Answer with a result or the file of one, which a browser saves under a name of ours."""
     kind = "inline" if format == "html" else "attachment"
     headers = headers | {"Content-Disposition": f'{kind}; filename="reconstruction.{format}"'}
     if format == "html":
         headers["Content-Security-Policy"] = SANDBOX
+    if isinstance(content, Path):  # it is sent in parts: no memory for each that reads slowly
+        return FileResponse(content, media_type=MEDIA_TYPES[format], headers=headers)
     return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
 
 
@@ -218,7 +240,18 @@ def headers_of(made: Made) -> dict[str, str]:
         "X-GeoLRM-Gaussians": str(made.gaussians),
         "X-GeoLRM-Anchors": str(made.anchors),
         "X-GeoLRM-Views": str(made.views),
-    } | ({"X-GeoLRM-Notes": json.dumps(made.warnings)} if made.warnings else {})
+    } | ({"X-GeoLRM-Notes": notes_of(made.warnings)} if made.warnings else {})
+
+
+def notes_of(notes: Sequence[str]) -> str:
+    """Write notes as JSON that a header can hold: the first ones, and each no longer than that."""
+    cut: list[str] = []
+    for note in notes:
+        short = note if len(note) <= NOTE else f"{note[:NOTE]}..."
+        if len(json.dumps([*cut, short])) > MOST_NOTES_BYTES:
+            break
+        cut.append(short)
+    return json.dumps(cut)
 
 
 def summary_of(made: Made) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from geolrm.fleet.archives import extract_capture
 from geolrm.fleet.serving.refusals import Refusal
 from geolrm.fleet.serving.settings import Limits
 
+MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # of FORMATS, but WebP
 FILE_FIELDS = ("file_path", "mask_path")
 
 
@@ -37,15 +38,18 @@ def unpack(archive: BinaryIO, folder: Path, limits: Limits) -> Path:
 def check_images(folder: Path, limits: Limits) -> None:
     """Refuse more images, or more pixels in them, than a request may have.
 
+    What a file is, its first bytes say: frames may name images whatever they are called.
+
     Raises:
         InputError: There are.
     """
     from PIL import Image
 
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
-    if len(files) > limits.images:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    count = sum(path.suffix.lower() in IMAGE_SUFFIXES or _begins_as_image(path) for path in files)
+    if count > limits.images:
         raise InputError(
-            f"the capture has {len(files)} images and masks; this server takes {limits.images}: "
+            f"the capture has {count} images and masks; this server takes {limits.images}: "
             "leave some out"
         )
     pixels = 0
@@ -58,6 +62,13 @@ def check_images(folder: Path, limits: Limits) -> None:
         except (OSError, SyntaxError, ValueError):  # the reader says what is wrong, if it is used
             continue
         _check_pixels(pixels, path.name, limits)
+
+
+def _begins_as_image(path: Path) -> bool:
+    """Tell whether a file has the first bytes of a format that is decoded."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
 def _check_pixels(pixels: int, name: str, limits: Limits) -> None:

@@ -12,13 +12,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from geolrm.engine.bundle.bundle import Bundle
+from geolrm.engine.bundle.bundle import BUNDLED_MODELS, Bundle
 from geolrm.engine.engine import Engine
 from geolrm.engine.system.extras import installed_version
 from geolrm.fleet.serving.application import make_app
@@ -33,10 +34,11 @@ from geolrm.fleet.serving.results import ResultsOnDisk
 from geolrm.fleet.serving.settings import Settings, engine_threads
 from geolrm.fleet.serving.tokens import read_token
 
+GRACE = 10.0  # seconds beyond the limit of a request that those which run have at the end
 MOST_ONGOING = 1000  # requests in the application's replica, most of which wait for engines
 
 
-@serve.deployment(health_check_period_s=5, graceful_shutdown_timeout_s=330)
+@serve.deployment(health_check_period_s=5)
 class Engines:
     """An engine in a process of its own."""
 
@@ -107,23 +109,35 @@ class KeptResults:
 
     async def find(self, name: str) -> Event:
         """Return a result."""
-        return "value", await self._results.find(name)
+        found = await self._results.find(name)
+        if found is None:
+            return "value", None
+        file, format = found
+        return "value", (await asyncio.to_thread(file.read_bytes), format)
 
 
-@serve.deployment(max_ongoing_requests=MOST_ONGOING, graceful_shutdown_timeout_s=330)
+@serve.deployment(max_ongoing_requests=MOST_ONGOING)
 @serve.ingress()
 class Front:
     """The routes."""
 
-    def __init__(self, settings: Settings, engines: DeploymentHandle, results: DeploymentHandle):
-        self._settings, self._engines, self._results = settings, engines, results
+    def __init__(
+        self,
+        settings: Settings,
+        token: str | None,
+        engines: DeploymentHandle,
+        results: DeploymentHandle,
+    ):
+        self._settings, self._token = settings, token
+        self._engines, self._results = engines, results
 
     def __serve_build_asgi_app__(self) -> Any:
         settings = self._settings
         set_up_logs(settings.log_level)
         return make_app(
-            RayPool(self._engines, settings.limits), RayResults(self._results), settings.limits,
-            token=read_token(settings.token_file, os.environ),
+            RayPool(self._engines, settings.limits, settings.max_replicas),
+            RayResults(self._results), settings.limits,
+            token=self._token, loopback=settings.loopback,
             proxied=True, photographs=installed_version("pycolmap") is not None,
         )  # fmt: skip
 
@@ -131,16 +145,20 @@ class Front:
 def make_application(settings: Settings) -> Application:
     """Bind the deployments to their settings, after the token and the model were looked at.
 
+    The token is that of the process that calls: replicas do not see its environment.
+
     Raises:
         InputError: The token cannot be read.
         BundleError: The model is missing or damaged.
     """
-    read_token(settings.token_file, os.environ)
+    settings = found_anywhere(settings)
+    token = read_token(settings.token_file, os.environ, settings.require_token)
     Bundle.open(settings.model)
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": settings.cpus, "num_gpus": settings.gpus},
         "max_ongoing_requests": 1,
         "max_queued_requests": settings.limits.queue,
+        "graceful_shutdown_timeout_s": settings.limits.seconds + GRACE,
     }
     if settings.max_replicas > settings.min_replicas:
         options["autoscaling_config"] = {
@@ -151,8 +169,22 @@ def make_application(settings: Settings) -> Application:
     else:
         options["num_replicas"] = settings.min_replicas
     light: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0}}
-    return Front.options(**light).bind(
+    patient: dict[str, Any] = light | {
+        "graceful_shutdown_timeout_s": settings.limits.seconds + GRACE
+    }
+    return Front.options(**patient).bind(
         settings,
+        token,
         Engines.options(**options).bind(settings),
         KeptResults.options(**light).bind(settings),
     )
+
+
+def found_anywhere(settings: Settings) -> Settings:
+    """Return settings whose paths lead to the same files from every folder."""
+    changed: dict[str, Any] = {}
+    if settings.model not in BUNDLED_MODELS:
+        changed["model"] = str(Path(settings.model).absolute())
+    if settings.token_file is not None:
+        changed["token_file"] = str(Path(settings.token_file).absolute())
+    return settings.model_copy(update=changed)

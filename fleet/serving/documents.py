@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from geolrm.fleet.serving.formats import EVENT_STREAM, MEDIA_TYPES
-from geolrm.fleet.serving.gate import GUARDED
+from geolrm.fleet.serving.gate import OPEN, route_of
 from geolrm.fleet.serving.uploads import FORM_TYPE, ZIP_TYPES
 
 DESCRIPTION = (
@@ -139,5 +139,5 @@ def secure(app: FastAPI, wanted: bool) -> None:
     }
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            if path in GUARDED:
+            if route_of(path) not in OPEN:
                 operation["security"] = [{"token": []}]

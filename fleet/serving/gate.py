@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette._utils import get_route_path
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,8 +22,8 @@ from geolrm.fleet.serving.settings import IDLE_SECONDS, MAX_HEADER_BYTES, Limits
 from geolrm.fleet.serving.tokens import check_token
 
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-GUARDED = ("/v1/reconstructions", "/v1/live", "/metrics")  # a result's name is its own secret
-ROUTES = (*GUARDED, "/", "/healthz", "/readyz", "/openapi.json", "/v1/results")
+OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/v1/results")  # a result's name is a secret
+ROUTES = (*OPEN, "/v1/reconstructions", "/v1/live", "/metrics")
 LEFT = 499  # in logs and counts: the client left before it was answered
 
 
@@ -54,7 +55,7 @@ class Gate:
         REQUEST.set(passing.request_id)
         try:
             check_origin(passing.headers, self._loopback)
-            if self._token is not None and _route(scope["path"]) in GUARDED:
+            if self._token is not None and _route(scope) not in OPEN:
                 check_token(self._token, passing.headers.get("authorization"))
             passing.check_lengths()
             await self._app(scope, passing.receive, passing.send)
@@ -70,7 +71,7 @@ class Gate:
 
     def _count(self, scope: Scope, passing: "_Passing") -> None:
         status = passing.status or LEFT
-        route = _route(scope["path"])
+        route = _route(scope)
         outcome = "done" if status < 400 else REASONS.get(status, "left")
         self._metrics.requests.labels(route, outcome).inc()
         if status >= 400 and status != LEFT:
@@ -211,7 +212,7 @@ def check_origin(headers: MutableMapping[str, str], loopback: bool) -> None:
         Refusal: Of status 403.
     """
     origin, host = headers.get("origin"), headers.get("host", "").lower()
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != host
+    foreign = origin is not None and _host_of(origin) != host
     if foreign or (loopback and not _is_loopback(host)):
         named = host if origin is None else origin
         raise Refusal(
@@ -219,6 +220,13 @@ def check_origin(headers: MutableMapping[str, str], loopback: bool) -> None:
             f"the request is for or from {shown(named)[:100]!r}; this server answers its own page "
             "and programs alone, by its own name",
         )
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:
@@ -229,8 +237,13 @@ def _is_loopback(host: str) -> bool:
     return name in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", name))
 
 
-def _route(path: str) -> str:
-    """Return the route of a path, which no client makes up."""
+def _route(scope: Scope) -> str:
+    """Return the route that the router sees: a prefix before all of it (``root_path``) is none."""
+    return route_of(get_route_path(scope))
+
+
+def route_of(path: str) -> str:
+    """Return the route of a path, which no client makes up: "other" where there is none."""
     if path.startswith("/v1/results/"):
         return "/v1/results"
     return path if path in ROUTES else "other"

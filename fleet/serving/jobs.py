@@ -69,6 +69,10 @@ class Pool(Protocol):
 
     waiting: int  # jobs that wait for an engine
 
+    def check_room(self, coming: int) -> None:
+        """Raise a refusal where a job would find no place after so many others that come."""
+        ...
+
     def reconstruct(self, job: Job, tell: Tell) -> Awaitable[Made]: ...
 
     def grow(self, step: LiveStep, tell: Tell) -> Awaitable[Made]:

@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 import time
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,7 +25,8 @@ from geolrm.fleet.serving.settings import Limits
 
 SILENCE = 300.0  # seconds between views after which a live capture ends
 ORDER = "send a view as a text message with its pose, and then a binary message with its image"
-Row = list[float]
+MOST_TEXT = 4096  # characters of what is said of a view
+Row = Annotated[list[float], Field(max_length=4)]
 
 
 class ViewFields(BaseModel):
@@ -161,6 +162,12 @@ async def _message(websocket: WebSocket, kind: str) -> Any:
 
 
 def _view_fields(text: str) -> ViewFields:
+    if len(text) > MOST_TEXT:
+        raise Refusal(
+            413,
+            f"the text message of a view has {len(text):,} characters; it may have {MOST_TEXT:,}: "
+            "send its pose, and fov or intrinsics alone",
+        )
     try:
         return ViewFields.model_validate_json(text)
     except ValidationError as error:

@@ -45,6 +45,19 @@ class LocalPool:
         """Tell whether jobs are taken: always, since the engine was loaded before."""
         return True
 
+    def check_room(self, coming: int) -> None:
+        """Refuse a job that would find the queue full.
+
+        Args:
+            coming: Jobs that will come before it.
+
+        Raises:
+            Refusal: One runs, and as many wait as may.
+        """
+        ahead = self.waiting + coming
+        if self._turn.locked() + ahead > self._limits.queue:
+            raise full(self._limits.queue, self._seconds * (ahead + 1))
+
     def close(self) -> None:
         """End the thread, after the job that it works on."""
         self._thread.shutdown()
@@ -57,8 +70,7 @@ class LocalPool:
         Raises:
             Refusal: The queue is full, or the deadline passed; or what the work itself raises.
         """
-        if self._turn.locked() and self.waiting >= self._limits.queue:
-            raise full(self.waiting, self._seconds * (self.waiting + 1))
+        self.check_room(0)
         left = threading.Event()
         try:
             async with asyncio.timeout(deadline - time.time() + GRACE):

@@ -33,9 +33,22 @@ class RayPool:
     ``max_queued_requests`` before them.
     """
 
-    def __init__(self, engines: DeploymentHandle, limits: Limits):
-        self.waiting = 0  # and those that run: Ray tells them apart in metrics of its own
-        self._engines, self._limits = engines, limits
+    def __init__(self, engines: DeploymentHandle, limits: Limits, most: int = 1):
+        self.waiting = 0  # of which no replica has told a stage yet
+        self._ongoing = 0  # and those that run
+        self._engines, self._limits, self._most = engines, limits, most
+
+    def check_room(self, coming: int) -> None:
+        """Refuse a job that would find the queue full, were all replicas there.
+
+        Args:
+            coming: Jobs that will come before it.
+
+        Raises:
+            Refusal: Every replica has one, and as many wait as may.
+        """
+        if self._ongoing + coming >= self._most + self._limits.queue:
+            raise full(self._limits.queue, RETRY_SECONDS)
 
     async def reconstruct(self, job: Job, tell: Tell) -> Made:
         """Reconstruct a job's capture in some replica."""
@@ -64,15 +77,27 @@ class RayPool:
 
     async def _follow(self, start: Callable[[], Any], tell: Tell, deadline: float) -> Made:
         self.waiting += 1
-        events = None
+        self._ongoing += 1
+        events, waits = None, True
+
+        def begun() -> None:
+            nonlocal waits
+            self.waiting -= waits
+            waits = False
+
+        def heard(stage: str) -> None:
+            begun()
+            tell(stage)
+
         try:
             async with asyncio.timeout(deadline - time.time() + GRACE):
                 events = start()
-                last = await _last(events, tell)
+                last = await _last(events, heard)
         except LOST_BY as error:
             last = self._refused(error)
         finally:
-            self.waiting -= 1
+            begun()
+            self._ongoing -= 1
             with contextlib.suppress(*LOST_BY):  # of work that never began, it raises the reason
                 if events is not None:
                     events.cancel()

@@ -1,7 +1,6 @@
 """An engine that works on jobs, one after another, in the thread that calls it."""
 
 import io
-import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -16,6 +15,7 @@ from geolrm.fleet.serving.logs import LOGGER, heard_warnings
 from geolrm.fleet.serving.refusals import check_seconds, overtime, refusal_of, sentence_of
 from geolrm.fleet.serving.settings import Limits
 from geolrm.fleet.serving.stage_clock import OverdueError, StageClock
+from geolrm.fleet.serving.working_folders import working_folder
 
 MOST_NOTES = 8  # of a result; they are sent in a header
 
@@ -36,9 +36,8 @@ class Reconstructor:
         try:
             with (
                 heard_warnings(job.request_id) as heard,
-                tempfile.TemporaryDirectory(prefix="geolrm-", ignore_cleanup_errors=True) as made,
+                working_folder("requests") as folder,
             ):
-                folder = Path(made)
                 clock = StageClock(tell, job.deadline, left)
                 return self._run(job, folder, clock, heard)
         except Exception as error:

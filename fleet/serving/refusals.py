@@ -1,5 +1,6 @@
 """What a request is answered that cannot be done: a status and one sentence."""
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,11 +44,22 @@ def refusal_of(error: BaseException, folder: Path | None = None) -> Refusal:
     """
     if isinstance(error, Refusal):
         return error
+    if is_full_disk(error):
+        return Refusal(503, "the server's disk is full; repeat the request later", 60)
     if isinstance(error, GeoLRMError):
         return Refusal(422, sentence_of(error, folder))
     if isinstance(error, MemoryError):
         return Refusal(503, "the server lacks the memory for this request; send fewer views", 60)
     return Refusal(500, FAULT)
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it was raised from, is that of a disk without room."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 def sentence_of(error: BaseException | str, folder: Path | None = None) -> str:

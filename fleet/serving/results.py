@@ -1,8 +1,8 @@
 """Results that links lead to, on the disk of one machine, each for an hour."""
 
 import asyncio
+import contextlib
 import secrets
-import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from typing import Protocol
 from geolrm.fleet.serving.formats import Format
 from geolrm.fleet.serving.refusals import Refusal
 from geolrm.fleet.serving.settings import RESULT_SECONDS
+from geolrm.fleet.serving.working_folders import working_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Results(Protocol):
 
     async def keep(self, content: bytes, format: Format) -> str: ...
 
-    async def find(self, name: str) -> tuple[bytes, Format] | None: ...
+    async def find(self, name: str) -> tuple[bytes | Path, Format] | None:
+        """Return a result, or the file of one."""
+        ...
 
 
 class ResultsOnDisk:
@@ -38,8 +41,8 @@ class ResultsOnDisk:
 
     def __init__(self, most_bytes: int, clock: Callable[[], float] = time.monotonic):
         self._most_bytes, self._clock = most_bytes, clock
-        self._made = tempfile.TemporaryDirectory(prefix="geolrm-results-")
-        self.folder = Path(self._made.name)
+        self._made = contextlib.ExitStack()
+        self.folder = self._made.enter_context(working_folder("results"))
         self._kept: OrderedDict[str, Kept] = OrderedDict()  # the oldest first
 
     async def keep(self, content: bytes, format: Format) -> str:
@@ -64,17 +67,15 @@ class ResultsOnDisk:
         self._kept[name] = Kept(file, format, len(content), until)
         return name
 
-    async def find(self, name: str) -> tuple[bytes, Format] | None:
-        """Return a result; None where there is none of that name, or its hour is over."""
+    async def find(self, name: str) -> tuple[Path, Format] | None:
+        """Return the file of a result; None where there is none of that name, or it is over."""
         self._drop_expired()
         kept = self._kept.get(name)
-        if kept is None:
-            return None
-        return await asyncio.to_thread(kept.file.read_bytes), kept.format
+        return None if kept is None else (kept.file, kept.format)
 
     def close(self) -> None:
         """Remove all of them."""
-        self._made.cleanup()
+        self._made.close()
 
     def _drop_expired(self) -> None:
         while self._kept and next(iter(self._kept.values())).until <= self._clock():

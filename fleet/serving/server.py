@@ -31,10 +31,26 @@ UNREADABLE = (
 )
 
 
+BUSY = json.dumps({
+    "error": f"{CONNECTIONS} connections are open, as many as this server takes; repeat the "
+    "request after the seconds that Retry-After says",
+    "request_id": None,
+}).encode()  # fmt: skip
+
+
+async def busy(scope: Any, receive: Any, send: Any) -> None:
+    """Answer a connection too many, before its request is looked at."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BUSY)),
+               (b"connection", b"close"), (b"retry-after", b"5")]  # fmt: skip
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": BUSY})
+
+
 class Connection(H11Protocol):
     """uvicorn's connection, whose refusals are ours, and which waits for headers not for ever."""
 
     _timer: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -46,17 +62,45 @@ class Connection(H11Protocol):
 
     def handle_events(self) -> None:
         cycle = self.cycle
+        self.app = busy if len(self.connections) > CONNECTIONS else self.config.loaded_app
         super().handle_events()
         if self.cycle is not cycle:  # the headers of a request have come
             self._disarm()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._disarm()
+        self._unwatch()
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._unwatch()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._unwatch()
+        super().resume_writing()
+
+    def _watch(self, unread: int) -> None:
+        """End the connection unless the client reads some of what it was sent, again and again."""
+        self._unwatch()
+        self._reading = self.loop.call_later(IDLE_SECONDS, self._look, unread)
+
+    def _look(self, unread: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= unread:
+            self.transport.abort()
+        else:
+            self._watch(left)
+
+    def _unwatch(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def send_400_response(self, msg: str) -> None:
         body = json.dumps({"error": UNREADABLE, "request_id": None}).encode()
@@ -102,10 +146,9 @@ def serve_here(settings: Settings, host: str, port: int) -> None:
         BundleError: The model is missing or damaged.
     """
     set_up_logs(settings.log_level)
-    token = read_token(settings.token_file, os.environ)
+    token = read_token(settings.token_file, os.environ, settings.require_token)
     listening = listen(host, port)
-    if not is_loopback(listening) and token is None:
-        log(logging.WARNING, "no token: whoever reaches this address may use the server")
+    warn_if_open(token, is_loopback(listening.getsockname()[0]))
     engine = Engine(
         settings.model, backend=settings.backend, threads=settings.threads, device=settings.device
     )
@@ -130,13 +173,13 @@ def make_server(
         results.close()
 
     app = make_app(
-        pool, results, limits, token=token, loopback=is_loopback(listening),
+        pool, results, limits, token=token, loopback=is_loopback(listening.getsockname()[0]),
         photographs=installed_version("pycolmap") is not None, close=close,
     )  # fmt: skip
     config = uvicorn.Config(
         app, http=Connection, h11_max_incomplete_event_size=MAX_HEADER_BYTES, log_config=None,
         access_log=False, server_header=False, proxy_headers=False, lifespan="on",
-        limit_concurrency=CONNECTIONS, ws_max_size=min(limits.body_bytes, 64 << 20),
+        ws_max_size=min(limits.body_bytes, 64 << 20),
         ws_max_queue=2, timeout_graceful_shutdown=math.ceil(limits.seconds) + GRACE,
     )  # fmt: skip
     return Server(config)
@@ -169,6 +212,15 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def is_loopback(bound: socket.socket) -> bool:
+def warn_if_open(token: str | None, loopback: bool) -> None:
+    """Say in the log that others than this machine may use a server without a token."""
+    if token is None and not loopback:
+        log(logging.WARNING, "no token: whoever reaches this address may use the server")
+
+
+def is_loopback(host: str) -> bool:
     """Tell whether only this machine reaches an address."""
-    return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -46,7 +46,9 @@ class Settings(BaseModel):
     threads: int | None = Field(None, ge=1)  # of an engine; None: all cores that it may use
     device: int = Field(0, ge=0)
     token_file: str | None = None
+    require_token: bool = False  # without a token nothing starts
     log_level: str = "info"
+    loopback: bool = False  # it is reached under this machine's own names alone, as --host says
     limits: Limits = Limits()  # pyright: ignore[reportCallIssue]
     # Under Ray alone:
     min_replicas: int = Field(1, ge=1)  # engines
@@ -71,6 +73,11 @@ def make_settings(**fields: Any) -> Settings:
         raise InputError(
             f"max_replicas is {settings.max_replicas}, less than the {settings.min_replicas} of "
             "min_replicas; give at least as many"
+        )
+    if settings.gpus and settings.device:
+        raise InputError(
+            f"device is {settings.device} and gpus is {settings.gpus:g}: Ray shows each engine the "
+            "GPUs that it reserves for it alone, the first of which is device 0; leave device out"
         )
     return settings
 

@@ -14,14 +14,22 @@ SHORTEST = 16  # characters; shorter ones can be guessed
 MOST_BYTES = 4096
 
 
-def read_token(file: str | Path | None, environment: Mapping[str, str]) -> str | None:
+def read_token(
+    file: str | Path | None, environment: Mapping[str, str], required: bool = False
+) -> str | None:
     """Read the token of a file, or else of the environment; None: none is asked for.
 
     Raises:
-        InputError: The file cannot be read, or what is there is no token.
+        InputError: The file cannot be read, what is there is no token, or there is none and one is
+            ``required``.
     """
     if file is None:
         text, source = environment.get(TOKEN_VARIABLE), f"the variable {TOKEN_VARIABLE}"
+        if text is None and required:
+            raise InputError(
+                f"there is no token, and --require-token asks for one; set {TOKEN_VARIABLE}, or "
+                "give --token-file"
+            )
         if text is None:
             return None
     else:

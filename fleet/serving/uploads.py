@@ -22,6 +22,7 @@ ZIP_TYPES = ("application/zip", "application/x-zip-compressed", "application/oct
 FORM_TYPE = "multipart/form-data"
 IN_MEMORY = 1 << 20  # bytes; more of them go to a file without a name
 PART = 1 << 20
+SUFFIXES = (*IMAGE_SUFFIXES, ".heic", ".heif")
 MOST_ANCHOR_BYTES = 1 << 22  # of the part "anchors"
 WANTED_PARTS = (
     "send the part 'capture' with a zip file, or parts 'images' and one 'transforms' with "
@@ -134,33 +135,104 @@ def _json_of(form: FormData, key: str, most: int) -> Any:
 def rename_frames(content: dict[str, Any], names: Sequence[str], ours: Sequence[str]) -> None:
     """Put our names of files in the place of those in transforms.json that mean them.
 
-    A frame means the file whose name ends as its path does, whatever the suffix.
+    A frame means the file whose name ends as its path does; of several, that of the same suffix,
+    and then that whose name says no more. A file that several paths mean is that of the one that
+    ends longest as it does.
+
+    Raises:
+        Refusal: A path may mean several files, or a file several paths.
     """
-    known: dict[tuple[str, ...], str] = {}
-    for name, our in zip(names, ours, strict=True):
-        parts = _parts(name)
-        for start in range(len(parts)):
-            known.setdefault(parts[start:], our)
+    files = _Files(names, ours)
     frames = content.get("frames")
-    for index, frame in enumerate(frames if isinstance(frames, list) else ()):
-        for key in ("file_path", "mask_path") if isinstance(frame, dict) else ():
-            if not isinstance(frame.get(key), str):
+    fields = [
+        (frame, key, f"missing/{index:04d}")
+        for index, frame in enumerate(frames if isinstance(frames, list) else ())
+        for key in ("file_path", "mask_path")
+        if isinstance(frame, dict) and isinstance(frame.get(key), str)
+    ]
+    for frame, key, _ in fields:
+        files.claim(frame[key])
+    for frame, key, missing in fields:
+        frame[key] = files.given(frame[key]) or missing
+
+
+class _Files:
+    """Files by the ends of their names, and the paths that mean them."""
+
+    def __init__(self, names: Sequence[str], ours: Sequence[str]):
+        self._known: dict[_Key, list[str]] = {}
+        self._best: dict[str, tuple[_Score, str]] = {}  # by file: the path that means it most
+        self._found: dict[str, str] = {}  # by path
+        for name, our in zip(names, ours, strict=True):
+            parts, suffix = _parts(name)
+            for start in range(len(parts)):
+                for whole in (True, False) if start == 0 else (False,):
+                    for kind in (suffix, None):
+                        self._known.setdefault((parts[start:], kind, whole), []).append(our)
+
+    def claim(self, path: str) -> None:
+        """Look for the file that a path means, and note it unless another path means it more."""
+        parts, suffix = _parts(path)
+        for end in (parts[start:] for start in range(len(parts))):
+            if (end, None, False) not in self._known:
                 continue
-            parts = _parts(frame[key])
-            ends = (parts[start:] for start in range(len(parts)))
-            found = next((known[end] for end in ends if end in known), None)
-            frame[key] = found or f"missing/{index:04d}"
+            keys = ((end, kind, whole) for kind in (suffix, None) for whole in (True, False))
+            found, kind = next((self._known[key], key[1]) for key in keys if key in self._known)
+            if len(found) > 1:
+                raise Refusal(
+                    400,
+                    f"the form has {len(found)} parts that {_quoted(path)} may mean; give their "
+                    "names the folders that tell them apart",
+                )
+            self._note(path, found[0], (len(end), kind is not None))
+            return
+
+    def _note(self, path: str, our: str, score: "_Score") -> None:
+        best, other = self._best.get(our, ((0, False), path))
+        if score == best and not _alike(path, other):
+            raise Refusal(
+                400,
+                f"a part of the form may mean {_quoted(other)} and {_quoted(path)}; give its name "
+                "the folder that tells them apart",
+            )
+        if score > best:
+            self._best[our] = score, path
+        self._found[path] = our
+
+    def given(self, path: str) -> str | None:
+        """Return the file of a path, None where there is none or another path means it more."""
+        our = self._found.get(path)
+        return our if our is not None and _alike(self._best[our][1], path) else None
 
 
-def _parts(name: str) -> tuple[str, ...]:
-    """Return what of a name is compared: its components, the last one without its suffix."""
+_Key = tuple[tuple[str, ...], str | None, bool]  # an end, a suffix, and whether it is all there is
+_Score = tuple[int, bool]  # parts of the end, and whether the suffix is the same
+
+
+def _alike(one: str, other: str) -> bool:
+    """Tell whether two paths are the same as far as both say."""
+    (parts, suffix), (others, second) = _parts(one), _parts(other)
+    shorter = min(len(parts), len(others))
+    same = parts[-shorter:] == others[-shorter:] if shorter else parts == others
+    return same and (suffix == second or not (suffix and second))
+
+
+def _quoted(path: str) -> str:
+    return repr(path if len(path) < 100 else f"...{path[-100:]}")
+
+
+def _parts(name: str) -> tuple[tuple[str, ...], str]:
+    """Return what of a name is compared: its components without the suffix, and the suffix."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    if parts and PurePosixPath(parts[-1]).suffix.lower() in IMAGE_SUFFIXES:
+    suffix = PurePosixPath(parts[-1]).suffix.lower() if parts else ""
+    if suffix in SUFFIXES:
         parts[-1] = PurePosixPath(parts[-1]).stem
-    return tuple(part.casefold() for part in parts[-8:])
+    else:
+        suffix = ""
+    return tuple(part.casefold() for part in parts[-8:]), ".jpg" if suffix == ".jpeg" else suffix
 
 
 def _suffix(name: str | None) -> str:
     """Return the suffix of a known kind of image; the content says in the end what it is."""
     suffix = PurePosixPath(name or "").suffix.lower()
-    return suffix if suffix in (*IMAGE_SUFFIXES, ".heic", ".heif") else ".png"
+    return suffix if suffix in SUFFIXES else ".png"

@@ -37,7 +37,11 @@ def test_rows_have_their_gates():
     told = {what: (value, gate) for what, value, _, gate in rows}
     assert told["lost, or answered twice"] == (1, 0)
     assert told["memory over 500 requests"] == (0.01, 0.05)
-    assert told["HTTP, decoding, encoding beside Engine.run"] == (pytest.approx(50), 60)
+    assert told["HTTP, decoding, encoding beside Engine.run"] == (
+        pytest.approx(300),
+        60,
+    )  # the whole
+    assert told["of that, looking at masks for doubts, as geolrm run"] == (pytest.approx(250), None)
 
 
 def test_memory_that_grows_is_seen():
@@ -63,3 +67,17 @@ def test_clients_repeat_what_finds_the_queue_full(engine):
 
 def test_looking_at_masks_is_no_decoding():
     assert 0 < fleet_serving.looking_seconds(fleet_serving.capture_of_views(3), 1) < 60
+
+
+@pytest.mark.parametrize(("measured", "code"), [(61.0, 1), (59.0, None)])
+def test_a_missed_gate_is_an_exit_code(monkeypatch, capsys, measured, code):
+    from geolrm.bench import fleet
+
+    monkeypatch.setattr(fleet_serving, "serving_rows", lambda: [("overhead", measured, "ms", 60)])
+    if code is None:
+        fleet.main(["--serve"])
+    else:
+        with pytest.raises(SystemExit) as ended:
+            fleet.main(["--serve"])
+        assert ended.value.code == code
+    assert ("**missed**" in capsys.readouterr().out) is (code is not None)

@@ -17,8 +17,15 @@ from geolrm.commands.serve import parse_replicas
         (["--model", "none", "--port", "0"], "error: no bundle at 'none'"),
         (["--log-level", "loud"], "error: --log-level is 'loud'; it must be one of debug, info"),
         (["--time-limit", "0"], "error: limits.seconds is 0.0: Input should be greater than 0"),
-        (["--replicas", "3:2"], "error: --replicas is '3:2'; give a number such as 2, or a range"),
+        (
+            ["--ray", "--replicas", "3:2"],
+            "error: --replicas is '3:2'; give a number such as 2, or a range",
+        ),
         (["--address", "auto"], "error: --address was given without --ray; give both, or neither"),
+        (["--replicas", "4"], "error: --replicas was given without --ray; give both, or neither"),
+        (["--cpus", "0"], "error: --cpus was given without --ray; give both, or neither"),
+        (["--gpus", "1"], "error: --gpus was given without --ray; give both, or neither"),
+        (["--ray", "--gpus", "1", "--device", "1"], "error: device is 1 and gpus is 1: Ray shows "),
     ],
 )
 def test_a_wrong_start_is_one_sentence_and_exit_code_2(tmp_path, arguments, sentence):

@@ -1,6 +1,7 @@
 """geolrm serve: how it is started, and what requests are refused for."""
 
 import asyncio
+import errno
 import io
 import time
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from geolrm.fleet.serving.local_pool import LocalPool
 from geolrm.fleet.serving.logs import set_up_logs
 from geolrm.fleet.serving.ray_pool import refused_event, value_of
 from geolrm.fleet.serving.reconstruction import Reconstructor
-from geolrm.fleet.serving.refusals import check_seconds, lost
+from geolrm.fleet.serving.refusals import check_seconds, lost, refusal_of
 from geolrm.fleet.serving.server import listen
 from geolrm.fleet.serving.settings import Limits, make_settings
 from geolrm.fleet.serving.tokens import check_token, read_token
@@ -206,15 +207,26 @@ def on_ray(place, init=None, run=None):
     place.patch.setattr(serve, "run", raising(run))
     place.patch.setattr(app, "app", lambda settings: None)
     place.patch.setattr("signal.signal", lambda *_: None)
-    ray_server.serve_on_ray(make_settings(), "127.0.0.1", 0, "ray://nowhere")
+    ray_server.serve_on_ray(make_settings(), "127.0.0.1", 0, "ray://nowhere" if init else None)
+
+
+def full_disk(place):
+    raise refusal_of(OSError(errno.ENOSPC, "No space left on device"))
 
 
 ORDER = "; send a view as a text message with its pose, and then a binary message with its image"
 CASES = [
     Case("geolrm serve needs fastapi, which is not installed; run: pip install 'geolrm[fleet]'",
          "An extra.", without("fastapi", lambda place: serve())),
-    Case("--address was given without --ray; give both, or neither", "Of geolrm serve.",
-         lambda place: serve(address="auto", replicas="1")),
+    Case("--address was given without --ray; give both, or neither",
+         "Of geolrm serve; --replicas, --cpus and --gpus alike.",
+         lambda place: serve(address="auto")),
+    Case("device is 1 and gpus is 1: Ray shows each engine the GPUs that it reserves for it alone, "
+         "the first of which is device 0; leave device out", "Of geolrm serve --ray.",
+         lambda place: make_settings(device=1, gpus=1)),
+    Case("there is no token, and --require-token asks for one; set GEOLRM_TOKEN, or give "
+         "--token-file", "Of geolrm serve; the container asks for one.",
+         lambda place: read_token(None, {}, required=True)),
     Case("--replicas is …; give a number such as 2, or a range such as 1:8", "Of geolrm serve.",
          lambda place: parse_replicas("0")),
     Case("--log-level is …; it must be one of debug, info, warning, error", "Of geolrm serve.",
@@ -259,6 +271,7 @@ CASES = [
          lambda place: pooled(place, 2, 60.0, queue=0)),
     Case("the headers have … bytes; this server takes …: send fewer", "431.",
          lambda place: passing([(b"x", bytes(20_000))]).check_lengths()),
+    Case("the server's disk is full; repeat the request later", "503.", full_disk),
     Case("no engine is ready; ask again", "503, of /readyz.",
          call("/readyz", pool=SimpleNamespace(ready=nothing))),
     Case("the engine that worked on this request was lost; repeat it, others go on",
@@ -277,6 +290,12 @@ CASES = [
          form(("images", b""), ("transforms", "{"))),
     Case("the form has 4 images; this server takes 3: send fewer", "413; geolrm serve "
          "--max-images.", form(*[("images", b"")] * 4)),
+    Case("the form has … parts that … may mean; give their names the folders that tell them apart",
+         "400: parts of one name.", lambda place: uploads.rename_frames(
+             {"frames": [{"file_path": "a/0.png"}]}, ["0.png"] * 2, ["0", "1"])),
+    Case("a part of the form may mean … and …; give its name the folder that tells them apart",
+         "400: frames of one name in two folders.", lambda place: uploads.rename_frames(
+             {"frames": [{"file_path": "a/0.png"}, {"file_path": "b/0.png"}]}, ["0.png"], ["0"])),
     Case("the capture has 4 images and masks; this server takes 3: leave some out",
          "422; geolrm serve --max-images.", lambda place: unpacked(place, box_zip())),
     Case("the images up to … state more than the … pixels that this server decodes for a request; "
@@ -296,6 +315,9 @@ CASES = [
          view_of({"type": "websocket.receive", "bytes": b""})),
     Case("the views of this live capture are longer than the … bytes that this server takes; start "
          "another", "413; geolrm serve --max-body.", lambda place: asyncio.run(add_long(2000))),
+    Case("the text message of a view has … characters; it may have 4,096: send its pose, and fov "
+         "or intrinsics alone", "413.",
+         view_of({"type": "websocket.receive", "text": "x" * 5000})),
     Case(f"pose is …: …{ORDER}", "422: what is said of a view.",
          view_of({"type": "websocket.receive", "text": '{"pose": 3}'})),
     Case("the view's image cannot be decoded: …; send a whole PNG, JPEG or WebP", "422.", grown),

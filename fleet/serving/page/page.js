@@ -95,15 +95,32 @@ async function start(entries) {
   send(last);
 }
 
-function send(body) {
+function authorization() {
+  return $("token").value ? { Authorization: `Bearer ${$("token").value}` } : {};
+}
+
+// Ask for little first: a refusal of a large body may be lost with its connection.
+async function send(body) {
   show(true);
+  try {
+    const asked = await fetch("metrics", { headers: authorization() });
+    if (asked.status === 401) {
+      $("token-line").hidden = false;
+      show(false, (await asked.json()).error);
+      return;
+    }
+  } catch {
+    show(false, "The server cannot be reached, or ended the connection. Try again.");
+    return;
+  }
+  if ($("work").hidden) return; // cancelled
   const query = new URLSearchParams({ format: "html" });
   if ($("quality").value) query.set("quality", $("quality").value);
   request = new XMLHttpRequest();
   request.open("POST", `v1/reconstructions?${query}`);
   request.setRequestHeader("Accept", "text/event-stream");
   request.setRequestHeader("Content-Type", "application/zip");
-  if ($("token").value) request.setRequestHeader("Authorization", `Bearer ${$("token").value}`);
+  for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
   let read = 0, ended = false;
   request.upload.onprogress = (e) => say("Sending", e.lengthComputable ? e.loaded / e.total : undefined);
   request.upload.onload = () => say("Waiting for the turn");

@@ -27,6 +27,9 @@ def serve(
         Path | None,
         typer.Option(help="File with the bearer token; default: that in GEOLRM_TOKEN, or none."),
     ] = None,
+    require_token: Annotated[
+        bool, typer.Option("--require-token", help="Start with a token alone.")
+    ] = False,
     queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait; more are told when to come again.")
     ] = 8,
@@ -48,10 +51,17 @@ def serve(
         str | None, typer.Option(help="Of a Ray cluster; default: one on this machine.")
     ] = None,
     replicas: Annotated[
-        str, typer.Option(help="Engines under --ray: 2, or 1:8 to start them as they are needed.")
-    ] = "1",
-    cpus: Annotated[float, typer.Option(min=0, help="Cores of an engine under --ray.")] = 1.0,
-    gpus: Annotated[float, typer.Option(min=0, help="GPUs of an engine under --ray.")] = 0.0,
+        str | None,
+        typer.Option(
+            help="Engines under --ray: 2, or 1:8 to start them as they are needed; default: 1."
+        ),
+    ] = None,
+    cpus: Annotated[
+        float | None, typer.Option(min=0, help="Cores of an engine under --ray; default: 1.")
+    ] = None,
+    gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of an engine under --ray; default: 0.")
+    ] = None,
     log_level: Annotated[
         str, typer.Option(help="debug, info, warning or error; one JSON object a line.")
     ] = "info",
@@ -64,15 +74,18 @@ def serve(
 
     for package in ("fastapi", "uvicorn", "prometheus-client", "python-multipart", "websockets"):
         require(package, "geolrm serve")
-    if address is not None and not ray:
-        raise InputError("--address was given without --ray; give both, or neither")
-    low, high = parse_replicas(replicas)
+    of_ray = {"--address": address, "--replicas": replicas, "--cpus": cpus, "--gpus": gpus}
+    for name, value in of_ray.items():
+        if value is not None and not ray:
+            raise InputError(f"{name} was given without --ray; give both, or neither")
+    low, high = parse_replicas("1" if replicas is None else replicas)
     from geolrm.fleet.serving.settings import make_settings
 
     settings = make_settings(
         model=model, backend=backend, device=device, threads=threads, log_level=log_level,
         token_file=None if token_file is None else str(token_file),
-        min_replicas=low, max_replicas=high, cpus=cpus, gpus=gpus,
+        require_token=require_token, min_replicas=low, max_replicas=high,
+        cpus=1.0 if cpus is None else cpus, gpus=0.0 if gpus is None else gpus,
         limits={
             "body_bytes": int(max_body * MB), "pixels": int(max_pixels * MB), "live": live,
             "images": max_images, "zip_entries": max_entries, "zip_ratio": max_ratio,

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import json
+import socket
+import time
 
 import pytest
 from harness.served import assert_refused, client_of, events_of, send, serving
@@ -9,6 +11,7 @@ from samples.served_captures import box_files, box_form, box_zip, renamed_box, z
 
 from geolrm import Gaussians, load_capture
 from geolrm.engine.formats.splat_files import encode
+from geolrm.fleet.serving.application import notes_of
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +184,32 @@ def test_no_name_of_a_client_looks_anything_up(client):
     assert answer.status_code == 200 and answer.headers["X-GeoLRM-Views"] == "1"
     (note,) = json.loads(answer.headers["X-GeoLRM-Notes"])
     assert note.startswith("3 of 4 listed images are missing and were left out: ")
+
+
+def test_what_has_no_place_is_told_so_before_its_body_comes(engine):
+    head = ("POST /v1/reconstructions?refine_steps=0 HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/zip\r\nContent-Length: 500000\r\n\r\n")  # fmt: skip
+    with serving(engine, queue=0) as address, client_of(address) as client:
+        place = client.base_url.host, client.base_url.port
+        with socket.create_connection(place) as slow:
+            slow.sendall(head.encode() + b"PK")  # a body that comes, and takes the one place
+            deadline = time.monotonic() + 10
+            while client.post("/v1/reconstructions", headers={"Content-Type": "application/zip"},
+                              content=b"").status_code != 429:  # fmt: skip
+                assert time.monotonic() < deadline
+            with socket.create_connection(place, timeout=10) as other:
+                other.sendall(head.encode())  # and none of the body
+                answer = other.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 429 ")
+            assert b"retry-after: 6" in answer.lower()  # 3 s for each before it, and its own
+        deadline = time.monotonic() + 10
+        while send(client, box_zip()).status_code != 200:  # the one that left makes room
+            assert time.monotonic() < deadline
+
+
+def test_notes_fit_in_a_header():
+    assert json.loads(notes_of(["a", "b"])) == ["a", "b"]
+    assert json.loads(notes_of(["x" * 900])) == ["x" * 300 + "..."]
+    for notes in (["x" * 900] * 8, ["\u202e" * 900] * 8):
+        text = notes_of(notes)
+        assert len(text) <= 2048 and text.isascii() and json.loads(text)

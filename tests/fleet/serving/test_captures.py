@@ -89,6 +89,13 @@ HOSTILE_ZIPS = {
         lambda: zipped({f"{i}.png": b"" for i in range(25)}), 422,
         "the capture has 25 images and masks; this server takes 24: leave some out",
     ),
+    "1e9 pixels in a file of another name": (
+        lambda: with_huge_png("rgb/0.dat"), 413, "'0.dat' state more than the 1,048,576 pixels",
+    ),
+    "many images of another name": (
+        lambda: zipped({f"{i}.dat": png_of(8, 8) for i in range(25)}), 422,
+        "the capture has 25 images and masks; this server takes 24: leave some out",
+    ),
     "no capture": (lambda: zipped({"a.txt": b"x"}), 422, "is no capture"),
     "a list": (lambda: zipped({"transforms.json": b"[1]"}), 422, "transforms.json holds a list"),
     "deep JSON": (lambda: zipped({"transforms.json": b"[" * 100_000}), 422, "is no valid JSON"),

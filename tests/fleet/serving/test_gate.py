@@ -111,6 +111,7 @@ def test_what_is_no_http_is_refused(address, text):
         ({"host": "evil.example"}, True, False),  # a name that leads here
         ({"host": "[" * 9}, True, False),
         ({}, True, False),
+        ({"host": "splats.example", "origin": "http://["}, False, False),
         ({"host": "splats.example"}, False, True),
         ({"host": "splats.example", "origin": "https://splats.example"}, False, True),
         ({"host": "splats.example", "origin": "https://evil.example"}, False, False),

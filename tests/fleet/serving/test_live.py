@@ -64,6 +64,9 @@ def test_what_is_no_view_is_refused_and_the_capture_goes_on(address):
         for send, status, sentence in (
             (lambda: socket.send(b"x"), 400, "a message of another kind was expected; send a view"),
             (lambda: socket.send("{"), 422, "Invalid JSON"),
+            (lambda: socket.send('{"pose": [' + "1, " * 2000 + "1]}"), 413, "the text message of a "
+             "view has 6,013 characters; it may have 4,096: send its pose, and fov or intrinsics"),
+            (lambda: socket.send(json.dumps({"pose": [[1.0] * 5] * 4})), 422, "at most 4 items"),
             (lambda: socket.send('{"pose": [[1]]}'), 422, "pose is [[1]]: List should have"),
             (lambda: (socket.send(json.dumps({"pose": np.eye(4).tolist()})), socket.send("no")),
              400, "a message of another kind was expected"),

@@ -71,6 +71,26 @@ def test_those_that_find_the_queue_full_are_told_when_to_come_again():
     asyncio.run(scenario())
 
 
+def test_requests_that_still_come_have_a_place_in_the_queue():
+    async def scenario():
+        slow = Slow(queue=2)
+        pool = LocalPool(slow)
+        pool.check_room(2)  # one would run, two wait
+        with pytest.raises(Refusal, match="2 requests wait already, as many as this"):
+            pool.check_room(3)
+        first = start(pool, "a")
+        await until(lambda: slow.begun == ["a"])
+        pool.check_room(1)
+        with pytest.raises(Refusal) as refused:
+            pool.check_room(2)
+        assert (refused.value.status, refused.value.retry_after) == (429, 9)  # 3 s each
+        slow.go.set()
+        await first
+        pool.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_client_that_leaves_the_queue_makes_room():
     async def scenario():
         slow = Slow(queue=1)

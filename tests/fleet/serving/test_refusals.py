@@ -1,3 +1,4 @@
+import errno
 import pickle
 from pathlib import Path
 
@@ -35,3 +36,14 @@ def test_headers_say_when_to_come_again_and_what_is_wanted():
     assert full(3, 0.2).headers == {"Retry-After": "1"}
     assert full(3, 12.4).headers == {"Retry-After": "12"}
     assert Refusal(401, "no").headers == {"WWW-Authenticate": "Bearer"}
+
+
+def test_a_full_disk_is_no_fault_of_the_capture():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    wrapped = InputError("the zip file cannot be unpacked: No space left on device")
+    wrapped.__cause__ = full
+    for error in (full, wrapped):
+        refusal = refusal_of(error)
+        assert (refusal.status, refusal.retry_after) == (503, 60)
+        assert refusal.sentence == "the server's disk is full; repeat the request later"
+    assert refusal_of(InputError("a")).status == 422

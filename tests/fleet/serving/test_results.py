@@ -14,7 +14,8 @@ def test_a_result_is_there_for_an_hour_and_no_longer():
     name = asyncio.run(results.keep(b"abc", "spz"))
     assert len(name) == 43  # 32 random bytes
     now[0] = 3599.9
-    assert asyncio.run(results.find(name)) == (b"abc", "spz")
+    found, format = asyncio.run(results.find(name))
+    assert (found.read_bytes(), format) == (b"abc", "spz")
     assert asyncio.run(results.find("../etc/passwd")) is None
     (file,) = results.folder.iterdir()
     assert file.name not in name

@@ -1,5 +1,6 @@
 """``geolrm serve`` as a process: how it starts, and how it ends."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,12 +10,15 @@ import subprocess
 import threading
 
 import pytest
+import uvicorn
 from harness.processes import BIN
 from harness.served import client_of, send
 from samples.served_captures import box_zip
+from uvicorn.server import ServerState
 
 from geolrm import BundleError, InputError
-from geolrm.fleet.serving.server import is_loopback, listen, serve_here
+from geolrm.fleet.serving import server as serving_server
+from geolrm.fleet.serving.server import Connection, is_loopback, listen, serve_here
 from geolrm.fleet.serving.settings import make_settings
 
 
@@ -89,4 +93,60 @@ def test_what_is_missing_is_one_sentence_before_anything_is_loaded(tmp_path, bun
 def test_loopback_is_told_from_what_others_reach():
     for host, own in (("127.0.0.1", True), ("localhost", True), ("0.0.0.0", False)):
         with listen(host, 0) as bound:
-            assert is_loopback(bound) is own
+            assert is_loopback(bound.getsockname()[0]) is own
+
+
+async def asked(app, body=b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+    """Serve an app with our connections, and send it a request: a socket nobody reads yet."""
+    loop = asyncio.get_running_loop()
+    config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None)
+    config.load()
+    made = await loop.create_server(
+        lambda: Connection(config=config, server_state=ServerState(), app_state={}), "127.0.0.1", 0
+    )
+    client = socket.create_connection(made.sockets[0].getsockname())
+    client.sendall(body)
+    client.setblocking(False)
+    return made, client
+
+
+def test_a_client_that_does_not_read_its_answer_is_left(monkeypatch):
+    monkeypatch.setattr(serving_server, "IDLE_SECONDS", 0.1)
+
+    async def scenario():
+        left = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(64):  # MB, more than sockets hold
+                part = bytes(1 << 20)
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            left.set()
+
+        made, client = await asked(app)
+        await asyncio.wait_for(left.wait(), 20)
+        client.close()
+        made.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_too_many_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(serving_server, "CONNECTIONS", 0)
+
+    async def scenario():
+        made, client = await asked(None)
+        answer = b""
+        while part := await asyncio.get_running_loop().sock_recv(client, 65536):
+            answer += part
+        client.close()
+        made.close()
+        return answer.split(b"\r\n\r\n")
+
+    head, body = asyncio.run(scenario())
+    assert head.startswith(b"HTTP/1.1 503 ") and b"retry-after: 5" in head.lower()
+    assert json.loads(body) == {
+        "error": "512 connections are open, as many as this server takes; repeat the request after "
+        "the seconds that Retry-After says",
+        "request_id": None,
+    }

@@ -15,6 +15,13 @@ def test_a_file_comes_before_the_environment(tmp_path):
     assert read_token(tmp_path / "t", {"GEOLRM_TOKEN": "another, of 20 chars"}) == TOKEN
     assert read_token(None, {"GEOLRM_TOKEN": f" {TOKEN} "}) == TOKEN
     assert read_token(None, {}) is None
+    assert read_token(None, {"GEOLRM_TOKEN": TOKEN}, required=True) == TOKEN
+    with pytest.raises(InputError) as refused:
+        read_token(None, {}, required=True)
+    assert str(refused.value) == (
+        "there is no token, and --require-token asks for one; set GEOLRM_TOKEN, or give "
+        "--token-file"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "short", "x" * 5000, "with a \x00 in it ......"])

@@ -4,6 +4,7 @@ import pytest
 from harness.served import assert_refused
 from samples.served_captures import box_form, box_zip
 
+from geolrm.fleet.serving.refusals import Refusal
 from geolrm.fleet.serving.uploads import rename_frames
 
 
@@ -27,6 +28,57 @@ def test_frames_without_a_file_name_none():
     assert content["frames"] == [{"file_path": "missing/0000"}, {"file_path": 3}, "x"]
     for odd in ({}, {"frames": 1}, {"frames": [{}]}):
         rename_frames(odd, [], [])
+
+
+def of(paths, names):
+    """Which part each frame is given."""
+    content = {"frames": [{"file_path": path} for path in paths]}
+    rename_frames(content, names, [f"ours/{name}" for name in names])
+    return [frame["file_path"] for frame in content["frames"]]
+
+
+def test_a_mask_is_no_image_though_they_are_called_alike():
+    content = {"frames": [{"file_path": "images/1.jpg", "mask_path": "masks/1.png"}]}
+    rename_frames(content, ["1.png", "1.jpg"], ["a.png", "b.jpg"])
+    assert content["frames"] == [{"file_path": "b.jpg", "mask_path": "a.png"}]
+    # Without the mask, the image is that of the path of its own suffix.
+    content = {"frames": [{"file_path": "images/1.jpg", "mask_path": "masks/1.png"}]}
+    rename_frames(content, ["1.jpg"], ["b.jpg"])
+    assert content["frames"] == [{"file_path": "b.jpg", "mask_path": "missing/0000"}]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names", "found"),
+    [
+        (["rgb/0.png", "masks/0.png"], ["0.png", "masks/0.png"], ["0.png", "masks/0.png"]),
+        (["rgb/0.jpeg"], ["0.JPG", "0.png"], ["0.JPG"]),
+        (["train/r_0"], ["r_0.webp"], ["r_0.webp"]),
+        (["a/0.png", "a/0.png"], ["0.png"], ["0.png", "0.png"]),  # one image, twice
+        (["train/0.png", "test/0.png"], ["train/0.png"], ["train/0.png", None]),
+    ],
+)
+def test_the_nearest_part_is_meant(paths, names, found):
+    expected = [f"missing/{i:04d}" if name is None else f"ours/{name}"
+                for i, name in enumerate(found)]  # fmt: skip
+    assert of(paths, names) == expected
+
+
+@pytest.mark.parametrize(
+    ("paths", "names", "sentence"),
+    [
+        (["train/0.png", "test/0.png"], ["0.png", "0.png"],
+         "the form has 2 parts that 'train/0.png' may mean; give their names the folders that tell "
+         "them apart"),
+        (["0"], ["0.png", "0.jpg"], "the form has 2 parts that '0' may mean; give their names the "
+         "folders that tell them apart"),
+        (["train/0.png", "test/0.png"], ["0.png"], "a part of the form may mean 'train/0.png' and "
+         "'test/0.png'; give its name the folder that tells them apart"),
+    ],
+)  # fmt: skip
+def test_parts_that_may_be_another_are_refused(paths, names, sentence):
+    with pytest.raises(Refusal) as refused:
+        of(paths, names)
+    assert (refused.value.status, refused.value.sentence) == (400, sentence)
 
 
 FORM = "the form has other parts than are read; send the part 'capture' with a zip file, or"
