@@ -119,8 +119,7 @@ def ask(address: str, request: int, body: bytes, process: int) -> Answer:
             refused += 1
             time.sleep(float(response.headers["Retry-After"]))
             continue
-        if response.status != 200:
-            raise RuntimeError(f"{response.status}: {content[:200]!r}")
+        assert response.status == 200, f"{response.status}: {content[:200]!r}"
         timing = response.headers["Server-Timing"].split(", ")
         stages = {
             name: float(value) / 1e3

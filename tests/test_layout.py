@@ -36,8 +36,6 @@ TESTED_ELSEWHERE = {
     "export/shapes.py": "tests/export/test_gpu_artifact.py runs what was lowered",
     "export/splitting.py": "tests/export/test_graphs.py runs what was lowered",
     "fleet/serving/jobs.py": "the seam, in test_local_pool.py and test_deployments.py",
-    "fleet/serving/ray_pool.py": "run in tests/fleet/serving/test_deployments.py",
-    "fleet/serving/ray_server.py": "run in tests/fleet/serving/test_deployments.py",
     "bench/gpu/counted.py": "run in tests/bench/gpu/test_parts.py",
     "bench/gpu/engine.py": "measured whole in tests/bench/gpu/test_parts.py",
     "bench/gpu/kernels.py": "measured whole in tests/bench/gpu/test_parts.py",

@@ -19,9 +19,9 @@ from geolrm.fleet.serving.fields import parse_run_fields
 from geolrm.fleet.serving.jobs import Job, LiveStep, LiveView
 from geolrm.fleet.serving.local_pool import LocalPool
 from geolrm.fleet.serving.logs import set_up_logs
-from geolrm.fleet.serving.ray_pool import refused_event, value_of
+from geolrm.fleet.serving.ray_pool import RayPool, refused_event, value_of
 from geolrm.fleet.serving.reconstruction import Reconstructor
-from geolrm.fleet.serving.refusals import check_seconds, lost, refusal_of
+from geolrm.fleet.serving.refusals import Refusal, check_seconds, lost, refusal_of
 from geolrm.fleet.serving.server import listen
 from geolrm.fleet.serving.settings import Limits, make_settings
 from geolrm.fleet.serving.tokens import check_token, read_token
@@ -210,6 +210,13 @@ def on_ray(place, init=None, run=None):
     ray_server.serve_on_ray(make_settings(), "127.0.0.1", 0, "ray://nowhere" if init else None)
 
 
+def full_queues(place):
+    try:
+        RayPool(None, Limits(queue=0)).check_room(1)
+    except Refusal:
+        return pooled(place, 2, 60.0, queue=0)
+
+
 def full_disk(place):
     raise refusal_of(OSError(errno.ENOSPC, "No space left on device"))
 
@@ -268,7 +275,7 @@ CASES = [
          lambda place: parse_run_fields({"seed": "x"})),
     Case("… requests wait already, as many as this server lets wait; repeat this one after the "
          "seconds that Retry-After says", "429; geolrm serve --queue.",
-         lambda place: pooled(place, 2, 60.0, queue=0)),
+         full_queues),
     Case("the headers have … bytes; this server takes …: send fewer", "431.",
          lambda place: passing([(b"x", bytes(20_000))]).check_lengths()),
     Case("the server's disk is full; repeat the request later", "503.", full_disk),

@@ -40,7 +40,8 @@ def test_the_lines_own_effort_wins():
         ({"views": []}, "here: views is []; give a number or a list of frames"),
         ({"seed": "1"}, "here: seed is '1'; give a whole number"),
         ({"seed": True}, "here: seed is True; give a whole number"),
-        ({"format": "obj"}, "here: format is 'obj'; give .ply, .spz, .splat, .glb"),
+        ({"format": "obj"}, "here: format is 'obj'; give .ply, .spz, .splat, .glb, .sog, "
+         ".npz, .usda, .usdc, .usdz"),
         ({"fit": 1}, "here: fit is 1; give true or false"),
         ({"shading": "maybe"}, "here: shading is 'maybe'; give auto, on or off"),
         ({"selection": "any"}, "here: selection is 'any'; give random or confident"),

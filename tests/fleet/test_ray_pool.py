@@ -185,6 +185,7 @@ class Poison(threading.Thread):
                 kill(pid)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_workers_and_a_node_that_die_cost_nothing_but_time(tmp_path):
     """Captures in flight beside what dies have the bits of a run in one process, and only once.

@@ -48,6 +48,7 @@ def test_the_parts_are_those_of_a_bundle(tmp_path, monkeypatch):
         ("fp16", (12, 48), 1 + 2),  # self-attention of 48 channels a head is cut out as well
     ],
 )
+@pytest.mark.long
 def test_more_layers_are_more_weights_and_more_sessions(monkeypatch, precision, channels, sessions):
     """``sessions`` is what a layer of the proposal and one of the reconstruction add."""
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)

@@ -75,7 +75,8 @@ def test_a_dropped_folder_becomes_the_viewer(tab):
     assert tab.inner_text("h1") == "Reconstruction"
     assert "from 3 views in" in tab.inner_text("header")  # as many as the model prefers
     assert seen[0] == "Packing" and seen[-1] == "Opening the result"
-    assert "Looking at the images" in seen and "Writing" in seen
+    # Which stages are seen is up to their times; writing is one of the long ones.
+    assert "Reading the capture" in seen and "Writing" in seen
     tab.evaluate("geolrm.settle()")
     covered = tab.evaluate("""() => {
       const canvas = document.getElementById("canvas");
@@ -91,11 +92,13 @@ def test_a_dropped_folder_becomes_the_viewer(tab):
     assert tab.messages == []
 
 
+@pytest.mark.long  # on a loaded machine the browser's dialog may not come in two minutes
 def test_a_zip_is_chosen_by_keyboard_and_what_is_wrong_is_said(tab):
     for _ in range(5):
         tab.keyboard.press("Tab")
         if tab.evaluate("document.activeElement.id") == "files":
             break
+    assert tab.evaluate("document.activeElement.id") == "files"
     with tab.expect_file_chooser() as chooser:
         tab.keyboard.press("Enter")
     with tempfile.TemporaryDirectory() as made:
