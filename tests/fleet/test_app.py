@@ -23,7 +23,8 @@ def test_arguments_are_the_fields_of_settings(build):
     assert isinstance(made, Application)
     front = made._bound_deployment
     assert front.name == "Front" and front.ray_actor_options["num_cpus"] == 0
-    settings, engines, kept = front.init_args
+    settings, token, engines, kept = front.init_args
+    assert token is None
     assert (settings.max_replicas, settings.limits.queue) == (8, 3)
     assert kept._bound_deployment.name == "KeptResults"
     engines = engines._bound_deployment
