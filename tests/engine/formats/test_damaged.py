@@ -179,7 +179,7 @@ BOMBS = {
         ".sog",
         lambda: sog(random_gaussians(), lambda _, members: members.update({"sh0.webp": HUGE})),
         None,
-        "may hold 64 times its size",
+        "too few, too many or in other rows than 50 need",
     ),
     "an npz that deflates a thousandfold": (
         ".npz",

@@ -41,7 +41,8 @@ def test_warnings_are_lines_and_heard_by_the_request_that_caused_them(capsys):
         warn("dark\x1b")
     warn("alone")
     assert heard == [r"dark\x1b"] * 2
-    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    printed = capsys.readouterr().err.splitlines()
+    events = [json.loads(line) for line in printed if line.startswith("{")]
     told = [(event["level"], event["event"], event.get("request_id")) for event in events]
     assert told == [
         ("warning", r"dark\x1b", "id-2"), ("warning", r"dark\x1b", "id-2"),

@@ -94,7 +94,8 @@ class Cluster:
 
 
 def lines_of(capsys):
-    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    printed = capsys.readouterr().err.splitlines()
+    return [json.loads(line) for line in printed if line.startswith("{")]
 
 
 def test_its_end_waits_for_what_runs(monkeypatch, capsys):
