@@ -1,5 +1,5 @@
 # make demo   install the base package into .venv, reconstruct a bundled capture into out/
-# make test   add what the tests need, about 2.5 GB, and run the quick ones, 8 minutes on two cores
+# make test   add what the tests need, about 2.5 GB, and run all but those that take a minute each
 # make test-all  run every test, also those that train, export or build for minutes
 #                (either with GEOLRM_TEST_DATA=FOLDER: on more data)
 # make lint   style, types, and who imports whom
