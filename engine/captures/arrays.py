@@ -1,10 +1,11 @@
 """NumPy files that are not trusted: no pickles, and no memory before the header was checked."""
 
+import contextlib
 import io
 import math
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,9 +19,12 @@ HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-LARGEST_ARRAY = 256 << 20  # bytes of one array of an archive
+LARGEST_ARRAY = 512 << 20  # bytes of one array of an archive
 MOST_EXPANSION, FREE_BYTES = 64, 1 << 24  # of compressed bytes, and what any array may hold
 OUTERMOST = 0.51  # the object lies in [-0.5, 0.5]^3; float16 rounds a little
+
+FLOATS, BOOLEANS, NUMBERS = "f", "b", "fiu"  # NumPy's kinds
+KINDS = {FLOATS: "floating-point numbers", BOOLEANS: "booleans", NUMBERS: "numbers"}
 
 Check = Callable[[tuple[int, ...], np.dtype], None]
 
@@ -86,17 +90,11 @@ def read_points(path: Path) -> NDArray[np.float32]:
             f"{str(path)!r} is missing; give samples of the true surface: an .npz with points "
             "[N, 3] and, if some are hidden, visible [N]"
         )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            points = _read_member(archive, "points", "f", path)
-            visible = np.broadcast_to(True, points.shape[:1])  # takes no memory
-            if "visible.npy" in archive.namelist():
-                visible = _read_member(archive, "visible", "b", path)
-    except KeyError as error:
-        raise InputError(f"{str(path)!r} lacks an array: {error}; write it again") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError,
-            RuntimeError) as error:  # fmt: skip
-        raise InputError(f"{str(path)!r} cannot be read: {error}; restore it") from error
+    with opened(path) as archive:
+        points = archive.read("points", FLOATS)
+        visible = np.broadcast_to(True, points.shape[:1])  # takes no memory
+        if "visible" in archive:
+            visible = archive.read("visible", BOOLEANS)
     if points.ndim != 2 or points.shape[1] != 3 or visible.shape != points.shape[:1]:
         raise InputError(
             f"{str(path)!r} holds points of shape {points.shape} and visible of shape "
@@ -113,25 +111,62 @@ def read_points(path: Path) -> NDArray[np.float32]:
     return points
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, kind: str, path: Path) -> NDArray:
-    """Read one array of an archive, of NumPy's ``kind`` "f" or "b", within the size allowed."""
-    where = f"{str(path)!r}: {name}"
-    entry = archive.getinfo(f"{name}.npy")
-    most = min(LARGEST_ARRAY, MOST_EXPANSION * entry.compress_size + FREE_BYTES)
-    if entry.file_size > most:
-        raise InputError(
-            f"{where} has {entry.file_size} bytes in {entry.compress_size}; at most {most} of such "
-            "are read: store fewer points, or with numpy.savez"
-        )
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator["Arrays"]:
+    """Open an .npz file.
 
-    def check(_: tuple[int, ...], dtype: np.dtype) -> None:
-        if dtype.kind != kind:
-            wanted = "floating-point numbers" if kind == "f" else "booleans"
-            raise InputError(f"{where} has dtype {dtype}; it must hold {wanted}")
+    Raises:
+        InputError: The file is damaged or lacks an array, also where that is found later.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield Arrays(archive, path)
+    except KeyError as error:
+        raise InputError(f"{str(path)!r} lacks an array: {error}; write it again") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError,
+            RuntimeError) as error:  # fmt: skip
+        said = str(error)[:200]  # zipfile quotes what stands in place of a name, however long
+        raise InputError(f"{str(path)!r} cannot be read: {said}; restore it") from error
 
-    with archive.open(entry) as file:
-        content = file.read(most + 1)
-    return _read_array(io.BytesIO(content), len(content), where, check)
+
+class Arrays:
+    """The arrays of an open .npz file, each read when it is asked for."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path):
+        self._archive, self.path = archive, path
+        self._names = set(archive.namelist())
+
+    def __contains__(self, name: str) -> bool:
+        return f"{name}.npy" in self._names
+
+    def read(self, name: str, kinds: str, check: Check = lambda shape, dtype: None) -> NDArray:
+        """Read an array of one of NumPy's ``kinds``, if it is not larger than is allowed.
+
+        Args:
+            name: Of the array.
+            kinds: Such as "f" or "fiu".
+            check: Raises what is wrong with a shape and type, before the array takes memory.
+
+        Raises:
+            InputError: The array is of another kind, too large, or damaged.
+        """
+        where = f"{str(self.path)!r}: {name}"
+        entry = self._archive.getinfo(f"{name}.npy")
+        most = min(LARGEST_ARRAY, MOST_EXPANSION * entry.compress_size + FREE_BYTES)
+        if entry.file_size > most:
+            raise InputError(
+                f"{where} has {entry.file_size} bytes in {entry.compress_size}; at most {most} of "
+                "such are read: store less, or with numpy.savez"
+            )
+
+        def check_all(shape: tuple[int, ...], dtype: np.dtype) -> None:
+            if dtype.kind not in kinds:
+                raise InputError(f"{where} has dtype {dtype}; it must hold {KINDS[kinds]}")
+            check(shape, dtype)
+
+        with self._archive.open(entry) as file:
+            content = file.read(most + 1)
+        return _read_array(io.BytesIO(content), len(content), where, check_all)
 
 
 def _read_array(file: BinaryIO, size: int, where: str, check: Check) -> NDArray:

@@ -12,7 +12,9 @@ from geolrm.engine.captures.lazy_images import LazyImages, shapes_of
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 
-Kind = Literal["transforms", "colmap", "gobjaverse", "sv3d", "zero123plus", "poses", "llff"]
+Kind = Literal[
+    "transforms", "colmap", "gobjaverse", "sv3d", "zero123plus", "poses", "llff", "predictions"
+]
 TITLES: dict[Kind, str] = {
     "transforms": "NeRF/nerfstudio transforms",
     "colmap": "COLMAP sparse model",
@@ -21,6 +23,7 @@ TITLES: dict[Kind, str] = {
     "zero123plus": "Zero123++ sheet",
     "poses": "images with poses.npy",
     "llff": "images with poses_bounds.npy (LLFF)",
+    "predictions": "cameras estimated by VGGT or Depth Anything 3",
 }
 
 MOST_FRAMES = 10_000  # of a capture

@@ -24,7 +24,7 @@ from geolrm.engine.geometry.similarity import move_poses
 from geolrm.engine.views.alpha import find_background
 from geolrm.engine.views.silhouettes import INSIDE, has_mask, make_silhouette
 
-ALWAYS_FITTED = ("colmap", "llff")  # kinds whose frame may be any
+ALWAYS_FITTED = ("colmap", "llff", "predictions")  # kinds whose frame may be any
 NEVER_FITTED = ("sv3d", "zero123plus")  # kinds whose cameras say where the object is
 MOST_PIXELS = 1 << 28  # of files that are decoded to look at them; of more, some views are chosen
 FEWEST_LOOKED_AT = 24

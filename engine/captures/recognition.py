@@ -14,6 +14,7 @@ from geolrm.engine.captures.images import IMAGE_SUFFIXES, LONGEST_SIDE, list_ima
 from geolrm.engine.captures.llff import POSES_BOUNDS, read_llff
 from geolrm.engine.captures.orbits import SV3D_FRAMES, read_frames, read_sheet
 from geolrm.engine.captures.poses import POSES, read_posed_folder
+from geolrm.engine.captures.predictions import find_predictions, read_predictions
 from geolrm.engine.captures.readiness import (
     ALWAYS_FITTED,
     faulty_views,
@@ -32,8 +33,8 @@ NERFSTUDIO_MODEL = "colmap/sparse/0"  # what ns-process-data makes transforms.js
 WANTED = (
     "give a folder that holds transforms.json with camera_angle_x or fl_x, and frames with "
     "file_path and transform_matrix; or a COLMAP sparse model, a GObjaverse object, images with "
-    f"{POSES} or {POSES_BOUNDS}, {SV3D_FRAMES} frames or a clip of SV3D, a Zero123++ sheet, or "
-    "photographs without poses (geolrm capture)"
+    f"{POSES} or {POSES_BOUNDS}, the .npz of VGGT or Depth Anything 3, {SV3D_FRAMES} frames or a "
+    "clip of SV3D, a Zero123++ sheet, or photographs without poses (geolrm capture)"
 )
 
 Reader = Callable[[], Capture]
@@ -66,6 +67,7 @@ def load_capture(
     * a folder with a COLMAP sparse model, in ``sparse/0``, ``sparse`` or by itself;
     * the folder of a GObjaverse object;
     * a folder of images with ``poses.npy``, or with LLFF's ``poses_bounds.npy``;
+    * an ``.npz`` of VGGT or Depth Anything 3 beside its photographs, or the folder of both;
     * an SV3D clip (.mp4), or a folder of its 21 frames;
     * a Zero123++ sheet.
 
@@ -77,8 +79,9 @@ def load_capture(
         path: The folder or file.
         remove_background: Give images without alpha one by rembg, the extra ``[rembg]``.
         fit: Move and scale the object into the cube by its masks; z stays up. ``"auto"`` does so
-            where masks agree that it lies outside the cube or fills little of it. COLMAP models
-            and LLFF, whose frame is any, always are, by masks or points, and turned upright.
+            where masks agree that it lies outside the cube or fills little of it. COLMAP models,
+            LLFF and estimated cameras, whose frame is any, always are, by masks or points, and
+            turned upright.
         undo_applied_transform: Give the poses of nerfstudio's ``transforms.json`` in the frame
             before its ``applied_transform``.
         allow_outside: Read files that the capture names and that lie outside its folder.
@@ -191,6 +194,8 @@ def _file_reader(path: Path, how: _Reading) -> Reader:
         return lambda: read_posed_folder(path.parent, **how.images)
     if path.name == POSES_BOUNDS:
         return lambda: read_llff(path.parent, **how.images)
+    if suffix == ".npz":
+        return lambda: read_predictions(path, path.parent, **how.images)
     if suffix == ".json":
         return lambda: read_transforms(
             path, path.parent, undo_applied=how.undo_applied, **how.images
@@ -220,6 +225,8 @@ def _folder_readers(folder: Path, how: _Reading) -> dict[Path, Reader]:
         found[folder / POSES] = lambda: read_posed_folder(folder, **how.images)
     if (folder / POSES_BOUNDS).is_file() and not found:  # where it is of a model, that says more
         found[folder / POSES_BOUNDS] = lambda: read_llff(folder, **how.images)
+    if (predictions := find_predictions(folder)) is not None:
+        found[predictions] = lambda: read_predictions(predictions, folder, **how.images)
     if not found:
         files = list_images(folder)
         if len(files) == SV3D_FRAMES:

@@ -26,6 +26,7 @@ from geolrm.engine.captures.arrays import read_matrices, read_points, read_table
 from geolrm.engine.captures.colmap_model import MODELS, SparseCamera, read_model
 from geolrm.engine.captures.gobjaverse import read_object
 from geolrm.engine.captures.images import ImageReader
+from geolrm.engine.captures.prediction_file import read_prediction
 from geolrm.engine.captures.undistortion import undistorted
 from geolrm.engine.captures.video import read_clip
 from geolrm.engine.formats import archive
@@ -249,6 +250,21 @@ def test_arrays(folder):
 def test_archives(folder):
     call = file_reader(folder / "a.npz", read_points)
     report("npz", attack(one_of(ARCHIVES), call, (GeoLRMError,), COUNT))
+
+
+PREDICTION = {
+    "extrinsics": np.tile(np.eye(3, 4, dtype=np.float32), (2, 1, 1)),
+    "intrinsics": np.tile(np.array([[8, 0, 4], [0, 8, 3], [0, 0, 1]], np.float32), (2, 1, 1)),
+    "depth": np.ones((2, 6, 8), np.float32), "conf": np.ones((2, 6, 8), np.float32),
+}  # fmt: skip
+PICTURES_READ = {"images": np.zeros((1, 2, 3, 6, 8), np.float32)}
+PREDICTIONS = [zipped(**PREDICTION), zipped(**PREDICTION, **PICTURES_READ)]
+
+
+def test_predictions(folder):
+    """Cameras and depths of a network, which nobody vouches for, as archives of arrays."""
+    call = file_reader(folder / "predictions.npz", read_prediction)
+    report("predictions", attack(inside(PREDICTIONS), call, (GeoLRMError,), COUNT))
 
 
 TEXT_MODEL = (

@@ -197,7 +197,7 @@ def test_points_that_shrank_a_thousandfold_are_refused(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", points=np.zeros((8_000_000, 3), np.float32))
     said = attack(tmp_path / "a.npz", "len(read_points(Path(path)))", 32, 5)
     assert said.startswith("refused") and "points has 96000128 bytes in 93" in said
-    assert "of such are read: store fewer points, or with numpy.savez" in said
+    assert "of such are read: store less, or with numpy.savez" in said
 
 
 def png(width, height, mode="L", **options):

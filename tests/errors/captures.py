@@ -136,6 +136,24 @@ def poses_file(content):
     return trigger
 
 
+def network(photographs=1, size=(8, 8), **changed):
+    """Depth Anything 3's arrays of one view, those that are None left out."""
+    members = {
+        "extrinsics": np.eye(3, 4, dtype=np.float32)[None],
+        "intrinsics": np.array([[[8, 0, 4], [0, 8, 4], [0, 0, 1]]], np.float32),
+        "depth": np.ones((1, 8, 8), np.float32),
+    } | changed
+
+    def trigger(place):
+        for index in range(photographs):
+            Image.new("RGB", size).save(place.tmp / f"{index}.png")
+        kept = {key: value for key, value in members.items() if value is not None}
+        np.savez(place.tmp / "predictions.npz", **kept)
+        return load_capture(place.tmp)
+
+    return trigger
+
+
 def bounds(rows=None, count=1, width=8, down=1):
     """LLFF's file: rows of down, right, backwards, place and (height, width, focal length)."""
     matrix = [[0, 1, 0, 0, 8], [0, 0, -1, -2, width], [-down, 0, 0, 0, 10]]
@@ -467,6 +485,34 @@ CASES = [
          "Images were added or taken away.", bounds(width=16)),
     Case("…poses_bounds.npy: pose 0 is no rigid motion: …",
          "What the group Cameras lists comes with the name of the file.", bounds(down=3)),
+    "VGGT and Depth Anything 3",
+    Case("… has no array 'extrinsics' or 'extrinsic'; give the .npz that Depth Anything 3 exports "
+         "with its cameras, or VGGT's predictions.npz",
+         "The metric and monocular models of Depth Anything 3 estimate no cameras.",
+         network(extrinsics=None)),
+    Case("… has no array 'intrinsics' beside its extrinsics; export it too, since intrinsics …",
+         "Or neither depths nor images, whose size they are of.", network(intrinsics=None)),
+    Case("…: depth is …; it must be [V, ..., ...] or [V, ..., ..., 1], of one scene",
+         "An array of another shape, or of a batch of scenes.",
+         network(depth=np.ones((8, 8), np.float32))),
+    Case("…: depth is of 2 views, but the extrinsics of 1; all arrays must be of the same views",
+         "Arrays of different runs.", network(depth=np.ones((2, 8, 8), np.float32))),
+    Case("… has images of 4 x 4 pixels but depths of 8 x 8; both must be of what the network read",
+         "The photographs themselves go into a folder images.",
+         network(image=np.zeros((1, 4, 4, 3), np.uint8))),
+    Case("…: extrinsics of view 0 hold NaN or infinity; estimate them again", "It diverged.",
+         network(extrinsics=np.full((1, 3, 4), np.nan, np.float32))),
+    Case("…: extrinsics of view 0 are no rigid motion (singular values …); they must be [R | t], …",
+         "Half precision is exact enough.",
+         network(extrinsics=np.full((1, 3, 4), 2, np.float32))),
+    Case("… has 1 views, and no folder 'images' beside it has as many photographs; put those …",
+         "A mini_npz holds no images.", network(photographs=2)),
+    Case("…: the network read 8 x 8 pixels of view 0, whose photograph has 8 x 4, another shape; "
+         "export its images too (npz instead of mini_npz), which tell whether it was cropped",
+         "Intrinsics are of what the network read.", network(size=(8, 4))),
+    Case("…predictions.npz: intrinsics 0 …",
+         "What the group Cameras lists comes with the name of the file.",
+         network(intrinsics=np.zeros((1, 3, 3), np.float32))),
     "COLMAP models",
     Case("… lists no images; reconstruct again with more overlap", "COLMAP placed no image.",
          colmap(images=b"")),

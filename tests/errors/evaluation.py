@@ -234,9 +234,9 @@ CASES = [
          "Scale the object to the cube.", points(points=ONE + 3, visible=SEEN)),
     Case("…: points has dtype …; it must hold …", "Other numbers.",
          points(points=np.zeros((1, 3), int), visible=SEEN)),
-    Case("…: points has … bytes in …; at most … of such are read: store fewer points, or with "
+    Case("…: points has … bytes in …; at most … of such are read: store less, or with "
          "numpy.savez",
-         "256 MiB are the most, and 64 times the compressed size and 16 MiB.",
+         "512 MiB are the most, and 64 times the compressed size and 16 MiB.",
          many_points),
     Case("…: points is no .npy file that can be read: …; save it again with numpy.save",
          "Damaged.", stored(b"nothing")),

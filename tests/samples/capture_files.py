@@ -138,6 +138,44 @@ def write_llff(folder, images, cameras, world=None):
     return folder
 
 
+def predicted(images, cameras, world=None):
+    """What a network that sees it all would write of images [V, S, S, 3|4]: Depth Anything 3's.
+
+    The depth is that of the box, exact; outside of it there is some that is not to be trusted.
+    """
+    world = photo_world() if world is None else world
+    scale = np.cbrt(np.linalg.det(world[:3, :3]))
+    height, width = images[0].shape[:2]
+    w2c = np.linalg.inv(move_poses(cameras.c2w, world) @ FLIP_YZ)
+    intrinsics = cameras.intrinsics * [[width], [height], [1]]
+    depth = np.full((len(images), height, width), 50, np.float32)
+    conf = np.ones(depth.shape, np.float32)
+    corners = np.abs(box_surface(500)[0]).max(axis=0)
+    v, u = np.mgrid[:height, :width]
+    pixels = np.stack([u + 0.5, v + 0.5, np.ones(u.shape)], axis=-1)
+    for view, pose in enumerate(cameras.c2w @ FLIP_YZ):
+        rays = pixels @ np.linalg.inv(intrinsics[view]).T @ pose[:3, :3].T
+        with np.errstate(divide="ignore"):
+            ends = np.stack([(sign * corners - pose[:3, 3]) / rays for sign in (-1, 1)])
+        first, last = ends.min(axis=0).max(axis=-1), ends.max(axis=0).min(axis=-1)
+        hit = first < last
+        depth[view][hit], conf[view][hit] = scale * first[hit], 2
+    shown = on_white(images) if images[0].shape[2] == 4 else images
+    return {
+        "extrinsics": w2c[:, :3].astype(np.float32), "intrinsics": intrinsics.astype(np.float32),
+        "image": np.asarray(shown), "depth": depth, "conf": conf,
+    }  # fmt: skip
+
+
+def write_predictions(folder, images, cameras, name="exports/npz/results.npz", without=(), **other):
+    """As Depth Anything 3 exports to a folder that has the photographs in ``images``."""
+    write_images(folder / "images", images)
+    stored = predicted(images, cameras) | other
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / name, **{key: a for key, a in stored.items() if key not in without})
+    return folder
+
+
 def quaternion_of(rotation):
     """[4] wxyz, by way of the eigenvector of the rotation's 4 x 4 form."""
     m = rotation

@@ -58,9 +58,20 @@ def test_only_visible_points_count(tmp_path):
 def test_a_large_array_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "LARGEST_ARRAY", 10_000)
     np.savez_compressed(tmp_path / "points.npz", points=np.zeros((1000, 3), np.float32))
-    message = "points has 12128 bytes in 112; at most 10000 of such are read: store fewer points"
+    message = "points has 12128 bytes in 112; at most 10000 of such are read: store less, or with"
     with pytest.raises(InputError, match=message):
         read_points(tmp_path / "points.npz")
+
+
+def test_a_name_as_long_as_the_file_is_not_quoted(tmp_path):
+    """The name before an array states another length than the list of names does."""
+    np.savez(tmp_path / "points.npz", points=np.zeros((400, 3), np.float32))
+    content = bytearray((tmp_path / "points.npz").read_bytes())
+    content[26:28] = (4000).to_bytes(2, "little")
+    (tmp_path / "points.npz").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read: File name in directory") as refused:
+        read_points(tmp_path / "points.npz")
+    assert len(str(refused.value)) < 400
 
 
 def test_an_empty_header_of_any_length_allocates_nothing(tmp_path):

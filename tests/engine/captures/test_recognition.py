@@ -14,6 +14,7 @@ from samples.capture_files import (
     write_images,
     write_llff,
     write_poses,
+    write_predictions,
     write_transforms,
 )
 
@@ -32,6 +33,7 @@ def every_kind(tmp_path, photos, cameras):
         "gobjaverse": write_gobjaverse_views(tmp_path / "g", photos, cameras),
         "poses": write_poses(tmp_path / "p", photos, cameras),
         "llff": write_llff(tmp_path / "l", photos, cameras),
+        "predictions": write_predictions(tmp_path / "n", photos, cameras),
         "sv3d": tmp_path / "s",
         "zero123plus": tmp_path / "sheet.png",
     }
