@@ -127,7 +127,8 @@ def read_predictions(
         )
     intrinsics = [p.normalised(k) for p, k in zip(placed, prediction.intrinsics, strict=True)]
     try:
-        cameras = Cameras(np.linalg.inv(prediction.world_to_camera) @ FLIP_YZ, np.stack(intrinsics))
+        c2w = np.linalg.inv(prediction.world_to_camera) @ FLIP_YZ
+        cameras = Cameras(c2w.astype(np.float64), np.stack(intrinsics))
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     notes.append(
