@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -123,8 +124,10 @@ def opened(path: Path) -> Iterator["Arrays"]:
             yield Arrays(archive, path)
     except KeyError as error:
         raise InputError(f"{str(path)!r} lacks an array: {error}; write it again") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError,
-            RuntimeError) as error:  # fmt: skip
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError,
+            RuntimeError, ValueError) as error:  # fmt: skip
         said = str(error)[:200]  # zipfile quotes what stands in place of a name, however long
         raise InputError(f"{str(path)!r} cannot be read: {said}; restore it") from error
 

@@ -74,6 +74,18 @@ def test_a_name_as_long_as_the_file_is_not_quoted(tmp_path):
     assert len(str(refused.value)) < 400
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    """It says that it is UTF-8, which zipfile believes."""
+    np.savez(tmp_path / "points.npz", points=np.zeros((4, 3), np.float32))
+    content = bytearray((tmp_path / "points.npz").read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 9] |= 0x08  # bit 11 of the flags
+    content[entry + 46] = 0xBA
+    (tmp_path / "points.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"points.npz' cannot be read: 'utf-8' codec can't deco"):
+        read_points(tmp_path / "points.npz")
+
+
 def test_an_empty_header_of_any_length_allocates_nothing(tmp_path):
     np.savez(tmp_path / "points.npz", points=np.zeros((10**15, 0), np.float32))
     with pytest.raises(InputError, match=r"points of shape \(1000000000000000, 0\) and visible"):
