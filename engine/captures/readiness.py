@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.diagnostics.conventions import convention_warning
+from geolrm.engine.captures.diagnostics.conventions import CLEARLY, convention_warning
 from geolrm.engine.captures.diagnostics.diagnostic import name_point, name_views
 from geolrm.engine.captures.diagnostics.image_checks import FEWEST_PIXELS
 from geolrm.engine.captures.diagnostics.pose_checks import FEWEST_VIEWS, WIDEST_GAP, azimuth_gap
@@ -142,22 +142,32 @@ def fit_where_outside(capture: Capture, faulty: Collection[int] = ()) -> Capture
 
     ``faulty`` views say nothing. Where poses are in another convention or order, nothing is fitted.
     """
+    return fit_where_agreed(capture, faulty)[0]
+
+
+def fit_where_agreed(capture: Capture, faulty: Collection[int] = ()) -> tuple[Capture, bool]:
+    """Do as :func:`fit_where_outside`; and tell whether masks clearly agree on one object.
+
+    Then the poses are in no other convention or order, and nobody has to look for one.
+    """
     sound = [index for index in range(len(capture)) if index not in faulty]
     if capture.kind in ALWAYS_FITTED + NEVER_FITTED or len(sound) < FEWEST_VIEWS:
-        return capture
+        return capture, False
     if np.any(capture.object_to_world != np.eye(4)):  # it was fitted already
-        return capture
+        return capture, False
     looked = [index for index in looked_at(capture) if index not in faulty]
     if not all(has_mask(coarse_image(capture.images, index)) for index in looked):
-        return capture
+        return capture, False
     seen = capture.subset(looked)
-    box = box_of_masks(seen.subset(seen.cameras.spread(min(DECIDING_VIEWS, len(looked)))))
+    deciding = seen.cameras.spread(min(DECIDING_VIEWS, len(looked)))
+    box, agreement = box_of_masks(seen.subset(deciding))
+    agree = agreement >= CLEARLY
     reason = None if box is None else _misplaced(box, capture.cameras)
-    if reason is None or convention_warning(capture, faulty) is not None:
-        return capture  # where masks agree on no object, their box is none of an object
+    if reason is None or not (agree or convention_warning(capture, faulty) is None):
+        return capture, agree  # where masks agree on no object, their box is none of an object
     fitted = fit_by(capture, looked, upright=False)
     note = f"{reason}, so that it was fitted (--no-fit leaves it): {fitted.notes[-1]}"
-    return replace(fitted, notes=(*capture.notes, note))
+    return replace(fitted, notes=(*capture.notes, note)), agree
 
 
 def fit_looked_at(capture: Capture, *, upright: bool) -> Capture:

@@ -10,6 +10,7 @@ from geolrm.engine.geometry.cameras import FLIP_YZ
 from geolrm.engine.views.alpha import alpha_from_background, alpha_from_white, find_background
 
 INSIDE = 0.5  # alpha from which a pixel shows the object
+AHEAD = 1e-6  # least depth that is divided by
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +22,8 @@ class Silhouette:
     alpha: NDArray[np.float32]  # [H, W]
     # [H, W], where alpha is known; None: everywhere
     valid: NDArray[np.bool_] | None = field(default=None, kw_only=True)
+    # by their longest side: what :func:`reduced` has made of it
+    smaller: dict[int, "Silhouette"] = field(default_factory=dict, init=False, repr=False)
 
     def project(self, points: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the pixels [N], row by row, that points [N, 3] fall on, and their depths.
@@ -31,7 +34,7 @@ class Silhouette:
         matrix = self.intrinsics @ self.w2c[:3]
         # Not a matrix product: threads cost more than they bring in one so thin.
         x, y, depth = np.einsum("ij,nj->in", matrix[:, :3], points) + matrix[:, 3:]
-        ahead = np.maximum(depth, 1e-6)
+        ahead = np.maximum(depth, AHEAD)
         column, row = (
             np.floor((along / ahead).clip(-1, side)).astype(np.int64)
             for along, side in ((x, width), (y, height))
@@ -71,7 +74,7 @@ def carve(
 
 def reduce_pixels(
     pixels: NDArray, factor: int, valid: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     """Average [H, W, C] over squares of ``factor`` pixels: those that there are, and are valid.
 
     Args:
@@ -82,9 +85,18 @@ def reduce_pixels(
     """
     height, width = pixels.shape[:2]
     whole = height % factor == 0 and width % factor == 0
+    if factor == 1 and valid is None:
+        return pixels.astype(np.float64 if pixels.dtype == np.uint8 else pixels.dtype)
     if whole and valid is None:
         return _squares(pixels, factor).mean(axis=(1, 3))
-    known = np.ones((height, width, 1)) if valid is None else valid[..., None].astype(np.float64)
+    if valid is None:
+        total = _squares(pixels.astype(np.float64), factor).sum(axis=(1, 3))
+        down, across = (
+            np.minimum(factor, side - np.arange(0, side, factor)) for side in (height, width)
+        )
+        count = (down[:, None] * across)[..., None]
+        return (total / count).astype(np.float32)
+    known = valid[..., None].astype(np.float64)
     total, count = (_squares(array, factor).sum(axis=(1, 3)) for array in (pixels * known, known))
     return (total / np.maximum(count, 1)).astype(np.float32)
 
@@ -97,7 +109,9 @@ def reduce_valid(valid: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
 def _squares(pixels: NDArray, factor: int) -> NDArray:
     """Cut [H, W, C] into squares [H / f, f, W / f, f, C], filled up with zeros."""
     height, width, channels = pixels.shape
-    padded = np.pad(pixels, ((0, -height % factor), (0, -width % factor), (0, 0)))
+    padded = pixels
+    if height % factor or width % factor:
+        padded = np.pad(pixels, ((0, -height % factor), (0, -width % factor), (0, 0)))
     return padded.reshape(-(-height // factor), factor, -(-width // factor), factor, channels)
 
 
@@ -119,13 +133,14 @@ def make_silhouette(
     """
     height, width = image.shape[:2]
     factor = -(-max(height, width) // longest_side)
-    small = reduce_pixels(image, factor, valid) / np.float32(255)
-    background = None if small.shape[2] == 4 else find_background(image)
+    masked = image.shape[2] == 4
+    background = None if masked else find_background(image)
+    small = reduce_pixels(image[..., 3:] if masked else image, factor, valid) / np.float32(255)
     if valid is not None:
         valid = reduce_valid(valid, factor)
-        small[~valid] = [1, 1, 1, 0][: small.shape[2]]  # what is unknown is no object
-    if small.shape[2] == 4:
-        alpha = small[..., 3].astype(np.float32)  # a copy: a view would hold all four channels
+        small[~valid] = 0 if masked else 1  # what is unknown is no object
+    if masked:
+        alpha = small[..., 0].astype(np.float32)
     elif background is not None:
         alpha = alpha_from_background(small, background)
     else:
@@ -139,11 +154,14 @@ def make_silhouette(
 
 def reduced(view: Silhouette, longest_side: int) -> Silhouette:
     """Reduce a silhouette to at most ``longest_side`` pixels, after its mask was found."""
-    factor = max(-(-max(view.alpha.shape) // longest_side), 1)
-    alpha = reduce_pixels(view.alpha[..., None], factor, view.valid)[..., 0]
-    scale = np.array([[1 / factor], [1 / factor], [1.0]])
-    valid = None if view.valid is None else reduce_valid(view.valid, factor)
-    return Silhouette(view.w2c, view.intrinsics * scale, alpha, valid=valid)
+    if longest_side not in view.smaller:
+        factor = max(-(-max(view.alpha.shape) // longest_side), 1)
+        alpha = reduce_pixels(view.alpha[..., None], factor, view.valid)[..., 0]
+        scale = np.array([[1 / factor], [1 / factor], [1.0]])
+        valid = None if view.valid is None else reduce_valid(view.valid, factor)
+        small = Silhouette(view.w2c, view.intrinsics * scale, alpha, valid=valid)
+        view.smaller[longest_side] = small
+    return view.smaller[longest_side]
 
 
 def border_share(view: Silhouette) -> float:
@@ -176,5 +194,10 @@ def has_mask(image: NDArray[np.uint8]) -> bool:
 
 def grid(centre: NDArray[np.float64], radius: float, resolution: int) -> NDArray[np.float64]:
     """Return the centres [R^3, 3] of a cube's voxels, x slowest; ``radius`` is half its side."""
-    axis = ((np.arange(resolution) + 0.5) / resolution * 2 - 1) * radius
+    axis = grid_axis(radius, resolution)
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3) + centre
+
+
+def grid_axis(radius: float, resolution: int) -> NDArray[np.float64]:
+    """Return the centres [R] of a cube's voxels along an axis, from the cube's own centre."""
+    return ((np.arange(resolution) + 0.5) / resolution * 2 - 1) * radius
