@@ -37,28 +37,26 @@ class VoxelCube:
         """Return the centres [R^3, 3] of all voxels, x slowest."""
         return grid(self.centre, self.radius, self.resolution)
 
-    def points_at(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return those of :meth:`points` at ``index`` [N], without making the others."""
-        axis, size = grid_axis(self.radius, self.resolution), self.resolution
-        cells = np.empty((len(index), 3))
-        cells[:, 0] = axis[index // (size * size)]
-        cells[:, 1] = axis[index // size % size]
-        cells[:, 2] = axis[index % size]
-        return cells + self.centre
-
     def block_corners(self) -> NDArray[np.float64]:
         """Return where blocks meet along each axis, [3, R / BLOCK + 1]."""
         count = self.resolution // BLOCK
         return (np.arange(count + 1) / count * 2 - 1) * self.radius + self.centre[:, None]
 
-    def voxels_of(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the voxels [N * BLOCK^3] of blocks [N], numbered as :meth:`points` has them."""
+    def voxels_of(self, blocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the voxels of blocks [N] as :meth:`points` numbers them, and where they are.
+
+        Both are [N * BLOCK^3], a block's together; the places [3, ...] are along each axis.
+        """
         size, count = self.resolution, self.resolution // BLOCK
-        place = np.stack(np.unravel_index(blocks, (count,) * 3), axis=1) * BLOCK
-        first = (place[:, 0] * size + place[:, 1]) * size + place[:, 2]
-        step = np.arange(BLOCK)
-        inner = ((step[:, None, None] * size + step[:, None]) * size + step).ravel()
-        return (first[:, None] + inner).ravel()
+        axis = grid_axis(self.radius, size).reshape(count, BLOCK)
+        shape = (len(blocks), BLOCK, BLOCK, BLOCK)
+        number, places = np.zeros(shape, np.int64), np.empty((3, *shape))
+        for part, along in enumerate(np.unravel_index(blocks, (count,) * 3)):
+            across = [slice(None), *(slice(None) if part == each else None for each in range(3))]
+            step = along[:, None] * BLOCK + np.arange(BLOCK)
+            number += step[tuple(across)] * size ** (2 - part)
+            places[part] = (axis[along] + self.centre[part])[tuple(across)]
+        return number.ravel(), places.reshape(3, -1)
 
 
 class Carver:
@@ -85,18 +83,15 @@ class Carver:
         Returns:
             The centres [N, 3] of those that are kept, x slowest, and how many views show each [N].
         """
-        kinds = np.array([self._kinds(index, cube) for index in range(len(self.views))])
-        blocks = np.flatnonzero((kinds == EMPTY).sum(axis=0) <= tolerated)
-        kinds = kinds[:, blocks]  # [V, blocks]
-        voxels = cube.voxels_of(blocks)
-        points = cube.points_at(voxels)
+        blocks, kinds = self._kinds(cube, tolerated)
+        voxels, places = cube.voxels_of(blocks)
         each = BLOCK**3
         shown = np.repeat(((kinds == EMPTY) | (kinds == FULL)).sum(axis=0), each)
         empty = np.repeat((kinds == EMPTY).sum(axis=0), each)
         kept = np.ones(len(voxels), np.bool_)
         for view, kind in zip(self.views, kinds, strict=True):
             looked = np.flatnonzero(np.repeat(kind == MIXED, each) & kept)
-            pixel, _ = view.project(points[looked])
+            pixel, _ = view.project(places[:, looked].T)
             inside = pixel >= 0
             shown[looked] += inside
             looked = looked[inside & (view.alpha.ravel()[pixel] < INSIDE)]
@@ -104,43 +99,54 @@ class Carver:
             kept[looked] = empty[looked] <= tolerated
         left = np.flatnonzero(kept)
         left = left[np.argsort(voxels[left])]
-        return points[left], shown[left]
+        return np.ascontiguousarray(places[:, left].T), shown[left]
 
-    def _kinds(self, index: int, cube: VoxelCube) -> NDArray[np.int8]:
-        """Tell of each block, x slowest, what a view says of all its voxels, or ``MIXED``."""
-        view, unknown = self.views[index], self._unknown[index]
-        height, width = view.alpha.shape
-        matrix = view.intrinsics @ view.w2c[:3]
+    def _kinds(self, cube: VoxelCube, tolerated: int) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """Find the blocks that are not empty as a whole.
+
+        Returns:
+            Their numbers [N], and what each view says of all of a block's voxels [V, N], or
+            ``MIXED``.
+        """
+        sizes = np.array([view.alpha.shape[::-1] for view in self.views], np.float64)
+        matrices = np.array([view.intrinsics @ view.w2c[:3] for view in self.views])
         x, y, z = np.meshgrid(*cube.block_corners(), indexing="ij", sparse=True)
-        across, down, depth = (row[0] * x + row[1] * y + row[2] * z + row[3] for row in matrix)
+        row = matrices.transpose(1, 2, 0)[..., None, None, None]  # [3, 4, V, 1, 1, 1]
+        across, down, depth = row[:, 0] * x + row[:, 1] * y + row[:, 2] * z + row[:, 3]
         nearest, farthest = _extreme(np.minimum, depth), _extreme(np.maximum, depth)
-        ahead = np.maximum(depth, AHEAD)
-        bounds = []
-        for along, side in ((across / ahead, width), (down / ahead, height)):
-            low = np.floor(_extreme(np.minimum, along) - MARGIN).clip(-1, side)
-            high = np.floor(_extreme(np.maximum, along) + MARGIN).clip(-1, side)
-            bounds.append((low.astype(np.int64), high.astype(np.int64)))
-        (left, right), (top, bottom) = bounds
+        ahead = np.maximum(depth, AHEAD, out=depth)
+        across /= ahead
+        down /= ahead
+        left, top = (_extreme(np.minimum, along) - MARGIN for along in (across, down))
+        right, bottom = (_extreme(np.maximum, along) + MARGIN for along in (across, down))
+        width, height = sizes.T[:, :, None]
         before = nearest > np.maximum(CLOSE * farthest, AHEAD)
         beside = (right < 0) | (bottom < 0) | (left >= width) | (top >= height)
         within = before & (left >= 0) & (top >= 0) & (right < width) & (bottom < height)
         kinds = np.full(nearest.shape, MIXED, np.int8)
         kinds[(before & beside) | (farthest < 0)] = OUTSIDE
-        place = np.flatnonzero(within)
-        box = [bound.ravel()[place] for bound in (left, right + 1, top, bottom + 1)]
-        solid = _count(self._solid[index], *box)
-        known = np.True_ if unknown is None else _count(unknown, *box) == 0
-        area = (box[1] - box[0]) * (box[3] - box[2])
-        found = np.where(solid == 0, EMPTY, np.where(solid == area, FULL, MIXED))
-        kinds.ravel()[place] = np.where(known, found, MIXED)
-        return kinds.ravel()
+        empty = np.zeros(nearest.shape[1], np.int64)  # views that say so of a block
+        for index, (solid, unknown) in enumerate(zip(self._solid, self._unknown, strict=True)):
+            place = np.flatnonzero(within[index] & (empty <= tolerated))
+            x0, x1, y0, y1 = (  # not negative, so that this is the pixel
+                bound[index, place].astype(np.int64) for bound in (left, right, top, bottom)
+            )
+            box = (x0, x1 + 1, y0, y1 + 1)
+            count, area = _count(solid, *box), (x1 + 1 - x0) * (y1 + 1 - y0)
+            found = np.where(count == 0, EMPTY, np.where(count == area, FULL, MIXED))
+            if unknown is not None:
+                found[_count(unknown, *box) > 0] = MIXED
+            kinds[index, place] = found
+            empty[place] += found == EMPTY
+        blocks = np.flatnonzero(empty <= tolerated)
+        return blocks, kinds[:, blocks]
 
 
 def _extreme(of: np.ufunc, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reduce values at the corners [B + 1]^3 of blocks to one a block [B]^3."""
-    corners = of(corners[1:], corners[:-1])
+    """Reduce values at the corners [V, B + 1, B + 1, B + 1] of blocks to one a block [V, B^3]."""
     corners = of(corners[:, 1:], corners[:, :-1])
-    return of(corners[:, :, 1:], corners[:, :, :-1])
+    corners = of(corners[:, :, 1:], corners[:, :, :-1])
+    return of(corners[..., 1:], corners[..., :-1]).reshape(len(corners), -1)
 
 
 def _sums(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:

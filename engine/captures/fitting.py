@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.hull import FEWEST_VIEWS, nearest_to_rays, visual_hull
-from geolrm.engine.captures.lazy_images import coarse_image
+from geolrm.engine.captures.lazy_images import coarse_image, outline
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning
@@ -17,8 +17,8 @@ from geolrm.engine.views.silhouettes import (
     Silhouette,
     carve,
     explained,
-    has_mask,
-    make_silhouette,
+    make_outline,
+    posed,
     reduced,
 )
 
@@ -167,11 +167,13 @@ def _masked_views(
     """Make silhouettes of the views whose mask shows something; with their origins [V, 3]."""
     views, origins = [], []
     valid = capture.valid or [None] * len(capture)
-    posed = zip(c2w, capture.cameras.intrinsics, valid, strict=True)
-    for index, (pose, matrix, known) in enumerate(posed):
-        image = coarse_image(capture.images, index)
-        if has_mask(image):
-            view = make_silhouette(image, pose, matrix, MASK_SIDE, known)
+    cameras = zip(c2w, capture.cameras.intrinsics, valid, strict=True)
+    for index, (pose, matrix, known) in enumerate(cameras):
+        found = outline(capture.images, index, MASK_SIDE)
+        if found is not None:
+            if known is not None:
+                found = make_outline(coarse_image(capture.images, index), MASK_SIDE, known)
+            view = posed(found, pose, matrix)
             if (view.alpha >= INSIDE).any():
                 views.append(view)
                 origins.append(pose[:3, 3])

@@ -125,7 +125,8 @@ def nearest_to_rays(
 
 def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:
     """Bound a mask: middle (x, y) and half the longer side, in pixels; None if it is empty."""
-    rows, columns = np.nonzero(view.alpha >= INSIDE)
+    solid = view.alpha >= INSIDE
+    rows, columns = (np.flatnonzero(solid.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
     x, y = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2

@@ -16,13 +16,13 @@ from geolrm.engine.captures.diagnostics.image_checks import FEWEST_PIXELS
 from geolrm.engine.captures.diagnostics.pose_checks import FEWEST_VIEWS, WIDEST_GAP, azimuth_gap
 from geolrm.engine.captures.file_search import name_some
 from geolrm.engine.captures.fitting import MASK_SIDE, Box, box_of_masks, fit_to_cube
-from geolrm.engine.captures.lazy_images import LazyImages, coarse_image, shapes_of
+from geolrm.engine.captures.lazy_images import LazyImages, coarse_image, outline, shapes_of
 from geolrm.engine.captures.masks import seems_inverted
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import move_poses
 from geolrm.engine.views.alpha import find_background
-from geolrm.engine.views.silhouettes import INSIDE, has_mask, make_silhouette
+from geolrm.engine.views.silhouettes import INSIDE
 
 ALWAYS_FITTED = ("colmap", "llff")  # kinds whose frame may be any
 NEVER_FITTED = ("sv3d", "zero123plus")  # kinds whose cameras say where the object is
@@ -93,11 +93,10 @@ def faulty_views(capture: Capture) -> dict[int, str]:
         image = coarse_image(capture.images, index)
         if shapes[index][2] == 4 and seems_inverted(image[..., 3]):
             faulty[index] = "an inverted mask"
-        elif has_mask(image):
-            pose, matrix = capture.cameras.c2w[index], capture.cameras.intrinsics[index]
-            alpha = make_silhouette(image, pose, matrix, MASK_SIDE).alpha
-            if (alpha >= INSIDE).mean() < FEWEST_PIXELS:
-                faulty[index] = "an empty mask"
+            continue
+        found = outline(capture.images, index, MASK_SIDE)
+        if found is not None and (found.alpha >= INSIDE).mean() < FEWEST_PIXELS:
+            faulty[index] = "an empty mask"
     return faulty
 
 
@@ -156,7 +155,7 @@ def fit_where_agreed(capture: Capture, faulty: Collection[int] = ()) -> tuple[Ca
     if np.any(capture.object_to_world != np.eye(4)):  # it was fitted already
         return capture, False
     looked = [index for index in looked_at(capture) if index not in faulty]
-    if not all(has_mask(coarse_image(capture.images, index)) for index in looked):
+    if any(outline(capture.images, index, MASK_SIDE) is None for index in looked):
         return capture, False
     seen = capture.subset(looked)
     deciding = seen.cameras.spread(min(DECIDING_VIEWS, len(looked)))

@@ -14,6 +14,15 @@ AHEAD = 1e-6  # least depth that is divided by
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """What of an image is the object, at a smaller size."""
+
+    alpha: NDArray[np.float32]  # [H, W]
+    size: tuple[float, float]  # width and height of the image in pixels of alpha, maybe broken
+    valid: NDArray[np.bool_] | None = None  # [H, W], where alpha is known; None: everywhere
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Silhouette:
     """One view's alpha, and its camera in OpenCV axes. Outside of it nothing is known."""
 
@@ -31,19 +40,29 @@ class Silhouette:
         The pixel is -1 outside of the image, and where nothing is known.
         """
         height, width = self.alpha.shape
-        matrix = self.intrinsics @ self.w2c[:3]
         # Not a matrix product: threads cost more than they bring in one so thin.
-        x, y, depth = np.einsum("ij,nj->in", matrix[:, :3], points) + matrix[:, 3:]
-        ahead = np.maximum(depth, AHEAD)
-        column, row = (
-            np.floor((along / ahead).clip(-1, side)).astype(np.int64)
-            for along, side in ((x, width), (y, height))
-        )
-        inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (depth > 0)
-        pixel = np.where(inside, row * width + column, -1)
+        column, row, depth = (_dot(factors, points.T) for factors in self.intrinsics @ self.w2c[:3])
+        with np.errstate(over="ignore", invalid="ignore"):  # far outside
+            ahead = np.maximum(depth, AHEAD)
+            for along in (column, row):
+                along /= ahead
+                np.floor(along, out=along)
+            inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (depth > 0)
+            row *= width
+            row += column
+        pixel = np.where(inside, row, -1.0).astype(np.int64)
         if self.valid is not None:
             pixel[~self.valid.ravel()[pixel]] = -1
         return pixel, depth
+
+
+def _dot(factors: NDArray[np.float64], axes: NDArray) -> NDArray[np.float64]:
+    """Return one coordinate [N] of points, given along their axes [3, N]."""
+    total = factors[0] * axes[0]
+    total += factors[1] * axes[1]
+    total += factors[2] * axes[2]
+    total += factors[3]
+    return total
 
 
 def carve(
@@ -90,12 +109,14 @@ def reduce_pixels(
     if whole and valid is None:
         return _squares(pixels, factor).mean(axis=(1, 3))
     if valid is None:
-        total = _squares(pixels.astype(np.float64), factor).sum(axis=(1, 3))
+        starts = [np.arange(0, side, factor) for side in (height, width)]
+        rows = np.add.reduceat(pixels, starts[0], axis=0, dtype=np.float64)
+        total = np.add.reduceat(rows, starts[1], axis=1)
         down, across = (
-            np.minimum(factor, side - np.arange(0, side, factor)) for side in (height, width)
+            np.minimum(factor, side - start)
+            for side, start in zip((height, width), starts, strict=True)
         )
-        count = (down[:, None] * across)[..., None]
-        return (total / count).astype(np.float32)
+        return (total / (down[:, None] * across)[..., None]).astype(np.float32)
     known = valid[..., None].astype(np.float64)
     total, count = (_squares(array, factor).sum(axis=(1, 3)) for array in (pixels * known, known))
     return (total / np.maximum(count, 1)).astype(np.float32)
@@ -131,6 +152,13 @@ def make_silhouette(
         longest_side: Of the silhouette, in pixels.
         valid: [H, W], False where nothing is known of the image; None: all of it is.
     """
+    return posed(make_outline(image, longest_side, valid), c2w, intrinsics)
+
+
+def make_outline(
+    image: NDArray[np.uint8], longest_side: int, valid: NDArray[np.bool_] | None = None
+) -> Outline:
+    """Make the outline of an image; arguments as :func:`make_silhouette`."""
     height, width = image.shape[:2]
     factor = -(-max(height, width) // longest_side)
     masked = image.shape[2] == 4
@@ -147,9 +175,17 @@ def make_silhouette(
         alpha = alpha_from_white(small)
     if valid is not None:
         alpha = alpha * valid
-    scale = np.array([[width / factor], [height / factor], [1.0]])
+    return Outline(alpha, (width / factor, height / factor), valid)
+
+
+def posed(
+    outline: Outline, c2w: NDArray[np.float64], intrinsics: NDArray[np.float64]
+) -> Silhouette:
+    """Give an outline its camera; arguments as :func:`make_silhouette`."""
+    width, height = outline.size
     w2c = np.linalg.inv(c2w @ FLIP_YZ).astype(np.float64)
-    return Silhouette(w2c, intrinsics * scale, alpha, valid=valid)
+    scale = np.array([[width], [height], [1.0]])
+    return Silhouette(w2c, intrinsics * scale, outline.alpha, valid=outline.valid)
 
 
 def reduced(view: Silhouette, longest_side: int) -> Silhouette:
@@ -166,8 +202,13 @@ def reduced(view: Silhouette, longest_side: int) -> Silhouette:
 
 def border_share(view: Silhouette) -> float:
     """Return the share of the border of what a view knows that shows the object: it cuts it."""
-    known = np.ones(view.alpha.shape, np.bool_) if view.valid is None else view.valid
-    wide = np.pad(known, 1)
+    if view.valid is None:
+        alpha = view.alpha
+        border = alpha.ravel()
+        if min(alpha.shape) > 1:
+            border = np.concatenate([alpha[0], alpha[-1], alpha[1:-1, 0], alpha[1:-1, -1]])
+        return float((border >= INSIDE).mean())
+    known, wide = view.valid, np.pad(view.valid, 1)
     inner = wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
     border = view.alpha[known & ~inner]
     return float((border >= INSIDE).mean()) if border.size else 0.0

@@ -80,8 +80,8 @@ def test_masks_of_noise(views):
 def test_voxels_are_numbered_block_by_block():
     cube = VoxelCube(np.array([1.0, 2.0, 3.0]), 2.0, 2 * BLOCK)
     points = cube.points()
-    voxels = cube.voxels_of(np.array([1, 6]))
-    np.testing.assert_array_equal(cube.points_at(voxels), points[voxels])
+    voxels, places = cube.voxels_of(np.array([1, 6]))
+    np.testing.assert_array_equal(places.T, points[voxels])
     corners = cube.block_corners()
     assert corners.tolist() == [[-1, 1, 3], [0, 2, 4], [1, 3, 5]]
     for part, (x, y, z) in zip(np.split(points[voxels], 2), [(0, 0, 1), (1, 1, 0)], strict=True):
