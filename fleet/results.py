@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,7 @@ def write_result(
     view_names: Sequence[str],
     *,
     suffix: str,
+    file_options: Mapping[str, Any],
     world: NDArray[np.float64] | None,
     page: bool,
     threads: int,
@@ -49,6 +52,7 @@ def write_result(
         scene: What was reconstructed.
         view_names: [V], of the views that the model saw.
         suffix: Of the splat file.
+        file_options: Of :meth:`Gaussians.save`.
         world: [4, 4] from the object frame to that of the splat file; None: the same.
         page: Write the viewer, too.
         threads: Of the rasterizer.
@@ -58,7 +62,7 @@ def write_result(
     """
     written = scene.gaussians if world is None else scene.gaussians.transformed(world)
     splats = f"{CAPTURES}/{name}{suffix}"
-    destination.put(splats, written.save)
+    destination.put(splats, partial(written.save, **file_options))
     rendered = scene.render(threads=threads) if scene.gpu is None else scene.render()
     thumbnail = f"{CAPTURES}/{name}.webp"
     destination.put_bytes(thumbnail, make_thumbnail(np.asarray(rendered.rgb)[0]))

@@ -27,9 +27,9 @@ from geolrm.fleet.serving.formats import Format
 from geolrm.fleet.serving.jobs import Job, LiveStep, LostSessionError, Made
 from geolrm.fleet.serving.local_pool import LocalPool
 from geolrm.fleet.serving.logs import set_up_logs
-from geolrm.fleet.serving.ray_pool import Event, RayPool, RayResults, refused_event
 from geolrm.fleet.serving.reconstruction import Reconstructor
 from geolrm.fleet.serving.refusals import Refusal, refusal_of
+from geolrm.fleet.serving.replicas import Event, RayPool, RayResults, refused_event
 from geolrm.fleet.serving.results import ResultsOnDisk
 from geolrm.fleet.serving.settings import Settings, engine_threads
 from geolrm.fleet.serving.tokens import read_token

@@ -19,6 +19,7 @@ class Job:
     views: str | None  # how many, or frames 0,4,8; None: as many as the model prefers
     deadline: float  # time.time() at which nobody waits for it any more
     request_id: str
+    file_options: dict[str, Any] = field(default_factory=dict)  # of the splat file
 
 
 @dataclass(frozen=True, slots=True)

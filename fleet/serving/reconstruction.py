@@ -71,7 +71,7 @@ class Reconstructor:
             used = read(root, job.views, self.engine.manifest.views.opt, heard)
         scene = self.engine.run(used.images, used.cameras, valid=used.valid, clock=clock, **options)
         with clock("write"):
-            content = write(scene, job.format, used.names)
+            content = write(scene, job.format, used.names, **job.file_options)
         return _made(content, job.format, scene, clock, [sentence_of(n, folder) for n in heard])
 
     def grow(self, step: LiveStep, tell: Tell, left: threading.Event) -> Made:
