@@ -105,7 +105,7 @@ def make_app(
 
         made = await make(heard)
         made = replace(made, seconds={"queue": queued or 0.0, **made.seconds})
-        metrics.ran(made.seconds, made.anchors)
+        metrics.ran(made)
         request.state.facts |= {
             "stages": {name: round(value, 4) for name, value in made.seconds.items()},
             "views": made.views, "gaussians": made.gaussians, "anchors": made.anchors,

@@ -55,6 +55,8 @@ class Made:
     anchors: int
     views: int
     warnings: tuple[str, ...] = field(default=())
+    engine: str = ""  # that made it
+    memory: int | None = None  # bytes of its process then; None: the system does not say
 
 
 class LostSessionError(Exception):
