@@ -68,7 +68,7 @@ class ReconstructionFields(RunFields):
     sh_degree: int | None = Field(
         None, ge=0, le=3, description="Degree of the harmonics in PLY, SPZ or GLB."
     )
-    spz_version: Literal[3, 4] | None = Field(None, description="Of SPZ; default: 3.")
+    spz_version: int | None = Field(None, ge=3, le=4, description="Of SPZ; default: 3.")
 
     def file_options(self, format: Format) -> dict[str, Any]:
         """Return what :func:`geolrm.fleet.serving.formats.write` takes, for a format.

@@ -117,9 +117,11 @@ def test_what_is_done_is_done_again_only_where_it_changed(worker_of, task, out, 
 
 def test_another_format_takes_the_place_of_the_first(worker_of, task, out):
     worker_of().attempt(task)
-    record = worker_of("second").attempt(with_options(task, format=".spz", world=True)).record
+    other = with_options(task, format=".spz", world=True, spz_version=4)
+    record = worker_of("second").attempt(other).record
     names = sorted(path.name for path in (out / "captures").iterdir())
     assert names == ["a.json", "a.spz", "a.webp"]
+    assert (out / record.splats).read_bytes()[:5] == b"NGSP\x04"
     assert len(Gaussians.load(out / record.splats)) == record.gaussians
 
 
