@@ -35,7 +35,8 @@ from geolrm.examples import capture_path
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.records import DONE, Record, read_lines
 from geolrm.fleet.sources import Source
-from geolrm.fleet.worker import Task, Worker, WorkerSettings
+from geolrm.fleet.tasks import Task, WorkerSettings
+from geolrm.fleet.worker import Worker
 
 NAMES = ("banana", "lion", "shoe")
 VIEWS = 8  # of each capture

@@ -6,8 +6,8 @@ queue implies is a multiple of what it says itself that its runs took, so that b
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import http.client
 import io
 import json
 import subprocess
@@ -28,6 +28,7 @@ from geolrm import load_capture
 from geolrm.bench.machine import best_seconds
 from geolrm.engine.captures import read_capture
 from geolrm.engine.captures.chosen_views import LONGEST_SIDE, read_for_run
+from geolrm.engine.errors import GeoLRMError
 from geolrm.examples import capture_path
 from geolrm.fleet.archives import extract_capture
 
@@ -48,6 +49,15 @@ class Answer:
     refused: int  # tries before it
     memory: float  # MB of the server when it was done
     size: int  # bytes of the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answers."""
+
+    status: int
+    headers: dict[str, str]  # names and values in lower case
+    body: bytes
 
 
 @dataclass(slots=True)
@@ -102,55 +112,65 @@ def server(queue: int = QUEUE, model: str = "mini") -> Iterator[tuple[str, int, 
         reader.join()
 
 
-def ask(address: str, request: int, body: bytes, process: int) -> Answer:
+async def ask(address: str, request: int, body: bytes, process: int) -> Answer:
     """Send one request, and repeat it as the server says until it is done."""
-    place = urlsplit(address)
     refused = 0
     while True:
         start = time.perf_counter()
-        connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, 600)
         headers = {"Content-Type": "application/zip", "X-Request-Id": f"{request}-{refused}"}
-        connection.request("POST", QUERY.format(seed=request), body, headers)
-        response = connection.getresponse()
-        content = response.read()
-        connection.close()
+        reply = await post(address, QUERY.format(seed=request), body, headers)
         seconds = time.perf_counter() - start
-        if response.status == 429:
+        if reply.status == 429:
             refused += 1
-            time.sleep(float(response.headers["Retry-After"]))
+            await asyncio.sleep(float(reply.headers["retry-after"]))
             continue
-        assert response.status == 200, f"{response.status}: {content[:200]!r}"
-        timing = response.headers["Server-Timing"].split(", ")
+        if reply.status != 200:
+            raise GeoLRMError(f"the server answered {reply.status}: {reply.body[:200]!r}")
+        timing = reply.headers["server-timing"].split(", ")
         stages = {
             name: float(value) / 1e3
             for name, _, value in (each.partition(";dur=") for each in timing)
         }
-        return Answer(request, seconds, stages, refused, memory_of(process), len(content))
+        return Answer(request, seconds, stages, refused, memory_of(process), len(reply.body))
+
+
+async def post(address: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
+    """POST over a connection of its own, and read the answer while the body is on its way."""
+    place = urlsplit(address)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
+    try:
+        headers |= {"Host": place.netloc, "Content-Length": str(len(body)), "Connection": "close"}
+        lines = [f"POST {path} HTTP/1.1", *map(": ".join, headers.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        writer.write(body)
+        first, *rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+        found = dict(line.lower().split(": ", 1) for line in rest if line)
+        content = await reader.readexactly(int(found["content-length"]))
+        return Reply(int(first.split()[1]), found, content)
+    finally:
+        writer.transport.abort()
 
 
 def load(address: str, process: int, body: bytes, requests: int, clients: int = CLIENTS) -> Load:
-    """Send so many requests from so many clients, each after its last is done."""
-    pending, found, lock = iter(range(requests)), Load(), threading.Lock()
+    """Send so many requests from so many clients, each after its last is done.
 
-    def client() -> None:
-        while True:
-            with lock:
-                request = next(pending, None)
-            if request is None:
-                return
+    They are tasks of one thread, so that they take little of the processor from the server.
+    """
+    return asyncio.run(_load(address, process, body, requests, clients))
+
+
+async def _load(address: str, process: int, body: bytes, requests: int, clients: int) -> Load:
+    pending, found = iter(range(requests)), Load()
+
+    async def client() -> None:
+        for request in pending:  # each takes the next one that nobody has
             try:
-                answer = ask(address, request, body, process)
-                with lock:
-                    found.answers.append(answer)
-            except Exception as error:
+                found.answers.append(await ask(address, request, body, process))
+            except (GeoLRMError, OSError, asyncio.IncompleteReadError) as error:
                 found.failures.append(f"{request}: {error}")
 
     start = time.perf_counter()
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    await asyncio.gather(*(client() for _ in range(clients)))
     found.seconds = time.perf_counter() - start
     return found
 
@@ -225,8 +245,8 @@ def measure_serving(
     """Measure a server: alone, then under load, then for memory."""
     body = capture_of_views()
     with server() as (address, process, lines):
-        ask(address, 10**6, body, process)  # warms up
-        single = [ask(address, 10**6 + 1 + index, body, process) for index in range(alone)]
+        load(address, process, body, 1)  # warms up
+        single = load(address, process, body, alone, clients=1).answers
         lines.clear()
         first = load(address, process, body, requests)
         time.sleep(1.0)  # the last line of the log comes after the last answer

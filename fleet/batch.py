@@ -21,6 +21,7 @@ from typing import Any
 from geolrm.engine.bundle.bundle import BUNDLED_MODELS, Bundle
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.extras import installed_version, require
+from geolrm.fleet.attempts import ENDED, MOST_ATTEMPTS
 from geolrm.fleet.destination import CAPTURES, Destination
 from geolrm.fleet.embedded import run_here
 from geolrm.fleet.options import CaptureOptions
@@ -40,15 +41,8 @@ from geolrm.fleet.records import (
 )
 from geolrm.fleet.sources import Source, find_sources
 from geolrm.fleet.summary_page import make_summary_page
-from geolrm.fleet.worker import (
-    ENDED,
-    MOST_ATTEMPTS,
-    Task,
-    Worker,
-    WorkerSettings,
-    record_name,
-    source_stamp,
-)
+from geolrm.fleet.tasks import Task, WorkerSettings, source_stamp
+from geolrm.fleet.worker import Worker, record_name
 
 READERS = 16  # threads that look up what is done; storages far away answer slowly
 RESULTS, TABLE, PAGE = "results.jsonl", "results.parquet", "index.html"

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from geolrm.fleet.records import Record
-from geolrm.fleet.worker import Prepared, Task, Worker
+from geolrm.fleet.tasks import Task
+from geolrm.fleet.worker import Prepared, Worker
 
 
 def run_here(tasks: Iterable[Task], worker: Worker) -> Iterator[Record]:

@@ -9,12 +9,18 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats.splat_files import SUFFIXES, suffix_of
+from geolrm.engine.formats.splat_files import (
+    FORMATS,
+    SUFFIXES,
+    check_sh_degree,
+    check_spz_version,
+    suffix_of,
+)
 from geolrm.engine.options import RunOptions
 from geolrm.engine.refinement.budget import check_quality
 
 SWITCHES: dict[str, Any] = {"auto": "auto", "on": True, "off": False}
-WHOLE = ("max_tokens", "seed", "refine")  # numbers, whose range the engine checks
+WHOLE = ("max_tokens", "seed", "refine", "sh_degree", "spz_version")  # their range is checked later
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class CaptureOptions:
     fit: bool | None = None
     world: bool = False
     format: str = ".ply"
+    sh_degree: int | None = None  # of the file
+    spz_version: int | None = None
 
     def changed(self, given: Mapping[str, Any], where: str) -> CaptureOptions:
         """Return these options with some of them set, as a line of a list does.
@@ -53,7 +61,18 @@ class CaptureOptions:
             values["quality"] = None  # the line's own wins over that of all
         elif values.get("quality") is not None and "refine" not in values:
             values["refine"] = None
-        return replace(self, **values)
+        made = replace(self, **values)
+        if "format" in values:  # a line's own; what it cannot hold was asked of the others
+            if made.format != ".spz" and "spz_version" not in values:
+                made = replace(made, spz_version=None)
+            if not FORMATS[made.format].harmonics and "sh_degree" not in values:
+                made = replace(made, sh_degree=None)
+        try:
+            check_sh_degree(made.format, made.sh_degree)
+            check_spz_version(made.format, made.spz_version)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        return made
 
     def run_options(self) -> RunOptions:
         """Return what :meth:`Engine.run` takes; it checks the values."""
@@ -66,6 +85,10 @@ class CaptureOptions:
             "refine_poses": SWITCHES[self.refine_poses],
             "shading": SWITCHES[self.shading],
         }
+
+    def file_options(self) -> dict[str, Any]:
+        """Return what :meth:`Gaussians.save` takes."""
+        return {"sh_degree": self.sh_degree, "spz_version": self.spz_version}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options that are not the default."""

@@ -24,7 +24,8 @@ from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.cores import usable_cores
 from geolrm.engine.system.extras import require
 from geolrm.fleet.records import Record
-from geolrm.fleet.worker import Task, Worker, WorkerSettings
+from geolrm.fleet.tasks import Task, WorkerSettings
+from geolrm.fleet.worker import Worker
 
 MOST_BLOCKS = 20_000  # tasks of Ray at a time; of more captures a few are one task
 IN_FLIGHT = 2  # captures of a worker: one in the engine, one being read

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from geolrm.engine.views.sheets import input_images, to_bytes
 from geolrm.fleet.destination import CAPTURES, Destination
 from geolrm.viewer import Exhibit, write_page
 
+STATUS = Path("/proc/self/status")
 THUMBNAIL_SIDE = 192  # px
 THUMBNAIL_QUALITY = 85
 
@@ -37,6 +41,7 @@ def write_result(
     view_names: Sequence[str],
     *,
     suffix: str,
+    file_options: Mapping[str, Any],
     world: NDArray[np.float64] | None,
     page: bool,
     threads: int,
@@ -49,6 +54,7 @@ def write_result(
         scene: What was reconstructed.
         view_names: [V], of the views that the model saw.
         suffix: Of the splat file.
+        file_options: Of :meth:`Gaussians.save`.
         world: [4, 4] from the object frame to that of the splat file; None: the same.
         page: Write the viewer, too.
         threads: Of the rasterizer.
@@ -58,7 +64,7 @@ def write_result(
     """
     written = scene.gaussians if world is None else scene.gaussians.transformed(world)
     splats = f"{CAPTURES}/{name}{suffix}"
-    destination.put(splats, written.save)
+    destination.put(splats, partial(written.save, **file_options))
     rendered = scene.render(threads=threads) if scene.gpu is None else scene.render()
     thumbnail = f"{CAPTURES}/{name}.webp"
     destination.put_bytes(thumbnail, make_thumbnail(np.asarray(rendered.rgb)[0]))
@@ -98,6 +104,12 @@ def make_thumbnail(image: NDArray[np.floating]) -> bytes:
 
 def peak_memory_mb() -> float | None:
     """Return the most memory that this process has had, in MB; None where no one tells."""
+    try:  # what `resource` says here begins with the peak of the process that started this one
+        lines = STATUS.read_text().splitlines()
+        peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+        return round(peak * 1.024 / 1e3, 1)
+    except (OSError, StopIteration):
+        pass
     try:
         import resource
     except ImportError:  # Windows

@@ -7,12 +7,11 @@ task  --prepare-->  files here, hashed; views chosen, images decoded     (of the
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,68 +21,18 @@ from geolrm.engine.captures.lazy_images import LazyImages
 from geolrm.engine.engine import Engine
 from geolrm.engine.errors import GeoLRMError, InputError
 from geolrm.engine.system.extras import installed_version
-from geolrm.fleet.destination import ATTEMPTS, CAPTURES, Destination
-from geolrm.fleet.fetching import fetched, stamp_of
+from geolrm.fleet.attempts import ENDED, MOST_ATTEMPTS, Attempts
+from geolrm.fleet.destination import CAPTURES, Destination
+from geolrm.fleet.fetching import fetched
 from geolrm.fleet.locations import StorageError
-from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.records import BUSY, DONE, FAILED, LONGEST_ERROR, Record, now, read_record
 from geolrm.fleet.results import peak_memory_mb, write_result
-from geolrm.fleet.sources import Source
+from geolrm.fleet.tasks import Outcome, Task, WorkerSettings, source_stamp
 from geolrm.fleet.turns import Turns
 
-MOST_ATTEMPTS = 3
 PATIENCE = 3600.0  # seconds for another call that has the same capture
 GLANCE = 0.5  # seconds between looks at whether this call has ended meanwhile
-ENDED = (
-    f"its worker ended {MOST_ATTEMPTS} times while it ran, most likely since memory ran out; use "
-    "fewer --workers or fewer --views"
-)
 CUT_OFF = "its call ended while it was written"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """What all workers of a call have in common."""
-
-    output: str
-    model: str
-    model_digest: str  # of its files: what other weights would change
-    backend: str = "auto"
-    threads: int | None = None  # cores of one worker
-    pages: bool = True
-    call: str = ""  # a name of its own for each call
-
-    def decisive(self) -> list[object]:
-        """Return what decides on the bits of a result beside the files and options."""
-        return [self.model_digest, self.backend, self.pages]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One capture to be done, and whether to wait for another call that has it."""
-
-    source: Source
-    wait: bool = False
-
-    def to_json(self) -> str:
-        """Return it as text, which any worker reads."""
-        return json.dumps(asdict(self))
-
-    @staticmethod
-    def from_json(text: str) -> Task:
-        """Read what :meth:`to_json` made."""
-        content = json.loads(text)
-        given = content["source"]
-        options = CaptureOptions(**given["options"])
-        return Task(Source(given["id"], given["url"], options), content["wait"])
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a task, and whether trying again may help."""
-
-    record: Record
-    again: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -114,6 +63,7 @@ class Worker:
     def __init__(self, settings: WorkerSettings, node: str = ""):
         self.settings = settings
         self.destination = Destination(settings.output)
+        self._attempts = Attempts(self.destination, settings.call)
         self.node = node or platform.node()
         self._lock = threading.Lock()
         self._turns = Turns()
@@ -171,7 +121,7 @@ class Worker:
             prepared.outcome = Outcome(busy)
             return
         prepared.earlier = self._record(source.id)
-        prepared.attempts = self._attempts(source.id)
+        prepared.attempts = self._attempts.count(source.id)
         if prepared.attempts >= MOST_ATTEMPTS:
             raise InputError(ENDED)
         # What has ended a worker before, or was beside what has, ends no other capture's again.
@@ -191,7 +141,7 @@ class Worker:
             prepared.outcome = Outcome(kept)
             return
         with clock("read"):
-            self._mark(prepared)
+            self._attempts.mark(prepared.task.source.id, prepared.attempts)
             options = source.options
             ready = read_for_run(path, remove_background=options.remove_background, fit=options.fit)
             preferred = self.engine.manifest.views.opt
@@ -244,8 +194,9 @@ class Worker:
         with _Clock(prepared.seconds)("write"):
             world = ready.capture.object_to_world if options.world else None
             found = write_result(
-                self.destination, source.id, scene, used.names, suffix=options.format, world=world,
-                page=self.settings.pages, threads=engine.threads,
+                self.destination, source.id, scene, used.names, suffix=options.format,
+                file_options=options.file_options(), world=world, page=self.settings.pages,
+                threads=engine.threads,
             )  # fmt: skip
         record = replace(
             self._blank(prepared, DONE),
@@ -282,7 +233,7 @@ class Worker:
         final = isinstance(error, InputError) and not isinstance(error, StorageError)
         again = not final and record.attempts < MOST_ATTEMPTS
         if again:
-            self._mark(prepared)
+            self._attempts.mark(prepared.task.source.id, prepared.attempts)
         self._put(record, last=not again)
         return Outcome(record, again)
 
@@ -313,7 +264,7 @@ class Worker:
         """
         if earlier.call != self.settings.call:
             return False
-        return earlier.status == DONE or not self.destination.has(f"{ATTEMPTS}/{earlier.id}")
+        return earlier.status == DONE or not self._attempts.are_open(earlier.id)
 
     def _is_done(self, prepared: Prepared) -> bool:
         earlier = prepared.earlier
@@ -329,27 +280,12 @@ class Worker:
         """Write a record; with the last one of a call, attempts need no more counting."""
         self.destination.put_bytes(record_name(record.id), record.to_json().encode())
         if last:
-            self.destination.remove(f"{ATTEMPTS}/{record.id}")
-
-    def _mark(self, prepared: Prepared) -> None:
-        """Note the attempt where the next worker finds it, should this one die."""
-        marker = f"{self.settings.call} {prepared.attempts}".encode()
-        self.destination.put_bytes(f"{ATTEMPTS}/{prepared.task.source.id}", marker)
-
-    def _attempts(self, name: str) -> int:
-        """Return how often this call has begun a capture: a worker may have died of it."""
-        call, _, count = (self.destination.read(f"{ATTEMPTS}/{name}") or "").partition(" ")
-        return int(count) if call == self.settings.call and count.isdecimal() else 0
+            self._attempts.clear(record.id)
 
 
 def record_name(name: str) -> str:
     """Return where the record of a capture is kept."""
     return f"{CAPTURES}/{name}.json"
-
-
-def source_stamp(source: Source, settings: WorkerSettings) -> str:
-    """Hash all that shows, without reading the files, that a capture or its options changed."""
-    return source.options.digest(stamp_of(source.url), *settings.decisive())
 
 
 class _Clock:

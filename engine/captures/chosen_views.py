@@ -7,7 +7,7 @@ from pathlib import Path
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnostics.conventions import convention_warning
 from geolrm.engine.captures.diagnostics.pose_checks import upright_warning
-from geolrm.engine.captures.readiness import faulty_views, fit_where_outside, left_out_note
+from geolrm.engine.captures.readiness import faulty_views, fit_where_agreed, left_out_note
 from geolrm.engine.captures.recognition import read_capture
 from geolrm.engine.errors import InputError
 
@@ -63,9 +63,10 @@ def read_for_run(
     )
     faulty = faulty_views(capture)
     left_out = left_out_note(capture, faulty)
+    agree = False
     if fit is None:
-        capture = fit_where_outside(capture, faulty)
-    doubt = convention_warning(capture, faulty)
+        capture, agree = fit_where_agreed(capture, faulty)
+    doubt = None if agree else convention_warning(capture, faulty)
     if doubt is not None and 2 * len(capture.cameras.facing_faults()) > len(capture):
         raise InputError(f"{capture.source or capture.path}: {doubt}")  # no view would be right
     doubt = upright_warning(capture) if doubt is None else doubt

@@ -1,14 +1,14 @@
 """Captures moved and scaled so that their object fills the cube."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.hull import FEWEST_VIEWS, nearest_to_rays, visual_hull
-from geolrm.engine.captures.lazy_images import coarse_image
+from geolrm.engine.captures.lazy_images import coarse_image, outline
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import apply, make_similarity, move_poses, turning
@@ -17,8 +17,8 @@ from geolrm.engine.views.silhouettes import (
     Silhouette,
     carve,
     explained,
-    has_mask,
-    make_silhouette,
+    make_outline,
+    posed,
     reduced,
 )
 
@@ -34,6 +34,8 @@ COVERED = 0.7  # share of the hull's longest side from which points stand for th
 TRIM = 1.0  # percent of the points at either end of an axis that count as outliers
 FEW = 5  # points at either end that count as outliers, where masks have sifted them already
 LEAST_UPRIGHT = 0.2  # length of the cameras' mean up vector; below it there is no common up
+
+WORSE = 0.25  # quantile of the shares of masks that the hull covers, for how well all agree
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner, [3] each
 NO_POINTS = np.empty((0, 3))
@@ -64,7 +66,8 @@ def fit_to_cube(capture: Capture, *, upright: bool) -> Capture:
             notes.append("the cameras have no common up; z was kept as it is")
     turned = move_poses(capture.cameras.c2w, make_similarity(1.0, turn, np.zeros(3)))
     points = (NO_POINTS if capture.points is None else capture.points) @ turn.T
-    box, basis = _box_of_masks(capture, turned, points)
+    masks = _box_of_masks(capture, turned, points)
+    box, basis = masks.box, masks.basis
     if box is None:
         notes += [basis] if basis else []
         box, basis = _box_of_points(points, turned, capture), "from the points"
@@ -83,9 +86,14 @@ def fit_to_cube(capture: Capture, *, upright: bool) -> Capture:
     )
 
 
-def box_of_masks(capture: Capture) -> Box | None:
-    """Bound the object as its masks show it, in the frame of the poses; None where they do not."""
-    return _box_of_masks(capture, capture.cameras.c2w, NO_POINTS)[0]
+def box_of_masks(capture: Capture) -> tuple[Box | None, float]:
+    """Bound the object as its masks show it, in the frame of the poses; None where they do not.
+
+    The second value is the share of the worse masks that the hull of all covers, none of which is
+    taken for wrong.
+    """
+    found = _box_of_masks(capture, capture.cameras.c2w, NO_POINTS)
+    return found.box, found.agreement
 
 
 def _box_of_points(points: NDArray[np.float64], c2w: NDArray[np.float64], capture: Capture) -> Box:
@@ -112,23 +120,33 @@ def _box_of_points(points: NDArray[np.float64], c2w: NDArray[np.float64], captur
     return low, high
 
 
+@dataclass(frozen=True, slots=True)
+class _MaskedBox:
+    """Where masks show the object."""
+
+    box: Box | None
+    basis: str  # what the box is from; without a box why there is none, if there is a reason
+    agreement: float = 0.0  # share of the worse masks that the hull of all covers
+
+
 def _box_of_masks(
     capture: Capture, c2w: NDArray[np.float64], points: NDArray[np.float64]
-) -> tuple[Box | None, str]:
+) -> _MaskedBox:
     """Bound the points that the masks leave, or else the visual hull, and say which it was.
 
     Close cameras leave a hull that is larger than the object, so points come first where they
-    cover most of it. There is no box where few images have masks, or they agree on nothing; then
-    the second value says why, if there is something to say.
+    cover most of it. There is no box where few images have masks, or they agree on nothing.
     """
     views, origins = _masked_views(capture, c2w)
     total = len(capture)
     if len(views) < max(MASKED * total, 1):
-        return None, "" if not views else f"only {len(views)} of {total} images have a mask"
+        return _MaskedBox(
+            None, "" if not views else f"only {len(views)} of {total} images have a mask"
+        )
     found = _agreed_hull(views, origins)
     if found is None:
-        return None, "the masks agree on no object; the points were used instead"
-    hull, tolerated = found
+        return _MaskedBox(None, "the masks agree on no object; the points were used instead")
+    hull, tolerated, agreement = found
     inside, shown = carve(views, points, tolerated)
     inside &= shown >= min(FEWEST_VIEWS, len(views))
     left = points[inside & ((points >= hull[0]) & (points <= hull[1])).all(axis=1)]
@@ -138,8 +156,9 @@ def _box_of_masks(
         trim = min(TRIM, 100 * FEW / len(left))
         low, high = np.percentile(left, [trim, 100 - trim], axis=0)
         if (high - low).max() >= COVERED * (hull[1] - hull[0]).max():
-            return (low, high), f"from the points inside all masks{disregarded}"
-    return hull, f"from what the masks agree on{disregarded}"
+            basis = f"from the points inside all masks{disregarded}"
+            return _MaskedBox((low, high), basis, agreement)
+    return _MaskedBox(hull, f"from what the masks agree on{disregarded}", agreement)
 
 
 def _masked_views(
@@ -148,11 +167,13 @@ def _masked_views(
     """Make silhouettes of the views whose mask shows something; with their origins [V, 3]."""
     views, origins = [], []
     valid = capture.valid or [None] * len(capture)
-    posed = zip(c2w, capture.cameras.intrinsics, valid, strict=True)
-    for index, (pose, matrix, known) in enumerate(posed):
-        image = coarse_image(capture.images, index)
-        if has_mask(image):
-            view = make_silhouette(image, pose, matrix, MASK_SIDE, known)
+    cameras = zip(c2w, capture.cameras.intrinsics, valid, strict=True)
+    for index, (pose, matrix, known) in enumerate(cameras):
+        found = outline(capture.images, index, MASK_SIDE)
+        if found is not None:
+            if known is not None:
+                found = make_outline(coarse_image(capture.images, index), MASK_SIDE, known)
+            view = posed(found, pose, matrix)
             if (view.alpha >= INSIDE).any():
                 views.append(view)
                 origins.append(pose[:3, 3])
@@ -161,20 +182,24 @@ def _masked_views(
 
 def _agreed_hull(
     views: Sequence[Silhouette], origins: NDArray[np.float64]
-) -> tuple[Box, int] | None:
+) -> tuple[Box, int, float] | None:
     """Bound the hull that explains most masks, tolerating as few wrong views as that takes.
 
     A mask that misses something of the object carves it from all the others.
 
     Returns:
-        The box, and how many views may be wrong at any place; None where no hull explains enough.
+        The box, how many views may be wrong at any place, and the share of the worse masks that is
+        explained where none may be; None where no hull explains enough.
     """
+    agreement = 0.0
     for tolerated in sorted({int(share * len(views)) for share in TOLERATED}):
         found = visual_hull(views, origins, tolerated)
         if found is None:
             continue
         hull, half = found
         shares = [explained(reduced(view, AGREEING_SIDE), hull) for view in views]
+        if not tolerated:
+            agreement = float(np.quantile(shares, WORSE))
         if np.median(shares) >= EXPLAINED:
-            return (hull.min(axis=0) - half, hull.max(axis=0) + half), tolerated
+            return (hull.min(axis=0) - half, hull.max(axis=0) + half), tolerated, agreement
     return None

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from geolrm.engine.captures.carving import Carver, VoxelCube
 from geolrm.engine.views.silhouettes import (
     INSIDE,
     Silhouette,
     border_share,
     carve,
     explained,
-    grid,
     reduced,
 )
 
@@ -58,9 +58,9 @@ def visual_hull(
     radius = 1.5 * float(np.max(distances * halves))
     coarse = [reduced(view, RAY_SIDE) for view in views]
     whole = [view for view in views if border_share(view) < CUT]
-    best, hull, half = -1.0, np.empty((0, 3)), 0.0
+    carver, best, hull, half = Carver(views), -1.0, np.empty((0, 3)), 0.0
     for _ in range(MOST_GROWTHS):
-        found = _hull_in(views, whole, coarse, grid(centre, radius, RESOLUTION), tolerated)
+        found = _hull_in(carver, whole, coarse, VoxelCube(centre, radius, RESOLUTION), tolerated)
         share = float(np.mean([explained(view, found) for view in coarse]))
         if share > best + ENOUGH:
             best, hull, half = share, found, radius / RESOLUTION
@@ -73,31 +73,33 @@ def visual_hull(
     low, high = hull.min(axis=0) - half, hull.max(axis=0) + half
     centre, radius = (low + high) / 2, 0.55 * float((high - low).max())
     # Once more, at the resolution of the object itself.
-    hull = _hull_in(views, whole, coarse, grid(centre, radius, RESOLUTION), tolerated)
-    return (hull, radius / RESOLUTION) if len(hull) else None
+    cube = VoxelCube(centre, radius, RESOLUTION)
+    hull = _hull_in(carver, whole, coarse, cube, tolerated)
+    return (hull, cube.half_step) if len(hull) else None
 
 
 def _hull_in(
-    views: Sequence[Silhouette],
+    carver: Carver,
     whole: Sequence[Silhouette],
     coarse: Sequence[Silhouette],
-    points: NDArray[np.float64],
+    cube: VoxelCube,
     tolerated: int,
 ) -> NDArray[np.float64]:
-    """Return those of the points [N, 3] that masks leave and need.
+    """Return those voxels of a cube, by their centres [N, 3], that masks leave and need.
 
     Args:
-        views: All of them.
+        carver: All the views.
         whole: Those that show the object whole.
         coarse: All of them, small.
-        points: [N, 3], a grid.
+        cube: The voxels.
         tolerated: How many views may be wrong about a point.
     """
-    inside, shown = carve(views, points, tolerated)
+    views = carver.views
+    kept, shown = carver.carve(cube, tolerated)
     if len(whole) == len(views):
-        return points[inside & (shown >= SHOWN * len(views))]
-    inside &= shown >= min(FEWEST_VIEWS, len(views))
-    kept, shown = points[inside], shown[inside]
+        return kept[shown >= SHOWN * len(views)]
+    enough = shown >= min(FEWEST_VIEWS, len(views))
+    kept, shown = kept[enough], shown[enough]
     bounded = carve(whole, kept, len(whole))[1] >= SHOWN * len(whole)
     kept, shown = kept[bounded], shown[bounded]
     needed = np.zeros(len(kept))  # views
@@ -123,7 +125,8 @@ def nearest_to_rays(
 
 def _mask_box(view: Silhouette) -> tuple[float, float, float] | None:
     """Bound a mask: middle (x, y) and half the longer side, in pixels; None if it is empty."""
-    rows, columns = np.nonzero(view.alpha >= INSIDE)
+    solid = view.alpha >= INSIDE
+    rows, columns = (np.flatnonzero(solid.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
     x, y = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2

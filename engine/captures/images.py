@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.captures.masks import mask_values
+from geolrm.engine.captures.png_chunks import is_plain
 from geolrm.engine.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -221,7 +222,8 @@ class ImageReader:
             scale = self.longest_side / max(size)
             size = max(round(scale * size[0]), 1), max(round(scale * size[1]), 1)
             self.reduced += not is_mask
-        turn = self._turns(image, listed, count=not is_mask)
+        plain = image.format == "PNG" and is_plain(path)
+        turn = None if plain else self._turns(image, listed, count=not is_mask)
         mode, draft = "RGBA" if has_alpha else "RGB", image.format in ("JPEG", "MPO")
         return Picture(path, where, mode, size, image.size, draft, turn)
 

@@ -11,7 +11,9 @@ from geolrm.engine.captures.colmap_model import SparseCamera
 from geolrm.engine.captures.images import ImageReader, Picture
 from geolrm.engine.captures.undistortion import undistorted, valid_masks
 from geolrm.engine.system.cores import usable_cores
+from geolrm.engine.views.silhouettes import Outline, has_mask, make_outline
 
+FEWEST_PIXELS = 1 << 20  # to decode; starting threads takes longer than fewer do
 COARSE_SIDE = 512  # px, at least, of an image that only its outline is wanted of
 
 
@@ -26,6 +28,7 @@ class LazyImages(Sequence[NDArray[np.uint8]]):
         self.inverted = inverted  # alpha is that of the background, and is turned over
         self._decoded: dict[Picture, NDArray[np.uint8]] = {}
         self._coarse: dict[Picture, NDArray[np.uint8]] = {}
+        self._outlines: dict[tuple[Picture, int], Outline | None] = {}
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -55,6 +58,7 @@ class LazyImages(Sequence[NDArray[np.uint8]]):
         pictures = [self.pictures[index] for index in indices]
         chosen = LazyImages(self.reader, pictures, inverted=self.inverted)
         chosen._decoded, chosen._coarse = self._decoded, self._coarse
+        chosen._outlines = self._outlines
         return chosen
 
     def turned_over(self) -> "LazyImages":
@@ -73,6 +77,13 @@ class LazyImages(Sequence[NDArray[np.uint8]]):
             return image
         return self._coarse[picture]
 
+    def outline(self, index: int, longest_side: int) -> Outline | None:
+        """Return the outline of an image that has a mask; None where it has none."""
+        key = self.pictures[index], longest_side
+        if key not in self._outlines:
+            self._outlines[key] = _outline_of(self.coarse(index), longest_side)
+        return self._outlines[key]
+
     def _decode(self, picture: Picture, coarse: int | None = None) -> NDArray[np.uint8]:
         image = self.reader.decode(picture, coarse)
         if self.inverted and image.shape[2] == 4:
@@ -83,7 +94,13 @@ class LazyImages(Sequence[NDArray[np.uint8]]):
         """Decode images on all cores: those of these indices, or all."""
         every = range(len(self)) if indices is None else indices
         chosen = list({self.pictures[i]: i for i in every}.values())  # each file once
-        decode_in_threads(self.coarse if coarse else self.__getitem__, chosen)
+        decode = self.coarse if coarse else self.__getitem__
+        stored = (self.pictures[index].stored for index in chosen)
+        if sum(width * height for width, height in stored) < FEWEST_PIXELS:
+            for index in chosen:
+                decode(index)
+        else:
+            decode_in_threads(decode, chosen)
 
 
 def without_distortion(
@@ -140,3 +157,14 @@ def shapes_of(images: Sequence[NDArray[np.uint8]]) -> list[tuple[int, ...]]:
 def coarse_image(images: Sequence[NDArray[np.uint8]], index: int) -> NDArray[np.uint8]:
     """Return one of the images at any size that shows its outline."""
     return images.coarse(index) if isinstance(images, LazyImages) else images[index]
+
+
+def outline(images: Sequence[NDArray[np.uint8]], index: int, longest_side: int) -> Outline | None:
+    """Return the outline of one of the images that has a mask; None where it has none."""
+    if isinstance(images, LazyImages):
+        return images.outline(index, longest_side)
+    return _outline_of(images[index], longest_side)
+
+
+def _outline_of(image: NDArray[np.uint8], longest_side: int) -> Outline | None:
+    return make_outline(image, longest_side) if has_mask(image) else None

@@ -10,19 +10,19 @@ from dataclasses import replace
 import numpy as np
 
 from geolrm.engine.captures.capture import Capture
-from geolrm.engine.captures.diagnostics.conventions import convention_warning
+from geolrm.engine.captures.diagnostics.conventions import CLEARLY, convention_warning
 from geolrm.engine.captures.diagnostics.diagnostic import name_point, name_views
 from geolrm.engine.captures.diagnostics.image_checks import FEWEST_PIXELS
 from geolrm.engine.captures.diagnostics.pose_checks import FEWEST_VIEWS, WIDEST_GAP, azimuth_gap
 from geolrm.engine.captures.file_search import name_some
 from geolrm.engine.captures.fitting import MASK_SIDE, Box, box_of_masks, fit_to_cube
-from geolrm.engine.captures.lazy_images import LazyImages, coarse_image, shapes_of
+from geolrm.engine.captures.lazy_images import LazyImages, coarse_image, outline, shapes_of
 from geolrm.engine.captures.masks import seems_inverted
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.similarity import move_poses
 from geolrm.engine.views.alpha import find_background
-from geolrm.engine.views.silhouettes import INSIDE, has_mask, make_silhouette
+from geolrm.engine.views.silhouettes import INSIDE
 
 ALWAYS_FITTED = ("colmap", "llff", "predictions")  # kinds whose frame may be any
 NEVER_FITTED = ("sv3d", "zero123plus")  # kinds whose cameras say where the object is
@@ -93,11 +93,10 @@ def faulty_views(capture: Capture) -> dict[int, str]:
         image = coarse_image(capture.images, index)
         if shapes[index][2] == 4 and seems_inverted(image[..., 3]):
             faulty[index] = "an inverted mask"
-        elif has_mask(image):
-            pose, matrix = capture.cameras.c2w[index], capture.cameras.intrinsics[index]
-            alpha = make_silhouette(image, pose, matrix, MASK_SIDE).alpha
-            if (alpha >= INSIDE).mean() < FEWEST_PIXELS:
-                faulty[index] = "an empty mask"
+            continue
+        found = outline(capture.images, index, MASK_SIDE)
+        if found is not None and (found.alpha >= INSIDE).mean() < FEWEST_PIXELS:
+            faulty[index] = "an empty mask"
     return faulty
 
 
@@ -142,22 +141,32 @@ def fit_where_outside(capture: Capture, faulty: Collection[int] = ()) -> Capture
 
     ``faulty`` views say nothing. Where poses are in another convention or order, nothing is fitted.
     """
+    return fit_where_agreed(capture, faulty)[0]
+
+
+def fit_where_agreed(capture: Capture, faulty: Collection[int] = ()) -> tuple[Capture, bool]:
+    """Do as :func:`fit_where_outside`; and tell whether masks clearly agree on one object.
+
+    Then the poses are in no other convention or order, and nobody has to look for one.
+    """
     sound = [index for index in range(len(capture)) if index not in faulty]
     if capture.kind in ALWAYS_FITTED + NEVER_FITTED or len(sound) < FEWEST_VIEWS:
-        return capture
+        return capture, False
     if np.any(capture.object_to_world != np.eye(4)):  # it was fitted already
-        return capture
+        return capture, False
     looked = [index for index in looked_at(capture) if index not in faulty]
-    if not all(has_mask(coarse_image(capture.images, index)) for index in looked):
-        return capture
+    if any(outline(capture.images, index, MASK_SIDE) is None for index in looked):
+        return capture, False
     seen = capture.subset(looked)
-    box = box_of_masks(seen.subset(seen.cameras.spread(min(DECIDING_VIEWS, len(looked)))))
+    deciding = seen.cameras.spread(min(DECIDING_VIEWS, len(looked)))
+    box, agreement = box_of_masks(seen.subset(deciding))
+    agree = agreement >= CLEARLY
     reason = None if box is None else _misplaced(box, capture.cameras)
-    if reason is None or convention_warning(capture, faulty) is not None:
-        return capture  # where masks agree on no object, their box is none of an object
+    if reason is None or not (agree or convention_warning(capture, faulty) is None):
+        return capture, agree  # where masks agree on no object, their box is none of an object
     fitted = fit_by(capture, looked, upright=False)
     note = f"{reason}, so that it was fitted (--no-fit leaves it): {fitted.notes[-1]}"
-    return replace(fitted, notes=(*capture.notes, note))
+    return replace(fitted, notes=(*capture.notes, note)), agree
 
 
 def fit_looked_at(capture: Capture, *, upright: bool) -> Capture:

@@ -34,6 +34,8 @@ def check_poses(c2w: NDArray, name: str = "pose") -> None:
         InputError: Names the first such matrix, as ``name`` and its number, and the remedy.
     """
     _check_finite(name, c2w)
+    if _all_rigid(c2w):  # all at once; else one by one, for the sentence
+        return
     for index, matrix in enumerate(c2w):
         if not np.allclose(matrix[3], [0, 0, 0, 1], atol=1e-6):
             raise InputError(
@@ -55,6 +57,17 @@ def check_poses(c2w: NDArray, name: str = "pose") -> None:
             )
 
 
+def _all_rigid(c2w: NDArray) -> bool:
+    """Tell whether all matrices [V, 4, 4] are rigid motions."""
+    rotations = c2w[:, :3, :3]
+    products = np.swapaxes(rotations, 1, 2) @ rotations
+    return bool(
+        np.allclose(c2w[:, 3], [0, 0, 0, 1], atol=1e-6)
+        and (np.abs(products - np.eye(3)) <= ROTATION_TOLERANCE).all()
+        and (np.linalg.det(rotations) >= 0).all()
+    )
+
+
 def check_intrinsics(intrinsics: NDArray) -> None:
     """Refuse intrinsics [V, 3, 3] that are in pixels, absurd, skewed, or not finite.
 
@@ -62,6 +75,8 @@ def check_intrinsics(intrinsics: NDArray) -> None:
         InputError: Names the first such matrix and the remedy.
     """
     _check_finite("intrinsics", intrinsics)
+    if _all_pinhole(intrinsics):  # all at once; else one by one, for the sentence
+        return
     for index, matrix in enumerate(intrinsics):
         fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
         # One alone is large where an image is a narrow strip; pixels make both large.
@@ -83,6 +98,17 @@ def check_intrinsics(intrinsics: NDArray) -> None:
                 "only pinhole cameras without skew are supported: [[fx, 0, cx], [0, fy, cy], "
                 "[0, 0, 1]]"
             )
+
+
+def _all_pinhole(intrinsics: NDArray) -> bool:
+    """Tell whether all matrices [V, 3, 3] are divided by the image size and without skew."""
+    focal = intrinsics[:, [0, 1], [0, 1]].min(axis=1)
+    off = np.abs(intrinsics[:, [0, 1, 0, 1], [2, 2, 1, 0]])  # centre, and skew
+    return bool(
+        ((focal >= SMALLEST_NORMALISED_FOCAL) & (focal <= LARGEST_NORMALISED_FOCAL)).all()
+        and (off <= [2, 2, 1e-3, 1e-3]).all()
+        and np.allclose(intrinsics[:, 2], [0, 0, 1], atol=1e-6)
+    )
 
 
 def facing_faults(c2w: NDArray[np.float64], intrinsics: NDArray[np.float64]) -> dict[int, str]:

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,8 +96,16 @@ def make_app(
             coming -= 1
 
     async def run(request: Request, make: Callable[[Tell], Any], tell: Tell) -> Made:
-        made = await make(tell)
-        metrics.ran(made.seconds, made.anchors)
+        came, queued = time.monotonic(), None
+
+        def heard(stage: str) -> None:
+            nonlocal queued
+            queued = time.monotonic() - came if queued is None else queued
+            tell(stage)
+
+        made = await make(heard)
+        made = replace(made, seconds={"queue": queued or 0.0, **made.seconds})
+        metrics.ran(made)
         request.state.facts |= {
             "stages": {name: round(value, 4) for name, value in made.seconds.items()},
             "views": made.views, "gaussians": made.gaussians, "anchors": made.anchors,
@@ -111,7 +121,7 @@ def make_app(
         request: Request, fields: Annotated[ReconstructionFields, Query()]
     ) -> Response:
         wish = negotiate(request.headers.get("accept"), fields.format)
-        options = fields.options()
+        options, file_options = fields.options(), fields.file_options(wish.format)
         async with contextlib.AsyncExitStack() as stack:
             with incoming():
                 archive, anchors = await stack.enter_async_context(received(request, limits))
@@ -119,7 +129,7 @@ def make_app(
                 options["anchors"] = anchors
             job = Job(
                 archive, wish.format, options, fields.views, request.state.deadline,
-                request.state.request_id,
+                request.state.request_id, file_options,
             )  # fmt: skip
             if not wish.events:
                 made = await while_there(

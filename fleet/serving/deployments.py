@@ -27,14 +27,15 @@ from geolrm.fleet.serving.formats import Format
 from geolrm.fleet.serving.jobs import Job, LiveStep, LostSessionError, Made
 from geolrm.fleet.serving.local_pool import LocalPool
 from geolrm.fleet.serving.logs import set_up_logs
-from geolrm.fleet.serving.ray_pool import Event, RayPool, RayResults, refused_event
 from geolrm.fleet.serving.reconstruction import Reconstructor
 from geolrm.fleet.serving.refusals import Refusal, refusal_of
+from geolrm.fleet.serving.replicas import Event, RayPool, RayResults, refused_event
 from geolrm.fleet.serving.results import ResultsOnDisk
 from geolrm.fleet.serving.settings import Settings, engine_threads
 from geolrm.fleet.serving.tokens import read_token
 
 GRACE = 10.0  # seconds beyond the limit of a request that those which run have at the end
+LOOK_BACK = 11.0, 30.0  # seconds that Ray averages over: more than it takes between two looks
 MOST_ONGOING = 1000  # requests in the application's replica, most of which wait for engines
 
 
@@ -48,7 +49,8 @@ class Engines:
             settings.model, backend=settings.backend, threads=engine_threads(settings),
             device=settings.device,
         )  # fmt: skip
-        self._pool = LocalPool(Reconstructor(engine, settings.limits))
+        name = serve.get_replica_context().replica_id.unique_id
+        self._pool = LocalPool(Reconstructor(engine, settings.limits, name))
 
     async def reconstruct(self, job: Job) -> AsyncIterator[Event]:
         """Reconstruct a capture, and yield the events of the work."""
@@ -165,6 +167,9 @@ def make_application(settings: Settings) -> Application:
             "min_replicas": settings.min_replicas,
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": 1,
+            "upscale_delay_s": settings.upscale_seconds,
+            "downscale_delay_s": settings.downscale_seconds,
+            "look_back_period_s": min(max(LOOK_BACK[0], settings.upscale_seconds), LOOK_BACK[1]),
         }
     else:
         options["num_replicas"] = settings.min_replicas

@@ -5,6 +5,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geolrm.engine.bundle.manifest import MAX_REFINE_STEPS
+from geolrm.engine.errors import InputError
+from geolrm.engine.formats.splat_files import check_spz_version
 from geolrm.engine.refinement.budget import check_quality
 from geolrm.fleet.serving.formats import Format
 from geolrm.fleet.serving.refusals import Refusal, sentence_of_fields
@@ -63,6 +65,24 @@ class ReconstructionFields(RunFields):
     format: Format | None = Field(
         None, description="What is made, where the header Accept does not say it: event streams."
     )
+    sh_degree: int | None = Field(
+        None, ge=0, le=3, description="Degree of the harmonics in PLY, SPZ or GLB."
+    )
+    spz_version: int | None = Field(None, ge=3, le=4, description="Of SPZ; default: 3.")
+
+    def file_options(self, format: Format) -> dict[str, Any]:
+        """Return what :func:`geolrm.fleet.serving.formats.write` takes, for a format.
+
+        Raises:
+            InputError: The format does not have what was asked for.
+        """
+        if format == "html":
+            given = {"sh_degree": self.sh_degree, "spz_version": self.spz_version}
+            for name in (name for name, value in given.items() if value is not None):
+                raise InputError(f"{name} was given, but a page is no splat file: leave it out")
+            return {}
+        check_spz_version(f".{format}", self.spz_version)
+        return {"sh_degree": self.sh_degree, "spz_version": self.spz_version}
 
 
 def parse_run_fields(query: dict[str, str]) -> RunFields:

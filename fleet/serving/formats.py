@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from geolrm.engine.formats.splat_files import encode
 from geolrm.engine.scene import Scene
@@ -75,10 +75,12 @@ def _quality(ranges: Sequence[tuple[str, float]], media_type: str) -> float:
     return max((q + weights[media] for media, q in ranges if media in weights), default=0.0)
 
 
-def write(scene: Scene, format: Format, names: Sequence[str] | None = None) -> bytes:
-    """Encode a scene; ``names`` are those of its views, for a page."""
+def write(
+    scene: Scene, format: Format, names: Sequence[str] | None = None, **options: Any
+) -> bytes:
+    """Encode a scene; ``names`` are those of its views, for a page, ``options`` those of a file."""
     if format != "html":
-        return encode(scene.gaussians, f".{format}")
+        return encode(scene.gaussians, f".{format}", **options)
     from geolrm.viewer import Exhibit
     from geolrm.viewer.page import make_page
 

@@ -1,6 +1,7 @@
 """What every request passes: an id, the token, its origin, its size and time, a line in the log."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -24,6 +25,7 @@ from geolrm.fleet.serving.tokens import check_token
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/v1/results")  # a result's name is a secret
 ROUTES = (*OPEN, "/v1/reconstructions", "/v1/live", "/metrics")
+LINGER_SECONDS, SILENT_SECONDS = 10.0, 2.0  # that a refused body is read on, in all and in a pause
 LEFT = 499  # in logs and counts: the client left before it was answered
 
 
@@ -172,7 +174,35 @@ class _Passing:
         elif message["type"] == "websocket.close" and not self.status:
             self.status = 403
         self.sent += len(message.get("body") or message.get("bytes") or b"")
+        if message["type"] == "http.response.body" and self._refused_early(message):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b""}
         await self._send(message)
+
+    def _refused_early(self, message: Message) -> bool:
+        """Tell whether the answer ends while the client still sends its body.
+
+        One that waits to be told to go on sends none, and one that is too slow had its time.
+        """
+        length = self.headers.get("content-length", "0")
+        has_body = length != "0" or "transfer-encoding" in self.headers
+        waits = "expect" in self.headers and not self.received
+        ends = self.status >= 400 and not message.get("more_body", False)
+        slow = self.status in (408, 504)
+        return ends and has_body and not (self._whole or waits or slow or self._proxied)
+
+    async def _linger(self) -> None:
+        """Drop what still comes of a body, so that its client gets to read why it was refused.
+
+        A connection that is closed with unread bytes is reset, and takes the answer with it.
+        """
+        end = time.monotonic() + LINGER_SECONDS
+        with contextlib.suppress(TimeoutError):
+            while not self._whole:
+                left = min(end - time.monotonic(), SILENT_SECONDS)
+                message = await asyncio.wait_for(self._receive(), max(left, 0))
+                self._whole = not message.get("more_body", False)  # or it has left
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         named = [] if self._proxied else [(b"x-request-id", self.request_id.encode())]

@@ -19,6 +19,7 @@ class Job:
     views: str | None  # how many, or frames 0,4,8; None: as many as the model prefers
     deadline: float  # time.time() at which nobody waits for it any more
     request_id: str
+    file_options: dict[str, Any] = field(default_factory=dict)  # of the splat file
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Made:
     anchors: int
     views: int
     warnings: tuple[str, ...] = field(default=())
+    engine: str = ""  # that made it
+    memory: int | None = None  # bytes of its process then; None: the system does not say
 
 
 class LostSessionError(Exception):

@@ -106,7 +106,7 @@ async def serve_live(websocket: WebSocket, pool: Pool, limits: Limits, metrics: 
                 await _say_refused(websocket, error, request_id)
                 continue
             views += 1
-            metrics.ran(made.seconds, made.anchors)
+            metrics.ran(made)
             await websocket.send_text(json.dumps({
                 "views": made.views, "gaussians": made.gaussians, "anchors": made.anchors,
                 "seconds": made.seconds, "bytes": len(made.content),

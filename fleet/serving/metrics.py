@@ -1,6 +1,6 @@
 """Figures of a server for Prometheus."""
 
-from collections.abc import Mapping
+import time
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -12,8 +12,11 @@ from prometheus_client import (
     generate_latest,
 )
 
+from geolrm.fleet.serving.jobs import Made
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+FORGOTTEN = 3600.0  # seconds after which an engine that made nothing counts as ended
 ANCHORS = (100, 300, 1000, 3000, 10_000, 30_000)
 
 
@@ -37,15 +40,23 @@ class Metrics:
             "anchors", "Anchors of a reconstruction.", buckets=ANCHORS, **registered
         )
         self.waiting = Gauge("queue", "Requests that wait for an engine.", **registered)
+        self._memory = Gauge(
+            "engine_resident_memory_bytes", "Memory of an engine's process after its last run.",
+            ["engine"], **registered,
+        )  # fmt: skip
+        self._heard: dict[str, float] = {}  # when each engine made something for the last time
         self._open = 0
         self._live = Gauge("live_captures", "Live captures that are open.", **registered)
         ProcessCollector(registry=self.registry)  # memory among it
 
-    def ran(self, seconds: Mapping[str, float], anchors: int) -> None:
+    def ran(self, made: Made) -> None:
         """Count a reconstruction."""
-        for stage, value in seconds.items():
+        for stage, value in made.seconds.items():
             self.stage_seconds.labels(stage).observe(value)
-        self.anchors.observe(anchors)
+        self.anchors.observe(made.anchors)
+        if made.memory is not None:
+            self._memory.labels(made.engine).set(made.memory)
+            self._heard[made.engine] = time.monotonic()
 
     def opened_live(self) -> int:
         """Count one more live capture, and return how many are open."""
@@ -59,5 +70,8 @@ class Metrics:
         self._live.set(self._open)
 
     def text(self) -> bytes:
-        """Write all of them as Prometheus reads them."""
+        """Write all of them as Prometheus reads them; engines that were ended are left out."""
+        for engine in [e for e, at in self._heard.items() if time.monotonic() - at > FORGOTTEN]:
+            del self._heard[engine]
+            self._memory.remove(engine)
         return generate_latest(self.registry)

@@ -1,6 +1,7 @@
 """An engine that works on jobs, one after another, in the thread that calls it."""
 
 import io
+import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -24,10 +25,15 @@ class Reconstructor:
     """An engine, and the live captures that it knows.
 
     Both calls raise a :class:`Refusal` for whatever goes wrong. One thread at a time may use it.
+
+    Args:
+        engine: The engine.
+        limits: Of requests.
+        name: What figures call the engine.
     """
 
-    def __init__(self, engine: Engine, limits: Limits):
-        self.engine, self.limits = engine, limits
+    def __init__(self, engine: Engine, limits: Limits, name: str = "0"):
+        self.engine, self.limits, self.name = engine, limits, name
         self._sessions: OrderedDict[str, LiveCapture] = OrderedDict()
 
     def reconstruct(self, job: Job, tell: Tell, left: threading.Event) -> Made:
@@ -71,8 +77,9 @@ class Reconstructor:
             used = read(root, job.views, self.engine.manifest.views.opt, heard)
         scene = self.engine.run(used.images, used.cameras, valid=used.valid, clock=clock, **options)
         with clock("write"):
-            content = write(scene, job.format, used.names)
-        return _made(content, job.format, scene, clock, [sentence_of(n, folder) for n in heard])
+            content = write(scene, job.format, used.names, **job.file_options)
+        notes = [sentence_of(note, folder) for note in heard]
+        return self._made(content, job.format, scene, clock, notes)
 
     def grow(self, step: LiveStep, tell: Tell, left: threading.Event) -> Made:
         """Add views to a live capture, and reconstruct from all that it has.
@@ -97,7 +104,7 @@ class Reconstructor:
                     scene = session.run(**step.options)
                 with clock("write"):
                     content = write(scene, "spz")
-                return _made(content, "spz", scene, clock, heard)
+                return self._made(content, "spz", scene, clock, heard)
         except Exception as error:
             for number in set(session.numbers) - set(known):  # the client sends them again
                 session.remove(number)
@@ -126,13 +133,22 @@ class Reconstructor:
             LOGGER.error("fault", exc_info=error)
         return refusal
 
+    def _made(
+        self, content: bytes, format: Format, scene: Scene, clock: StageClock, heard: list[str]
+    ) -> Made:
+        seconds = {**scene.timings, **clock.timings()}
+        seconds["total"] = seconds.pop("total")  # the last
+        return Made(
+            content, format, seconds, len(scene.gaussians), len(scene.anchors),
+            len(scene.views), tuple(dict.fromkeys(heard))[:MOST_NOTES], self.name,
+            resident_bytes(),
+        )  # fmt: skip
 
-def _made(
-    content: bytes, format: Format, scene: Scene, clock: StageClock, heard: list[str]
-) -> Made:
-    seconds = {**scene.timings, **clock.timings()}
-    seconds["total"] = seconds.pop("total")  # the last
-    return Made(
-        content, format, seconds, len(scene.gaussians), len(scene.anchors),
-        len(scene.views), tuple(dict.fromkeys(heard))[:MOST_NOTES],
-    )  # fmt: skip
+
+def resident_bytes() -> int | None:
+    """Return the memory of this process; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None

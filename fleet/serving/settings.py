@@ -53,6 +53,8 @@ class Settings(BaseModel):
     # Under Ray alone:
     min_replicas: int = Field(1, ge=1)  # engines
     max_replicas: int = Field(1, ge=1)
+    upscale_seconds: float = Field(30.0, gt=0)  # that requests queue before an engine is added
+    downscale_seconds: float = Field(600.0, gt=0)  # that an engine idles before it is ended
     cpus: float = Field(1.0, ge=0)  # reserved for each engine
     gpus: float = Field(0.0, ge=0)
 

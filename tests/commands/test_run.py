@@ -6,6 +6,7 @@ import shutil
 import pytest
 from harness.processes import assert_refused, call, call_here
 
+from geolrm import Gaussians
 from geolrm.examples import CAPTURES
 
 
@@ -77,12 +78,26 @@ def test_run_refuses_damaged_captures_and_writes_nothing(capture_copy, tmp_path,
         (["--threads", "0"], "threads is 0"),
         (["--views", ""], "--views is ''; give a number of views"),
         (["--seed", "-1"], "seed is -1; it must be a whole number from 0"),
+        (["--spz-version", "4"], "--spz-version was given, but .ply files are no SPZ: leave it "),
+        (["--sh-degree", "4"], "--sh-degree is 4; it must be 0, 1, 2 or 3"),
+        (["--sh-degree", "0", "--raw-ply"], "--sh-degree was given, but a raw PLY holds no harm"),
     ],
 )
 def test_run_refuses_bad_options(tmp_path, options, message):
     done = call_here("geolrm", "run", CAPTURES / "banana", "-o", tmp_path / "a.ply", *options)
     assert_refused(done, message)
     assert not (tmp_path / "a.ply").exists()
+
+
+def test_the_file_is_as_it_was_asked_for(tmp_path):
+    done = call_here(
+        "geolrm", "run", CAPTURES / "banana", "-o", tmp_path / "a.spz", "--views", "0,6,12",
+        "--refine", "0", "--spz-version", "4", "--sh-degree", "2", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = (tmp_path / "a.spz").read_bytes()
+    assert content[:4] == b"NGSP" and content[4] == 4  # not packed by gzip as a whole, as 3 is
+    assert Gaussians.load(tmp_path / "a.spz").sh.shape[1] == 9
 
 
 def test_run_writes_ply_only(tmp_path):

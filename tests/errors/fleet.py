@@ -26,7 +26,8 @@ from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.ray_pool import PoolSettings, check_room, connected, run_on_ray
 from geolrm.fleet.records import Record, write_parquet
 from geolrm.fleet.sources import Source, find_sources
-from geolrm.fleet.worker import Task, Worker, WorkerSettings
+from geolrm.fleet.tasks import Task, WorkerSettings
+from geolrm.fleet.worker import Worker
 
 
 def zipped(*files, method=zipfile.ZIP_STORED, change=None, kind=None, **limits):

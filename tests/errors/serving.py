@@ -19,9 +19,9 @@ from geolrm.fleet.serving.fields import parse_run_fields
 from geolrm.fleet.serving.jobs import Job, LiveStep, LiveView
 from geolrm.fleet.serving.local_pool import LocalPool
 from geolrm.fleet.serving.logs import set_up_logs
-from geolrm.fleet.serving.ray_pool import RayPool, refused_event, value_of
 from geolrm.fleet.serving.reconstruction import Reconstructor
 from geolrm.fleet.serving.refusals import Refusal, check_seconds, lost, refusal_of
+from geolrm.fleet.serving.replicas import RayPool, refused_event, value_of
 from geolrm.fleet.serving.server import listen
 from geolrm.fleet.serving.settings import Limits, make_settings
 from geolrm.fleet.serving.tokens import check_token, read_token

@@ -21,7 +21,7 @@ from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.ray_pool import PoolSettings
 from geolrm.fleet.records import BUSY, DONE, FAILED, Record, read_lines
 from geolrm.fleet.sources import find_sources
-from geolrm.fleet.worker import WorkerSettings
+from geolrm.fleet.tasks import WorkerSettings
 
 QUICK = CaptureOptions(views="2", max_tokens=32, refine=0)
 FLAGS = ("--local", "--views", "2", "--max-tokens", "32", "--refine", "0", "--no-view")

@@ -8,7 +8,8 @@ from geolrm.fleet.embedded import run_here
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.records import DONE, Record
 from geolrm.fleet.sources import Source
-from geolrm.fleet.worker import Outcome, Prepared, Task
+from geolrm.fleet.tasks import Outcome, Task
+from geolrm.fleet.worker import Prepared
 
 
 class Noting:

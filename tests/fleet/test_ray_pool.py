@@ -11,12 +11,14 @@ from samples.small_captures import write_capture, write_captures
 
 from geolrm import GeoLRMError, InputError
 from geolrm.bench.fleet_kills import HEAD, engine_workers, kill
+from geolrm.fleet.attempts import ENDED
 from geolrm.fleet.batch import run_batch
 from geolrm.fleet.options import CaptureOptions
 from geolrm.fleet.ray_pool import PoolSettings, RayWorker, TryAgain, check_room, connected
 from geolrm.fleet.records import DONE, FAILED, Record, read_lines
 from geolrm.fleet.sources import Source
-from geolrm.fleet.worker import ENDED, Outcome, Task, Worker, WorkerSettings
+from geolrm.fleet.tasks import Outcome, Task, WorkerSettings
+from geolrm.fleet.worker import Worker
 
 QUICK = CaptureOptions(views="2", max_tokens=32, refine=0)
 

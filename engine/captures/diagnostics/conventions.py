@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.diagnostics.diagnostic import Diagnostic
-from geolrm.engine.captures.fitting import AGREEING_SIDE, EXPLAINED
+from geolrm.engine.captures.fitting import AGREEING_SIDE, EXPLAINED, WORSE
 from geolrm.engine.captures.hull import nearest_to_rays, visual_hull
 from geolrm.engine.captures.images import natural_order
 from geolrm.engine.captures.lazy_images import coarse_image
@@ -168,7 +168,7 @@ def _agreement(views: Sequence[Silhouette], poses: NDArray[np.float64]) -> float
     if found is None:
         return 0.0
     shares = [explained(reduced(view, AGREEING_SIDE), found[0]) for view in posed]
-    return float(np.quantile(shares, 0.25))
+    return float(np.quantile(shares, WORSE))
 
 
 def _orders(names: Sequence[str]) -> Iterator[tuple[str, list[int]]]:

@@ -9,8 +9,21 @@ import typer
 
 from geolrm.commands.capture_options import AutoFit, RemoveBackground
 from geolrm.commands.console import print_json, say
-from geolrm.commands.refinement_options import QUALITY_HELP, parse_quality
-from geolrm.commands.run import BACKEND_HELP
+from geolrm.commands.refinement_options import parse_quality
+from geolrm.commands.run_options import (
+    AnchorSelection,
+    Backend,
+    MaxTokens,
+    Model,
+    QualityOption,
+    Refine,
+    RefinePoses,
+    Seed,
+    Shading,
+    ShDegree,
+    SpzVersion,
+    Views,
+)
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.exit_codes import FAILED
 from geolrm.engine.system.shown_text import shown
@@ -49,24 +62,15 @@ def batch(
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder or URL of the results.")],
-    views: Annotated[
-        str | None,
-        typer.Option(help="How many views, or frame indices i,j,...; default: the model's choice."),
-    ] = None,
-    model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
-    max_tokens: Annotated[int | None, typer.Option(help="Largest number of anchors.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random choice of anchors.")] = 0,
-    selection: Annotated[str, typer.Option(help="'random' or 'confident' anchors.")] = "random",
-    quality: Annotated[str | None, typer.Option(help=QUALITY_HELP)] = None,
-    refine: Annotated[
-        int | None, typer.Option(help="Just so many steps of refinement instead; 0: none.")
-    ] = None,
-    refine_poses: Annotated[
-        str, typer.Option(help="auto, on or off: move the cameras with the splats.")
-    ] = "auto",
-    shading: Annotated[
-        str, typer.Option(help="auto, on or off: colours by direction, as of a flash.")
-    ] = "auto",
+    views: Views = None,
+    model: Model = "mini",
+    max_tokens: MaxTokens = None,
+    seed: Seed = 0,
+    selection: AnchorSelection = "random",
+    quality: QualityOption = None,
+    refine: Refine = None,
+    refine_poses: RefinePoses = "auto",
+    shading: Shading = "auto",
     remove_background: RemoveBackground = False,
     fit: AutoFit = None,
     world: Annotated[
@@ -76,6 +80,8 @@ def batch(
     suffix: Annotated[
         str, typer.Option("--format", help="Of the splat files: ply, spz, splat or glb.")
     ] = "ply",
+    sh_degree: ShDegree = None,
+    spz_version: SpzVersion = None,
     view: Annotated[
         bool, typer.Option("--view/--no-view", help="Write a page that shows each result.")
     ] = True,
@@ -95,7 +101,7 @@ def batch(
     threads: Annotated[
         int | None, typer.Option(help="Threads with --local; default: all cores.")
     ] = None,
-    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
+    backend: Backend = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Reconstruct many captures, those that are not done yet; call again to go on.
@@ -114,7 +120,7 @@ def batch(
         "views": views, "max_tokens": max_tokens, "seed": seed, "selection": selection,
         "quality": parse_quality(quality), "refine": refine, "refine_poses": refine_poses,
         "shading": shading, "remove_background": remove_background, "fit": fit, "world": world,
-        "format": suffix,
+        "format": suffix, "sh_degree": sh_degree, "spz_version": spz_version,
     }  # fmt: skip
     if quality is not None and refine is not None:
         raise InputError(f"both --quality {quality} and --refine {refine} were given; give one")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from geolrm.commands.console import check_not_input, counted, print_json, say, steps
+from geolrm.commands.run_options import ShDegree, SpzVersion
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
 from geolrm.engine.system.user_warnings import warn
@@ -28,17 +29,8 @@ def convert(
     raw_ply: Annotated[
         bool, typer.Option("--raw-ply", help="Write the PLY layout of GeoLRM's own script.")
     ] = False,
-    sh_degree: Annotated[
-        int | None,
-        typer.Option(
-            help="Degree of the harmonics in the output, 0 to 3: the rest is left out, what lacks "
-            "is zero; importers of Unity want a .ply of degree 3."
-        ),
-    ] = None,
-    spz_version: Annotated[
-        int | None,
-        typer.Option(help="Of a .spz output: 3 (default), which all viewers read, or 4."),
-    ] = None,
+    sh_degree: ShDegree = None,
+    spz_version: SpzVersion = None,
     from_up: Annotated[
         str | None, typer.Option(help="'y' or 'z', up in the input; default: the format's own.")
     ] = None,
@@ -62,15 +54,11 @@ def convert(
     splat_files.check_read(suffix_of(source), repr(str(source)))
     written_as = suffix_of(output)
     resolve(written_as, up, "--up")
-    splat_files.check_sh_degree(written_as, sh_degree, "--sh-degree")
-    splat_files.check_spz_version(written_as, spz_version, "--spz-version")
-    if raw_ply and sh_degree is not None:
-        raise InputError("--sh-degree was given, but a raw PLY holds no harmonics: leave it out")
     if prune_opacity is not None:
         check_opacity(prune_opacity)
     if max_splats is not None:
         check_count(max_splats)
-    check_output(output, raw_ply)
+    check_output(output, raw_ply, sh_degree, spz_version)
     check_not_input(output, source)
     with steps(not as_json) as step:
         step("reading")
@@ -104,10 +92,25 @@ def convert(
     say(f"{kept_of}, {size:,} bytes -> {output}")
 
 
-def check_output(output: Path, raw_ply: bool = False) -> None:
+def check_output(
+    output: Path,
+    raw_ply: bool = False,
+    sh_degree: int | None = None,
+    spz_version: int | None = None,
+) -> None:
     """Refuse early a splat file that could not be written."""
     from geolrm.engine.formats import usd
-    from geolrm.engine.formats.splat_files import SUFFIXES, suffix_of
+    from geolrm.engine.formats.splat_files import (
+        SUFFIXES,
+        check_sh_degree,
+        check_spz_version,
+        suffix_of,
+    )
+
+    check_sh_degree(suffix_of(output), sh_degree, "--sh-degree")
+    check_spz_version(suffix_of(output), spz_version, "--spz-version")
+    if raw_ply and sh_degree is not None:
+        raise InputError("--sh-degree was given, but a raw PLY holds no harmonics: leave it out")
 
     if suffix_of(output) == ".usdc":
         usd.check_crate()

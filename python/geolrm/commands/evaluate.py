@@ -8,7 +8,8 @@ import typer
 
 from geolrm.commands.console import print_json, print_table, progress_bar, say, steps
 from geolrm.commands.refinement_options import QUALITY_HELP, parse_quality
-from geolrm.commands.run import BACKEND_HELP, warn_if_untrained
+from geolrm.commands.run import warn_if_untrained
+from geolrm.commands.run_options import Backend
 from geolrm.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def evaluate(
         int, typer.Option(help="Steps of refinement of the baseline 'hull, refined'.")
     ] = 120,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
-    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
+    backend: Backend = "auto",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for metrics.json, plots, contact sheets."),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from geolrm.commands.console import print_json, print_table, say
-from geolrm.commands.run import BACKEND_HELP
+from geolrm.commands.run_options import Backend
 from geolrm.engine.errors import GeoLRMError, InputError
 
 
@@ -17,7 +17,7 @@ def info(
     tokens: Annotated[
         int | None, typer.Option(help="Anchors of the memory plan; default: the preferred.")
     ] = None,
-    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
+    backend: Backend = "auto",
     device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:

@@ -10,7 +10,22 @@ from geolrm.commands.capture import capture_beside, pose, print_report
 from geolrm.commands.capture_options import AllowOutside, AutoFit, RemoveBackground
 from geolrm.commands.console import SOURCE_HELP, print_json, print_table, say, steps
 from geolrm.commands.convert import check_output
-from geolrm.commands.refinement_options import QUALITY_HELP, parse_quality, refinement_summary
+from geolrm.commands.refinement_options import parse_quality, refinement_summary
+from geolrm.commands.run_options import (
+    AnchorSelection,
+    Backend,
+    Device,
+    MaxTokens,
+    Model,
+    QualityOption,
+    Refine,
+    RefinePoses,
+    Seed,
+    Shading,
+    ShDegree,
+    SpzVersion,
+    Views,
+)
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import check_writable
 from geolrm.engine.system.user_warnings import warn
@@ -18,7 +33,6 @@ from geolrm.engine.system.user_warnings import warn
 OUT_OF_MEMORY = "use fewer --views or a smaller --max-tokens"
 REFINE_POSES: dict[str, Any] = {"auto": "auto", "on": True, "off": False}
 SHADING = REFINE_POSES
-BACKEND_HELP = "auto, tensorrt-rtx, tensorrt, cuda or onnxruntime (CPU); auto takes the best."
 
 
 def run(
@@ -29,38 +43,18 @@ def run(
             "--output", "-o", help="Splat file: .ply, .spz, .splat, .glb, .sog, .npz, .usda, .usdz."
         ),
     ],
-    views: Annotated[
-        str | None,
-        typer.Option(help="How many views, or frame indices i,j,...; default: the model's choice."),
-    ] = None,
-    model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
-    max_tokens: Annotated[int | None, typer.Option(help="Largest number of anchors.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random choice of anchors.")] = 0,
-    selection: Annotated[str, typer.Option(help="'random' or 'confident' anchors.")] = "random",
-    quality: Annotated[
-        str | None,
-        typer.Option(help=QUALITY_HELP),
-    ] = None,
-    refine: Annotated[
-        int | None,
-        typer.Option(help="Just so many steps of refinement instead; 0: none."),
-    ] = None,
-    refine_poses: Annotated[
-        str,
-        typer.Option(
-            help="auto, on or off: move the cameras with the splats; auto: where they are off."
-        ),
-    ] = "auto",
-    shading: Annotated[
-        str,
-        typer.Option(
-            help="auto, on or off: colours by direction, as of a flash; auto: where photographs "
-            "disagree on plain ones."
-        ),
-    ] = "auto",
+    views: Views = None,
+    model: Model = "mini",
+    max_tokens: MaxTokens = None,
+    seed: Seed = 0,
+    selection: AnchorSelection = "random",
+    quality: QualityOption = None,
+    refine: Refine = None,
+    refine_poses: RefinePoses = "auto",
+    shading: Shading = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
-    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
-    device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
+    backend: Backend = "auto",
+    device: Device = 0,
     view: Annotated[
         bool, typer.Option("--view", help="Also write a web page that shows them, beside OUTPUT.")
     ] = False,
@@ -85,6 +79,8 @@ def run(
     raw_ply: Annotated[
         bool, typer.Option("--raw-ply", help="Write the PLY layout of GeoLRM's own script.")
     ] = False,
+    sh_degree: ShDegree = None,
+    spz_version: SpzVersion = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Reconstruct a capture into 3D Gaussians.
@@ -104,7 +100,7 @@ def run(
     if shading not in SHADING:
         raise InputError(f"--shading is {shading!r}; give auto, on or off")
     effort = parse_quality(quality)
-    check_output(output, raw_ply)
+    check_output(output, raw_ply, sh_degree, spz_version)
     if write_capture_to is not None:
         check_capture_folder(write_capture_to)
     page = output.with_suffix(".html") if view else None
@@ -148,7 +144,7 @@ def run(
         written = scene.gaussians
         if world:
             written = written.transformed(content.object_to_world)
-        written.save(output, raw=raw_ply)
+        written.save(output, raw=raw_ply, sh_degree=sh_degree, spz_version=spz_version)
         if write_capture_to is not None:
             write_capture(moved_capture(used, scene), write_capture_to)
         exhibit = Exhibit.from_scene(scene, output.stem, used.names)

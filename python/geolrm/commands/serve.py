@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from geolrm.commands.run import BACKEND_HELP
+from geolrm.commands.run_options import Backend, Device, Model
 from geolrm.engine.errors import InputError
 
 OUT_OF_MEMORY = "use a smaller --max-body, or a machine with more memory"
-MB = 1_000_000
+MILLION = 1_000_000  # bytes of a MB, pixels of a megapixel
 
 
 def serve(
@@ -17,9 +17,9 @@ def serve(
         str, typer.Option(help="Address to listen on; others than this machine reach 0.0.0.0.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8000,
-    model: Annotated[str, typer.Option(help="'mini' or a bundle folder.")] = "mini",
-    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "auto",
-    device: Annotated[int, typer.Option(help="Number of the GPU.")] = 0,
+    model: Model = "mini",
+    backend: Backend = "auto",
+    device: Device = 0,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of an engine; default: all cores.")
     ] = None,
@@ -87,8 +87,8 @@ def serve(
         require_token=require_token, min_replicas=low, max_replicas=high,
         cpus=1.0 if cpus is None else cpus, gpus=0.0 if gpus is None else gpus,
         limits={
-            "body_bytes": int(max_body * MB), "pixels": int(max_pixels * MB), "live": live,
-            "images": max_images, "zip_entries": max_entries, "zip_ratio": max_ratio,
+            "body_bytes": int(max_body * MILLION), "pixels": int(max_pixels * MILLION),
+            "live": live, "images": max_images, "zip_entries": max_entries, "zip_ratio": max_ratio,
             "seconds": time_limit, "queue": queue,
         },
     )  # fmt: skip

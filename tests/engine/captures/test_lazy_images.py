@@ -5,14 +5,17 @@ import pytest
 from PIL import Image
 
 from geolrm import InputError
+from geolrm.engine.captures import lazy_images
 from geolrm.engine.captures.images import ImageReader
 from geolrm.engine.captures.lazy_images import (
     COARSE_SIDE,
     LazyImages,
     coarse_image,
     decode_in_threads,
+    outline,
     shapes_of,
 )
+from geolrm.engine.views.silhouettes import make_outline
 
 
 @pytest.fixture
@@ -78,3 +81,38 @@ def test_the_first_of_several_errors_is_raised():
     assert decode_in_threads(fail, range(3)) == [0, 1, 2]
     with pytest.raises(InputError, match="^3$"):
         decode_in_threads(fail, range(9))
+
+
+def test_an_outline_is_made_once_and_shared(tmp_path, monkeypatch):
+    for index in range(2):
+        alpha = np.zeros((8, 12), np.uint8)
+        alpha[2:6, 4:8] = 255
+        Image.fromarray(np.dstack([alpha] * 4 if index else [alpha] * 3)).save(
+            tmp_path / f"{index}.png"
+        )
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)).save(
+        tmp_path / "2.png"
+    )
+    reader = ImageReader()
+    pictures = [reader.measure(tmp_path / f"{index}.png", "here") for index in range(3)]
+    images = LazyImages(reader, pictures)
+    found = outline(images, 1, 4)
+    assert found.alpha.shape == (3, 4) and found.size == (4.0, 8 / 3)
+    np.testing.assert_array_equal(found.alpha, make_outline(images[1], 4).alpha)
+    assert outline(images, 2, 4) is None  # no mask, and no border of one colour
+    assert outline(images, 0, 4) is not None  # a black border
+    monkeypatch.setattr(lazy_images, "make_outline", None)
+    assert outline(images.subset([1]), 0, 4) is found and outline(images, 2, 4) is None
+
+
+def test_few_pixels_start_no_threads(large, monkeypatch):
+    def threads(decode, indices):
+        raise AssertionError("threads were started")
+
+    monkeypatch.setattr(lazy_images, "decode_in_threads", threads)
+    few = large.subset([1])
+    with pytest.raises(AssertionError, match="threads were started"):
+        few.decode()
+    monkeypatch.setattr(lazy_images, "FEWEST_PIXELS", 4000 * 3000 + 1)
+    few.decode()
+    assert repr(few) == "LazyImages(1 images, 1 decoded)"

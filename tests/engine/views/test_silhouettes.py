@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -125,3 +127,22 @@ def test_a_grid_has_its_voxels_centres():
     points = grid(np.array([1.0, 0, 0]), 2.0, 2)
     assert points[0].tolist() == [0, -1, -1] and points[-1].tolist() == [2, 1, 1]
     assert points[1].tolist() == [0, -1, 1]  # x slowest
+
+
+def test_another_camera_has_reductions_of_its_own():
+    view = straight_ahead(np.ones((4, 4)))
+    small = reduced(view, 2)
+    assert reduced(view, 2) is small and reduced(view, 1).alpha.shape == (1, 1)
+    moved = replace(view, w2c=2 * view.w2c)
+    assert reduced(moved, 2).w2c is moved.w2c
+
+
+@pytest.mark.parametrize(("shape", "factor"), [((7, 5), 3), ((8, 6), 2), ((5, 9), 1), ((4, 3), 8)])
+def test_squares_at_the_border_are_averages_of_what_there_is(shape, factor):
+    pixels = np.random.default_rng(0).random((*shape, 2)).astype(np.float32)
+    found = reduce_pixels(pixels, factor)
+    for row, column in np.ndindex(found.shape[:2]):
+        part = pixels[row * factor :, column * factor :][:factor, :factor]
+        np.testing.assert_allclose(found[row, column], part.mean(axis=(0, 1)), rtol=1e-6)
+    everywhere = np.ones(shape, np.bool_)
+    np.testing.assert_allclose(reduce_pixels(pixels, factor, everywhere), found, rtol=1e-6)

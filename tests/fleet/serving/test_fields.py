@@ -1,7 +1,7 @@
 import pytest
 
 from geolrm import InputError
-from geolrm.fleet.serving.fields import RunFields, parse_run_fields
+from geolrm.fleet.serving.fields import ReconstructionFields, RunFields, parse_run_fields
 from geolrm.fleet.serving.refusals import Refusal
 
 
@@ -29,3 +29,16 @@ def test_a_wrong_query_of_a_live_capture_is_one_sentence():
     with pytest.raises(Refusal, match="seed is 'x': Input should be a valid integer") as refused:
         parse_run_fields({"seed": "x"})
     assert refused.value.status == 422
+
+
+def test_options_of_the_file_are_those_of_its_format():
+    asked = ReconstructionFields(sh_degree=3, spz_version=4)
+    assert asked.file_options("spz") == {"sh_degree": 3, "spz_version": 4}
+    for format, said in (
+        ("ply", "spz_version was given, but .ply files are no SPZ: leave it out"),
+        ("html", "sh_degree was given, but a page is no splat file: leave it out"),
+    ):
+        with pytest.raises(InputError) as refused:
+            asked.file_options(format)
+        assert str(refused.value) == said
+    assert ReconstructionFields().file_options("html") == {}

@@ -87,6 +87,29 @@ def test_half_a_body_leaves_nothing(address, client):
     assert send(client, box_zip()).status_code == 200
 
 
+def test_a_refusal_reaches_a_client_that_still_sends(address):
+    """It writes all of its body first, more than the system holds for it, as most libraries do."""
+    place = urlsplit(address)
+    body = b"a" * (12 << 20)
+    head = HEAD + f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((place.hostname, place.port), 20) as opened:
+        opened.sendall(head.encode())
+        opened.sendall(body)
+        answer = opened.makefile("rb").read(4000)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"the body is longer than the 2,097,152 bytes that this server takes" in answer
+
+
+def test_a_client_that_waits_to_go_on_is_refused_at_once(address):
+    place = urlsplit(address)
+    head = HEAD + "Connection: close\r\nContent-Length: 12000000\r\nExpect: 100-continue\r\n\r\n"
+    start = time.monotonic()
+    with socket.create_connection((place.hostname, place.port), 20) as opened:
+        opened.sendall(head.encode())
+        assert opened.makefile("rb").read(4000).startswith(b"HTTP/1.1 413 ")  # and it is closed
+    assert time.monotonic() - start < 1
+
+
 def test_huge_headers_are_refused(address, client):
     assert_refused(client.get("/", headers={"X-A": "a" * 17_000}), 431, "this server takes 16,384")
     status, sentence = refusal(address, "GET / HTTP/1.1\r\nX: ", *(["a" * 9000] * 2), pause=0.05)

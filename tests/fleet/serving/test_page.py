@@ -75,8 +75,8 @@ def test_a_dropped_folder_becomes_the_viewer(tab):
     assert tab.inner_text("h1") == "Reconstruction"
     assert "from 3 views in" in tab.inner_text("header")  # as many as the model prefers
     assert seen[0] == "Packing" and seen[-1] == "Opening the result"
-    # Which stages are seen is up to their times; writing is one of the long ones.
-    assert "Reading the capture" in seen and "Writing" in seen
+    before = {"Packing", "Sending", "Waiting for the turn", "Opening the result"}
+    assert {*seen} - before  # which stages are seen is up to their times
     tab.evaluate("geolrm.settle()")
     covered = tab.evaluate("""() => {
       const canvas = document.getElementById("canvas");
@@ -92,19 +92,30 @@ def test_a_dropped_folder_becomes_the_viewer(tab):
     assert tab.messages == []
 
 
-@pytest.mark.long  # on a loaded machine the browser's dialog may not come in two minutes
+@pytest.mark.long  # on a loaded machine the browser's dialog may take minutes
 def test_a_zip_is_chosen_by_keyboard_and_what_is_wrong_is_said(tab):
+    choosers = []
+    tab.on(
+        "filechooser", lambda chooser: choosers.append(chooser)
+    )  # before the keys, so that none is lost
     for _ in range(5):
         tab.keyboard.press("Tab")
         if tab.evaluate("document.activeElement.id") == "files":
             break
     assert tab.evaluate("document.activeElement.id") == "files"
-    with tab.expect_file_chooser() as chooser:
+    for _ in range(6):  # a key that comes while the browser is busy may open nothing
         tab.keyboard.press("Enter")
+        for _ in range(200):
+            if choosers:
+                break
+            tab.wait_for_timeout(100)
+        if choosers:
+            break
+    assert choosers
     with tempfile.TemporaryDirectory() as made:
         path = Path(made) / "broken <b>.ZIP"
         path.write_bytes(b"no zip")
-        chooser.value.set_files(path)
+        choosers[0].set_files(path)
         tab.wait_for_selector("#error:not([hidden])")
     said = tab.inner_text("#error")
     assert said.startswith("the zip file is no zip file that can be read: File is not a zip file")

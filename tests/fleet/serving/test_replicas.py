@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from geolrm.fleet.serving.jobs import Job
-from geolrm.fleet.serving.ray_pool import RayPool
 from geolrm.fleet.serving.refusals import Refusal
+from geolrm.fleet.serving.replicas import RayPool
 from geolrm.fleet.serving.settings import Limits
 
 
