@@ -138,6 +138,7 @@ class Arrays:
     def __init__(self, archive: zipfile.ZipFile, path: Path):
         self._archive, self.path = archive, path
         self._names = set(archive.namelist())
+        self._size = path.stat().st_size
 
     def __contains__(self, name: str) -> bool:
         return f"{name}.npy" in self._names
@@ -155,10 +156,13 @@ class Arrays:
         """
         where = f"{str(self.path)!r}: {name}"
         entry = self._archive.getinfo(f"{name}.npy")
-        most = min(LARGEST_ARRAY, MOST_EXPANSION * entry.compress_size + FREE_BYTES)
+        present = min(
+            entry.compress_size, self._size
+        )  # what is stated takes memory before it is read
+        most = min(LARGEST_ARRAY, MOST_EXPANSION * present + FREE_BYTES)
         if entry.file_size > most:
             raise InputError(
-                f"{where} has {entry.file_size} bytes in {entry.compress_size}; at most {most} of "
+                f"{where} has {entry.file_size} bytes in {present}; at most {most} of "
                 "such are read: store less, or with numpy.savez"
             )
 
@@ -168,7 +172,7 @@ class Arrays:
             check(shape, dtype)
 
         with self._archive.open(entry) as file:
-            content = file.read(most + 1)
+            content = file.read(entry.file_size)
         return _read_array(io.BytesIO(content), len(content), where, check_all)
 
 

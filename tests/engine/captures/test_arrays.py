@@ -1,6 +1,7 @@
 """NumPy files that hold something else are refused, each in one sentence."""
 
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -84,6 +85,20 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "points.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"points.npz' cannot be read: 'utf-8' codec can't deco"):
         read_points(tmp_path / "points.npz")
+
+
+def test_bytes_that_are_stated_and_not_there_take_no_memory(tmp_path):
+    np.savez(tmp_path / "points.npz", points=np.zeros((4, 3), np.float32))
+    content = bytearray((tmp_path / "points.npz").read_bytes())
+    for start, place in ((b"PK\x03\x04", 18), (b"PK\x01\x02", 20)):
+        at = content.index(start) + place
+        content[at : at + 8] = (400_000_000).to_bytes(4, "little") * 2
+    (tmp_path / "points.npz").write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"points has 400000000 bytes in \d{3}; at most 16\d{6} "):
+        read_points(tmp_path / "points.npz")
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 def test_an_empty_header_of_any_length_allocates_nothing(tmp_path):
