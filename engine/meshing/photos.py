@@ -18,6 +18,7 @@ from geolrm.engine.views.reduction import reduced
 MOST_VIEWS = 64  # photographs; of more, so many are spread over the directions
 MOST_PIXELS = 1 << 25  # of all photographs together, 20 bytes each; larger ones are reduced
 SAMPLES = 20_000  # points at which exposures are compared
+OPAQUE = 0.5  # of alpha: with less, a pixel shows background
 
 Images = Sequence[NDArray[np.uint8]]
 Valid = Sequence[NDArray[np.bool_] | None]
@@ -84,3 +85,15 @@ def level(
     for photo, sighting, gain in zip(photos, sightings, gains, strict=True):
         sighting.pixels[:, :3] = expose(photo.rgb, gain).reshape(-1, 3)
     return sightings
+
+
+def share_outside(photos: Sequence[Photo], sightings: Sequence[Sighting]) -> float:
+    """Tell which share of the mesh's pixels shows background, in the median photograph."""
+    shares = []
+    for photo, sighting in zip(photos, sightings, strict=True):
+        covered = sighting.pixels[:, 4].reshape(photo.alpha.shape) > 0
+        if photo.valid is not None:
+            covered &= photo.valid
+        if covered.any():
+            shares.append(float((photo.alpha[covered] < OPAQUE).mean()))
+    return float(np.median(shares)) if shares else 0.0

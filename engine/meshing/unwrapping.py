@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system.extras import require
 
-GUTTER = 8  # texels of an atlas of 2048 between two charts: three levels of mipmaps keep apart
-GUTTER_SIZE = 2048
+PACKED = 512  # cells along the atlas in which charts are packed: finer ones take much longer
+GUTTER = 2  # cells between charts, 8 texels of an atlas of 2048: three levels of mipmaps keep apart
+FLAT = 6.0  # cost of what is added to a chart; xatlas' own 2 cuts rough surfaces to crumbs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +40,7 @@ def unwrap(
         vertices: [P, 3].
         faces: [F, 3] indices.
         normals: [P, 3], unit length.
-        size: Side of the atlas, which decides how wide gutters are.
+        size: Side of the atlas.
 
     Raises:
         GeoLRMError: xatlas is not installed, or finds no layout in one image.
@@ -51,10 +52,12 @@ def unwrap(
     atlas = library.Atlas()
     atlas.add_mesh(vertices, faces.astype(np.uint32), normals)
     packing = library.PackOptions()
-    packing.resolution = size
-    packing.padding = max(2, round(GUTTER * size / GUTTER_SIZE))
+    packing.resolution = min(size, PACKED)
+    packing.padding = GUTTER
     packing.bilinear = True
-    atlas.generate(pack_options=packing)
+    charts = library.ChartOptions()
+    charts.max_cost = FLAT
+    atlas.generate(charts, packing)
     if atlas.atlas_count != 1:
         raise GeoLRMError(
             f"the charts of {len(faces):,} triangles do not fit into one texture of {size} px; "

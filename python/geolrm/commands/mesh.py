@@ -43,7 +43,7 @@ def mesh(
     ] = None,
     faces: Annotated[
         int | None,
-        typer.Option(help="At most so many triangles (default: all; with --capture 20000)."),
+        typer.Option(help="At most so many triangles (default: all; with --capture 12000)."),
     ] = None,
     world: Annotated[
         bool,

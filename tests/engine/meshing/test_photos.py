@@ -1,10 +1,17 @@
 """Photographs made ready: which, how large, with which masks, how bright."""
 
+from dataclasses import replace
+
 import numpy as np
 from samples.painted_ball import ball, photographs, ring
 
 from geolrm.engine.meshing import photos
-from geolrm.engine.meshing.photos import level, make_sightings, prepare_photos
+from geolrm.engine.meshing.photos import (
+    level,
+    make_sightings,
+    prepare_photos,
+    share_outside,
+)
 
 RING = ring(4)
 
@@ -41,3 +48,13 @@ def test_exposures_are_levelled_in_place():
     ratios = [s.pixels[:, :3].mean() / (p[..., :3] / 255).mean()
               for s, p in zip(levelled, plain, strict=True)]  # fmt: skip
     assert before[1] > 0.01 and np.ptp(ratios) < 0.1
+
+
+def test_the_share_of_a_mesh_that_photographs_do_not_show():
+    made = prepare_photos(photographs(RING), RING, None)
+    assert share_outside(made, make_sightings(made, ball())) < 0.02
+    half = [replace(photo, alpha=photo.alpha * (np.arange(96) < 48)) for photo in made]
+    assert abs(share_outside(half, make_sightings(half, ball())) - 0.5) < 0.03
+    left = np.broadcast_to(np.arange(96) < 48, (96, 96))
+    known = [replace(photo, valid=left) for photo in half]
+    assert share_outside(known, make_sightings(known, ball())) < 0.02

@@ -110,3 +110,11 @@ def test_what_is_refused(change, error, message):
                  "size": SIZE, **change}  # fmt: skip
     with pytest.raises(error, match=message):
         texture(**arguments)
+
+
+def test_a_mesh_of_another_object_is_warned_of():
+    images = photographs(RING)
+    for image in images:
+        image[:, :48, 3] = 0  # the photographs show half of a ball
+    with pytest.warns(UserWarning, match=r"the mesh is: \d\d% of what it covers; are"):
+        texture(ball(), images, RING, size=64, fit=False)
