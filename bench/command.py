@@ -60,6 +60,14 @@ def fleet(context: typer.Context) -> None:
     fleet.main(context.args)
 
 
+@app.command("mesh", context_settings=PASSED_ON)
+def mesh(context: typer.Context) -> None:
+    """Measure colours of meshes, of vertices and of textures, in held-out views; see its --help."""
+    from geolrm.bench.quality import mesh_colors
+
+    mesh_colors.main(context.args)
+
+
 @app.command("photos", context_settings=PASSED_ON)
 def photos(context: typer.Context) -> None:
     """Measure what wrong poses and cut views cost; see its --help."""

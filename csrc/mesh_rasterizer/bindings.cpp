@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -160,9 +161,58 @@ void render(const TexturedMesh& mesh, const Doubles& w2c, const Doubles& intrins
   });
 }
 
+// One view: which face is seen at each pixel's centre, and 1 / z there.
+void visible_faces(const py::array& points, const py::array& faces, int width, int height,
+                   py::array ids, py::array iz) {
+  check_size(width, height, 1, 1);
+  const double* places = elements<double>(points, "points", {-1, 3});
+  const int32_t* corners = elements<int32_t>(faces, "faces", {-1, 3});
+  int32_t* id_data = elements_to_write<int32_t>(ids, "ids", {height, width});
+  float* iz_data = elements_to_write<float>(iz, "iz", {height, width});
+  check_apart({{"ids", ids}, {"iz", iz}}, {{"points", points}, {"faces", faces}});
+  const size_t count = points.shape(0), face_count = faces.shape(0);
+  if (face_count > std::numeric_limits<int32_t>::max()) {
+    throw py::value_error("there are " + std::to_string(face_count) +
+                          " faces; at most 2147483647 can be numbered");
+  }
+  for (size_t i = 0; i < 3 * count; ++i) {
+    if (!std::isfinite(places[i])) {
+      std::ostringstream text;
+      text << "points of vertex " << i / 3 << " is " << places[i] << "; it must be finite";
+      throw py::value_error(text.str());
+    }
+  }
+  for (size_t i = 0; i < 3 * face_count; ++i) {
+    check_index(corners[i], count, "face", i / 3, "vertex");
+  }
+  py::gil_scoped_release release;
+  Visibility samples;
+  samples.reset(width, height, 1);
+  const auto point = [&](int32_t index) {
+    const double* place = places + 3 * size_t(index);
+    return ScreenPoint{place[0], place[1], place[2]};
+  };
+  for (size_t f = 0; f < face_count; ++f) {
+    const int32_t* corner = corners + 3 * f;
+    samples.draw(point(corner[0]), point(corner[1]), point(corner[2]), static_cast<int32_t>(f));
+  }
+  for (int row = 0; row < height; ++row) {
+    for (int column = 0; column < width; ++column) {
+      const int64_t pixel = int64_t{1} * row * width + column;
+      iz_data[pixel] = samples.iz(column, row);
+      id_data[pixel] = iz_data[pixel] > 0 ? samples.id(column, row) : -1;
+    }
+  }
+}
+
 }  // namespace
 
 void bind(py::module_& module) {
+  module.def("visible_faces", &visible_faces, py::arg("points"), py::arg("faces"),
+             py::arg("width"), py::arg("height"), py::arg("ids"), py::arg("iz"),
+             "Fills ids [H, W] i32 with the face seen at each pixel's centre (-1: none) and\n"
+             "iz [H, W] f32 with its 1 / z (0: none), from points [P, 3] f64: x and y in pixels,\n"
+             "1 / z, which is 0 for what is too near to be drawn. faces [F, 3] i32.");
   py::class_<TexturedMesh>(
       module, "TexturedMesh",
       "A triangle mesh with its textures, copied, ready to be rendered from any number of cameras.")

@@ -48,8 +48,11 @@ def read_for_run(
     remove_background: bool = False,
     fit: bool | None = None,
     allow_outside: bool = False,
+    longest_side: int = LONGEST_SIDE,
 ) -> ReadyCapture:
     """Read a capture as ``geolrm run`` does; ``fit`` None fits it where masks say that it is due.
+
+    Images of more than ``longest_side`` pixels are reduced to that.
 
     Raises:
         InputError: It cannot be read, or most of its cameras do not see the object.
@@ -58,7 +61,7 @@ def read_for_run(
         path,
         remove_background=remove_background,
         fit=fit is True,
-        longest_side=LONGEST_SIDE,
+        longest_side=longest_side,
         allow_outside=allow_outside,
     )
     faulty = faulty_views(capture)

@@ -43,7 +43,7 @@ class Buffer:
 
         Args:
             array: [N] or [N, C], float32, uint32 or uint16; rows of whole words.
-            kind: SCALAR, VEC3 or VEC4.
+            kind: SCALAR, VEC2, VEC3 or VEC4.
             bounds: Whether smallest and largest values are stated, as positions need them.
             normalized: Whether integers stand for [0, 1].
             target: What the numbers are for.
@@ -68,6 +68,13 @@ class Buffer:
         self._chunks.append(raw + bytes(-len(raw) % 4))
         self._size += len(self._chunks[-1])
         return len(self.accessors) - 1
+
+    def add_file(self, content: bytes) -> int:
+        """Append a file within the file, such as an image, and return the index of its view."""
+        self.views.append({"buffer": 0, "byteOffset": self._size, "byteLength": len(content)})
+        self._chunks.append(content + bytes(-len(content) % 4))
+        self._size += len(self._chunks[-1])
+        return len(self.views) - 1
 
     def file(self, document: dict[str, Any]) -> bytes:
         """Write the whole file of a document that lacks only its buffers."""

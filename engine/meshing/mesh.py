@@ -40,7 +40,7 @@ class Mesh:
         return normals.astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Write a .glb, .ply or .obj file; :mod:`geolrm.engine.meshing.mesh_files` says how.
+        """Write a file; :mod:`geolrm.engine.meshing.mesh_files` says in which formats, and how.
 
         Raises:
             InputError: The name says no format, or there are no triangles.

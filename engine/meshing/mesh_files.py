@@ -1,8 +1,8 @@
-"""Meshes as files: GLB, PLY and OBJ, with vertex colours that need no light.
+"""Meshes as files: GLB, PLY, OBJ and USD, with vertex colours that need no light, and STL.
 
-Colours already hold the light of the images. glTF states them in linear light, PLY and OBJ as the
-sRGB values that their readers expect. GLB and OBJ are y up, as programs take them to be; a PLY is z
-up, like one of splats.
+Colours already hold the light of the images. glTF and USD state them in linear light, PLY and OBJ
+as the sRGB values that their readers expect; STL has none. GLB, OBJ and USD are y up, as programs
+take them to be; a PLY is z up, like one of splats, and an STL, as printers have it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geolrm.engine.errors import InputError
-from geolrm.engine.formats import glb
+from geolrm.engine.formats import archive, glb
 from geolrm.engine.formats.light import linear
 from geolrm.engine.formats.orientation import Z_UP_TO_Y_UP
+from geolrm.engine.formats.usd import ALIGNMENT
+from geolrm.engine.meshing import mesh_usd
 
 UNLIT = "KHR_materials_unlit"
 CORNER = np.dtype([("place", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 3)])
+FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+STL_HEADER = b"geolrm, z up".ljust(80)
 TRIANGLE = np.dtype([("corners", "u1"), ("indices", "<i4", 3)])
 PLY_NAMES = [*(f"float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
              *(f"uchar {name}" for name in ("red", "green", "blue"))]  # fmt: skip
@@ -123,5 +127,41 @@ def _obj(mesh: Surface) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-WRITERS: dict[str, Callable[[Surface], bytes]] = {".glb": _glb, ".ply": _ply, ".obj": _obj}
+def _stl(mesh: Surface) -> bytes:
+    """Write triangles alone, in binary."""
+    corners = mesh.vertices[mesh.faces]
+    crosses = np.cross(
+        (corners[:, 1] - corners[:, 0]).astype(np.float64),
+        (corners[:, 2] - corners[:, 0]).astype(np.float64),
+    )
+    lengths = np.linalg.norm(crosses, axis=1, keepdims=True)
+    facets = np.zeros(len(corners), FACET)
+    facets["corners"] = corners
+    facets["normal"] = crosses / np.where(lengths > 0, lengths, 1)
+    return STL_HEADER + len(facets).to_bytes(4, "little") + facets.tobytes()
+
+
+def _usda(mesh: Surface) -> bytes:
+    turn = Z_UP_TO_Y_UP.T.astype(np.float32)
+    light = linear(mesh.colors).astype(np.float32)
+    return mesh_usd.encode_text(mesh.vertices @ turn, mesh.normals @ turn, mesh.faces, light=light)
+
+
+def _usdc(mesh: Surface) -> bytes:
+    return mesh_usd.crate_of(_usda(mesh))
+
+
+def _usdz(mesh: Surface) -> bytes:
+    return archive.write({"mesh.usda": _usda(mesh)}, align=ALIGNMENT)
+
+
+WRITERS: dict[str, Callable[[Surface], bytes]] = {
+    ".glb": _glb,
+    ".ply": _ply,
+    ".obj": _obj,
+    ".stl": _stl,
+    ".usda": _usda,
+    ".usdc": _usdc,
+    ".usdz": _usdz,
+}
 SUFFIXES = ", ".join(WRITERS)

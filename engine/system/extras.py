@@ -7,6 +7,7 @@ from geolrm.engine.errors import GeoLRMError
 KERNEL_PACKAGES = ("cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")  # compile and launch kernels
 EXTRAS = {
     "av": "video",
+    "fast-simplification": "mesh",
     "fastapi": "fleet",
     "huggingface_hub": "hub",
     "matplotlib": "eval",
@@ -28,6 +29,7 @@ EXTRAS = {
     "usd-core": "usd",
     "uvicorn": "fleet",
     "websockets": "fleet",
+    "xatlas": "mesh",
 } | dict.fromkeys(KERNEL_PACKAGES, "gpu")
 TITLES = {"av": "PyAV"}  # packages whose usual name is not the registry's
 

@@ -276,6 +276,19 @@ def step_adam(
 
 # --- mesh rasterizer (csrc/mesh_rasterizer) ---
 
+def visible_faces(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    width: int,
+    height: int,
+    ids: NDArray[np.int32],
+    iz: NDArray[np.float32],
+) -> None:
+    """Fill ids [H, W] with the face seen at each pixel's centre (-1: none), iz [H, W] with 1 / z.
+
+    points is [P, 3]: x and y in pixels and 1 / z, 0 for what is too near; faces is [F, 3].
+    """
+
 class TexturedMesh:
     """A triangle mesh with its textures, copied, ready to be rendered from any cameras."""
 

@@ -61,7 +61,8 @@ def test_the_commands_are_these():
     assert listed == {*COMMANDS, "bench"}
 
 
-BENCHMARKS = ("engine", "fleet", "formats", "gpu-raster", "kernels", "photos", "raster", "scaling")
+BENCHMARKS = ("engine", "fleet", "formats", "gpu-raster", "kernels", "mesh", "photos", "raster",
+              "scaling")  # fmt: skip
 
 
 def test_the_benchmarks_are_these():

@@ -491,10 +491,10 @@ CASES = [
     Case("output … is the input file itself; name another", "Of geolrm convert and mesh.",
          input_as_output),
     "Meshes",
-    Case("output … is a folder; name a file in it: .glb, .ply, .obj", "Of geolrm mesh.", command(
+    Case("output … is a folder; name a file in it: .glb, .ply, .obj, …", "Of geolrm mesh.", command(
         mesh_command, lambda tmp: ((tmp / "a.glb").mkdir(), tmp / "a.glb")[1], 32, 8, None, True)),
-    Case("… is no mesh file; the file name must end in .glb, .ply, .obj", "See docs/formats.md.",
-         lambda place: NO_MESH.save(place.tmp / "a.stl")),
+    Case("… is no mesh file; the file name must end in .glb, .ply, .obj, .stl, .usda, .usdc, .usdz",
+         "See docs/formats.md.", lambda place: NO_MESH.save(place.tmp / "a.txt")),
     Case("--threads is 0; it must be at least 1", "Leave it out for all cores.",
          command(mesh_command, lambda tmp: tmp / "a.glb", 32, 8, 0, True)),
     Case("size is …; it must be 16 to 512 voxels", "Of geolrm mesh --size.",

@@ -50,6 +50,7 @@ def areas():
         gpu,
         gpu_benchmark,
         images,
+        meshes,
         photographs,
         rendering,
         serving,
@@ -69,7 +70,8 @@ def areas():
         "photographs": Area("Photographs without poses", {"": photographs.CASES}),
         "rendering": Area("Rendering", {"": rendering.CASES}),
         "formats": Area(
-            "Splat files, meshes and pages", {"": [*formats.CASES, *archive_formats.CASES]}
+            "Splat files, meshes and pages",
+            {"": [*formats.CASES, *meshes.CASES, *archive_formats.CASES]},
         ),
         "bundles": Area("Bundles", {"": bundles.CASES}),
         "gpu": Area("GPUs", {"": gpu.CASES, "geolrm bench gpu": gpu_benchmark.CASES}),

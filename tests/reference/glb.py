@@ -21,7 +21,7 @@ def parse(content):
     def array(index):
         accessor = document["accessors"][index]
         view = document["bufferViews"][accessor["bufferView"]]
-        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
+        width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor["type"]]
         kind = np.dtype({5121: "u1", 5123: "<u2", 5126: "<f4"}[accessor["componentType"]])
         assert view["byteLength"] == kind.itemsize * width * accessor["count"]
         assert view["byteOffset"] % 4 == 0

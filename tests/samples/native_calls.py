@@ -344,6 +344,17 @@ CALLS = {
             "threads": one_of(0, 1, 3),
         },
     ),
+    "visible_faces": NativeCall(
+        _C.visible_faces,
+        {
+            "points": "in float64 vertices 3",
+            "faces": corners,
+            "width": size("width"),
+            "height": size("height"),
+            "ids": "out int32 height width",
+            "iz": "out float32 height width",
+        },
+    ),
     "TexturedMesh": NativeCall(
         _C.TexturedMesh,
         {

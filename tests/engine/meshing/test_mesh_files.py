@@ -30,7 +30,7 @@ def read(tmp_path):
     return save_and_load
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", [".glb", ".ply", ".obj"])
 def test_axes_winding_and_normals(read, suffix):
     loaded = read(suffix)
     expected = VERTICES if suffix == ".ply" else Y_UP
@@ -40,6 +40,35 @@ def test_axes_winding_and_normals(read, suffix):
     np.testing.assert_allclose(np.linalg.norm(loaded.vertex_normals, axis=1), 1, atol=1e-3)
     outward = loaded.vertices - loaded.vertices.mean(axis=0)
     assert (np.einsum("ni,ni->n", loaded.vertex_normals, outward) > 0).all()
+
+
+def test_stl_has_triangles_alone_z_up(read):
+    loaded = read(".stl")
+    np.testing.assert_array_equal(loaded.triangles, VERTICES[FACES])
+    crosses = np.cross(*(VERTICES[FACES][:, k] - VERTICES[FACES][:, 0] for k in (1, 2)))
+    expected = crosses / np.linalg.norm(crosses, axis=1, keepdims=True)
+    np.testing.assert_allclose(loaded.face_normals, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".usda", ".usdc", ".usdz"])
+def test_usd_core_finds_linear_colours_that_shine(tmp_path, suffix):
+    Usd = pytest.importorskip("pxr.Usd")
+    from pxr import UsdGeom, UsdShade
+
+    MESH.save(tmp_path / f"a{suffix}")
+    stage = Usd.Stage.Open(str(tmp_path / f"a{suffix}"))
+    mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/Object/Surface"))
+    np.testing.assert_allclose(mesh.GetPointsAttr().Get(), Y_UP, atol=1e-6)
+    colors = np.array(UsdGeom.PrimvarsAPI(mesh).GetPrimvar("displayColor").Get())
+    np.testing.assert_allclose(colors[:3], np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(colors[3], 0.21404, atol=2e-5)  # of sRGB 0.5
+    material = UsdShade.MaterialBindingAPI(mesh).ComputeBoundMaterial()[0]
+    surface = material.ComputeSurfaceSource()[0]
+    source = UsdShade.Shader(surface.GetInput("emissiveColor").GetConnectedSources()[0][0].source)
+    assert source.GetInput("varname").Get() == "displayColor"
+    validation = pytest.importorskip("pxr.UsdValidation")
+    context = validation.ValidationContext(validation.ValidationRegistry().GetOrLoadAllValidators())
+    assert [error.GetMessage() for error in context.Validate(stage)] == []
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj"])
@@ -73,8 +102,8 @@ def test_nothing_is_written_of_no_triangles(tmp_path, suffix):
 
 
 def test_other_names_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"must end in \.glb, \.ply, \.obj"):
-        MESH.save(tmp_path / "a.stl")
+    with pytest.raises(InputError, match=r"must end in \.glb, \.ply, \.obj, \.stl, \.usda, \.usdc"):
+        MESH.save(tmp_path / "a.txt")
     assert list(Path(tmp_path).iterdir()) == []
 
 
