@@ -13,6 +13,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long  # it compiles every CUDA source for two architectures
 def test_no_kernel_spills_and_every_source_is_measured():
     rows = cuda_resources.measure_all(("sm_75", "sm_90"))
     assert {source.name for _, source in cuda_resources.variants()} == set(sources.names())
