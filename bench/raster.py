@@ -16,7 +16,7 @@ from geolrm.engine.rendering.images import Renders
 from geolrm.engine.system.exit_codes import one_sentence_errors
 from geolrm.engine.system.extras import require
 
-ISAS = ["plain", "avx2", "avx512"]
+FAMILIES = (["plain", "avx2", "avx512"], ["plain", "neon"])  # each set has those before it
 QUIET_RATE = 245.0  # GFLOP/s of the machine that the targets below are for
 TARGETS = {  # ms on 2 quiet cores: must, aim
     (65536, 512): (5.0, 4.0),
@@ -82,7 +82,8 @@ def details(frame: Frame, args: argparse.Namespace) -> None:
     print("    1 thread: " + ", ".join(f"{k} {1e3 * v:.1f}" for k, v in stages.items()) + " ms")
     print(f"    {stats['pixel_pairs'] / best / 1e9:.2f} G splat-pixel pairs/s on 2 threads")
     every = {"plain tile renderer, without occlusion culling": {"cull": False}}
-    every |= {f"the {isa} path": {"isa": isa} for isa in ISAS[: ISAS.index(_C.best_isa())]}
+    family = next(family for family in FAMILIES if _C.best_isa() in family)
+    every |= {f"the {isa} path": {"isa": isa} for isa in family[: family.index(_C.best_isa())]}
     for name, options in every.items():
         ratio = paired_ratio(frame, options)
         print(f"    {name}: {ratio:.2f} times as long")

@@ -28,10 +28,20 @@ Isa detect() {
   const bool avx512 = avx2 && (state & 0xE6) == 0xE6 && ((leaf7[1] >> 16) & 1) &&
                       ((leaf7[1] >> 17) & 1) && ((leaf7[1] >> 30) & 1) && ((leaf7[1] >> 31) & 1);
   return avx512 ? Isa::kAvx512 : avx2 ? Isa::kAvx2 : Isa::kPlain;
+#elif defined(GEOLRM_ARM64)
+  return Isa::kNeon;  // part of every 64-bit ARM CPU
 #else
   return Isa::kPlain;
 #endif
 }
+
+#ifdef GEOLRM_ARM64
+constexpr Isa kAll[] = {Isa::kPlain, Isa::kNeon};
+constexpr char kNames[] = "plain or neon";
+#else
+constexpr Isa kAll[] = {Isa::kPlain, Isa::kAvx2, Isa::kAvx512};  // each includes those before it
+constexpr char kNames[] = "plain, avx2 or avx512";
+#endif
 
 }  // namespace
 
@@ -42,25 +52,28 @@ Isa best_isa() {
 
 Isa parse_isa(const std::string& name) {
   if (name.empty()) return best_isa();
-  Isa isa;
-  if (name == "plain") {
-    isa = Isa::kPlain;
-  } else if (name == "avx2") {
-    isa = Isa::kAvx2;
-  } else if (name == "avx512") {
-    isa = Isa::kAvx512;
-  } else {
-    throw std::invalid_argument("isa is '" + name + "'; it must be plain, avx2 or avx512");
+  for (const Isa isa : kAll) {
+    if (name != isa_name(isa)) continue;
+    if (isa > best_isa()) {
+      throw std::invalid_argument("isa is '" + name + "', but the best this CPU supports is " +
+                                  isa_name(best_isa()) + "; leave isa out to use that");
+    }
+    return isa;
   }
-  if (isa > best_isa()) {
-    throw std::invalid_argument("isa is '" + name + "', but the best this CPU supports is " +
-                                isa_name(best_isa()) + "; leave isa out to use that");
-  }
-  return isa;
+  throw std::invalid_argument("isa is '" + name + "'; it must be " + kNames);
 }
 
 const char* isa_name(Isa isa) {
-  return isa == Isa::kAvx512 ? "avx512" : isa == Isa::kAvx2 ? "avx2" : "plain";
+  switch (isa) {
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kNeon:
+      return "neon";
+    default:
+      return "plain";
+  }
 }
 
 }  // namespace geolrm

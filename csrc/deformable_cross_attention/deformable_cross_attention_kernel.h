@@ -55,7 +55,7 @@ struct DeformableCrossAttentionKernel {
   void (*mark)(const CrossAttentionCall& call, int64_t begin, int64_t end, uint8_t* base,
                int64_t stride);
 
-  static const DeformableCrossAttentionKernel plain, avx2, avx512;
+  static const DeformableCrossAttentionKernel plain, avx2, avx512, neon;
 };
 
 }  // namespace geolrm

@@ -19,7 +19,7 @@ struct DeformableSamplingKernel {
   void (*differentiate)(const DeformableSampling& op, const SampledPlane& plane,
                         const DeformableSamplingGradients& gradients);
 
-  static const DeformableSamplingKernel plain, avx2, avx512;
+  static const DeformableSamplingKernel plain, avx2, avx512, neon;
 };
 
 }  // namespace geolrm

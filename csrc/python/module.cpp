@@ -8,7 +8,7 @@ PYBIND11_MODULE(_C, module) {
   module.doc() = "Native kernels of geolrm.";
   module.def(
       "best_isa", [] { return std::string(geolrm::isa_name(geolrm::best_isa())); },
-      "The instruction set the kernels use on this CPU: plain, avx2 or avx512.");
+      "The instruction set the kernels use on this CPU: plain, avx2, avx512 or neon.");
   geolrm::bind_deformable_cross_attention(module);
   geolrm::bind_deformable_sampling(module);
   geolrm::bind_query_order(module);

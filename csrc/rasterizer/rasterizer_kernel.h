@@ -156,7 +156,7 @@ struct RasterizerKernel {
   TileScratch* (*new_scratch)();
   void (*delete_scratch)(TileScratch*);
 
-  static const RasterizerKernel plain, avx2, avx512;
+  static const RasterizerKernel plain, avx2, avx512, neon;
 };
 
 }  // namespace geolrm::raster

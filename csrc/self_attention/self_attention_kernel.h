@@ -17,7 +17,7 @@ struct SelfAttentionKernel {
   void (*attend)(const SelfAttention& call, int64_t head, int64_t first, const float* keys,
                  const float* values, float* scratch);
 
-  static const SelfAttentionKernel plain, avx2, avx512;
+  static const SelfAttentionKernel plain, avx2, avx512, neon;
 };
 
 }  // namespace geolrm

@@ -26,7 +26,7 @@ struct ValueProjectionKernel {
   int64_t columns;  // of a panel
   void (*run)(const ProjectionBlock& block);
 
-  static const ValueProjectionKernel plain, avx2, avx512;
+  static const ValueProjectionKernel plain, avx2, avx512, neon;
 };
 
 }  // namespace geolrm

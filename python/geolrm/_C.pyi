@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 def best_isa() -> str:
-    """Return the instruction set the kernels use on this CPU: plain, avx2 or avx512."""
+    """Return the instruction set the kernels use on this CPU: plain, avx2, avx512 or neon."""
 
 def deformable_cross_attention(
     values: NDArray,
@@ -32,7 +32,7 @@ def deformable_cross_attention(
         view_bias: Its bias.
         out: [N, h*e] float32.
         threads: 0 for all cores; the result does not depend on it.
-        isa: plain, avx2, avx512, or empty for the best.
+        isa: plain, avx2, avx512 or neon; empty for the best.
     """
 
 def mark_touched(
@@ -108,7 +108,7 @@ def deformable_sampling(
         num_heads: h.
         out: [V, N, h*e] float32.
         threads: 0 for all cores; the result does not depend on it.
-        isa: plain, avx2, avx512, or empty for the best.
+        isa: plain, avx2, avx512 or neon; empty for the best.
     """
 
 def deformable_sampling_backward(

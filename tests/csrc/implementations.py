@@ -9,8 +9,9 @@ from csrc.cuda.emulated_device import EmulatedDevice
 from geolrm import _C
 from geolrm.engine.errors import GeoLRMError
 
-_ALL_ISAS = ["plain", "avx2", "avx512"]
-ISAS = _ALL_ISAS[: _ALL_ISAS.index(_C.best_isa()) + 1]
+_FAMILIES = (["plain", "avx2", "avx512"], ["plain", "neon"])  # each set has those before it
+_FAMILY = next(family for family in _FAMILIES if _C.best_isa() in family)
+ISAS = _FAMILY[: _FAMILY.index(_C.best_isa()) + 1]
 DEVICES = ["emulated", pytest.param("gpu", marks=pytest.mark.gpu)]
 
 

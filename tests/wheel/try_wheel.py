@@ -19,7 +19,7 @@ FORBIDDEN = ("cc", "c++", "gcc", "g++", "clang", "clang++", "cl", "zig", "cmake"
 TEST_TOOLS = ("pytest", "hypothesis")
 # Those of the native core and of the package, which need neither torch nor an extra.
 BASE_TESTS = (
-    "test_deformable_blend.py", "test_mesh_rasterizer.py", "test_mesh_rasterizer_errors.py",
+    "test_mesh_rasterizer.py", "test_mesh_rasterizer_errors.py",
     "test_rasterizer_degenerate.py", "test_rasterizer_errors.py", "test_rasterizer_exact.py",
     "test_thread_pool.py",
 )  # fmt: skip
@@ -41,8 +41,10 @@ def main(wheel: Path, constraints: Path | None) -> None:
             print("$", *command, flush=True)
             done = subprocess.run(
                 [str(word) for word in command], cwd=folder, env=variables, text=True,
-                stdout=subprocess.PIPE, check=True,
+                stdout=subprocess.PIPE,
             )  # fmt: skip
+            if done.returncode:
+                raise SystemExit(f"{done.stdout}\n{command[0]} failed ({done.returncode})")
             return done.stdout
 
         chosen = [] if constraints is None else ["-c", constraints]
