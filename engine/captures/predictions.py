@@ -133,7 +133,7 @@ def read_predictions(
         raise InputError(f"{file}: {error}") from error
     notes.append(
         "the cameras are a network's estimate: where the result is blurred, refine them "
-        "(--refine-poses)"
+        "(--refine-poses on)"
     )
     return Capture(
         folder, names, images, cameras, kind="predictions", source=file,

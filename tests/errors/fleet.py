@@ -1,5 +1,6 @@
 """Batches, and what they share with serving."""
 
+import asyncio
 import io
 import json
 import random
@@ -14,7 +15,7 @@ from samples.small_captures import write_captures
 
 from geolrm import GeoLRMError, InputError
 from geolrm.bench import fleet as fleet_bench
-from geolrm.bench import fleet_kills
+from geolrm.bench import fleet_kills, fleet_serving
 from geolrm.commands.batch import batch, parse_workers
 from geolrm.fleet import fetching
 from geolrm.fleet.archives import ZipLimits, extract_capture
@@ -46,6 +47,14 @@ def zipped(*files, method=zipfile.ZIP_STORED, change=None, kind=None, **limits):
         return extract_capture(io.BytesIO(content), place.tmp, ZipLimits(**limits), "a.zip")
 
     return trigger
+
+
+def answered_otherwise(place):
+    async def post(*_):
+        return SimpleNamespace(status=503, body=b"not now")
+
+    place.patch.setattr(fleet_serving, "post", post)
+    asyncio.run(fleet_serving.ask("http://127.0.0.1:1", 0, b"", 1))
 
 
 def stated(offset, value):
@@ -307,6 +316,9 @@ CASES = [
     Case("a list in Parquet needs pyarrow, which is not installed; run: pip install "
          "'geolrm[fleet]', or write it as .jsonl", "An extra.",
          without("pyarrow", listed("no", name="l.parquet"))),
+    Case("here: spz_version was given, but .ply files are no SPZ: leave it out",
+         "What the formats refuse comes with the line of the list.",
+         lambda place: CaptureOptions().changed({"spz_version": 4}, "here"), InputError),
     Case("here has the field 'sead'; known are capture, id, …",
          "A line of a list, or the command line.", changed(sead=1), InputError),
     Case("here: seed is '1'; give a whole number", "So with the other options.",
@@ -383,6 +395,8 @@ CASES = [
          "add such a node", "A cluster with an autoscaler has ten minutes to bring one.", no_room,
          InputError),
     "geolrm bench fleet",
+    Case("the server answered 503: b'not now'", "Another answer than a result or a full queue.",
+         answered_otherwise),
     Case("a loop over Engine.run failed with code 1; its error stands above",
          "What is measured against.",
          measured(lambda place: fleet_bench.loops([place.tmp], place.tmp / "l", 0, 1))),

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from geolrm.commands.serve import parse_replicas, serve
 from geolrm.fleet.serving import captures, formats, gate, live, ray_server, results, uploads
 from geolrm.fleet.serving.application import make_app
-from geolrm.fleet.serving.fields import parse_run_fields
+from geolrm.fleet.serving.fields import ReconstructionFields, parse_run_fields
 from geolrm.fleet.serving.jobs import Job, LiveStep, LiveView
 from geolrm.fleet.serving.local_pool import LocalPool
 from geolrm.fleet.serving.logs import set_up_logs
@@ -273,6 +273,9 @@ CASES = [
          "415.", received(b"", "text/plain")),
     Case("seed is 'x': Input should be …", "422: an option; others alike.",
          lambda place: parse_run_fields({"seed": "x"})),
+    Case("sh_degree was given, but a page is no splat file: leave it out",
+         "422; spz_version alike.",
+         lambda place: ReconstructionFields(sh_degree=3).file_options("html")),
     Case("… requests wait already, as many as this server lets wait; repeat this one after the "
          "seconds that Retry-After says", "429; geolrm serve --queue.",
          full_queues),

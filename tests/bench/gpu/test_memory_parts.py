@@ -30,6 +30,7 @@ def deeper(layers, channels=(12, 12)):
     )
 
 
+@pytest.mark.long  # two minutes
 def test_the_parts_are_those_of_a_bundle(tmp_path, monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     config = deeper(3, (24, 48))

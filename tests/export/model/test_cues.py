@@ -202,10 +202,10 @@ def test_transmittance_of_a_uniform_fog():
 
 SWITCHES = [
     CueConfig(volume_channels=8),
-    CueConfig(volume_channels=8, occlusion=False, statistics=False),
     CueConfig(volume_channels=0, occlusion=False, pixel_colors=False),
 ]
 MORE_SWITCHES = [  # each traced for ten seconds
+    CueConfig(volume_channels=8, occlusion=False, statistics=False),
     CueConfig(volume_channels=8, occlusion=False),
     CueConfig(volume_channels=0, occlusion=False),
     CueConfig(volume_channels=0, occlusion=False, alpha_gate=False),
