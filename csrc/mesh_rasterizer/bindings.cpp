@@ -208,8 +208,8 @@ void visible_faces(const py::array& points, const py::array& faces, int width, i
 }  // namespace
 
 void bind(py::module_& module) {
-  module.def("visible_faces", &visible_faces, py::arg("points"), py::arg("faces"),
-             py::arg("width"), py::arg("height"), py::arg("ids"), py::arg("iz"),
+  module.def("visible_faces", &visible_faces, py::arg("points"), py::arg("faces"), py::arg("width"),
+             py::arg("height"), py::arg("ids"), py::arg("iz"),
              "Fills ids [H, W] i32 with the face seen at each pixel's centre (-1: none) and\n"
              "iz [H, W] f32 with its 1 / z (0: none), from points [P, 3] f64: x and y in pixels,\n"
              "1 / z, which is 0 for what is too near to be drawn. faces [F, 3] i32.");

@@ -1,6 +1,6 @@
 // What every instruction set's vectors share. plain.h, avx2.h, avx512.h and neon.h define the same
-// names, each in a namespace of its own: a kernel is compiled in the namespace GEOLRM_ISA, so that no
-// inline function compiled for one set is ever linked into the code of another.
+// names, each in a namespace of its own: a kernel is compiled in the namespace GEOLRM_ISA, so that
+// no inline function compiled for one set is ever linked into the code of another.
 //
 // Vec: kWidth floats. Mask: one truth value a lane. Tail: the first n lanes (0 < n <= kWidth).
 // Loads and stores exist for float and Half, whole and with a Tail. Comparisons with NaN are false.

@@ -93,4 +93,5 @@ def _mean(seen: list, weights: list[NDArray], count: int) -> NDArray[np.float32]
     for (index, found, _), weight in zip(seen, weights, strict=True):
         sums[index] += found * weight[:, None]
         total[index] += weight
-    return sums / np.maximum(total, np.float32(1e-20))[:, None]
+    means = sums / np.maximum(total, np.float32(1e-20))[:, None]
+    return means.astype(np.float32, copy=False)

@@ -53,7 +53,7 @@ def _pull(texture: NDArray[np.float32], filled: NDArray[np.bool_]) -> NDArray[np
     sums = sums[:, ::2] + sums[:, 1::2]
     count = sums[..., 3]
     half = sums[..., :3] / np.maximum(count, 1)[..., None]
-    half = _pull(half, count > 0)
+    half = _pull(half.astype(np.float32, copy=False), count > 0)
     row, column = np.nonzero(~filled)
     texture[row, column] = half[row // 2, column // 2]
     return texture

@@ -51,7 +51,7 @@ def level_offsets(
     other = ends[:, [1, 2, 0]].reshape(-1)
     edges = coo_matrix((np.ones(len(one)), (one, other)), (count, count)).tocsr()
     edges = edges.maximum(edges.T)
-    edges.data[:] = 1
+    edges.data[:] = 1  # pyright: ignore[reportAttributeAccessIssue]
     degree = np.asarray(edges.sum(axis=1)).reshape(-1)
     own = HOLD * np.minimum(weights, 1)
     matrix = diags(degree + own + STIFFNESS) - edges

@@ -55,7 +55,8 @@ def picture_colored(mesh: Mesh, cameras: Cameras, size: tuple[int, int]) -> Mesh
         spots = project(mesh.vertices, pose, matrix * np.array([[width], [height], [1.0]]))
         _C.visible_faces(spots, faces, width, height, ids, iz)
         row, column = np.nonzero(ids >= 0)
-        shares = _shares(spots, faces[ids[row, column]], np.stack([column, row], axis=1) + 0.5)
+        centres = np.stack([column, row], axis=1).astype(np.float64) + 0.5
+        shares = _shares(spots, faces[ids[row, column]], centres)
         colors = np.zeros((height, width, 4), np.float32)
         found = mesh.colors[faces[ids[row, column]]]
         colors[row, column, :3] = np.einsum("nk,nkc->nc", shares, found)

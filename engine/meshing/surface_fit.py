@@ -60,6 +60,7 @@ def _costs(
     def fill(part: slice) -> None:
         for index, offset in enumerate(offsets):
             places = points[part] + across[part] * np.float32(offset)
+            places = places.astype(np.float32, copy=False)
             cost[part, index], weight[part, index] = disagreement(
                 places, across[part], sightings, slack
             )
@@ -99,7 +100,8 @@ def disagreement(
     for colors, weight in looks:
         square = ((colors - mean) ** 2).mean(axis=1) * np.float32(1 / SPREAD**2)
         off += weight * square / (1 + square)
-    return off / np.maximum(total, np.float32(1e-12)), total - largest
+    off = off / np.maximum(total, np.float32(1e-12))
+    return off.astype(np.float32, copy=False), (total - largest).astype(np.float32, copy=False)
 
 
 def choose_offsets(

@@ -46,7 +46,7 @@ def find_texels(layout: Layout, size: int) -> Texels:
     order = np.argsort(face, kind="stable")
     place, face = place[order], face[order]
     corners = layout.faces[face].astype(np.int64)
-    centre = np.stack([place % size + 0.5, place // size + 0.5], axis=1)
+    centre = np.stack([place % size, place // size], axis=1).astype(np.float64) + 0.5
     return Texels(size, place, face, _barycentric(spots[:, :2], corners, centre), corners)
 
 
