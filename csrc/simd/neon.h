@@ -93,7 +93,7 @@ inline void prefetch(const void* p) {
 
 inline float square_root(float x) { return std::sqrt(x); }
 inline float sum(Vec a) { return vaddvq_f32(a.v); }
-inline float largest(Vec a) { return vmaxvq_f32(a.v); }
+inline float largest(Vec a) { return vmaxnmvq_f32(a.v); }  // of what is no NaN
 inline float32x4_t sums(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
   return vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
 }

@@ -83,7 +83,7 @@ def draw(size=SIZE, w2c=None, k=None, out=None, parameters=None, **options):
         ({"threads": 0}, "threads is 0; it must be a whole number, 1 or more"),
         ({"threads": 1.5}, "threads is 1.5; it must be a whole number"),
         ({"threads": "2"}, "threads is '2'; it must be a whole number"),
-        ({"isa": "sse"}, "isa is 'sse'; it must be plain"),
+        ({"isa": "sse"}, r"isa is 'sse'; it must be (plain, avx2 or avx512|plain or neon)$"),
         ({"tile_size": 48}, "tile_size is 48; it must be 32 or 64"),
         ({"pair_budget": 0}, "pair_budget is 0; it must be positive"),
     ],
