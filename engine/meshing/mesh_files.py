@@ -44,13 +44,17 @@ class Surface(Protocol):
         ...
 
     @property
-    def colors(self) -> NDArray[np.float32]:
-        """[P, 3], sRGB in [0, 1]."""
-        ...
-
-    @property
     def normals(self) -> NDArray[np.float32]:
         """[P, 3], unit length."""
+        ...
+
+
+class ColoredSurface(Surface, Protocol):
+    """A surface with a colour at each vertex."""
+
+    @property
+    def colors(self) -> NDArray[np.float32]:
+        """[P, 3], sRGB in [0, 1]."""
         ...
 
 
@@ -62,7 +66,7 @@ def suffix_of(path: str | Path) -> str:
     return suffix
 
 
-def encode(mesh: Surface, suffix: str) -> bytes:
+def encode(mesh: ColoredSurface, suffix: str) -> bytes:
     """Write the bytes of a file with this suffix.
 
     Raises:
@@ -73,7 +77,7 @@ def encode(mesh: Surface, suffix: str) -> bytes:
     return WRITERS[suffix](mesh)
 
 
-def _glb(mesh: Surface) -> bytes:
+def _glb(mesh: ColoredSurface) -> bytes:
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     buffer = glb.Buffer()
     alpha = np.ones((len(mesh.colors), 1))
@@ -101,7 +105,7 @@ def _glb(mesh: Surface) -> bytes:
     })  # fmt: skip
 
 
-def _ply(mesh: Surface) -> bytes:
+def _ply(mesh: ColoredSurface) -> bytes:
     corners = np.empty(len(mesh.vertices), CORNER)
     corners["place"], corners["normal"] = mesh.vertices, mesh.normals
     corners["color"] = np.rint(mesh.colors.clip(0, 1) * 255)
@@ -113,7 +117,7 @@ def _ply(mesh: Surface) -> bytes:
     return "\n".join([*header, "end_header", ""]).encode() + corners.tobytes() + triangles.tobytes()
 
 
-def _obj(mesh: Surface) -> bytes:
+def _obj(mesh: ColoredSurface) -> bytes:
     """Write colours behind the position, as MeshLab, Blender and Open3D read them."""
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     corners = np.hstack([mesh.vertices @ turn, mesh.colors.clip(0, 1)])
@@ -127,7 +131,7 @@ def _obj(mesh: Surface) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-def _stl(mesh: Surface) -> bytes:
+def _stl(mesh: ColoredSurface) -> bytes:
     """Write triangles alone, in binary."""
     corners = mesh.vertices[mesh.faces]
     crosses = np.cross(
@@ -141,21 +145,21 @@ def _stl(mesh: Surface) -> bytes:
     return STL_HEADER + len(facets).to_bytes(4, "little") + facets.tobytes()
 
 
-def _usda(mesh: Surface) -> bytes:
+def _usda(mesh: ColoredSurface) -> bytes:
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     light = linear(mesh.colors).astype(np.float32)
     return mesh_usd.encode_text(mesh.vertices @ turn, mesh.normals @ turn, mesh.faces, light=light)
 
 
-def _usdc(mesh: Surface) -> bytes:
+def _usdc(mesh: ColoredSurface) -> bytes:
     return mesh_usd.crate_of(_usda(mesh))
 
 
-def _usdz(mesh: Surface) -> bytes:
+def _usdz(mesh: ColoredSurface) -> bytes:
     return archive.write({"mesh.usda": _usda(mesh)}, align=ALIGNMENT)
 
 
-WRITERS: dict[str, Callable[[Surface], bytes]] = {
+WRITERS: dict[str, Callable[[ColoredSurface], bytes]] = {
     ".glb": _glb,
     ".ply": _ply,
     ".obj": _obj,

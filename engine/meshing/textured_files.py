@@ -22,7 +22,7 @@ from geolrm.engine.formats import archive, glb
 from geolrm.engine.formats.orientation import Z_UP_TO_Y_UP
 from geolrm.engine.formats.usd import ALIGNMENT
 from geolrm.engine.meshing import mesh_usd
-from geolrm.engine.meshing.mesh_files import UNLIT
+from geolrm.engine.meshing.mesh_files import UNLIT, Surface
 from geolrm.engine.system.atomic import atomic_file, check_writable
 
 CLAMPED, LINEAR, MIPMAPPED = 33071, 9729, 9987  # of a glTF sampler
@@ -30,27 +30,12 @@ PACKED = 4  # of zlib: photographs shrink hardly further
 LONGEST_STEM = 100  # characters
 
 
-class Surface(Protocol):
-    """What is written: Q vertices and F triangles in the object frame (z up), and an image."""
-
-    @property
-    def vertices(self) -> NDArray[np.float32]:
-        """[Q, 3]."""
-        ...
-
-    @property
-    def faces(self) -> NDArray[np.uint32]:
-        """[F, 3] indices."""
-        ...
-
-    @property
-    def normals(self) -> NDArray[np.float32]:
-        """[Q, 3], unit length."""
-        ...
+class TexturedSurface(Surface, Protocol):
+    """A surface with an image, and for each vertex its place in it."""
 
     @property
     def uv(self) -> NDArray[np.float32]:
-        """[Q, 2], v up."""
+        """[P, 2], v up."""
         ...
 
     @property
@@ -107,7 +92,7 @@ def check_files(path: str | Path) -> list[Path]:
     return files
 
 
-def save(mesh: Surface, path: str | Path) -> list[Path]:
+def save(mesh: TexturedSurface, path: str | Path) -> list[Path]:
     """Write a textured mesh; all its files are written before the first takes its place.
 
     Returns:
@@ -126,7 +111,7 @@ def save(mesh: Surface, path: str | Path) -> list[Path]:
     return files
 
 
-def encode(mesh: Surface, suffix: str, beside: list[str]) -> Mapping[str, bytes]:
+def encode(mesh: TexturedSurface, suffix: str, beside: list[str]) -> Mapping[str, bytes]:
     """Write the bytes of each file: under the suffix, and under the names of those beside it."""
     return WRITERS[suffix](mesh, beside)
 
@@ -140,7 +125,7 @@ def png_of(texture: NDArray[np.uint8]) -> bytes:
     return content.getvalue()
 
 
-def _glb(mesh: Surface, beside: list[str]) -> Mapping[str, bytes]:
+def _glb(mesh: TexturedSurface, beside: list[str]) -> Mapping[str, bytes]:
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     buffer = glb.Buffer()
     coordinates = np.stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]], axis=1)  # v of glTF is down
@@ -169,7 +154,7 @@ def _glb(mesh: Surface, beside: list[str]) -> Mapping[str, bytes]:
     return {".glb": content}
 
 
-def _obj(mesh: Surface, beside: list[str]) -> Mapping[str, bytes]:
+def _obj(mesh: TexturedSurface, beside: list[str]) -> Mapping[str, bytes]:
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     material, image = beside
     lines = ["# geolrm, y up", f"mtllib {material}"]
@@ -190,30 +175,30 @@ def _obj(mesh: Surface, beside: list[str]) -> Mapping[str, bytes]:
     }
 
 
-def _stage(mesh: Surface, image: str) -> bytes:
+def _stage(mesh: TexturedSurface, image: str) -> bytes:
     turn = Z_UP_TO_Y_UP.T.astype(np.float32)
     return mesh_usd.encode_text(
         mesh.vertices @ turn, mesh.normals @ turn, mesh.faces, uv=mesh.uv, image=f"./{image}"
     )
 
 
-def _usda(mesh: Surface, beside: list[str]) -> Mapping[str, bytes]:
+def _usda(mesh: TexturedSurface, beside: list[str]) -> Mapping[str, bytes]:
     (image,) = beside
     return {".usda": _stage(mesh, image), image: png_of(mesh.texture)}
 
 
-def _usdc(mesh: Surface, beside: list[str]) -> Mapping[str, bytes]:
+def _usdc(mesh: TexturedSurface, beside: list[str]) -> Mapping[str, bytes]:
     (image,) = beside
     return {".usdc": mesh_usd.crate_of(_stage(mesh, image)), image: png_of(mesh.texture)}
 
 
-def _usdz(mesh: Surface, beside: list[str]) -> Mapping[str, bytes]:
+def _usdz(mesh: TexturedSurface, beside: list[str]) -> Mapping[str, bytes]:
     image = "texture.png"
     members = {"mesh.usda": _stage(mesh, image), image: png_of(mesh.texture)}
     return {".usdz": archive.write(members, align=ALIGNMENT)}
 
 
-WRITERS: dict[str, Callable[[Surface, list[str]], Mapping[str, bytes]]] = {
+WRITERS: dict[str, Callable[[TexturedSurface, list[str]], Mapping[str, bytes]]] = {
     ".glb": _glb,
     ".obj": _obj,
     ".usda": _usda,
