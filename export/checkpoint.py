@@ -21,7 +21,7 @@ from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.export.model import GeoLRM, GeoLRMConfig, released
 from geolrm.export.state_dict import read_state_dict
 
-PREFIXES = ("serializer.", "lrm_generator.")
+UPDATE = "splat_update."
 UNUSED = "mask_token"  # of DINOv2's pre-training; absent from some checkpoints, never read
 
 # Newer transformers releases name DINOv2's attention parameters differently.
@@ -76,15 +76,18 @@ def load_checkpoint(
 def load_state(model: GeoLRM, state: dict[str, Tensor], name: str) -> None:
     """Load a state dict in the released naming, strictly.
 
-    Keys that do not start with ``serializer.`` or ``lrm_generator.`` (``lpips.*``, constants of a
-    bundle) are ignored.
+    Keys of no part of the model (``lpips.*``, constants of a bundle, an update network that it
+    lacks) are ignored. An update network of which the state has nothing stays as it was made.
 
     Raises:
         CheckpointError: Tensors are missing, unexpected, misshapen or not finite.
     """
-    given = {rename(key): tensor for key, tensor in state.items() if key.startswith(PREFIXES)}
+    parts = tuple(f"{name}." for name, _ in model.named_children())
+    given = {rename(key): tensor for key, tensor in state.items() if key.startswith(parts)}
     expected = model.state_dict()
     optional = {key for key in expected if key.endswith(UNUSED)}
+    if not any(key.startswith(UPDATE) for key in given):
+        optional |= {key for key in expected if key.startswith(UPDATE)}
     missing = sorted(set(expected) - set(given) - optional)
     unexpected = sorted(set(given) - set(expected))
     problems = []

@@ -202,6 +202,25 @@ class CueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SplatUpdateConfig:
+    """The learned refinement, which the released model has not.
+
+    ``width`` channels of a splat are hidden, ``shared`` of them told to its neighbourhood; it takes
+    ``steps`` steps, each over ``views`` input views at most.
+    """
+
+    width: int = 64
+    shared: int = 16
+    steps: int = 6
+    views: int = 8
+
+    def __post_init__(self) -> None:
+        for name, most in (("width", 4096), ("shared", 4096), ("steps", 64), ("views", 1024)):
+            value = getattr(self, name)
+            require(1 <= value <= most, f"{name} is {value}; it must be from 1 to {most}")
+
+
+@dataclass(frozen=True, slots=True)
 class GeoLRMConfig:
     """The whole model; ``shared_encoder`` lets both stages read one set of image features."""
 
@@ -212,6 +231,7 @@ class GeoLRMConfig:
     cues: CueConfig | None = None
     image_size: int = 448
     fov_degrees: float = 50.0
+    update: SplatUpdateConfig | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -227,6 +247,10 @@ class GeoLRMConfig:
         require(
             not (self.cues and self.cues.pixel_colors and self.reconstruction.use_sh),
             "pixel_colors gives RGB, but use_sh asks for harmonics; switch one of them off",
+        )
+        require(
+            not (self.update and self.reconstruction.use_sh),
+            "update changes RGB, but use_sh asks for harmonics; switch one of them off",
         )
         require(
             proposal.self_attention == reconstruction.self_attention,

@@ -12,6 +12,7 @@ from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.geometry import projection_matrices
 from geolrm.export.model.proposal import Proposal, ProposalNetwork
 from geolrm.export.model.reconstruction import DecodedGaussians, ReconstructionNetwork
+from geolrm.export.model.splat_update import SplatUpdate
 
 
 class Reconstruction(NamedTuple):
@@ -32,6 +33,7 @@ class GeoLRM(nn.Module):
         self.lrm_generator = ReconstructionNetwork(
             config.reconstruction, config.encoder, config.shared_encoder, config.cues
         )
+        self.splat_update = None if config.update is None else SplatUpdate(config.update)
 
     @property
     def level_shapes(self) -> LevelShapes:
