@@ -2,9 +2,11 @@
 
 from geolrm.engine.backends.base import Backend
 from geolrm.engine.backends.cpu.backend import CpuBackend
+from geolrm.engine.backends.cpu.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.backends.selection import Selected, select_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import GeoLRMError
+from geolrm.engine.refinement.learned import SplatUpdate
 from geolrm.engine.system.cores import useful_threads
 
 
@@ -28,3 +30,15 @@ def open_backend(
                 raise
             selected = Selected("onnxruntime", f"not {selected.name}: {error}")
     return selected, CpuBackend(bundle, threads)
+
+
+def open_update(bundle: Bundle, threads: int) -> SplatUpdate | None:
+    """Load the update network of a bundle, None where it has none.
+
+    It runs on the CPU whatever the backend is: a step of it is small beside the gradients it reads.
+    """
+    entry = bundle.manifest.update
+    if entry is None:
+        return None
+    graph = OnnxRuntimeSegment(bundle.segment(entry.graph), threads)
+    return SplatUpdate(graph, entry.steps, entry.views)

@@ -20,7 +20,7 @@ CAMERA_CONVENTION = (
     "intrinsics divided by the image size"
 )
 
-MAX_REFINE_STEPS = 1000
+MAX_REFINE_STEPS, MAX_UPDATE_STEPS = 1000, 64
 # Far beyond what a model needs, and little enough that nothing hangs over them.
 MAX_VIEWS, MAX_ANCHORS, MAX_GRID, MAX_SIDE, MAX_FILES = 4096, 1 << 24, 1024, 16384, 16384
 BACKENDS = ("auto", "tensorrt-rtx", "tensorrt", "cuda", "onnxruntime")  # the preferred first
@@ -105,6 +105,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trained: bool
 
 
+class UpdateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The network that takes the first steps of the refinement."""
+
+    graph: Name  # the file that runs a step
+    steps: Annotated[int, Meta(ge=1, le=MAX_UPDATE_STEPS)]
+    views: Annotated[int, Meta(ge=1, le=MAX_VIEWS)]  # that a step compares at most
+
+
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Size and hash of a file of the bundle."""
 
@@ -137,6 +145,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera_convention: Text = CAMERA_CONVENTION
     versions: Annotated[dict[Text, Text], Meta(max_length=256)] = {}
     refine_steps: Annotated[int, Meta(ge=0, le=MAX_REFINE_STEPS)] = 0
+    update: UpdateEntry | None = None
     checksum: Text = ""  # SHA-256 of the manifest with this field empty
 
     def artifact(self, backend: str) -> Artifact | None:
@@ -151,8 +160,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def digest(manifest: Manifest) -> str:
     """Return the SHA-256 over every other field."""
-    blank = msgspec.structs.replace(manifest, checksum="")
-    return hashlib.sha256(msgspec.json.encode(blank)).hexdigest()
+    fields = msgspec.to_builtins(msgspec.structs.replace(manifest, checksum=""))
+    if manifest.update is None:
+        del fields["update"]  # as in bundles from before there were any
+    return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
 
 
 class _Header(msgspec.Struct):

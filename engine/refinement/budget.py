@@ -16,6 +16,8 @@ MOST_SECONDS = 3600.0
 FEWEST_HELD_FROM = 8  # views from which one can be spared until the last part
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
+ALL_LEARNED = 64  # steps: more than any update network takes
+FEWEST_SECONDS = 1.5  # of a run, from which on there is time for learned steps
 USUAL_SIZE = 512  # px, of the photographs that are looked at closer, but by the best quality
 
 
@@ -33,12 +35,13 @@ class Budget:
     size: int = REFERENCE_SIZE  # px, at most, of the photographs that the last part compares
     holds_back: bool = False
     splats: int = 0  # up to which splats are split where detail is left; 0: none is
+    learned: int = 0  # steps at most of the bundle's update network, where it has one, before all
     seconds: float | None = None  # of the whole run, from which the number of steps is taken
 
     @classmethod
     def exactly(cls, steps: int) -> Budget:
-        """Return a budget of just so many steps, half of them annealed."""
-        return cls(steps, math.ceil(steps / 2), USUAL_SIZE)
+        """Return a budget of just so many steps of descent, half of them annealed."""
+        return cls(steps, math.ceil(steps / 2), USUAL_SIZE, learned=ALL_LEARNED if steps else 0)
 
     def after(self, elapsed: float) -> Budget:
         """Return what is left of it so many seconds after the start of the run."""
@@ -54,13 +57,13 @@ class Budget:
 # Chosen on training scans, see docs/model-card.md; fewer views are overfitted by more steps.
 FEW = {
     "fast": Budget(10, 10),
-    "balanced": Budget(60, 30, USUAL_SIZE),
-    "best": Budget(120, 60, 1024, splats=200_000),
+    "balanced": Budget(60, 30, USUAL_SIZE, learned=ALL_LEARNED),
+    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED),
 }
 MANY = {
     "fast": Budget(10, 10),
-    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True),
-    "best": Budget(400, 100, 1024, holds_back=True, splats=200_000),
+    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True, learned=ALL_LEARNED),
+    "best": Budget(400, 100, 1024, holds_back=True, splats=200_000, learned=ALL_LEARNED),
 }
 
 
@@ -70,7 +73,8 @@ def budget_of(quality: Quality, views: int) -> Budget:
     if isinstance(quality, str):
         return (MANY if many else FEW)[quality]
     # Nothing is held back and none is split: steps alone are then what decides the result.
-    return replace(Budget.exactly(400), seconds=quality)
+    learned = ALL_LEARNED if quality >= FEWEST_SECONDS else 0
+    return replace(Budget.exactly(400), seconds=quality, learned=learned)
 
 
 def check_quality(quality: object) -> Quality:

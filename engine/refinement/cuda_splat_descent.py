@@ -20,6 +20,7 @@ from geolrm.engine.refinement.splat_descent import (
     HUBER_SLOPE,
     MOMENTS,
     SQUARE_SHARE,
+    Parameters,
     to_gaussians,
     to_parameters,
 )
@@ -53,11 +54,9 @@ class CudaSplatDescent:
         rates: Mapping[str, float | NDArray[np.float32]],
     ) -> None:
         self._device, self._origin, self._targets, self._rates = device, origin, targets, rates
-        self._count, self._steps = len(origin), 0
+        self._count = len(origin)
         self._coefficients = 0 if origin.sh is None else origin.sh.shape[1]
-        self._current = {name: device.upload(a) for name, a in to_parameters(origin).items()}
-        self._mean = {name: self._cleared(a.shape) for name, a in self._current.items()}
-        self._square = {name: self._cleared(a.shape) for name, a in self._current.items()}
+        self.move(to_parameters(origin))
         shown = {"opacities": "logits", "scales": "log_scales", "quats": "quats", "color": "color"}
         self._shown = {
             name: device.empty(self._current[of].shape, "float32") for name, of in shown.items()
@@ -81,6 +80,38 @@ class CudaSplatDescent:
         w2c: NDArray[np.float64] | None,
     ) -> NDArray[np.float64] | None:
         """Take one step; see :class:`geolrm.engine.refinement.splat_descent.SplatDescent`."""
+        to_cameras = self._compare(chosen, background, w2c)
+        self._step_adam(share)
+        return to_cameras
+
+    def gradients(self, chosen: list[int], background: NDArray[np.float32]) -> Parameters:
+        """Compare the chosen views; see ``SplatDescent``."""
+        self._compare(chosen, background, None)
+        means, opacities, scales, quats, color = (a.numpy() for a in self._gradients.arrays)
+        shown = {name: self._shown[name].numpy() for name in ("opacities", "scales")}
+        return {
+            "means": means,
+            "logits": opacities * shown["opacities"] * (1 - shown["opacities"]),
+            "log_scales": scales * shown["scales"],
+            "quats": quats,
+            "color": color.reshape(self._current["color"].shape),
+        }
+
+    def parameters(self) -> Parameters:
+        """Return what is optimised; waits for the device."""
+        return {name: array.numpy() for name, array in self._current.items()}
+
+    def move(self, parameters: Parameters) -> None:
+        """Put the splats elsewhere; see ``SplatDescent``."""
+        self._steps = 0
+        self._current = {name: self._device.upload(a) for name, a in parameters.items()}
+        self._mean = {name: self._cleared(a.shape) for name, a in self._current.items()}
+        self._square = {name: self._cleared(a.shape) for name, a in self._current.items()}
+
+    def _compare(
+        self, chosen: list[int], background: NDArray[np.float32], w2c: NDArray[np.float64] | None
+    ) -> NDArray[np.float64] | None:
+        """Leave the gradients to what is shown in their arrays; return those to cameras."""
         device, size, views = self._device, self._targets.size, len(chosen)
         if self._renders is None or self._renders.alpha.shape[0] != views:
             self._renders = DeviceRenders.empty(device, views, (size, size))
@@ -114,13 +145,11 @@ class CudaSplatDescent:
         _, to_cameras = self._differentiator.backward(
             splats, frame, renders, out=self._gradients, cameras=w2c is not None
         )
-        self._step_adam(share)
         return to_cameras
 
     def gaussians(self) -> Gaussians:
         """Return the Gaussians as they are; waits for the device."""
-        current = {name: array.numpy() for name, array in self._current.items()}
-        return to_gaussians(current, self._origin)
+        return to_gaussians(self.parameters(), self._origin)
 
     def _activate(self) -> Call:
         current = (self._current[name] for name in ("logits", "log_scales", "quats", "color"))

@@ -23,28 +23,32 @@ NEIGHBOURS = 2  # views that must cover what the one held back sees
 class Progress:
     """What a refinement has done.
 
-    A run in seconds comes out bit for bit again with ``refine_steps`` of the same number; the named
-    qualities always do.
+    A run in seconds comes out bit for bit again with ``refine_steps`` of the same number, if it had
+    time for learned steps or the bundle has none; the named qualities always do.
     """
 
-    steps: int  # taken
+    steps: int  # of descent, taken
     budget: int  # that it might have taken
     size: int  # px, of the finest photographs that were compared
     held_back: int | None = None  # number of the view that decided when to stop; None: none
     ended: Literal["budget", "no gain"] = "budget"
     residuals: tuple[tuple[int, float], ...] = ()  # steps, and dB of the view held back
+    learned: int = 0  # steps of the update network, before those of descent
 
     @classmethod
-    def of(cls, steps: int, budget: int, size: int, held: HeldBackView | None) -> Progress:
+    def of(
+        cls, steps: int, budget: int, size: int, held: HeldBackView | None, learned: int = 0
+    ) -> Progress:
         """Describe a refinement, with the view it held back, if any."""
         if held is None:
-            return cls(steps, budget, size)
+            return cls(steps, budget, size, learned=learned)
         ended = "budget" if steps == budget else "no gain"
-        return cls(steps, budget, size, held.view, ended, tuple(held.residuals))
+        return cls(steps, budget, size, held.view, ended, tuple(held.residuals), learned)
 
     def __str__(self) -> str:
         """Say it in a line."""
-        line = f"{self.steps} of at most {self.budget} steps at up to {self.size} px"
+        line = f"{self.learned} learned steps, " if self.learned else ""
+        line += f"{self.steps} of at most {self.budget} steps at up to {self.size} px"
         if self.ended == "no gain":
             line += f"; view {self.held_back}, held back, no longer gained"
         return line

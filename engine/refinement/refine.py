@@ -8,6 +8,7 @@ gradients in a fixed order, so the result is the same for any number of threads.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -19,6 +20,7 @@ from geolrm.engine.refinement.budget import FEWEST_HELD_FROM, REFERENCE_SIZE, Bu
 from geolrm.engine.refinement.camera_descent import CameraDescent
 from geolrm.engine.refinement.cuda_splat_descent import CudaSplatDescent
 from geolrm.engine.refinement.draws import Draws
+from geolrm.engine.refinement.learned import SplatUpdate
 from geolrm.engine.refinement.pace import affordable_steps
 from geolrm.engine.refinement.progress import HeldBackView, Progress
 from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, SplatDescent
@@ -58,6 +60,7 @@ def refine_within(
     threads: int | None = None,
     colors: NDArray[np.float64] | None = None,
     weights: NDArray[np.float64] | None = None,
+    update: SplatUpdate | None = None,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Progress]:
     """Return Gaussians that explain the input images better, and how far that got.
@@ -67,6 +70,7 @@ def refine_within(
 
     ::
 
+        views at 256 px    learned steps, where the bundle has an update network
         views at 256 px    full rate, all but the view held back, until it no longer gains
           | split          where a splat covers more detail than it can hold
         views at size px   falling rate, all views
@@ -80,6 +84,7 @@ def refine_within(
         threads: Of the rasterizer; they never change the result.
         colors: [V, 3, 3] that each image's colours go through first; None: none.
         weights: [V] of the images; None: 1.
+        update: Of the bundle, which takes the first steps of splats with plain colours.
         gpu: Where to refine, with the same result up to rounding; None: the CPU.
     """
     if not budget.steps or not len(gaussians):
@@ -97,15 +102,20 @@ def refine_within(
     closer = finer if budget.size > coarse.size else None
     fine = coarse if closer is None else targets_of(closer(budget.size))
     together = min(max(len(views) // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP)
-    if budget.seconds is not None:
-        budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
     everyone = list(range(len(views)))
     held = None
     if budget.holds_back and len(views) >= FEWEST_HELD_FROM:
         held = HeldBackView(coarse, threads, gpu)
     draws = Draws(seed, [view for view in everyone if held is None or view != held.view])
 
-    splats, taken = begin(gaussians, coarse), 0
+    splats, taken, learned = begin(gaussians, coarse), 0, 0
+    if update is not None and gaussians.sh is None and budget.learned:
+        started = time.perf_counter()
+        learned = update.take(splats, draws, budget.learned)
+        gaussians = splats.gaussians()
+        budget = budget.after(time.perf_counter() - started)
+    if budget.seconds is not None:
+        budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
     while taken < budget.steps - budget.annealed:
         splats.step(draws.views(together), draws.background(), 1.0, None)
         taken += 1
@@ -120,7 +130,7 @@ def refine_within(
     for step in range(budget.annealed):
         splats.step(draws.views(together), draws.background(), falling(step, budget.annealed), None)
     refined = visible(splats.gaussians())
-    return refined, Progress.of(taken + budget.annealed, budget.steps, fine.size, held)
+    return refined, Progress.of(taken + budget.annealed, budget.steps, fine.size, held, learned)
 
 
 def descend(

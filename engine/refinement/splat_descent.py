@@ -63,6 +63,18 @@ class SplatDescent(Protocol):
         """Return them as they are; later steps leave them alone."""
         ...
 
+    def parameters(self) -> Parameters:
+        """Return what is optimised, in the host's memory; nobody else changes it."""
+        ...
+
+    def gradients(self, chosen: list[int], background: NDArray[np.float32]) -> Parameters:
+        """Compare the chosen views, and return the gradients to the parameters."""
+        ...
+
+    def move(self, parameters: Parameters) -> None:
+        """Put the splats elsewhere, as if the descent started there."""
+        ...
+
 
 class HostSplatDescent:
     """The descent on the CPU.
@@ -87,10 +99,8 @@ class HostSplatDescent:
         names = ("premultiplied", "alpha", "weights")
         targets = replace(targets, **dict(zip(names, images, strict=True)))
         self._origin, self._targets, self._rates = origin, targets, rates
-        self._threads, self._steps = threads, 0
-        self._current = to_parameters(origin)
-        self._mean = {name: np.zeros_like(array) for name, array in self._current.items()}
-        self._square = {name: np.zeros_like(array) for name, array in self._current.items()}
+        self._threads = threads
+        self._begin(to_parameters(origin))
 
     def step(
         self,
@@ -114,8 +124,25 @@ class HostSplatDescent:
 
     def gaussians(self) -> Gaussians:
         """Return the Gaussians as they are; later steps leave them alone."""
-        current = {name: array.copy() for name, array in self._current.items()}
-        return to_gaussians(current, self._origin)
+        return to_gaussians(self.parameters(), self._origin)
+
+    def parameters(self) -> Parameters:
+        """Return what is optimised; see :class:`SplatDescent`."""
+        return {name: array.copy() for name, array in self._current.items()}
+
+    def gradients(self, chosen: list[int], background: NDArray[np.float32]) -> Parameters:
+        """Compare the chosen views; see :class:`SplatDescent`."""
+        candidate = to_gaussians(self._current, self._origin)
+        return gradients(candidate, self._targets, chosen, background, None, self._threads)[0]
+
+    def move(self, parameters: Parameters) -> None:
+        """Put the splats elsewhere; see :class:`SplatDescent`."""
+        self._begin(parameters)
+
+    def _begin(self, parameters: Parameters) -> None:
+        self._current, self._steps = parameters, 0
+        self._mean = {name: np.zeros_like(array) for name, array in parameters.items()}
+        self._square = {name: np.zeros_like(array) for name, array in parameters.items()}
 
 
 def gradients(

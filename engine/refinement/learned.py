@@ -1,0 +1,105 @@
+"""Learned steps: a network proposes how splats change, of their gradients in the input views.
+
+Descent on few views fits these views, and what other views show gets worse again. The network was
+trained so that views which are no inputs come out better (:mod:`geolrm.export.model.splat_update`
+is its definition). Its steps come first; descent goes on from where they end.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geolrm.engine.refinement.draws import Draws
+from geolrm.engine.refinement.splat_descent import Parameters, SplatDescent
+
+WIDTHS = {"means": 3, "logits": 1, "log_scales": 3, "quats": 4, "color": 3}  # rows, in their order
+ROWS = sum(WIDTHS.values())
+SEEN = 1e-6  # of the gradient to a colour, in all channels: a view with more sees the splat
+
+
+class Graph(Protocol):
+    """A graph that is ready to run."""
+
+    def run(self, inputs: dict[str, NDArray], outputs: dict[str, NDArray]) -> None:
+        """Run once, into the arrays of ``outputs``."""
+        ...
+
+
+class SplatUpdate:
+    """The update network of a bundle.
+
+    Args:
+        graph: Runs a step; its tensors are those of
+            :meth:`geolrm.export.model.splat_update.SplatUpdate.forward`.
+        steps: How many it was trained for.
+        views: How many views a step compares at most.
+    """
+
+    def __init__(self, graph: Graph, steps: int, views: int) -> None:
+        self.graph, self.steps, self.views = graph, steps, views
+
+    def take(self, splats: SplatDescent, draws: Draws, most: int) -> int:
+        """Take the steps, or the first ``most`` of them, and return how many they were.
+
+        Args:
+            splats: Are moved; a descent begins where they end.
+            draws: Chooses views and backgrounds.
+            most: At most so many.
+        """
+        steps = min(most, self.steps)
+        current = rows_of(splats.parameters())
+        start, moments = current, {name: np.zeros_like(current) for name in ("mean", "square")}
+        for step in range(steps):
+            chosen = draws.views(self.views)
+            gradient, magnitude, seen = self._compare(splats, chosen, draws.background())
+            inputs = {
+                "splats": current, "start": start, "gradient": gradient, "magnitude": magnitude,
+                "seen": seen, **moments, "views": _scalar(len(chosen)), "step": _scalar(step + 1),
+                "progress": _scalar((step + 1) / self.steps),
+            }  # fmt: skip
+            names = ("moved", "new_mean", "new_square")
+            outputs = {name: np.empty_like(current) for name in names}
+            self.graph.run(inputs, outputs)
+            current, *after = outputs.values()
+            moments = dict(zip(moments, after, strict=True))
+            splats.move(parameters_of(current))
+        return steps
+
+    def _compare(
+        self, splats: SplatDescent, chosen: list[int], background: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Sum gradients [14, N] over the views, and their absolute values; count views [N]."""
+        gradient = magnitude = seen = None
+        for view in chosen:
+            found = rows_of(splats.gradients([view], background))
+            sees = (np.abs(found[-WIDTHS["color"] :]).sum(0) > SEEN).astype(np.float32)
+            if gradient is None or magnitude is None or seen is None:
+                gradient, magnitude, seen = found, np.abs(found), sees
+                continue
+            gradient += found
+            magnitude += np.abs(found)
+            seen += sees
+        assert gradient is not None and magnitude is not None and seen is not None, "some view"
+        return gradient, magnitude, seen
+
+
+def rows_of(parameters: Parameters) -> NDArray[np.float32]:
+    """Return parameters of N splats, or gradients to them, as rows: [14, N]."""
+    count = len(parameters["logits"])
+    return np.concatenate([parameters[n].reshape(count, w).T for n, w in WIDTHS.items()])
+
+
+def parameters_of(rows: NDArray[np.float32]) -> Parameters:
+    """Return the parameters that rows [14, N] hold."""
+    ends = np.cumsum(list(WIDTHS.values()))[:-1]
+    parts = zip(WIDTHS, np.split(rows, ends), strict=True)
+    return {
+        name: np.ascontiguousarray(part[0] if name == "logits" else part.T) for name, part in parts
+    }
+
+
+def _scalar(value: float) -> NDArray[np.float32]:
+    return np.array(value, np.float32)
