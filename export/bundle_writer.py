@@ -22,6 +22,7 @@ from geolrm.engine.bundle.manifest import (
     Range,
     RopeTable,
     Source,
+    UpdateEntry,
     encode,
 )
 from geolrm.engine.bundle.plan import CPU, Stage
@@ -32,7 +33,7 @@ from geolrm.export import gpu_artifact, lowering, weights
 from geolrm.export.backend_choice import Choice
 from geolrm.export.engine_builder import Profile
 from geolrm.export.model import GeoLRM
-from geolrm.export.trace import Graph, trace
+from geolrm.export.trace import UPDATE_NAME, Graph, trace, trace_update
 
 DEFAULT_VIEWS, DEFAULT_ANCHORS = Range(1, 6, 21), Range(1, 8192, 16384)
 Progress = Callable[[str], None]
@@ -78,9 +79,9 @@ def write_bundle(
     options.anchors.check("--tokens")
     half = options.precision == "fp16"
     progress("tracing")
-    graphs = trace(model)
+    graphs, update = trace(model), trace_update(model)
     parameters = set(model.state_dict()) | _folded_biases(graphs)
-    for graph in graphs:
+    for graph in graphs if update is None else [*graphs, update]:
         weights.qualify_constants(graph, parameters)
     gpu_graphs = None
     if options.gpu is not None:
@@ -88,6 +89,8 @@ def write_bundle(
         gpu_graphs = gpu_artifact.lower_for_gpu(graphs, options.gpu, parameters, options.divided)
     progress("lowering for onnxruntime")
     stages, models = _lower_for_cpu(graphs, half=half)
+    if update is not None:
+        models[f"{update.name}.onnx"] = update.model
     if half:
         for proto in models.values():
             weights.store_half(proto, parameters)
@@ -178,6 +181,8 @@ def describe(
         },
         versions=_versions(),
         refine_steps=options.refine_steps,
+        update=config.update
+        and UpdateEntry(f"{UPDATE_NAME}.onnx", config.update.steps, config.update.views),
     )
 
 

@@ -17,8 +17,10 @@ from geolrm.export import onnx_operator
 from geolrm.export.model import GeoLRM
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.reconstruction import DecodedGaussians
+from geolrm.export.model.splat_update import ROWS
 
 OPSET = 23
+UPDATE_NAME = "update"
 
 
 class EncoderStage(nn.Module):
@@ -55,6 +57,22 @@ class ProposalStage(nn.Module):
         return logits if volume is None else (logits, volume)
 
 
+class UpdateStage(nn.Module):
+    """Splats and their gradients to the splats after a learned step."""
+
+    def __init__(self, model: GeoLRM):
+        super().__init__()
+        self.splat_update = model.splat_update
+
+    def forward(
+        self, splats: Tensor, start: Tensor, gradient: Tensor, magnitude: Tensor, seen: Tensor,
+        mean: Tensor, square: Tensor, views: Tensor, step: Tensor, progress: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        return self.splat_update(
+            splats, start, gradient, magnitude, seen, mean, square, views, step, progress
+        )
+
+
 class ReconstructionStage(nn.Module):
     """Features and anchors to Gaussians."""
 
@@ -83,7 +101,7 @@ class Graph:
 
     name: str
     model: onnx.ModelProto
-    role: Role
+    role: Role | None  # None: it is no stage
     features_for: tuple[Reader, ...] = ()  # of an encoder
 
 
@@ -155,6 +173,22 @@ def trace(model: GeoLRM) -> list[Graph]:
     traced = _export(ReconstructionStage(model), inputs, dynamic, outputs)
     graphs.append(Graph("reconstruction", traced, "reconstruction"))
     return graphs
+
+
+def trace_update(model: GeoLRM) -> Graph | None:
+    """Trace the update network of a model, for any number of splats; None where it has none."""
+    if model.splat_update is None:
+        return None
+    model = prepare(model)
+    # Each a tensor of its own: what is the same object is traced as one input.
+    names = ("splats", "start", "gradient", "magnitude", "mean", "square")
+    inputs = {name: torch.ones(ROWS, 3) for name in names} | {"seen": torch.ones(3)}
+    inputs |= {name: torch.ones(()) for name in ("views", "step", "progress")}
+    count = Dim("splats", min=1, max=1 << 30)
+    dynamic = {name: {value.dim() - 1: count} if value.dim() else None
+               for name, value in inputs.items()}  # fmt: skip
+    outputs = ["moved", "new_mean", "new_square"]
+    return Graph(UPDATE_NAME, _export(UpdateStage(model), inputs, dynamic, outputs), None)
 
 
 def _export(stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]) -> onnx.ModelProto:

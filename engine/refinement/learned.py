@@ -89,7 +89,8 @@ class SplatUpdate:
 def rows_of(parameters: Parameters) -> NDArray[np.float32]:
     """Return parameters of N splats, or gradients to them, as rows: [14, N]."""
     count = len(parameters["logits"])
-    return np.concatenate([parameters[n].reshape(count, w).T for n, w in WIDTHS.items()])
+    parts = [parameters[name].reshape(count, width).T for name, width in WIDTHS.items()]
+    return np.concatenate(parts, out=np.empty((ROWS, count), np.float32))
 
 
 def parameters_of(rows: NDArray[np.float32]) -> Parameters:

@@ -1,0 +1,146 @@
+"""Learned steps: what the network is told, in which order, and what is made of its answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from csrc.implementations import DEVICES, open_device
+from samples.photographed_ball import ball, photographs, ring
+
+from geolrm.engine.refinement.budget import Budget
+from geolrm.engine.refinement.draws import Draws
+from geolrm.engine.refinement.learned import ROWS, SplatUpdate, parameters_of, rows_of
+from geolrm.engine.refinement.refine import falling, refine, refine_within, start, visible
+from geolrm.engine.refinement.shading import directional
+from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, to_parameters
+from geolrm.engine.refinement.targets import Targets
+
+BALL, RING = ball(), ring()
+SIZE = 32  # px
+NAMES = ("splats", "start", "gradient", "magnitude", "seen", "mean", "square", "views", "step",
+         "progress")  # fmt: skip
+
+
+class Recorder:
+    """Stands for the network: adds a constant to each row, and keeps what it was told."""
+
+    def __init__(self, change=None):
+        self.change = np.zeros((ROWS, 1), np.float32) if change is None else change
+        self.told = []
+
+    def run(self, inputs, outputs):
+        self.told.append({name: array.copy() for name, array in inputs.items()})
+        outputs["moved"][:] = inputs["splats"] + self.change
+        outputs["new_mean"][:] = inputs["mean"] + 1
+        outputs["new_square"][:] = inputs["square"] + 2
+
+
+def splats():
+    """Fewer than the photographs show; the first is where no camera looks."""
+    some = BALL.select(np.arange(0, len(BALL), 8))
+    means = some.means.copy()
+    means[0] = [0, 0, 5]
+    scales = some.scales * np.float32([0.5, 0.8, 1.3])  # none is round, so that turns matter
+    return replace(some, means=means, scales=scales, opacities=some.opacities * 0.9)
+
+
+def descent(threads=1):
+    return HostSplatDescent(splats(), Targets.of(photographs(BALL, RING), SIZE), RATES, threads)
+
+
+def test_rows_hold_all_parameters_in_the_order_of_the_network():
+    parameters = to_parameters(splats())
+    rows = rows_of(parameters)
+    assert rows.shape == (14, len(splats())) and rows.flags.c_contiguous
+    np.testing.assert_array_equal(rows[:3].T, parameters["means"])
+    np.testing.assert_array_equal(rows[3], parameters["logits"])
+    np.testing.assert_array_equal(rows[4:7].T, parameters["log_scales"])
+    np.testing.assert_array_equal(rows[7:11].T, parameters["quats"])
+    np.testing.assert_array_equal(rows[11:].T, parameters["color"])
+    for name, array in parameters_of(rows).items():
+        assert array.flags.c_contiguous and array.shape == parameters[name].shape
+        np.testing.assert_array_equal(array, parameters[name])
+
+
+def test_the_network_is_told_sums_over_views_and_its_own_moments():
+    recorder, moving = Recorder(), descent()
+    count = SplatUpdate(recorder, steps=2, views=3).take(moving, Draws(4, list(range(5))), 64)
+    assert count == 2 and [set(told) for told in recorder.told] == 2 * [set(NAMES)]
+    draws, other = Draws(4, list(range(5))), descent()
+    for step, told in enumerate(recorder.told):
+        chosen, background = draws.views(3), draws.background()
+        each = [rows_of(other.gradients([view], background)) for view in chosen]
+        np.testing.assert_allclose(told["gradient"], sum(each), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(told["magnitude"], sum(map(np.abs, each)), rtol=1e-6, atol=1e-9)
+        together = rows_of(other.gradients(chosen, background))
+        np.testing.assert_allclose(told["gradient"], together, rtol=1e-3, atol=1e-5)
+        sees = sum((np.abs(found[11:]).sum(0) > 1e-6).astype(int) for found in each)
+        np.testing.assert_array_equal(told["seen"], sees)
+        assert 0 < told["seen"].max() <= 3 and told["seen"].min() == 0
+        assert (told["mean"] == step).all() and (told["square"] == 2 * step).all()
+        assert [float(told[n]) for n in NAMES[7:]] == [3, step + 1, (step + 1) / 2]
+
+
+def test_steps_go_on_from_each_other_and_fewer_are_the_first_ones():
+    change = np.zeros((ROWS, 1), np.float32)
+    change[0], change[3] = 0.01, -0.5
+    recorder, moving = Recorder(change), descent()
+    before = rows_of(moving.parameters())
+    assert SplatUpdate(recorder, 6, 8).take(moving, Draws(0, [0, 1]), 2) == 2
+    np.testing.assert_array_equal(recorder.told[1]["splats"], before + change)
+    np.testing.assert_array_equal(recorder.told[1]["start"], before)
+    assert float(recorder.told[1]["progress"]) == pytest.approx(2 / 6)
+    np.testing.assert_array_equal(rows_of(moving.parameters()), before + change + change)
+
+
+def test_descent_begins_where_they_end():
+    views, budget = photographs(BALL, RING), replace(Budget.exactly(3), learned=64)
+    recorder = Recorder()
+    options = {"seed": 1, "threads": 1}
+    made, progress = refine_within(
+        splats(), views, budget, update=SplatUpdate(recorder, 2, 2), **options
+    )
+    assert (progress.learned, progress.steps) == (2, 3) and len(recorder.told) == 2
+    assert str(progress) == "2 learned steps, 3 of at most 3 steps at up to 64 px"
+    # The same views and backgrounds are drawn after those of two steps that change nothing.
+    moving = start(splats(), Targets.of(views), RATES, 1, None)
+    draws = Draws(1, list(range(len(views))))
+    for _ in range(2):
+        draws.views(2), draws.background()
+    moving.step(draws.views(2), draws.background(), 1.0, None)
+    draws.draw_from(list(range(len(views))))
+    for step in range(2):
+        moving.step(draws.views(2), draws.background(), falling(step, 2), None)
+    np.testing.assert_array_equal(made.means, visible(moving.gaussians()).means)
+
+
+def test_a_bundle_without_a_network_descends_as_ever():
+    views, budget = photographs(BALL, RING), replace(Budget.exactly(3), learned=64)
+    made, progress = refine_within(splats(), views, budget, threads=1)
+    assert progress.learned == 0
+    np.testing.assert_array_equal(made.means, refine(splats(), views, steps=3, threads=1).means)
+
+
+def test_harmonics_are_left_to_the_descent():
+    recorder = Recorder()
+    budget = replace(Budget.exactly(1), learned=64)
+    update = SplatUpdate(recorder, 2, 2)
+    _, progress = refine_within(
+        directional(splats()), photographs(BALL, RING), budget, update=update, threads=1
+    )
+    assert progress.learned == 0 and not recorder.told
+
+
+@pytest.mark.parametrize("kind", DEVICES)
+def test_gradients_of_a_gpu_are_the_cpus(kind):
+    device, targets = open_device(kind), Targets.of(photographs(BALL, RING), SIZE)
+    background = np.float32([0.2, 0.5, 0.7])
+    moving = start(splats(), targets, RATES, None, device)
+    expected = descent().gradients([1], background)
+    for name, found in moving.gradients([1], background).items():
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(found, expected[name], rtol=0, atol=1e-4 * scale, err_msg=name)
+    moved = {name: array + np.float32(0.01) for name, array in moving.parameters().items()}
+    moving.move(moved)
+    for name, array in moving.parameters().items():
+        np.testing.assert_array_equal(array, moved[name], err_msg=name)
