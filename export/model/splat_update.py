@@ -132,7 +132,7 @@ class SplatUpdate(nn.Module):
             torch.log(views) * ones - 1.8,
         ]
         proposed = self.network(torch.cat(features).clamp(-MOST, MOST), cells_of(start[MEAN]))
-        gates = proposed[:GATES].clamp(-4.0, 1.5).exp()[self.group]
+        gates = proposed[:GATES].clamp(-4.0, 1.5).exp().index_select(0, self.group)
         rate = 2.0 - 1.8 * progress
         added = proposed[GATES:].tanh() * self.reach
         added = torch.cat(
@@ -153,7 +153,7 @@ class SplatUpdate(nn.Module):
         counts = told_to_cells(torch.ones_like(hidden[:, :1]), cell).clamp_min(1.0)
         for tell, mix in zip(self.tell, self.mix, strict=True):
             means = told_to_cells(tell(hidden), cell) / counts
-            hidden = F.silu(mix(torch.cat([hidden, means[cell]], dim=1)))
+            hidden = F.silu(mix(torch.cat([hidden, means.index_select(0, cell)], dim=1)))
         return self.propose(hidden).T
 
 
