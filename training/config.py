@@ -8,7 +8,7 @@ from geolrm.export.model.checks import require, require_numbers
 from geolrm.training.data.augmentation import AugmentationConfig
 from geolrm.training.data.conditions import ConditionConfig
 
-Stage = Literal["both", "proposal", "reconstruction"]
+Stage = Literal["both", "proposal", "reconstruction", "refinement"]
 LEAST_TARGET = 11  # px, the window of SSIM
 SEED_LIMIT = 1 << 32  # a million examples apart, seeds still fit into 64 bits
 
@@ -131,7 +131,8 @@ class Recipe:
     """A run: model, data handling, losses, optimizer and length.
 
     ``stage`` is ``proposal`` for stage 1 alone, ``reconstruction`` for stage 2 with a frozen
-    proposal, ``both`` for one run that trains them together. ``precision`` ``auto`` is bf16 where
+    proposal, ``both`` for one run that trains them together, ``refinement`` for the update network
+    of the learned refinement alone, with all else frozen. ``precision`` ``auto`` is bf16 where
     the hardware multiplies it and fp32 elsewhere. ``recompute`` keeps no activations of
     the transformer blocks: less memory, more time. ``occupancy_convention`` is one of
     :func:`~geolrm.training.occupancy.occupancy_from_points`.
@@ -166,7 +167,12 @@ class Recipe:
             f"seed is {self.seed}; it must be a whole number from 0 to {SEED_LIMIT - 1}",
         )
         require(
-            self.stage == "both" or not self.model.shared_encoder,
+            self.stage in ("both", "refinement") or not self.model.shared_encoder,
             f"stage is {self.stage!r}, but both stages of this model share one image encoder; set "
             "stage to 'both' or model.shared_encoder to false",
+        )
+        require(
+            self.stage != "refinement" or self.model.update is not None,
+            "stage is 'refinement', but the model has no update network; set model.update, as the "
+            "recipe refinement has it",
         )

@@ -134,6 +134,7 @@ def work(options: Launch, process: Process) -> None:
                 validate = Validation(aside, recipe, folder)
         initial = None
         if options.initial is not None:
+            torch.manual_seed(recipe.seed)  # of an update network that the checkpoint lacks
             initial = load_checkpoint(options.initial, recipe.model)[0].state_dict()
         workers = WORKERS[process.device.type] if options.workers is None else options.workers
         if workers:

@@ -31,6 +31,8 @@ from geolrm.training.rendering import RasterizerName, choose_rasterizer
 from geolrm.training.run_folder import RunFolder
 from geolrm.training.state import TrainingState
 
+FROZEN = {"reconstruction": "the proposal", "refinement": "the model that it refines"}
+
 
 class TrainingDiverged(GeoLRMError, RuntimeError):
     """A loss or a gradient is no number."""
@@ -89,7 +91,8 @@ def train(
     """
     state = start(recipe, folder, process, initial)
     rasterize = choose_rasterizer(rasterizer, process.device, process.threads)
-    objective = Objective(state.model, recipe, rasterize, process.device).to(process.device)
+    objective = Objective(state.model, recipe, rasterize, process.device, process.threads)
+    objective = objective.to(process.device)
     parallel = ranks.parallel(objective, process)
     saved = time.monotonic()
     while state.step < recipe.steps:
@@ -151,10 +154,10 @@ def start(
                 f"the run in {str(folder.path)!r} is at step {state.step}, beyond the "
                 f"{recipe.steps} asked for; give more steps"
             )
-        if recipe.stage == "reconstruction" and initial is None and not resumed:
+        if recipe.stage in FROZEN and initial is None and not resumed:
             raise InputError(
-                "stage is 'reconstruction', which freezes the proposal; give the checkpoint of a "
-                "trained one with --initial"
+                f"stage is {recipe.stage!r}, which freezes {FROZEN[recipe.stage]}; give the "
+                "checkpoint of a trained one with --initial"
             )
     ranks.share(state, process)
     return state

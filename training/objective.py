@@ -1,4 +1,4 @@
-"""From an example to its losses: either stage, or both in one differentiable pass."""
+"""From an example to its losses: one stage, or both networks in one differentiable pass."""
 
 import math
 from typing import NamedTuple
@@ -8,13 +8,19 @@ from torch import Tensor, nn
 
 from geolrm.engine.anchors import pad_anchors, select_anchors
 from geolrm.export.model import GeoLRM
-from geolrm.export.model.proposal import Proposal
 from geolrm.export.model.reconstruction import DecodedGaussians
 from geolrm.training import losses
-from geolrm.training.config import LossConfig, Recipe
+from geolrm.training.config import Recipe
 from geolrm.training.episodes import Episode
+from geolrm.training.loss_terms import (
+    image_terms,
+    intersection_over_union,
+    occupancy_terms,
+    weighted_sum,
+)
 from geolrm.training.perceptual import Dissimilarity, load_lpips
 from geolrm.training.rasterize import Rasterized
+from geolrm.training.refinement import Judged, refine
 from geolrm.training.rendering import Rasterizer, render_targets
 
 BUCKET = 128  # numbers of anchors are multiples of this
@@ -40,10 +46,11 @@ class Objective(nn.Module):
         recipe: Recipe,
         rasterizer: Rasterizer,
         device: torch.device = CPU,
+        threads: int = 1,
     ):
         super().__init__()
         self.model, self.recipe = model, recipe
-        self.rasterizer = rasterizer
+        self.rasterizer, self.threads = rasterizer, threads
         self.dissimilarity: Dissimilarity = lambda rendered, truth: 1 - losses.ssim(rendered, truth)
         if recipe.losses.lpips_weights is not None and recipe.losses.dissimilarity:
             self.dissimilarity = load_lpips(recipe.losses.lpips_weights, device)
@@ -58,34 +65,60 @@ class Objective(nn.Module):
         """
         stage, weights = self.recipe.stage, self.recipe.losses
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
-        with torch.set_grad_enabled(stage != "reconstruction"):
+        learning = torch.is_grad_enabled()
+        with torch.set_grad_enabled(learning and stage in ("both", "proposal")):
             features = self.model.serializer.encoder(*camera_views(episode))
             proposal = self.model.propose(
                 features, episode.projection, episode.foreground, episode.valid
             )
-        terms = occupancy_terms(proposal, episode.occupancy, weights)
-        rendered = None
+        terms = {}
+        if stage != "refinement":
+            terms = occupancy_terms(proposal, episode.occupancy, weights)
+        total, rendered = None, None
         if stage != "proposal":
             anchors = self.choose_anchors(proposal.logits, episode, step, number, generator)
-            if self.model.lrm_generator.encoder is not None:
-                features = self.model.lrm_generator.encoder(*camera_views(episode))
-            gaussians = self.model.reconstruct(
-                features, episode.projection, anchors, episode.foreground, proposal.volume,
-                episode.valid,
-            )  # fmt: skip
-            if not all(bool(torch.isfinite(tensor).all()) for tensor in gaussians):
-                return broken(gaussians, terms, proposal.logits)
-            background = torch.rand(3, generator=generator)
-            rendered = render_targets(gaussians, episode, background.tolist(), self.rasterizer)
-            shade = background.to(rendered.rgb.device)
-            terms |= image_terms(rendered, episode, shade, weights, self.dissimilarity)
+            with torch.set_grad_enabled(learning and stage != "refinement"):
+                if self.model.lrm_generator.encoder is not None:
+                    features = self.model.lrm_generator.encoder(*camera_views(episode))
+                gaussians = self.model.reconstruct(
+                    features, episode.projection, anchors, episode.foreground, proposal.volume,
+                    episode.valid,
+                )  # fmt: skip
+            judged = None
+            if len(anchors) and all(bool(torch.isfinite(tensor).all()) for tensor in gaussians):
+                judged = self.judge(gaussians, episode, generator)
+            if judged is None:
+                return broken(self.model, terms, proposal.logits)
+            rendered = judged.rendered
+            terms |= judged.terms
             terms["anchors"] = torch.tensor(float(len(anchors)))
-        total = sum(
-            (weight_of(name, weights) * term for name, term in terms.items() if term.requires_grad),
-            start=torch.zeros((), device=proposal.logits.device),
-        )
+            if stage == "refinement":
+                total = judged.total
+        if total is None:
+            total = weighted_sum(terms, weights)
         terms["iou"] = intersection_over_union(proposal.logits, episode.occupancy)
         return Outcome(total, terms, proposal.logits, rendered)
+
+    def judge(
+        self, gaussians: DecodedGaussians, episode: Episode, generator: torch.Generator
+    ) -> Judged | None:
+        """Compare Gaussians, or what the refinement makes of them, with the targets.
+
+        None: the refinement made what is no number.
+        """
+        weights = self.recipe.losses
+
+        def compare(splats: DecodedGaussians, background: Tensor) -> Judged:
+            rendered = render_targets(splats, episode, background.tolist(), self.rasterizer)
+            shade = background.to(rendered.rgb.device)
+            terms = image_terms(rendered, episode, shade, weights, self.dissimilarity)
+            return Judged(weighted_sum(terms, weights), terms, rendered)
+
+        if self.recipe.stage != "refinement":
+            return compare(gaussians, torch.rand(3, generator=generator))
+        update, config = self.model.splat_update, self.recipe.model.update
+        assert update is not None and config is not None, "the recipe was checked"
+        return refine(update, config, gaussians, episode, compare, generator, self.threads)
 
     def choose_anchors(
         self,
@@ -95,13 +128,17 @@ class Objective(nn.Module):
         number: int,
         generator: torch.Generator,
     ) -> Tensor:
-        """Choose anchors [N, 3]: the proposal's, or early in the run the true ones."""
+        """Choose anchors [N, 3]: the proposal's, or early in the run the true ones.
+
+        A refinement always starts from the proposal's, as it will be used.
+        """
         recipe = self.recipe
         share = 1 - step / max(recipe.true_anchor_steps, 1)
         if recipe.true_anchor_steps == 0:
             share = 0.0
         scores = logits.detach().nan_to_num()
-        if torch.rand((), generator=generator) < share or (scores > 0).sum() < MIN_ANCHORS:
+        truth = torch.rand((), generator=generator) < share or (scores > 0).sum() < MIN_ANCHORS
+        if truth and recipe.stage != "refinement":
             scores = scores.sigmoid() + 4 * episode.occupancy - 2
         padded = recipe.model.padded_tokens
         limit = min(recipe.max_anchors, padded or recipe.max_anchors)
@@ -115,12 +152,13 @@ def camera_views(episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
     return episode.images, episode.c2w, episode.intrinsics
 
 
-def broken(gaussians: DecodedGaussians, terms: dict[str, Tensor], logits: Tensor) -> Outcome:
+def broken(model: GeoLRM, terms: dict[str, Tensor], logits: Tensor) -> Outcome:
     """Make an outcome whose loss is no number, of Gaussians that cannot be rendered.
 
-    The loss depends on all of them, so that every parameter has a gradient on every process.
+    The loss depends on all that is trained, so that it has gradients on every process.
     """
-    total = sum((tensor.sum() for tensor in gaussians), start=logits.sum()) * float("nan")
+    sums = (part.sum() for part in model.parameters() if part.requires_grad)
+    total = sum(sums, start=torch.zeros((), device=logits.device)) * float("nan")
     return Outcome(total, {**terms, "mse": total, "iou": total}, logits)
 
 
@@ -131,65 +169,7 @@ def fill_bucket(scores: Tensor, limit: int) -> Tensor:
     library generate its code anew, which costs a tenth of a step.
     """
     count = int((scores > 0).sum())
-    wanted = min(BUCKET * math.ceil(count / BUCKET), limit, scores.numel() - 1)
+    wanted = min(BUCKET * math.ceil(max(count, 1) / BUCKET), limit, scores.numel() - 1)
     if wanted <= count:
         return scores
     return scores - scores.flatten().topk(wanted + 1).values[-1]
-
-
-def occupancy_terms(proposal: Proposal, target: Tensor, weights: LossConfig) -> dict[str, Tensor]:
-    """Compute the loss of stage 1; also of the first pass, ``coarse``, where there are two."""
-    logits = {"occupancy": proposal.logits}
-    if proposal.coarse_logits is not None:
-        logits["coarse"] = proposal.coarse_logits
-    return {
-        name: losses.occupancy_loss(values, target, weights.affinity, weights.positive_weight)
-        for name, values in logits.items()
-    }
-
-
-@torch.no_grad()
-def intersection_over_union(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the share of proposed and true voxels that are both; 0 where there are none."""
-    proposed, true = logits > 0, target > 0
-    return (proposed & true).sum() / (proposed | true).sum().clamp_min(1)
-
-
-def image_terms(
-    rendered: Rasterized,
-    episode: Episode,
-    background: Tensor,
-    weights: LossConfig,
-    dissimilarity: Dissimilarity,
-) -> dict[str, Tensor]:
-    """Compute the loss terms of the rendered targets, those with a weight."""
-    alpha = episode.target_rgba[..., 3]
-    truth = episode.target_rgba[..., :3] + (1 - alpha[..., None]) * background
-    error = rendered.rgb - truth
-    terms = {"mse": error.square().mean(), "alpha": (rendered.alpha - alpha).square().mean()}
-    if weights.l1:
-        terms["l1"] = error.abs().mean()
-    if weights.dissimilarity:
-        terms["dissimilarity"] = dissimilarity(
-            rendered.rgb.permute(0, 3, 1, 2), truth.permute(0, 3, 1, 2)
-        )
-    # Rendered depth is a sum over alpha, so it is held against alpha times the true depth; a
-    # normalised depth would let opacity collapse at no cost.
-    depth, known = episode.target_depth, (episode.target_depth > 0) | (alpha == 0)
-    if weights.depth_l1:
-        terms["depth_l1"] = ((rendered.depth - depth).abs() * known).mean()
-    if weights.edge_log_depth:
-        mask = (alpha > 0)[:, None]
-        terms["edge_log_depth"] = losses.edge_log_depth(
-            rendered.depth[:, None], depth[:, None], truth.permute(0, 3, 1, 2), mask
-        )
-    if weights.depth_variation:
-        terms["depth_variation"] = losses.total_variation(rendered.depth)
-    return terms
-
-
-def weight_of(name: str, weights: LossConfig) -> float:
-    """Return the weight of a loss term; the coarse occupancy counts half."""
-    if name == "coarse":
-        return 0.5 * weights.occupancy
-    return getattr(weights, name)

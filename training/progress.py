@@ -4,7 +4,7 @@ import time
 from typing import Any, TextIO
 
 SECONDS = 5.0  # between two lines
-SHOWN = ("mse", "occupancy", "iou")  # terms beside the loss, where a stage has them
+SHOWN = ("mse", "gain", "occupancy", "iou")  # terms beside the loss, where a stage has them
 
 
 class Progress:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
-from geolrm.export.model import GeoLRMConfig, released
+from geolrm.export.model import GeoLRMConfig, SplatUpdateConfig, released
 from geolrm.export.model import mini as mini_model
 from geolrm.training.config import LossConfig, OptimizerConfig, Recipe, ViewConfig
 from geolrm.training.data.augmentation import AugmentationConfig
@@ -38,6 +38,31 @@ def captures(steps: int = 4000) -> Recipe:
             lamp=0.15, flash=0.15, exposure=0.25, poses=0.3, cut=0.15, masks=0.2, blur=0.2,
             noise=0.2, compression=0.2,
         ),
+    )  # fmt: skip
+
+
+def refinement(steps: int = 2000) -> Recipe:
+    """Return the recipe that trains the learned refinement of mini, and nothing else.
+
+    To be started from trained weights (``--initial mini``). A step of the run takes all steps of
+    the refinement on one object; errors of colours in other views are all that counts.
+    """
+    model = replace(mini_model(), update=SplatUpdateConfig())
+    return Recipe(
+        model,
+        steps,
+        true_anchor_steps=0,
+        max_anchors=model.proposal.max_seq_len,  # all, as the engine takes them
+        losses=LossConfig(
+            occupancy=0.0, mse=50.0, l1=0.5, dissimilarity=0.0, alpha=0.0, depth_l1=0.0
+        ),
+        views=ViewConfig(
+            min_inputs=3, max_inputs=16, scattered=0.25, targets=4, target_size=256
+        ),
+        optimizer=OptimizerConfig(
+            learning_rate=1e-3, warmup=20, weight_decay=0.0, clip=0.2, average=0.99
+        ),
+        stage="refinement",
     )  # fmt: skip
 
 
@@ -121,6 +146,7 @@ def paper_stage2() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "mini": mini,
     "captures": captures,
+    "refinement": refinement,
     "smoke": smoke,
     "paper-stage1": paper_stage1,
     "paper-stage2": paper_stage2,

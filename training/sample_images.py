@@ -12,7 +12,8 @@ from geolrm.training.episodes import Episode
 from geolrm.training.objective import Outcome
 
 WINDOW = 50  # steps of the moving mean
-TERMS = ("total", "mse", "alpha", "occupancy", "iou", "dissimilarity")
+TERMS = ("total", "mse", "alpha", "occupancy", "iou", "dissimilarity", "gain")
+LINEAR = ("iou", "gain")  # the others are shown by their logarithms
 LEAST_SIDE = 96  # px of a projected grid
 
 
@@ -56,7 +57,7 @@ def save_curves(file: Path, records: list[dict[str, Any]]) -> None:
         window = min(WINDOW, len(values))
         mean = np.convolve(values, np.ones(window) / window, mode="valid")
         axis.plot(steps[window - 1 :], mean, linewidth=1)
-        axis.set(title=name, xlabel="step", yscale="linear" if name == "iou" else "log")
+        axis.set(title=name, xlabel="step", yscale="linear" if name in LINEAR else "log")
     figure.tight_layout()
     with atomic_file(file) as stream:
         figure.savefig(stream, dpi=100, format="png")

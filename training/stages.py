@@ -1,4 +1,4 @@
-"""Prepare a model for a stage, which trains one network or both."""
+"""Prepare a model for a stage, which trains one network or several."""
 
 import functools
 from collections.abc import Callable
@@ -14,15 +14,22 @@ from geolrm.training.config import Stage
 
 
 def prepare(model: GeoLRM, stage: Stage) -> None:
-    """Set training mode; freeze the other stage's network, with its statistics, without dropout."""
+    """Set training mode; freeze other stages' networks, with statistics and without dropout."""
     model.train()
-    idle: nn.Module | None = None
-    if stage == "proposal":
-        idle = model.lrm_generator
-    elif stage == "reconstruction":
-        idle = model.serializer
-    if idle is not None:
-        idle.requires_grad_(False).eval()
+    for network in idle_networks(model, stage):
+        network.requires_grad_(False).eval()
+
+
+def idle_networks(model: GeoLRM, stage: Stage) -> list[nn.Module]:
+    """List the networks of a model that a stage does not train."""
+    idle: list[nn.Module] = []
+    if stage in ("reconstruction", "refinement"):
+        idle.append(model.serializer)
+    if stage in ("proposal", "refinement"):
+        idle.append(model.lrm_generator)
+    if stage != "refinement" and model.splat_update is not None:
+        idle.append(model.splat_update)
+    return idle
 
 
 def recompute_blocks(model: GeoLRM) -> None:

@@ -60,8 +60,9 @@ class Validation:
         """Measure, add the record to ``validation.jsonl``, and keep the weights if they are best.
 
         The record has IoU of the occupancy and, but in the proposal's stage, PSNR in dB of the
-        targets on random backgrounds, for each kind of capture; ``score`` is the mean over kinds
-        of PSNR, or of IoU where there is none.
+        targets on random backgrounds, for each kind of capture; of a learned refinement after all
+        its steps and, as ``psnr_before``, before them. ``score`` is the mean over kinds of PSNR, or
+        of IoU where there is none.
         """
         record: dict[str, Any] = {"step": state.step}
         with averaged(state, objective.recipe):
@@ -79,18 +80,21 @@ class Validation:
 
 @torch.no_grad()
 def judge(objective: Objective, source: EpisodeSource) -> dict[str, float]:
-    """Return the means over a source's objects: ``iou``, and ``psnr`` where there are images."""
+    """Return the means over a source's objects: ``iou``, and ``psnr`` where there are images.
+
+    A learned refinement also has ``psnr_before``, of the splats that it starts from.
+    """
     device = next(objective.parameters()).device
     late = objective.recipe.true_anchor_steps + 1  # the proposal's own anchors
-    psnr, iou = [], []
+    found: dict[str, list[float]] = {"iou": [], "psnr": [], "psnr_before": []}
     for index in range(len(source)):
         episode = source[FIRST_LAP * len(source) + index].to(device)
         terms = objective(episode, late, FIRST_LAP + index).terms
-        iou.append(float(terms["iou"]))
-        if "mse" in terms:
-            psnr.append(-10 * math.log10(max(float(terms["mse"]), 1e-10)))
-    found = {"iou": statistics.fmean(iou)}
-    return found | ({"psnr": statistics.fmean(psnr)} if psnr else {})
+        found["iou"].append(float(terms["iou"]))
+        for name, error in (("psnr", "mse"), ("psnr_before", "mse_before")):
+            if error in terms:
+                found[name].append(-10 * math.log10(max(float(terms[error]), 1e-10)))
+    return {name: statistics.fmean(values) for name, values in found.items() if values}
 
 
 @contextmanager

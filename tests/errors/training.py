@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import torch
 from errors.case import Case
 from safetensors.torch import save_file
+from samples.tiny_models import tiny_config
 from samples.training import meshes, run, tiny_recipe
 from torch.multiprocessing.spawn import ProcessExitedException
 
 from geolrm import GeoLRMError
+from geolrm.export.model import SplatUpdateConfig
 from geolrm.training import launch, perceptual, processes
 from geolrm.training.config import ViewConfig
 from geolrm.training.data.augmentation import AugmentationConfig
@@ -122,11 +124,17 @@ def over_a_file(place):
     return RunFolder(place.tmp / "run").check(tiny_recipe())
 
 
-def reconstruction_alone(place):
-    settings = tiny_recipe(stage="reconstruction")
-    folder = RunFolder(place.tmp / "run")
-    folder.start(settings, {})
-    return start(settings, folder, Process(), None)
+def alone(stage):
+    """A stage that freezes what was never trained."""
+
+    def trigger(place):
+        model = replace(tiny_config(), update=SplatUpdateConfig())
+        settings = tiny_recipe(model, stage=stage)
+        folder = RunFolder(place.tmp / "run")
+        folder.start(settings, {})
+        return start(settings, folder, Process(), None)
+
+    return trigger
 
 
 class Network(torch.nn.Module):
@@ -200,6 +208,8 @@ CASES = [
          lambda place: AugmentationConfig(2.0)),
     Case("lamp is …; it must be a number from 0 to 1", "Of a recipe's conditions.",
          lambda place: ConditionConfig(lamp=2.0)),
+    Case("stage is 'refinement', but the model has no update network; set model.update, as the …",
+         "Of a recipe.", lambda place: tiny_recipe(stage="refinement")),
     Case("--without is …; it must be one of …", "Of geolrm-train.",
          lambda place: switched(tiny_recipe(), ["colour"])),
     Case("--points is -1; it must be 0 or more", "Of geolrm-train.",
@@ -231,7 +241,9 @@ CASES = [
     Case("the run in … is at step 2, beyond the 1 asked for; give more steps",
          "Of geolrm-train --steps.", begun(steps=1)),
     Case("stage is 'reconstruction', which freezes the proposal; give the checkpoint of a …",
-         "Of geolrm-train paper-stage2.", reconstruction_alone),
+         "Of geolrm-train paper-stage2.", alone("reconstruction")),
+    Case("stage is 'refinement', which freezes the model that it refines; give the checkpoint …",
+         "Of geolrm-train refinement.", alone("refinement")),
     Case("none of the 1 checkpoints in … is sound; restore one, or train into another folder",
          "Each damaged one was named in a warning, and is kept.", begun(cut)),
     Case("it is damaged: its hash is not the recorded one", "Of a checkpoint, in a warning.",

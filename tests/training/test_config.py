@@ -5,6 +5,7 @@ from samples.tiny_models import tiny_config
 from samples.training import model_with_cues
 
 from geolrm import InputError
+from geolrm.export.model import SplatUpdateConfig
 from geolrm.training.config import LossConfig, OptimizerConfig, Recipe, ViewConfig
 
 
@@ -43,6 +44,10 @@ from geolrm.training.config import LossConfig, OptimizerConfig, Recipe, ViewConf
             lambda: Recipe(model_with_cues(), 1, stage="proposal"),
             "stage is 'proposal', but both stages of this model share one image encoder",
         ),
+        (
+            lambda: Recipe(tiny_config(), 1, stage="refinement"),
+            "stage is 'refinement', but the model has no update network; set model.update, as",
+        ),
     ],
 )
 def test_values_that_no_run_has(make, message):
@@ -53,3 +58,5 @@ def test_values_that_no_run_has(make, message):
 def test_stages_apart_need_encoders_apart():
     recipe = Recipe(tiny_config(), 3, stage="proposal")
     assert replace(recipe, stage="reconstruction").steps == 3
+    shared = replace(model_with_cues(), update=SplatUpdateConfig())
+    assert Recipe(shared, 3, stage="refinement").steps == 3  # frozen, it may be shared

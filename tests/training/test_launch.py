@@ -3,11 +3,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from samples.training import tiny_recipe
+from safetensors.torch import load_file
+from samples.training import run, tiny_recipe
 
 from geolrm import InputError
+from geolrm.export.checkpoint import load_checkpoint
+from geolrm.export.model import SplatUpdateConfig
 from geolrm.training import launch
 from geolrm.training.launch import Launch
+from geolrm.training.ranks import Process
 from geolrm.training.run_folder import RunFolder
 
 
@@ -60,6 +64,28 @@ def test_objects_are_set_aside_or_left_out_by_name(tmp_path):
     assert not set(aside.names) & set(source.names)
     assert len(source) == 4 - 2 + sum(f"shape{i}" not in aside.names for i in (0, 1, 2))
     assert launch.load_data(replace(asked, validation=0))[1] is None
+
+
+def test_an_update_network_that_the_checkpoint_lacks_is_made_by_the_seed(tmp_path):
+    trained = tiny_recipe(steps=1)
+    run(tmp_path / "trained", trained)
+    update = SplatUpdateConfig(width=8, shared=4, steps=1)
+    refined = tiny_recipe(replace(trained.model, update=update), steps=1, stage="refinement")
+    found = []
+    for index, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(index)  # whatever was drawn before
+        folder = tmp_path / str(index)
+        weights = tmp_path / "trained" / "weights.safetensors"
+        asked = Launch(
+            replace(refined, seed=seed), ("procedural:1",), folder, initial=weights, quiet=True
+        )
+        launch.work(asked, Process())
+        found.append(load_file(folder / "weights.safetensors"))
+    name = "splat_update.read.0.weight"
+    assert torch.equal(found[0][name], found[1][name])
+    assert not torch.equal(found[0][name], found[2][name])
+    again, _, _ = load_checkpoint(tmp_path / "0" / "weights.safetensors", trained.model)
+    assert again.splat_update is None  # loads into a recipe without one
 
 
 def test_something_must_be_left_to_train_on(tmp_path):

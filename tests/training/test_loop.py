@@ -1,9 +1,13 @@
 """What a loop tells while it runs; that it resumes to the same bits is in test_resume.py."""
 
+from dataclasses import replace
+
 import pytest
+from samples.tiny_models import tiny_config
 from samples.training import meshes, tiny_recipe
 
 from geolrm import InputError
+from geolrm.export.model import SplatUpdateConfig
 from geolrm.training.loop import Intervals, train
 from geolrm.training.run_folder import RunFolder
 from geolrm.training.sources import EpisodeSource
@@ -45,9 +49,17 @@ def test_a_stop_saves_and_the_length_may_not_shrink(told):
         train(tiny_recipe(steps=3), source, folder)
 
 
-def test_stage_two_needs_a_trained_proposal(tmp_path):
-    recipe = tiny_recipe(stage="reconstruction")
+@pytest.mark.parametrize(
+    ("stage", "frozen"),
+    [("reconstruction", "the proposal"), ("refinement", "the model that it refines")],
+)
+def test_what_is_frozen_must_be_trained(tmp_path, stage, frozen):
+    recipe = tiny_recipe(replace(tiny_config(), update=SplatUpdateConfig()), stage=stage)
     folder = RunFolder(tmp_path / "run")
     folder.start(recipe, {})
-    with pytest.raises(InputError, match="stage is 'reconstruction', which freezes the proposal"):
+    with pytest.raises(InputError) as caught:
         train(recipe, EpisodeSource(meshes(1), ["a"], recipe), folder)
+    assert str(caught.value) == (
+        f"stage is {stage!r}, which freezes {frozen}; give the checkpoint of a trained one with "
+        "--initial"
+    )

@@ -78,6 +78,40 @@ def test_schedule(step, warmup, steps, rate):
     assert learning_rate(steps, steps, config) == pytest.approx(1e-7)
 
 
+def convolved(a, b):
+    """SSIM by the convolutions of its definition, in float64."""
+    a, b = a.double(), b.double()
+    taps = torch.arange(11, dtype=torch.float64) - 5
+    kernel = (-taps.square() / (2 * 1.5**2)).exp()
+    window = torch.outer(kernel, kernel)[None, None] / kernel.sum() ** 2
+    blur = lambda x: torch.nn.functional.conv2d(x.flatten(0, 1)[:, None], window)  # noqa: E731
+    mean_a, mean_b = blur(a), blur(b)
+    var_a, var_b, cov = (
+        blur(x * y) - mx * my
+        for x, y, mx, my in (
+            (a, a, mean_a, mean_a), (b, b, mean_b, mean_b), (a, b, mean_a, mean_b),
+        )
+    )  # fmt: skip
+    top = (2 * mean_a * mean_b + 1e-4) * (2 * cov + 9e-4)
+    return (top / ((mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4))).mean()
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 11, 11), (2, 3, 16, 20), (4, 3, 192, 192)])
+def test_ssim_is_that_of_its_window(shape):
+    generator = torch.Generator().manual_seed(0)
+    a = torch.rand(shape, generator=generator)
+    b = (a + 0.2 * torch.randn(shape, generator=generator)).clamp(0, 1)
+    gradients = []
+    for measure in (losses.ssim, convolved):
+        image = a.clone().requires_grad_()
+        value = measure(image, b)
+        value.backward()
+        gradients.append((value.item(), image.grad))
+    (ours, to_ours), (exact, to_exact) = gradients
+    assert ours == pytest.approx(exact, abs=1e-6)
+    assert float((to_ours - to_exact).abs().max()) < 1e-4 * float(to_exact.abs().max())
+
+
 def test_ssim():
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, 16, 20, generator=generator)

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from samples.tiny_models import tiny_config, tiny_model
 
+from geolrm.export.model import SplatUpdateConfig
 from geolrm.training.config import OptimizerConfig
 from geolrm.training.optimizer import (
     MovingAverage,
@@ -11,6 +14,7 @@ from geolrm.training.optimizer import (
     learning_rate,
     make_optimizer,
 )
+from geolrm.training.stages import prepare
 
 
 def test_the_rate_warms_up_and_falls_along_cosines():
@@ -49,6 +53,18 @@ def test_each_module_is_clipped_apart(model):
     loud.grad.fill_(10)
     clip_gradients(model, OptimizerConfig(clip=1.0, clip_scope="model"))
     assert float(quiet.grad.max()) < 1e-4  # all at once: the loud one silences it
+
+
+def test_the_update_network_is_clipped_as_one():
+    config = replace(tiny_config(), update=SplatUpdateConfig(width=8, shared=4))
+    refined = tiny_model(config).requires_grad_(True)
+    prepare(refined, "refinement")
+    assert clipped_modules(refined) == {"refinement": refined.splat_update}
+    decaying, others = make_optimizer(refined, OptimizerConfig()).param_groups
+    trained = {id(p) for p in decaying["params"] + others["params"]}
+    assert trained == {id(p) for p in refined.splat_update.parameters()}
+    prepare(refined.requires_grad_(True), "both")
+    assert "refinement" not in clipped_modules(refined)
 
 
 def test_the_average_follows_fast_at_first():

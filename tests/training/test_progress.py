@@ -13,6 +13,8 @@ def record(step, **terms):
 def test_a_line_says_where_the_run_stands():
     shown = line(record(9, mse=0.01234, iou=0.5, other=3), 4000, 2.0)
     assert shown == "step 10/4000  loss 1.250  mse 0.0123  iou 0.5000  2.00 s/step  2:13:00 to go"
+    refined = line(record(9, mse=0.01234, gain=-0.5, mse_before=3), 20, 2.0)
+    assert refined == "step 10/20  loss 1.250  mse 0.0123  gain -0.5000  2.00 s/step  0:00:20 to go"
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -1,13 +1,15 @@
 """Recipes by name: the released hyper-parameters."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 pytest.importorskip("torch")
 
-from geolrm.export.model import released
+from geolrm.export.model import SplatUpdateConfig, released
+from geolrm.export.model import mini as mini_model
+from geolrm.training.data.conditions import ConditionConfig
 from geolrm.training.recipe_files import (
     decode_recipe,
     load_recipe,
@@ -27,6 +29,20 @@ def test_the_default_is_as_it_was():
     assert (recipe.precision, recipe.steps, recipe.objects_per_step) == ("auto", 4000, 1)
     assert recipe.optimizer.clip_scope == "module" and recipe.occupancy_convention == "centres"
     assert recipe.losses.lpips_weights is None and recipe.losses.dissimilarity == 0.3
+
+
+def test_the_refinement_judges_colours_on_captures_of_orbits():
+    recipe = load_recipe("refinement")
+    assert recipe.model == replace(mini_model(), update=SplatUpdateConfig())
+    assert (recipe.stage, recipe.steps, recipe.true_anchor_steps) == ("refinement", 2000, 0)
+    losses = asdict(recipe.losses)
+    rendered = {n: losses[n] for n in ("mse", "l1", "alpha", "depth_l1", "dissimilarity")}
+    assert rendered == {"mse": 50, "l1": 0.5, "alpha": 0, "depth_l1": 0, "dissimilarity": 0}
+    views = recipe.views
+    assert (views.min_inputs, views.max_inputs, views.scattered) == (3, 16, 0.25)
+    assert (views.targets, views.target_size, views.supersample) == (4, 256, 2)
+    assert recipe.augmentation == mini().augmentation and recipe.conditions == ConditionConfig()
+    assert recipe.optimizer.clip == 0.2 and recipe.optimizer.weight_decay == 0
 
 
 def test_the_paper_recipes_have_the_released_hyper_parameters():

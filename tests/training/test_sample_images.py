@@ -40,3 +40,6 @@ def test_curves_of_the_terms_that_there_are(tmp_path):
     records = [{"step": n, "total": 1 / (n + 1), "iou": n / 9} for n in range(9)]
     save_curves(tmp_path / "a.png", records)
     assert Image.open(tmp_path / "a.png").size == (1200, 600)
+    plain = np.asarray(Image.open(tmp_path / "a.png"))
+    save_curves(tmp_path / "b.png", [{**r, "gain": r["step"] - 4} for r in records])
+    assert (np.asarray(Image.open(tmp_path / "b.png")) != plain).any()

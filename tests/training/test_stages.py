@@ -1,18 +1,27 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from samples.tiny_models import tiny_config, tiny_model
 
+from geolrm.export.model import SplatUpdateConfig
 from geolrm.training.stages import prepare, recompute_blocks
 
 
 @pytest.mark.parametrize(
     ("stage", "trained"),
-    [("both", (True, True)), ("proposal", (True, False)), ("reconstruction", (False, True))],
+    [
+        ("both", (True, True, False)),
+        ("proposal", (True, False, False)),
+        ("reconstruction", (False, True, False)),
+        ("refinement", (False, False, True)),
+    ],
 )
-def test_the_other_stage_is_left_alone(stage, trained):
-    model = tiny_model(tiny_config()).requires_grad_(True)
+def test_the_other_stages_are_left_alone(stage, trained):
+    model = tiny_model(replace(tiny_config(), update=SplatUpdateConfig())).requires_grad_(True)
     prepare(model, stage)
-    for network, expected in zip((model.serializer, model.lrm_generator), trained, strict=True):
+    networks = (model.serializer, model.lrm_generator, model.splat_update)
+    for network, expected in zip(networks, trained, strict=True):
         assert network.training is expected
         assert all(p.requires_grad is expected for p in network.parameters())
 

@@ -38,7 +38,8 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="mini, smoke (a trial), paper-stage1, paper-stage2, or a .toml or .json file."
+            help="mini, captures, refinement, smoke (a trial), paper-stage1, paper-stage2, or a "
+            ".toml or .json file."
         ),
     ],
     data: Annotated[

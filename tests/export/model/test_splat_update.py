@@ -1,0 +1,150 @@
+"""The update network: it starts as Adam, and speaks of splats in their own axes."""
+
+import numpy as np
+import pytest
+import torch
+
+from geolrm.export.model import SplatUpdateConfig
+from geolrm.export.model.splat_update import (
+    CELLS,
+    COLOR,
+    FEATURES,
+    LOG_SCALE,
+    LOGIT,
+    MEAN,
+    QUAT,
+    SplatUpdate,
+    axes_of,
+    cells_of,
+    neighbourhood,
+)
+
+COUNT = 300
+# Of the descent, as docs say: of means, logits, logarithms of scales, quaternions, colours.
+RATES = np.repeat([2e-3, 0.15, 0.05, 0.02, 0.02], [3, 1, 3, 4, 3])
+INVARIANT = slice(0, 13)  # of the features: gradients in the splats' own axes
+
+
+def scene(seed=0):
+    """Splats, where they started, and gradients of two steps: each [N, 14] float32."""
+    rng = np.random.default_rng(seed)
+    splats = rng.normal(size=(COUNT, 14))
+    splats[:, MEAN] *= 0.2
+    splats[:, LOG_SCALE] = rng.uniform(-5, -3, (COUNT, 3))
+    splats[:, COLOR] = rng.random((COUNT, 3))
+    start = splats + 0.01 * rng.normal(size=splats.shape)
+    gradients = rng.normal(size=(3, COUNT, 14)) * rng.uniform(0, 3, (3, COUNT, 1))
+    return [torch.from_numpy(array.astype(np.float32)) for array in (splats, start, *gradients)]
+
+
+def step(network, splats, start, gradient, mean=None, square=None, views=4.0, number=1, of=6):
+    zeros = torch.zeros_like(splats)
+    return network(
+        splats, start, gradient, 1.5 * gradient.abs(), torch.full((COUNT,), views - 1),
+        zeros if mean is None else mean, zeros if square is None else square,
+        torch.tensor(views), torch.tensor(float(number)), torch.tensor(number / of),
+    )  # fmt: skip
+
+
+def proposing(offsets):
+    """A network that reads nothing, and always proposes the same."""
+    network = SplatUpdate(SplatUpdateConfig(width=8, shared=4)).requires_grad_(False)
+    network.propose.bias[5:] = torch.tensor(offsets)
+    return network
+
+
+def test_it_starts_as_adam():
+    splats, start, *gradients = scene()
+    network = SplatUpdate(SplatUpdateConfig()).requires_grad_(False)
+    values = splats.numpy().astype(np.float64)
+    mean, square = np.zeros_like(values), np.zeros_like(values)
+    moments = (None, None)
+    for number, (gradient, views) in enumerate(zip(gradients, (4.0, 8.0, 1.0), strict=True), 1):
+        splats, *moments = step(network, splats, start, gradient, *moments, views, number)
+        scaled = gradient.numpy().astype(np.float64) * 2 / views
+        mean = 0.8 * mean + 0.2 * scaled
+        square = 0.95 * square + 0.05 * scaled**2
+        unbiased = mean / (1 - 0.8**number), square / (1 - 0.95**number)
+        share = 2 - 1.8 * number / 6
+        values -= share * RATES * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-3)
+        np.testing.assert_allclose(splats.numpy(), values, rtol=1e-5, atol=1e-5)
+        for ours, theirs in zip(moments, (mean, square), strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-5, atol=1e-6)
+
+
+def product(left, right):
+    """The Hamilton product of quaternions wxyz."""
+    (a, b, c, d), (e, f, g, h) = left.unbind(-1), right.unbind(-1)
+    return torch.stack(
+        [
+            a * e - b * f - c * g - d * h, a * f + b * e + c * h - d * g,
+            a * g - b * h + c * e + d * f, a * h + b * g - c * f + d * e,
+        ],
+        dim=-1,
+    )  # fmt: skip
+
+
+def turned(columns, turn):
+    """Turn splats, or gradients to them, by a unit quaternion [4]; about the origin."""
+    matrix = axes_of(turn[None])[0]
+    columns = columns.clone()
+    columns[:, MEAN] = columns[:, MEAN] @ matrix.T
+    columns[:, QUAT] = product(turn.expand(len(columns), 4), columns[:, QUAT])
+    return columns
+
+
+TURN = torch.nn.functional.normalize(torch.tensor([0.3, -0.5, 0.7, 0.4]), dim=0)
+
+
+def test_gradients_are_read_in_the_splats_own_axes():
+    read = []
+    network = SplatUpdate(SplatUpdateConfig(width=8, shared=4)).requires_grad_(False)
+    network.read.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    splats, start, gradient, *_ = scene()
+    step(network, splats, start, gradient)
+    step(network, *(turned(columns, TURN) for columns in (splats, start, gradient)))
+    assert read[0].shape == (COUNT, FEATURES)
+    torch.testing.assert_close(read[1][:, INVARIANT], read[0][:, INVARIANT], rtol=0, atol=1e-4)
+    assert read[0][:, INVARIANT].std(dim=0).min() > 0.01
+
+
+def test_what_is_added_turns_with_the_scene():
+    network = proposing(torch.linspace(-1, 1, 14)[:13].tolist())
+    splats, start, gradient, *_ = scene()
+    after, *_ = step(network, splats, start, 0 * gradient)
+    turned_after, *_ = step(network, turned(splats, TURN), turned(start, TURN), 0 * gradient)
+    torch.testing.assert_close(turned(after, TURN), turned_after, rtol=0, atol=1e-5)
+    assert (after - splats).abs().amax(dim=0).min() > 1e-3
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_splats_are_moved_along_and_turned_about_their_own_axes(axis):
+    offsets = torch.zeros(13)
+    offsets[axis] = 100  # tanh: all that it may
+    offsets[7 + axis] = 100
+    splats, start, gradient, *_ = scene()
+    after, *_ = step(proposing(offsets.tolist()), splats, start, 0 * gradient)
+    quats = torch.nn.functional.normalize(splats[:, QUAT], dim=1)
+    axes, scales = axes_of(quats), splats[:, LOG_SCALE].exp()
+    moved = 0.5 * scales[:, axis, None] * axes[:, :, axis]
+    torch.testing.assert_close((after - splats)[:, MEAN], moved, rtol=0, atol=1e-6)
+    half_turn = torch.zeros(COUNT, 4)
+    half_turn[:, 1 + axis] = 0.15
+    change = product(quats, half_turn)
+    torch.testing.assert_close((after - splats)[:, QUAT], change, rtol=0, atol=1e-6)
+    assert torch.equal(after[:, LOGIT], splats[:, LOGIT])
+
+
+def test_a_neighbourhood_tells_its_mean():
+    rng = np.random.default_rng(0)
+    means = torch.from_numpy(rng.uniform(-0.6, 0.6, (COUNT, 3)).astype(np.float32)) / 3
+    told = torch.from_numpy(rng.normal(size=(COUNT, 5)).astype(np.float32))
+    cell = cells_of(means)
+    place = np.clip(np.floor((means.numpy() + 0.5) * CELLS), 0, CELLS - 1).astype(int)
+    assert cell.tolist() == (place @ [CELLS**2, CELLS, 1]).tolist()
+    heard = neighbourhood(told, cell)
+    for index in range(0, COUNT, 17):
+        expected = told[cell == cell[index]].double().mean(dim=0)
+        torch.testing.assert_close(heard[index].double(), expected, rtol=0, atol=1e-6)
+    outside = torch.tensor([[-9.0, 0, 9]])
+    assert cells_of(outside).tolist() == [CELLS * CELLS // 2 + CELLS - 1]
