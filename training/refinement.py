@@ -11,6 +11,7 @@ from torch import Tensor
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.refinement.budget import REFERENCE_SIZE
+from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.splat_descent import gradients, to_gaussians, to_parameters
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.refinement.visibility import drop_hidden
@@ -20,9 +21,6 @@ from geolrm.export.model.reconstruction import DecodedGaussians
 from geolrm.export.model.splat_update import COLOR, LOG_SCALE, LOGIT, MEAN, QUAT, SplatUpdate
 from geolrm.training.episodes import Episode
 from geolrm.training.rasterize import Rasterized
-
-PARTS = {"means": MEAN, "logits": LOGIT, "log_scales": LOG_SCALE, "quats": QUAT, "color": COLOR}
-FAINTEST = 1e-6  # gradient of a colour, from which on a view counts as seeing a splat
 
 
 class Judged(NamedTuple):
@@ -75,7 +73,7 @@ def refine(
     arrays = {name: part.detach().float().cpu().numpy() for name, part in decoded._asdict().items()}
     origin = drop_hidden(Gaussians(**arrays), threads)
     targets = input_targets(episode)
-    start = packed(to_parameters(origin))
+    start = torch.from_numpy(rows_of(to_parameters(origin)))
     splats, mean, square = start.to(device), torch.zeros_like(start), torch.zeros_like(start)
     start, mean, square = splats, mean.to(device), square.to(device)
     number_of = lambda value: torch.tensor(float(value), device=device)  # noqa: E731
@@ -124,7 +122,7 @@ def view_gradients(
     background: np.ndarray,
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Differentiate the loss over each chosen input to splats [N, 14].
+    """Differentiate the loss over each chosen input to splats [14, N].
 
     Inputs have the size that the network reads, where the engine compares images of 256 px: the
     loss is a sum over pixels, so a pixel counts as many as it covers there. That costs nothing,
@@ -132,43 +130,22 @@ def view_gradients(
     them.
 
     Returns:
-        The sum over views [N, 14], the sum of absolute values [N, 14], and how many views see each
+        The sum over views [14, N], the sum of absolute values [14, N], and how many views see each
         splat [N]; on the CPU.
     """
-    candidate = to_gaussians(
-        {name: array.numpy() for name, array in parts_of(splats.cpu()).items()}, origin
-    )
-    pixel = (REFERENCE_SIZE / targets.size) ** 2
-    total, magnitude = torch.zeros(splats.shape), torch.zeros(splats.shape)
-    seen = torch.zeros(len(splats))
-    for view in chosen:
-        found, _ = gradients(candidate, targets, [view], background, None, threads)
-        gradient = pixel * packed(found)
-        size = gradient.abs()
-        total += gradient
-        magnitude += size
-        seen += size[:, COLOR].sum(dim=1) > FAINTEST
-    return total, magnitude, seen
-
-
-def packed(parameters: dict[str, np.ndarray]) -> Tensor:
-    """Join parameters, or gradients to them, to the columns [N, 14] that the network reads."""
-    parts = [torch.from_numpy(np.ascontiguousarray(parameters[name])) for name in PARTS]
-    return torch.cat([part.view(len(part), -1) for part in parts], dim=1)
-
-
-def parts_of(splats: Tensor) -> dict[str, Tensor]:
-    """Part columns [N, 14] to parameters by name, each contiguous."""
-    parts = {name: splats[:, columns].contiguous() for name, columns in PARTS.items()}
-    return {**parts, "logits": parts["logits"][:, 0]}
+    candidate = to_gaussians(parameters_of(splats.cpu().numpy()), origin)
+    pixel = np.float32((REFERENCE_SIZE / targets.size) ** 2)
+    each = (gradients(candidate, targets, [v], background, None, threads)[0] for v in chosen)
+    gradient, magnitude, seen = map(torch.from_numpy, summed(pixel * rows_of(g) for g in each))
+    return gradient, magnitude, seen
 
 
 def activated(splats: Tensor) -> DecodedGaussians:
-    """Activate splats [N, 14] as the engine does; gradients pass."""
+    """Activate splats [14, N] as the engine does; gradients pass."""
     return DecodedGaussians(
-        splats[:, MEAN],
-        splats[:, LOGIT][:, 0].sigmoid(),
-        splats[:, LOG_SCALE].exp(),
-        F.normalize(splats[:, QUAT], dim=1),
-        splats[:, COLOR].clamp(0, 1),
+        splats[MEAN].T,
+        splats[LOGIT][0].sigmoid(),
+        splats[LOG_SCALE].exp().T,
+        F.normalize(splats[QUAT], dim=0).T,
+        splats[COLOR].clamp(0, 1).T,
     )

@@ -7,6 +7,7 @@ is its definition). Its steps come first; descent goes on from where they end.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -54,7 +55,10 @@ class SplatUpdate:
         start, moments = current, {name: np.zeros_like(current) for name in ("mean", "square")}
         for step in range(steps):
             chosen = draws.views(self.views)
-            gradient, magnitude, seen = self._compare(splats, chosen, draws.background())
+            background = draws.background()
+            gradient, magnitude, seen = summed(
+                rows_of(splats.gradients([view], background)) for view in chosen
+            )
             inputs = {
                 "splats": current, "start": start, "gradient": gradient, "magnitude": magnitude,
                 "seen": seen, **moments, "views": _scalar(len(chosen)), "step": _scalar(step + 1),
@@ -68,22 +72,26 @@ class SplatUpdate:
             splats.move(parameters_of(current))
         return steps
 
-    def _compare(
-        self, splats: SplatDescent, chosen: list[int], background: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Sum gradients [14, N] over the views, and their absolute values; count views [N]."""
-        gradient = magnitude = seen = None
-        for view in chosen:
-            found = rows_of(splats.gradients([view], background))
-            sees = (np.abs(found[-WIDTHS["color"] :]).sum(0) > SEEN).astype(np.float32)
-            if gradient is None or magnitude is None or seen is None:
-                gradient, magnitude, seen = found, np.abs(found), sees
-                continue
-            gradient += found
-            magnitude += np.abs(found)
-            seen += sees
-        assert gradient is not None and magnitude is not None and seen is not None, "some view"
-        return gradient, magnitude, seen
+
+def summed(
+    views: Iterable[NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Sum the gradients [14, N] of views.
+
+    Returns:
+        The sum [14, N], the sum of absolute values [14, N], and how many views see each splat [N].
+    """
+    first = next(each := iter(views))
+    gradient, magnitude, seen = first.copy(), np.abs(first), _sees(first)
+    for found in each:
+        gradient += found
+        magnitude += np.abs(found)
+        seen += _sees(found)
+    return gradient, magnitude, seen
+
+
+def _sees(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (np.abs(gradient[-WIDTHS["color"] :]).sum(0) > SEEN).astype(np.float32)
 
 
 def rows_of(parameters: Parameters) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from samples.training import (
 )
 
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.learned import rows_of
 from geolrm.engine.refinement.splat_descent import gradients, to_parameters
 from geolrm.export.checkpoint import load_checkpoint
 from geolrm.export.model import GeoLRM, SplatUpdateConfig
@@ -26,8 +27,6 @@ from geolrm.training.refinement import (
     Judged,
     activated,
     input_targets,
-    packed,
-    parts_of,
     refine,
     view_gradients,
 )
@@ -84,14 +83,14 @@ def decoded(scene):
     return DecodedGaussians(**{name: torch.from_numpy(getattr(scene, name)) for name in names})
 
 
-def test_columns_are_parameters_and_back():
+def rows(parameters):
+    return torch.from_numpy(rows_of(parameters))
+
+
+def test_rows_are_activated_as_the_engine_does():
     scene = gaussians()
-    parameters = to_parameters(scene)
-    columns = packed(parameters)
-    assert columns.shape == (40, 14) and columns.dtype == torch.float32
-    for name, part in parts_of(columns).items():
-        np.testing.assert_array_equal(part.numpy(), parameters[name])
-    for part, expected in zip(activated(columns), decoded(scene), strict=True):
+    splats = rows(to_parameters(scene))
+    for part, expected in zip(activated(splats), decoded(scene), strict=True):
         torch.testing.assert_close(part, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -113,11 +112,11 @@ def test_inputs_are_compared_as_the_model_saw_them(episode):
 def test_gradients_add_up_over_views_in_pixels_of_256(episode):
     scene, targets = gaussians(), input_targets(episode)
     shade, chosen = np.array([0.2, 0.9, 0.4], np.float32), list(range(len(targets)))
-    columns = packed(to_parameters(scene))
-    total, magnitude, seen = view_gradients(columns, scene, targets, chosen, shade, 1)
-    together = packed(gradients(scene, targets, chosen, shade, None, 1)[0])
+    splats = rows(to_parameters(scene))
+    total, magnitude, seen = view_gradients(splats, scene, targets, chosen, shade, 1)
+    together = rows(gradients(scene, targets, chosen, shade, None, 1)[0])
     torch.testing.assert_close(total, together * (256 / 56) ** 2, rtol=1e-3, atol=1e-3)
-    apart = [view_gradients(columns, scene, targets, [v], shade, 1) for v in chosen]
+    apart = [view_gradients(splats, scene, targets, [v], shade, 1) for v in chosen]
     assert torch.equal(total, sum(part[0] for part in apart))
     assert torch.equal(magnitude, sum(part[0].abs() for part in apart))
     assert torch.equal(seen, sum(part[2] for part in apart)) and seen.max() == len(chosen)
@@ -126,8 +125,8 @@ def test_gradients_add_up_over_views_in_pixels_of_256(episode):
 def test_what_is_behind_the_cameras_is_not_seen(episode):
     scene = gaussians()
     scene.means[:5] += 100
-    columns = packed(to_parameters(scene))
-    seen = view_gradients(columns, scene, input_targets(episode), [0], np.ones(3, np.float32), 1)[2]
+    splats = rows(to_parameters(scene))
+    seen = view_gradients(splats, scene, input_targets(episode), [0], np.ones(3, np.float32), 1)[2]
     assert seen[:5].tolist() == [0] * 5 and seen[5:].max() == 1
 
 
@@ -156,7 +155,7 @@ def test_gradients_go_through_the_change_of_their_step_alone(episode):
     generator = torch.Generator().manual_seed(0)
     found = refine(update, config, decoded(gaussians()), episode, judge, generator)
     found.total.backward()
-    count = len(update.given[0][0])
+    count = update.given[0][0].shape[1]
     assert update.shift.grad == pytest.approx(3 * count)  # of each step alike; else 6 by the mean
     for number, (splats, start, *_, mean, square, views, step, progress) in enumerate(update.given):
         assert not splats.requires_grad
@@ -179,8 +178,8 @@ def test_hidden_splats_are_dropped_first(episode):
         return Judged(value, {"mse": value}, None)
 
     refine(update, UPDATE, decoded(scene), episode, judge, torch.Generator().manual_seed(0))
-    assert 0 < len(update.given[0][0]) <= len(scene) - 7
-    assert update.given[0][0][:, 3].min() > -5  # logits of opacities
+    assert 0 < update.given[0][0].shape[1] <= len(scene) - 7
+    assert update.given[0][0][3].min() > -5  # logits of opacities
 
 
 def test_only_the_update_network_is_trained(recipe, initial, tmp_path):

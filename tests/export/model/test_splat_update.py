@@ -16,17 +16,17 @@ from geolrm.export.model.splat_update import (
     SplatUpdate,
     axes_of,
     cells_of,
-    neighbourhood,
+    told_to_cells,
 )
 
 COUNT = 300
 # Of the descent, as docs say: of means, logits, logarithms of scales, quaternions, colours.
-RATES = np.repeat([2e-3, 0.15, 0.05, 0.02, 0.02], [3, 1, 3, 4, 3])
+RATES = np.repeat([2e-3, 0.15, 0.05, 0.02, 0.02], [3, 1, 3, 4, 3])[:, None]
 INVARIANT = slice(0, 13)  # of the features: gradients in the splats' own axes
 
 
 def scene(seed=0):
-    """Splats, where they started, and gradients of two steps: each [N, 14] float32."""
+    """Splats, where they started, and gradients of three steps: each [14, N] float32."""
     rng = np.random.default_rng(seed)
     splats = rng.normal(size=(COUNT, 14))
     splats[:, MEAN] *= 0.2
@@ -34,7 +34,9 @@ def scene(seed=0):
     splats[:, COLOR] = rng.random((COUNT, 3))
     start = splats + 0.01 * rng.normal(size=splats.shape)
     gradients = rng.normal(size=(3, COUNT, 14)) * rng.uniform(0, 3, (3, COUNT, 1))
-    return [torch.from_numpy(array.astype(np.float32)) for array in (splats, start, *gradients)]
+    return [
+        torch.from_numpy(array.T.astype(np.float32).copy()) for array in (splats, start, *gradients)
+    ]
 
 
 def step(network, splats, start, gradient, mean=None, square=None, views=4.0, number=1, of=6):
@@ -84,28 +86,35 @@ def product(left, right):
     )  # fmt: skip
 
 
-def turned(columns, turn):
+def turned(rows, turn):
     """Turn splats, or gradients to them, by a unit quaternion [4]; about the origin."""
-    matrix = axes_of(turn[None])[0]
-    columns = columns.clone()
-    columns[:, MEAN] = columns[:, MEAN] @ matrix.T
-    columns[:, QUAT] = product(turn.expand(len(columns), 4), columns[:, QUAT])
-    return columns
+    rows = rows.clone()
+    rows[MEAN] = matrices(turn[:, None])[0] @ rows[MEAN]
+    rows[QUAT] = product(turn.expand(COUNT, 4), rows[QUAT].T).T
+    return rows
+
+
+def matrices(quats):
+    """Rotation matrices [N, 3, 3] of quaternions [4, N]."""
+    return torch.stack([torch.cat(row).T for row in axes_of(quats)], dim=1)
 
 
 TURN = torch.nn.functional.normalize(torch.tensor([0.3, -0.5, 0.7, 0.4]), dim=0)
 
 
-def test_gradients_are_read_in_the_splats_own_axes():
+def test_gradients_are_read_in_the_splats_own_axes(monkeypatch):
     read = []
     network = SplatUpdate(SplatUpdateConfig(width=8, shared=4)).requires_grad_(False)
-    network.read.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    propose = network.network
+    monkeypatch.setattr(
+        network, "network", lambda features, cell: read.append(features) or propose(features, cell)
+    )
     splats, start, gradient, *_ = scene()
     step(network, splats, start, gradient)
-    step(network, *(turned(columns, TURN) for columns in (splats, start, gradient)))
-    assert read[0].shape == (COUNT, FEATURES)
-    torch.testing.assert_close(read[1][:, INVARIANT], read[0][:, INVARIANT], rtol=0, atol=1e-4)
-    assert read[0][:, INVARIANT].std(dim=0).min() > 0.01
+    step(network, *(turned(rows, TURN) for rows in (splats, start, gradient)))
+    assert read[0].shape == (FEATURES, COUNT)
+    torch.testing.assert_close(read[1][INVARIANT], read[0][INVARIANT], rtol=0, atol=1e-4)
+    assert read[0][INVARIANT].std(dim=1).min() > 0.01
 
 
 def test_what_is_added_turns_with_the_scene():
@@ -114,7 +123,7 @@ def test_what_is_added_turns_with_the_scene():
     after, *_ = step(network, splats, start, 0 * gradient)
     turned_after, *_ = step(network, turned(splats, TURN), turned(start, TURN), 0 * gradient)
     torch.testing.assert_close(turned(after, TURN), turned_after, rtol=0, atol=1e-5)
-    assert (after - splats).abs().amax(dim=0).min() > 1e-3
+    assert (after - splats).abs().amax(dim=1).min() > 1e-3
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -124,27 +133,50 @@ def test_splats_are_moved_along_and_turned_about_their_own_axes(axis):
     offsets[7 + axis] = 100
     splats, start, gradient, *_ = scene()
     after, *_ = step(proposing(offsets.tolist()), splats, start, 0 * gradient)
-    quats = torch.nn.functional.normalize(splats[:, QUAT], dim=1)
-    axes, scales = axes_of(quats), splats[:, LOG_SCALE].exp()
-    moved = 0.5 * scales[:, axis, None] * axes[:, :, axis]
-    torch.testing.assert_close((after - splats)[:, MEAN], moved, rtol=0, atol=1e-6)
+    quats = torch.nn.functional.normalize(splats[QUAT], dim=0)
+    moved = 0.5 * splats[LOG_SCALE].exp()[axis] * matrices(quats)[:, :, axis].T
+    torch.testing.assert_close((after - splats)[MEAN], moved, rtol=0, atol=1e-6)
     half_turn = torch.zeros(COUNT, 4)
     half_turn[:, 1 + axis] = 0.15
-    change = product(quats, half_turn)
-    torch.testing.assert_close((after - splats)[:, QUAT], change, rtol=0, atol=1e-6)
-    assert torch.equal(after[:, LOGIT], splats[:, LOGIT])
+    change = product(quats.T, half_turn).T
+    torch.testing.assert_close((after - splats)[QUAT], change, rtol=0, atol=1e-6)
+    assert torch.equal(after[LOGIT], splats[LOGIT])
 
 
-def test_a_neighbourhood_tells_its_mean():
+def test_cells_are_told_sums():
     rng = np.random.default_rng(0)
-    means = torch.from_numpy(rng.uniform(-0.6, 0.6, (COUNT, 3)).astype(np.float32)) / 3
+    means = torch.from_numpy(rng.uniform(-0.6, 0.6, (3, COUNT)).astype(np.float32)) / 3
     told = torch.from_numpy(rng.normal(size=(COUNT, 5)).astype(np.float32))
     cell = cells_of(means)
     place = np.clip(np.floor((means.numpy() + 0.5) * CELLS), 0, CELLS - 1).astype(int)
-    assert cell.tolist() == (place @ [CELLS**2, CELLS, 1]).tolist()
-    heard = neighbourhood(told, cell)
+    assert cell.tolist() == ([CELLS**2, CELLS, 1] @ place).tolist()
+    sums = told_to_cells(told, cell)
+    assert sums.shape == (CELLS**3, 5)
     for index in range(0, COUNT, 17):
-        expected = told[cell == cell[index]].double().mean(dim=0)
-        torch.testing.assert_close(heard[index].double(), expected, rtol=0, atol=1e-6)
-    outside = torch.tensor([[-9.0, 0, 9]])
+        expected = told[cell == cell[index]].double().sum(dim=0)
+        torch.testing.assert_close(sums[cell[index]].double(), expected, rtol=0, atol=1e-5)
+    assert (sums.abs().sum(dim=1) > 0).sum() == len(set(cell.tolist()))
+    outside = torch.tensor([[-9.0], [0], [9]])
     assert cells_of(outside).tolist() == [CELLS * CELLS // 2 + CELLS - 1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gradients_of_its_weights_are_the_same_bits_every_time(threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        torch.manual_seed(0)
+        network = SplatUpdate(SplatUpdateConfig())
+        torch.nn.init.normal_(network.propose.weight, std=0.1)
+        splats, start, gradient, *_ = (part.repeat(1, 60) for part in scene())
+        found = []
+        for _ in range(3):
+            network.zero_grad()
+            zeros, ones = torch.zeros_like(splats), torch.ones(splats.shape[1])
+            scalars = map(torch.tensor, (4.0, 1.0, 0.5))
+            made = network(splats, start, gradient, gradient.abs(), ones, zeros, zeros, *scalars)
+            made[0].square().sum().backward()
+            found.append(torch.cat([weight.grad.flatten() for weight in network.parameters()]))
+        assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+    finally:
+        torch.set_num_threads(before)
