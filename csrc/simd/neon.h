@@ -83,13 +83,7 @@ inline Vec min(Vec a, Vec b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}
 inline int count(Mask m) { return static_cast<int>(vaddvq_u32(vshrq_n_u32(m.m, 31))); }
 inline bool any(Mask m) { return vmaxvq_u32(m.m) != 0; }
 
-inline void prefetch(const void* p) {
-#if defined(_MSC_VER) && !defined(__clang__)
-  __prefetch(p);
-#else
-  __builtin_prefetch(p);
-#endif
-}
+inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 inline float square_root(float x) { return std::sqrt(x); }
 inline float sum(Vec a) { return vaddvq_f32(a.v); }
