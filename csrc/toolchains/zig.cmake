@@ -89,3 +89,6 @@ endforeach()
 foreach(kind IN ITEMS EXE MODULE SHARED)
   set(CMAKE_${kind}_LINKER_FLAGS_RELEASE_INIT "-s")
 endforeach()
+if(CMAKE_SYSTEM_NAME STREQUAL "Darwin")
+  set(CMAKE_MODULE_LINKER_FLAGS_INIT "-dynamiclib")  # zig 0.17 crashes where it is to link a -bundle
+endif()
