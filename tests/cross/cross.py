@@ -18,6 +18,7 @@ sizes there. No Python for those systems is here to import it.
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,7 @@ TARGETS = {
     "windows": "x86_64-windows-gnu",
     "macos": "aarch64-macos.14.0",
 }
+LIBRARIES = re.compile(r"KERNEL32\.dll|api-ms-win-crt-[\w-]+\.dll|python3\d+\.dll|_C.*", re.I)
 WINE = "/usr/lib/wine/wine64"  # Debian's `wine` asks for the 32-bit one
 
 
@@ -85,10 +87,20 @@ def compile_and_run(name: str, native: dict[str, Results], extension: bool) -> N
     build = configure(name, *options)
     call("cmake", "--build", build)
     print(f"compiled and linked{', the extension too' if extension else ''}", flush=True)
+    if name == "windows" and extension:
+        check_libraries(next((build / "csrc").glob("_C*.so")))
     if name == "macos":
         return
     for stress in STRESSES:
         print("\n".join(compare(native[stress], run(name, build, stress))), flush=True)
+
+
+def check_libraries(module: Path) -> None:
+    """Refuse a module of Windows that needs more than the system and Python have."""
+    names = {name.decode() for name in re.findall(rb"[\w.-]+\.dll", module.read_bytes())}
+    foreign = {name for name in names if not LIBRARIES.fullmatch(name)}
+    if foreign or not names:
+        raise SystemExit(f"{module.name} needs {', '.join(sorted(foreign)) or 'no library'}")
 
 
 def run(name: str, build: Path, stress: str) -> Results:
