@@ -159,7 +159,7 @@ class RunFolder:
                 state.restore(*read_checkpoint(file))
             except CheckpointError as error:
                 aside = file.with_name(file.name + DAMAGED)
-                file.rename(aside)
+                file.replace(aside)  # also where one of another day is
                 warnings.warn(
                     f"passing over {str(file)!r}: {error}; it is now {aside.name}", stacklevel=2
                 )
