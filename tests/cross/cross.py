@@ -147,6 +147,8 @@ def main() -> None:
     parser.add_argument("--only", choices=TARGETS)
     options = parser.parse_args()
     names = [options.only] if options.only else [*TARGETS]
+    if shutil.which("cmake") is None or shutil.which("ninja") is None:
+        raise SystemExit("cmake or ninja is not there; apt-get install cmake ninja-build")
     if "linux" in names and shutil.which("qemu-aarch64") is None:
         raise SystemExit("qemu-aarch64 is not there; apt-get install qemu-user")
     if "windows" in names and not options.quick and wine() is None:
