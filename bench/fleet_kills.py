@@ -25,6 +25,7 @@ KINDS = ("driver", "worker", "node")
 PROGRAM = (sys.executable, "-c", "from geolrm.commands import main; main()")
 QUICK = ("--views", "2", "--max-tokens", "32", "--refine", "0")
 LONGEST = 600.0  # seconds of one batch
+PROCESSES = Path("/proc")
 SOON = {  # a dead node is missed within two seconds instead of half a minute
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
@@ -67,7 +68,7 @@ class Watch:
         for path in (self.output / "captures").glob("*.json"):
             with contextlib.suppress(OSError):
                 changed = path.stat().st_mtime_ns
-                record = read_record(path.read_text())
+                record = read_record(path.read_text(encoding="utf-8"))
                 if record is not None and path.stat().st_mtime_ns == changed:
                     self.seen.setdefault((record.id, record.call), set()).add(changed)
 
@@ -96,11 +97,14 @@ class Watch:
 
 def descendants(of: int) -> list[int]:
     """List the processes that descend from one, the nearest first."""
+    if not PROCESSES.is_dir():
+        raise GeoLRMError("this system does not list the processes of another; measure on Linux")
     parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
+    for entry in PROCESSES.iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                behind_name = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+                behind_name = text.rsplit(")", 1)[1].split()
                 parents[int(entry.name)] = int(behind_name[1])
     waiting, found = [of], []
     while waiting:
@@ -117,7 +121,7 @@ def engine_workers(raylets: Iterable[int]) -> list[int]:
     for raylet in raylets:
         for pid in descendants(raylet):
             with contextlib.suppress(OSError):
-                title = Path(f"/proc/{pid}/cmdline").read_bytes()
+                title = (PROCESSES / str(pid) / "cmdline").read_bytes()
                 if title.startswith(b"ray::MapWorker"):
                     found.append(pid)
     return found
@@ -262,7 +266,7 @@ def _done(output: Path) -> set[tuple[str, str]]:
     found = set()
     for path in (output / "captures").glob("*.json"):
         with contextlib.suppress(OSError):
-            record = read_record(path.read_text())
+            record = read_record(path.read_text(encoding="utf-8"))
             if record is not None and record.status == DONE:
                 found.add((record.id, record.call))
     return found

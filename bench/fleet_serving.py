@@ -180,7 +180,9 @@ def memory_of(process: int) -> float:
     status = Path(f"/proc/{process}/status")
     if not status.is_file():
         return float("nan")
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    line = next(
+        line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmRSS")
+    )
     return int(line.split()[1]) / 1e3
 
 

@@ -17,7 +17,7 @@ def cpu_name() -> str:
     """Return the model name of the processor."""
     info = Path("/proc/cpuinfo")  # Linux only; elsewhere Python's own, coarser name
     if info.is_file():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -9,7 +9,7 @@ STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def forget_peak() -> int | None:
     """Start the peak anew, where the system can; return the bytes that it starts from."""
     try:
-        CLEAR_REFS.write_text("5")
+        CLEAR_REFS.write_text("5", encoding="ascii")
         return _status("VmRSS")
     except OSError:
         return peak_bytes()
@@ -30,5 +30,5 @@ def peak_bytes() -> int | None:
 
 def _status(field: str) -> int:
     """Read a field of /proc/self/status, in bytes."""
-    lines = STATUS.read_text().splitlines()
+    lines = STATUS.read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(field + ":")).split()[1]) * 1024

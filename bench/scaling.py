@@ -65,7 +65,8 @@ def thread_seconds() -> dict[int, float]:
     found = {}
     for task in TASKS.iterdir() if TASKS.is_dir() else ():
         with contextlib.suppress(OSError):  # it has ended
-            found[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1e9
+            nanoseconds = (task / "schedstat").read_text(encoding="ascii").split()[0]
+            found[int(task.name)] = int(nanoseconds) / 1e9
     if not found:
         raise GeoLRMError("this system does not tell the time of a thread; measure on Linux")
     return found

@@ -25,8 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from geolrm.engine.errors import GeoLRMError
 from geolrm.engine.system.exit_codes import one_sentence_errors
 
+STATUS = Path("/proc/self/status")
 THREADS = (1, 2, 3, 8, 64)
 VIEWS = ((0, 12), (3, 9, 15), (6,))
 RATES = {"bytes": "MB an hour", "files": "an hour", "threads": "an hour"}
@@ -40,8 +42,17 @@ def digest(*arrays: Any) -> str:
 
 
 def held() -> dict[str, float]:
-    """Return the bytes, open files and threads of this process, on Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    """Return the bytes, open files and threads of this process.
+
+    Raises:
+        GeoLRMError: The system does not tell.
+    """
+    try:
+        lines = STATUS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise GeoLRMError(
+            "this system does not tell what a process holds; soak on Linux"
+        ) from error
     status = dict(line.split(":", 1) for line in lines)
     return {
         "bytes": 1024 * int(status["VmRSS"].split()[0]),
@@ -207,6 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if args.minutes <= 0 or args.processes < 1 or args.threads < 1:
         parser.error("--minutes must be above 0, --processes and --threads 1 or more")
+    held()  # or refuse before anything runs
     if args.worker:
         print(json.dumps(work(60 * args.minutes, args.threads, args.seed)))
         return

@@ -2,38 +2,43 @@
 
 #include <stdexcept>
 
-#if defined(GEOLRM_X86) && defined(_MSC_VER)
-#include <immintrin.h>
-#include <intrin.h>
+#ifdef GEOLRM_X86
+#include <cpuid.h>
 #endif
 
 namespace geolrm {
 namespace {
 
+#ifdef GEOLRM_X86
+// Which registers the operating system saves: bits 1 and 2 for 256 bits, 5 to 7 besides for 512.
+unsigned saved_state() {
+  unsigned low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+// Asked of the CPU itself: __builtin_cpu_supports needs a library that clang-cl does not link.
 Isa detect() {
-#if defined(GEOLRM_X86) && (defined(__GNUC__) || defined(__clang__))
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return avx2 && avx512 ? Isa::kAvx512 : avx2 ? Isa::kAvx2 : Isa::kPlain;
-#elif defined(GEOLRM_X86) && defined(_MSC_VER)
-  // Windows only: the compiler has no portable query, so ask CPUID and the saved register state.
-  int leaf1[4], leaf7[4];
-  __cpuid(leaf1, 1);
-  __cpuidex(leaf7, 7, 0);
-  const bool osxsave = (leaf1[2] >> 27) & 1;
-  const unsigned long long state = osxsave ? _xgetbv(0) : 0;
-  const bool avx2 = (state & 0x6) == 0x6 && ((leaf1[2] >> 12) & 1) && ((leaf7[1] >> 5) & 1);
-  const bool avx512 = avx2 && (state & 0xE6) == 0xE6 && ((leaf7[1] >> 16) & 1) &&
-                      ((leaf7[1] >> 17) & 1) && ((leaf7[1] >> 30) & 1) && ((leaf7[1] >> 31) & 1);
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return Isa::kPlain;
+  const auto has = [](unsigned word, int bit) { return (word >> bit & 1) != 0; };
+  const bool saves = has(c, 27), fma = has(c, 12), f16c = has(c, 29);
+  const unsigned state = saves ? saved_state() : 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return Isa::kPlain;
+  const bool avx2 = (state & 0x6) == 0x6 && fma && f16c && has(b, 5);
+  const bool f = has(b, 16), dq = has(b, 17), bw = has(b, 30), vl = has(b, 31);
+  const bool avx512 = avx2 && (state & 0xE6) == 0xE6 && f && dq && bw && vl;
   return avx512 ? Isa::kAvx512 : avx2 ? Isa::kAvx2 : Isa::kPlain;
-#elif defined(GEOLRM_ARM64)
+}
+#else
+Isa detect() {
+#ifdef GEOLRM_ARM64
   return Isa::kNeon;  // part of every 64-bit ARM CPU
 #else
   return Isa::kPlain;
 #endif
 }
+#endif
 
 #ifdef GEOLRM_ARM64
 constexpr Isa kAll[] = {Isa::kPlain, Isa::kNeon};

@@ -31,14 +31,14 @@ def make_project(folder: Path) -> Path:
     height, width = source.images[0].shape[:2]
     focal_x, focal_y = source.cameras.intrinsics[0, [0, 1], [0, 1]] * (width, height)
     camera = f"1 PINHOLE {width} {height} {focal_x} {focal_y} {width / 2} {height / 2}\n"
-    (folder / "sparse" / "0" / "cameras.txt").write_text(camera)
+    (folder / "sparse" / "0" / "cameras.txt").write_text(camera, encoding="utf-8")
     lines = []
     for index, w2c in enumerate(source.cameras.world_to_camera):
         rotation, place = w2c[:3, :3], 3 * w2c[:3, 3] - w2c[:3, :3] @ np.array([4.0, -2.0, 1.0])
         numbers = [*quaternion(rotation), *place]
         name = Path(source.names[index]).name
         lines.append(f"{index + 1} {' '.join(map(str, numbers))} 1 {name}\n\n")
-    (folder / "sparse" / "0" / "images.txt").write_text("".join(lines))
+    (folder / "sparse" / "0" / "images.txt").write_text("".join(lines), encoding="utf-8")
     return folder
 
 

@@ -120,7 +120,8 @@ def write_bundle(
         else:
             report = {"status": "not run: switched off"}
         with _one_sentence(folder):
-            (temporary / "verify.json").write_text(json.dumps(report, indent=1) + "\n")
+            content = json.dumps(report, indent=1) + "\n"
+            (temporary / "verify.json").write_bytes(content.encode())
     return manifest
 
 

@@ -1,5 +1,6 @@
 """A capture in a zip file of a stranger: checked whole, then unpacked, into a folder of ours."""
 
+import re
 import stat
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ SMALL = 1 << 20  # bytes that a file may become whatever its ratio: text, masks,
 DIRECTORY_BYTES_AN_ENTRY = 512  # of the list of files: 46, its name and what systems add
 DEEPEST = 16  # folders within each other
 LONGEST_NAME = 255  # bytes of one part of a path
+WINDOWS_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # of devices
 IGNORED = "__MACOSX"  # what macOS adds beside the files
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # which take little memory to unpack
 # All that zipfile raises for bytes that are no zip file or a damaged one.
@@ -126,6 +128,8 @@ def _checked_path(text: str, name: str) -> PurePosixPath:
         refuse(f"deeper than {DEEPEST} folders or with a name longer than {LONGEST_NAME} bytes")
     if any(part.endswith((" ", ".")) for part in parts):
         refuse("with a name that ends in a space or a full stop")
+    if any(WINDOWS_NAMES.fullmatch(part) for part in parts):
+        refuse("with a name that is a device of Windows")
     return PurePosixPath(*parts)
 
 

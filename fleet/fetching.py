@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 from geolrm.engine.captures.video import CONTAINERS
@@ -111,7 +111,8 @@ def _copy(source: Location, files: Sequence[ListedFile], target: Path) -> None:
     single = source.is_file()
     for file in files:
         parts = PurePosixPath(file.name).parts
-        if ".." in parts or PurePosixPath(file.name).is_absolute() or "\\" in file.name:
+        leads = PurePosixPath(file.name).is_absolute() or PureWindowsPath(file.name).drive
+        if ".." in parts or leads or "\\" in file.name:
             raise InputError(f"{source.text!r} holds the name {file.name!r}; rename that file")
         path = target / file.name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ def make_thumbnail(image: NDArray[np.floating]) -> bytes:
 def peak_memory_mb() -> float | None:
     """Return the most memory that this process has had, in MB; None where no one tells."""
     try:  # what `resource` says here begins with the peak of the process that started this one
-        lines = STATUS.read_text().splitlines()
+        lines = STATUS.read_text(encoding="utf-8", errors="replace").splitlines()
         peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
         return round(peak * 1.024 / 1e3, 1)
     except (OSError, StopIteration):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from geolrm.engine.captures.images import IMAGE_SUFFIXES
 from geolrm.engine.captures.video import CONTAINERS
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.extras import require
+from geolrm.fleet.archives import WINDOWS_NAMES
 from geolrm.fleet.locations import Location
 from geolrm.fleet.options import CaptureOptions
 
@@ -24,7 +26,6 @@ OF_OBJECTS = re.compile(r"campos_\d+_v\d+|\d{5}")  # folders of a GObjaverse obj
 DEEPEST = 4  # folders of captures within each other
 LONGEST_LINE = 1 << 20  # bytes of a list
 LONGEST_ID = 120
-WINDOWS_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 WANTED = (
     "give capture folders, folders of them, zip files, or a list (.jsonl, .parquet) with a field "
     "'capture'"
@@ -137,8 +138,9 @@ def _in_list(location: Location, options: CaptureOptions) -> Iterator[_Found]:
         path, name = row.pop("capture"), row.pop("id", None)
         if name is not None and (not isinstance(name, str) or not name.strip()):
             raise InputError(f"{where}: id is {name!r}; give a name, or leave it out")
-        relative = "://" not in path and not PurePosixPath(path).is_absolute()
-        if ".." in PurePosixPath(path).parts:
+        here = folder.local is not None and os.path.isabs(path)  # also C:/captures, on Windows
+        relative = "://" not in path and not here and not PurePosixPath(path).is_absolute()
+        if ".." in re.split(r"[/\\]", path):
             raise InputError(f"{where}: {path!r} leads out of the list's folder; give a full path")
         place = folder.child(path) if relative else Location(path)
         changed = options.changed({k: v for k, v in row.items() if v is not None}, where)

@@ -159,7 +159,7 @@ class RunFolder:
                 state.restore(*read_checkpoint(file))
             except CheckpointError as error:
                 aside = file.with_name(file.name + DAMAGED)
-                file.rename(aside)
+                file.replace(aside)  # also where one of another day is
                 warnings.warn(
                     f"passing over {str(file)!r}: {error}; it is now {aside.name}", stacklevel=2
                 )
@@ -176,7 +176,7 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to the metrics."""
-        with (self.path / METRICS_NAME).open("a") as stream:
+        with (self.path / METRICS_NAME).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
@@ -185,7 +185,7 @@ class RunFolder:
 
     def log_validation(self, record: dict[str, Any]) -> None:
         """Append a line to the measurements on the objects set aside."""
-        with (self.path / VALIDATION_NAME).open("a") as stream:
+        with (self.path / VALIDATION_NAME).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
     def validations(self) -> list[dict[str, Any]]:
@@ -206,7 +206,7 @@ class RunFolder:
 
 def _records(file: Path) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
-    for line in file.read_text().splitlines() if file.is_file() else []:
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
         try:
             record = json.loads(line)
             found[record["step"]] = record

@@ -47,7 +47,8 @@ def run_tests(record: Recorder, choices: Choices) -> None:
     import torch  # noqa: F401
 
     # Named one by one: collecting all would import every extra. csrc's get the GPU as a fixture.
-    marked = (p for p in TESTS.rglob("test_*.py") if "pytest.mark.gpu" in p.read_text())
+    tests = TESTS.rglob("test_*.py")
+    marked = (p for p in tests if "pytest.mark.gpu" in p.read_text(encoding="utf-8"))
     files = sorted({*marked, *(TESTS / "csrc").glob("test_*.py")})
     command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-rs", "--tb=short"]
     lines: list[str] = []
@@ -186,7 +187,7 @@ def run_apart(
     log, result = folder / f"{name}.log", folder / f".{name}.json"
     before, end, known = timing.clocks(), time.monotonic() + limit, b""
     part = Part(TASKS[name].title, "running")
-    with log.open("w") as opened:
+    with log.open("wb") as opened:
         running = subprocess.Popen(
             command_of(name, result, choices or Choices()), stdout=opened, stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"}, start_new_session=True,

@@ -72,7 +72,7 @@ class Recorder:
         """Write what there is; a reader sees it whole or as it was."""
         if self._path is not None:
             fresh = self._path.with_suffix(".new")
-            fresh.write_text(json.dumps(_finite(asdict(self.part))))
+            fresh.write_text(json.dumps(_finite(asdict(self.part))), encoding="utf-8")
             os.replace(fresh, self._path)
 
 

@@ -6,8 +6,9 @@
 namespace geolrm::GEOLRM_ISA {
 namespace {
 
-constexpr int64_t kPiece = 32;                                           // samples located together
-constexpr int kMaxVectors = kRegisters == 32 ? 4 : kWidth == 8 ? 6 : 3;  // channels in registers
+constexpr int64_t kPiece = 32;  // samples located together
+// Channels in registers.
+constexpr int kMaxVectors = kRegisters == 32 ? (kWidth == 4 ? 8 : 4) : kWidth == 8 ? 6 : 3;
 constexpr int64_t kChunk = kMaxVectors * kWidth;
 constexpr int64_t kAhead = 8;  // queries whose rows are fetched early: they lie strides apart
 
@@ -16,6 +17,7 @@ constexpr int64_t kAhead = 8;  // queries whose rows are fetched early: they lie
 struct Spot {
   int64_t at[4];  // floats from the plane's first pixel
   float weight[4];
+  float attended[4];             // the weights times the sample's
   float along_x[4], along_y[4];  // the weights' derivatives
   float attention;
   int64_t sample;
@@ -40,7 +42,8 @@ struct Lanes {
 };
 
 // Of samples [from, to) of a (query, head, level), those inside. `offsets` and `attention` are the
-// level's first.
+// level's first. kGradient: with what only gradients need.
+template <bool kGradient>
 inline void find_spots(const SampledPlane& plane, const Lanes& lanes, int64_t stride,
                        const float* reference, const float* offsets, const float* attention,
                        int64_t from, int64_t to, Spots& spots) {
@@ -80,10 +83,13 @@ inline void find_spots(const SampledPlane& plane, const Lanes& lanes, int64_t st
     spot.at[1] = upper + right;
     spot.at[2] = lower + left;
     spot.at[3] = lower + right;
+    spot.attention = attention[from + s];
     spot.weight[0] = near_weight[y] * near_weight[x];
     spot.weight[1] = near_weight[y] * far_weight[x];
     spot.weight[2] = far_weight[y] * near_weight[x];
     spot.weight[3] = far_weight[y] * far_weight[x];
+    for (int k = 0; k < 4; ++k) spot.attended[k] = spot.attention * spot.weight[k];
+    if (!kGradient) continue;
     spot.along_x[0] = -near_weight[y] * near[x];
     spot.along_x[1] = near_weight[y] * far[x];
     spot.along_x[2] = -far_weight[y] * near[x];
@@ -92,7 +98,6 @@ inline void find_spots(const SampledPlane& plane, const Lanes& lanes, int64_t st
     spot.along_y[1] = -near[y] * far_weight[x];
     spot.along_y[2] = far[y] * near_weight[x];
     spot.along_y[3] = far[y] * far_weight[x];
-    spot.attention = attention[from + s];
     spot.sample = from + s;
   }
 }
@@ -144,7 +149,7 @@ inline void gather(C channels, const float* value, const Spots& spots, bool firs
   for (int64_t i = 0; i < spots.count; ++i) {
     const Spot& spot = spots.spot[i];
     for (int k = 0; k < 4; ++k) {
-      const Vec weight = set1(spot.attention * spot.weight[k]);
+      const Vec weight = set1(spot.attended[k]);
       const float* tap = value + spot.at[k];
       for (int j = 0; j < C::kVectors; ++j) sums[j] = fma(weight, channels.read(tap, j), sums[j]);
     }
@@ -162,7 +167,7 @@ inline void scatter(C channels, const float* value, float* gradient, const float
     const Spot& spot = spots.spot[i];
     Vec dot[4];
     for (int k = 0; k < 4; ++k) {
-      const Vec weight = set1(spot.attention * spot.weight[k]);
+      const Vec weight = set1(spot.attended[k]);
       const float* tap = value + spot.at[k];
       float* to = gradient + spot.at[k];  // of two taps in one place, the second reads the first
       dot[k] = zero();
@@ -199,8 +204,8 @@ void sample(const DeformableSampling& op, const SampledPlane& plane, int64_t vie
     }
     for (int64_t from = 0; from < op.points; from += kPiece) {
       const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
-      find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at,
-                 from, to, spots);
+      find_spots<false>(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at,
+                        op.weights + at, from, to, spots);
       const bool first = plane.level == 0 && from == 0;
       if (spots.count == 0 && !first) continue;
       each_chunk(op.head_dim, [&](auto channels, int64_t c) {
@@ -231,8 +236,8 @@ void differentiate(const DeformableSampling& op, const SampledPlane& plane,
       }
       for (int64_t from = 0; from < op.points; from += kPiece) {
         const int64_t to = op.points - from < kPiece ? op.points : from + kPiece;
-        find_spots(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at, op.weights + at,
-                   from, to, spots);
+        find_spots<true>(plane, lanes, d, op.reference + 2 * row, op.offsets + 2 * at,
+                         op.weights + at, from, to, spots);
         if (spots.count == 0) continue;
         each_chunk(op.head_dim, [&](auto channels, int64_t c) {
           scatter(channels, op.value + start + c, gradients.value + start + c,

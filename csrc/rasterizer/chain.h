@@ -13,7 +13,6 @@ namespace geolrm::raster::GEOLRM_ISA {
 namespace {
 
 // As many doubles as a vector takes, in the compiler's own vectors: the formulas are those of GPUs.
-#if defined(__GNUC__) || defined(__clang__)
 constexpr int kChained = kWidth / 2;
 typedef double Wide __attribute__((vector_size(kChained * sizeof(double))));
 inline double lane_of(const Wide& x, int lane) { return x[lane]; }
@@ -22,12 +21,6 @@ inline Wide root(Wide x) {
   for (int i = 0; i < kChained; ++i) x[i] = std::sqrt(x[i]);
   return x;
 }
-#else
-constexpr int kChained = 1;
-using Wide = double;
-inline double lane_of(Wide x, int) { return x; }
-inline void set_lane(Wide& x, int, double value) { x = value; }
-#endif
 
 #define GEOLRM_METHOD
 #include "arithmetic/spherical_harmonics_gradient.h"

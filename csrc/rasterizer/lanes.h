@@ -5,14 +5,8 @@
 
 #include "simd/vec16.h"
 
-#if defined(_MSC_VER)
-#include <intrin.h>
-#define GEOLRM_INLINE __forceinline
-#define GEOLRM_NOINLINE __declspec(noinline)
-#else
 #define GEOLRM_INLINE __attribute__((always_inline)) inline
 #define GEOLRM_NOINLINE __attribute__((noinline))
-#endif
 
 namespace geolrm::raster::GEOLRM_ISA {
 namespace {
@@ -21,15 +15,7 @@ using namespace geolrm::GEOLRM_ISA;
 
 constexpr int kLanes = 16;
 
-inline int lowest_bit(uint64_t bits) {
-#if defined(_MSC_VER) && !defined(__clang__)
-  unsigned long index;  // MSVC has no __builtin_ctzll
-  _BitScanForward64(&index, bits);
-  return static_cast<int>(index);
-#else
-  return __builtin_ctzll(bits);
-#endif
-}
+inline int lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
 
 inline int count_bits(uint64_t bits) {
   int count = 0;

@@ -53,13 +53,7 @@ class StageTimer {
   std::chrono::steady_clock::time_point last_;
 };
 
-inline void prefetch(const void* address) {
-#if defined(__GNUC__) || defined(__clang__)
-  __builtin_prefetch(address);
-#else
-  (void)address;
-#endif
-}
+inline void prefetch(const void* address) { __builtin_prefetch(address); }
 
 // Px from the middle of the cell that a pixel lies in, along one axis.
 inline float from_middle(int pixel) { return static_cast<float>(pixel % kCell - kCell / 2); }

@@ -169,23 +169,10 @@ inline Vec scale_by_power(Vec a, Vec power) {
   const __m256i shift = _mm256_slli_epi32(_mm256_castps_si256(power.v), 23);
   return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), shift))};
 }
-// 2^f * 2^n for f in [-0.5, 0.5] and whole n in [-126, 127].
-inline Vec exp2_split(Vec f, Vec n) {
-  Vec y = set1(kExp2Poly[5]);
-  for (int i = 4; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
-  const __m256i shift = _mm256_slli_epi32(_mm256_cvtps_epi32(n.v), 23);
-  return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y.v), shift))};
-}
-// Below 2^-126 the result is 0, above 2^127 it stays there; NaN stays NaN.
-inline Vec exp2(Vec x) {
-  const Vec low = set1(-126.0f), y = min(set1(127.0f), max(low, x)), n = round(y);
-  return select(less(x, low), zero(), exp2_split(y - n, n));
-}
-inline Vec exp(Vec x) {
-  const Vec low = set1(-87.33654f), y = min(set1(88.0f), max(low, x));
-  const Vec n = round(y * set1(kLog2EHigh));
-  const Vec f = fma(y, set1(kLog2ELow), fma(y, set1(kLog2EHigh), zero() - n));
-  return select(less(x, low), zero(), exp2_split(f, n));
-}
+// y * 2^n for whole n.
+inline Vec scale(Vec y, Vec n) { return scale_by_power(y, int_bits(n)); }
+constexpr bool kScaleEnds = false;
 
 }  // namespace geolrm::avx2
+
+#include "simd/exponentials.h"

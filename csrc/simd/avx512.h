@@ -143,21 +143,10 @@ inline Vec scale_by_power(Vec a, Vec power) {
   const __m512i shift = _mm512_slli_epi32(_mm512_castps_si512(power.v), 23);
   return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a.v), shift))};
 }
-// 2^f * 2^n for f in [-0.5, 0.5] and whole n; 0 and infinity where float32 ends.
-inline Vec exp2_split(Vec f, Vec n) {
-  Vec y = set1(kExp2Poly[5]);
-  for (int i = 4; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
-  return {_mm512_scalef_ps(y.v, n.v)};
-}
-inline Vec exp2(Vec x) {
-  const Vec n = round(x);
-  return exp2_split(x - n, n);
-}
-inline Vec exp(Vec x) {
-  const Vec y = max(set1(-200.0f), x);  // keeps -inf finite; NaN stays
-  const Vec n = round(y * set1(kLog2EHigh));
-  const Vec f = fma(y, set1(kLog2ELow), fma(y, set1(kLog2EHigh), zero() - n));
-  return exp2_split(f, n);
-}
+// y * 2^n for whole n.
+inline Vec scale(Vec y, Vec n) { return {_mm512_scalef_ps(y.v, n.v)}; }
+constexpr bool kScaleEnds = true;
 
 }  // namespace geolrm::avx512
+
+#include "simd/exponentials.h"

@@ -24,10 +24,22 @@ inline void product(const float* a, int64_t a_step, const float* b, int64_t step
     Vec right[kProductVectors];
     for (int j = 0; j < kProductVectors; ++j) right[j] = load(b + j * kWidth);
     if (kStream) prefetch(b + 8 * kColumns);
+#ifdef GEOLRM_HAS_FMA_LANE
+    for (int i = 0; i < kRows; i += 4) {
+      const Vec left = load(a + i);
+      for (int j = 0; j < kProductVectors; ++j) {
+        sums[i][j] = fma_lane<0>(left, right[j], sums[i][j]);
+        sums[i + 1][j] = fma_lane<1>(left, right[j], sums[i + 1][j]);
+        sums[i + 2][j] = fma_lane<2>(left, right[j], sums[i + 2][j]);
+        sums[i + 3][j] = fma_lane<3>(left, right[j], sums[i + 3][j]);
+      }
+    }
+#else
     for (int i = 0; i < kRows; ++i) {
       const Vec left = set1(a[i]);
       for (int j = 0; j < kProductVectors; ++j) sums[i][j] = fma(left, right[j], sums[i][j]);
     }
+#endif
     a += a_step;
     b += kColumns;
   }

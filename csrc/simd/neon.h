@@ -65,6 +65,12 @@ inline Vec operator*(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {vdivq_f32(a.v, b.v)}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 inline Vec fnma(Vec a, Vec b, Vec c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
+// c + a[kLane] * b: no instruction spreads a lane.
+#define GEOLRM_HAS_FMA_LANE 1
+template <int kLane>
+inline Vec fma_lane(Vec a, Vec b, Vec c) {
+  return {vfmaq_laneq_f32(c.v, b.v, a.v, kLane)};
+}
 inline Vec abs(Vec a) { return {vabsq_f32(a.v)}; }
 inline Vec floor(Vec a) { return {vrndmq_f32(a.v)}; }
 inline Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
@@ -83,13 +89,7 @@ inline Vec min(Vec a, Vec b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}
 inline int count(Mask m) { return static_cast<int>(vaddvq_u32(vshrq_n_u32(m.m, 31))); }
 inline bool any(Mask m) { return vmaxvq_u32(m.m) != 0; }
 
-inline void prefetch(const void* p) {
-#if defined(_MSC_VER) && !defined(__clang__)
-  __prefetch(p);
-#else
-  __builtin_prefetch(p);
-#endif
-}
+inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 inline float square_root(float x) { return std::sqrt(x); }
 inline float sum(Vec a) { return vaddvq_f32(a.v); }
@@ -178,23 +178,10 @@ inline Vec scale_by_power(Vec a, Vec power) {
   const int32x4_t shift = vshlq_n_s32(vreinterpretq_s32_f32(power.v), 23);
   return {vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a.v), shift))};
 }
-// 2^f * 2^n for f in [-0.5, 0.5] and whole n in [-126, 127].
-inline Vec exp2_split(Vec f, Vec n) {
-  Vec y = set1(kExp2Poly[5]);
-  for (int i = 4; i >= 0; --i) y = fma(y, f, set1(kExp2Poly[i]));
-  const int32x4_t shift = vshlq_n_s32(vcvtq_s32_f32(n.v), 23);
-  return {vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(y.v), shift))};
-}
-// Below 2^-126 the result is 0, above 2^127 it stays there; NaN stays NaN.
-inline Vec exp2(Vec x) {
-  const Vec low = set1(-126.0f), y = min(set1(127.0f), max(low, x)), n = round(y);
-  return select(less(x, low), zero(), exp2_split(y - n, n));
-}
-inline Vec exp(Vec x) {
-  const Vec low = set1(-87.33654f), y = min(set1(88.0f), max(low, x));
-  const Vec n = round(y * set1(kLog2EHigh));
-  const Vec f = fma(y, set1(kLog2ELow), fma(y, set1(kLog2EHigh), zero() - n));
-  return select(less(x, low), zero(), exp2_split(f, n));
-}
+// y * 2^n for whole n.
+inline Vec scale(Vec y, Vec n) { return scale_by_power(y, int_bits(n)); }
+constexpr bool kScaleEnds = false;
 
 }  // namespace geolrm::neon
+
+#include "simd/exponentials.h"

@@ -6,7 +6,7 @@
 # TARGET: x86_64-linux-gnu.2.28 (manylinux_2_28), aarch64-linux-gnu.2.28, x86_64-linux-musl,
 # aarch64-macos, x86_64-windows-gnu, or any other of `zig targets`.
 # GEOLRM_ZIG: the zig program; without it, that of the ziglang package beside Python, then PATH's.
-# Runs on Linux and macOS.
+# Runs on Linux, macOS and Windows, by Ninja or make.
 
 if(NOT GEOLRM_ZIG_TARGET)
   message(FATAL_ERROR "GEOLRM_ZIG_TARGET is not set; pass -DGEOLRM_ZIG_TARGET=aarch64-linux-gnu.2.28")
@@ -17,7 +17,7 @@ if(NOT GEOLRM_ZIG)
   foreach(python IN ITEMS "${Python_EXECUTABLE}" "${Python3_EXECUTABLE}" "${PYTHON_EXECUTABLE}" python3)
     if(python)
       execute_process(
-        COMMAND "${python}" -c "import os, ziglang; print(os.path.dirname(ziglang.__file__) + '/zig', end='')"
+        COMMAND "${python}" -c "import pathlib, sys, ziglang; print((pathlib.Path(ziglang.__file__).parent / ('zig.exe' if sys.platform == 'win32' else 'zig')).as_posix(), end='')"
         OUTPUT_VARIABLE zig RESULT_VARIABLE failed ERROR_QUIET)
       if(failed EQUAL 0)
         set(GEOLRM_ZIG "${zig}" CACHE FILEPATH "zig")
@@ -47,7 +47,8 @@ elseif(zig_system STREQUAL "macos")
 elseif(zig_system STREQUAL "windows")
   set(zig_system Windows)
 endif()
-if(NOT "${zig_system} ${zig_processor}" STREQUAL "${CMAKE_HOST_SYSTEM_NAME} ${CMAKE_HOST_SYSTEM_PROCESSOR}")
+string(REPLACE "AMD64" "x86_64" zig_host "${CMAKE_HOST_SYSTEM_PROCESSOR}")  # Windows' word
+if(NOT "${zig_system} ${zig_processor}" STREQUAL "${CMAKE_HOST_SYSTEM_NAME} ${zig_host}")
   set(CMAKE_SYSTEM_NAME "${zig_system}")
   set(CMAKE_SYSTEM_PROCESSOR "${zig_processor}")
 endif()
@@ -61,23 +62,33 @@ foreach(language IN ITEMS C CXX)
       "${GEOLRM_ZIG}" "${driver}" -target "${GEOLRM_ZIG_TARGET}" -fno-sanitize=undefined)
 endforeach()
 
-# CMake calls these without arguments of ours.
-set(zig_tools "${CMAKE_BINARY_DIR}/zig")
-foreach(tool IN ITEMS ar ranlib)
-  set(wrapper "${zig_tools}/${tool}")
+# CMake calls these without arguments of ours. Nothing is stripped afterwards: zig's objcopy knows ELF
+# alone. The linker leaves symbols out.
+set(zig_unix_ar "exec '${GEOLRM_ZIG}' ar \"$@\"")
+set(zig_unix_ranlib "exec '${GEOLRM_ZIG}' ranlib \"$@\"")
+set(zig_unix_strip "exit 0")
+set(zig_windows_ar "@\"${GEOLRM_ZIG}\" ar %*")
+set(zig_windows_ranlib "@\"${GEOLRM_ZIG}\" ranlib %*")
+set(zig_windows_strip "@exit /b 0")
+foreach(tool IN ITEMS ar ranlib strip)
+  set(wrapper "${CMAKE_BINARY_DIR}/zig/${tool}")
+  if(CMAKE_HOST_WIN32)
+    string(APPEND wrapper ".cmd")
+  endif()
   if(NOT EXISTS "${wrapper}")
-    file(WRITE "${wrapper}" "#!/bin/sh\nexec '${GEOLRM_ZIG}' ${tool} \"$@\"\n")
-    file(CHMOD "${wrapper}" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+    if(CMAKE_HOST_WIN32)
+      file(WRITE "${wrapper}" "${zig_windows_${tool}}\n")
+    else()
+      file(WRITE "${wrapper}" "#!/bin/sh\n${zig_unix_${tool}}\n")
+      file(CHMOD "${wrapper}" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+    endif()
   endif()
   string(TOUPPER "${tool}" variable)
-  set(CMAKE_${variable} "${wrapper}" CACHE FILEPATH "${tool} of zig")
+  set(CMAKE_${variable} "${wrapper}" CACHE FILEPATH "${tool} for zig")
 endforeach()
-# Nothing is stripped afterwards: zig's objcopy knows ELF alone. The linker leaves symbols out.
-if(NOT EXISTS "${zig_tools}/strip")
-  file(WRITE "${zig_tools}/strip" "#!/bin/sh\nexit 0\n")
-  file(CHMOD "${zig_tools}/strip" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
-endif()
-set(CMAKE_STRIP "${zig_tools}/strip" CACHE FILEPATH "does nothing")
 foreach(kind IN ITEMS EXE MODULE SHARED)
   set(CMAKE_${kind}_LINKER_FLAGS_RELEASE_INIT "-s")
 endforeach()
+if(CMAKE_SYSTEM_NAME STREQUAL "Darwin")
+  set(CMAKE_MODULE_LINKER_FLAGS_INIT "-dynamiclib")  # zig 0.17 crashes where it is to link a -bundle
+endif()

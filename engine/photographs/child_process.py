@@ -111,8 +111,7 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 def _reason(code: int) -> str:
-    if code == -signal.SIGKILL:
-        return "killed, most likely since memory ran out"
-    if code < 0:
-        return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"signal {name}" if name != "SIGKILL" else "killed, most likely since memory ran out"

@@ -75,13 +75,15 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
         with contextlib.ExitStack() as stack:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(path)
-            handle, temporary = stack.enter_context(temporary_file(path))
+            file, temporary = stack.enter_context(temporary_file(path))
             stack.callback(temporary.unlink, missing_ok=True)
-            # Open until it is renamed, for its lock; Windows renames closed files alone.
-            with os.fdopen(handle, "wb", closefd=os.name != "posix") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            if os.name != "posix":  # which alone renames and removes open files, locks held
+                stack.callback(file.close)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if os.name != "posix":
+                file.close()
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
             _sync_folder(path.parent)
@@ -118,7 +120,8 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     for file in temporary.rglob("*"):
         if file.is_file():
             os.chmod(file, 0o666 & ~_umask())
-            with file.open("rb") as opened:
+            # Windows syncs what is open for writing alone.
+            with file.open("rb" if os.name == "posix" else "rb+") as opened:
                 os.fsync(opened.fileno())
     os.chmod(temporary, 0o777 & ~_umask())
     _sync_folder(temporary)

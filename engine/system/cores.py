@@ -42,10 +42,10 @@ def _granted_time() -> float:
             folder = first.joinpath(*place.parts[1:])
             with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
                 if first == CONTROL_GROUPS:
-                    quota, period = (folder / "cpu.max").read_text().split()
+                    quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
                 else:  # version 1
-                    quota = (folder / "cpu.cfs_quota_us").read_text()
-                    period = (folder / "cpu.cfs_period_us").read_text()
+                    quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8")
+                    period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8")
                 if quota != "max" and int(quota) > 0:
                     granted.append(int(quota) / int(period))
     return min(granted)
@@ -54,7 +54,7 @@ def _granted_time() -> float:
 def _control_groups() -> Iterator[tuple[Path, Path]]:
     """Where a hierarchy of groups that limit the processor begins, and this process's place."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in OWN_GROUPS.read_text().splitlines():
+        for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
             number, controllers, group = line.split(":", 2)
             if number == "0":
                 yield CONTROL_GROUPS, Path(group)

@@ -29,7 +29,7 @@ def locked(file: Path, refusal: str, *, patience: float = 0.0, keep: bool = True
         return
     deadline = time.monotonic() + patience
     while True:
-        with file.open("a") as opened:
+        with file.open("ab") as opened:
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 MARK = "geolrm-"  # so that nothing of the user's is ever taken for ours
 RANDOM = re.compile(r"[a-z0-9_]{8}")  # of tempfile
@@ -26,10 +27,10 @@ LONGEST_STEM = (
 
 
 @contextlib.contextmanager
-def temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
-    """Make a file beside ``target``; yield its handle, closed at the end, and its path.
+def temporary_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Make a file beside ``target``; yield it open for writing, closed at the end, and its path.
 
-    Both outlive the block: whoever renames the file does so inside it, with the handle open where
+    The path outlives the block: whoever renames the file does so inside it, while it is open where
     the system can, for the lock lasts as long.
     """
     while True:
@@ -39,11 +40,8 @@ def temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
         if _hold(handle, Path(name)):
             break
         os.close(handle)
-    try:
-        yield handle, Path(name)
-    finally:
-        with contextlib.suppress(OSError):  # Windows had to close it to rename it
-            os.close(handle)
+    with os.fdopen(handle, "wb") as file:
+        yield file, Path(name)
 
 
 @contextlib.contextmanager

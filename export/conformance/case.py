@@ -56,7 +56,7 @@ class Case:
                 raise InputError(f"{str(path)!r} is no conformance case: it lacks {name}")
         with np.load(path / "io.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        config = json.loads((path / "config.json").read_text())
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         return Case(path, config, arrays, load_file(path / "weights.safetensors"))
 
     def model_config(self, variant: str) -> GeoLRMConfig:

@@ -66,7 +66,7 @@ def prepare() -> None:
     for package, folder in project["tool"]["scikit-build"]["wheel"]["packages"].items():
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, SITE / package, dirs_exist_ok=True, ignore=ignored)
-    (built,) = OBJECTS.glob("_C*.so")  # named for the Python that compiled it
+    (built,) = (OBJECTS / "csrc").glob("_C*.so")  # named for the Python that compiled it
     shutil.copy(built, SITE / "geolrm" / f"_C.cpython-3{sys.version_info[1]}-aarch64-linux-gnu.so")
 
 

@@ -1,29 +1,33 @@
 // The mesh renderer under sanitizers: random and degenerate meshes, odd textures, extreme cameras,
 // and the same bits whatever buffers a view is given.
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <random>
 #include <stdexcept>
 #include <vector>
 
 #include "mesh_rasterizer/mesh_rasterizer.h"
+#include "stress.h"
 #include "thread_pool.h"
 
 namespace {
 
 using namespace geolrm;
 using namespace geolrm::mesh;
+using stress::Results;
 
 constexpr int kSizes[][2] = {{1, 1}, {3, 8}, {5, 1}, {16, 16}, {7, 64}};  // of textures, in texels
 
 TexturedMesh random_mesh(int vertices, int faces, unsigned seed) {
   std::mt19937 random(seed);
-  std::uniform_real_distribution<float> unit(-0.5f, 0.5f);
+  const auto unit = [](std::mt19937& generator) { return stress::unit(generator) - 0.5f; };
   TexturedMesh mesh;
   for (int i = 0; i < vertices; ++i) {
-    mesh.vertices.push_back({unit(random), unit(random), unit(random)});
-    mesh.uv.push_back({3 * unit(random), 3 * unit(random)});
+    const float x = unit(random), y = unit(random), z = unit(random);
+    mesh.vertices.push_back({x, y, z});
+    const float u = unit(random), v = unit(random);
+    mesh.uv.push_back({3 * u, 3 * v});
     if (i % 37 == 0) mesh.vertices[i].x = 1e30f;  // far away
     if (i % 41 == 0) mesh.vertices[i].z = -5;     // behind the camera
     if (i % 43 == 0) mesh.uv[i].u = -3e38f;
@@ -79,7 +83,8 @@ void check_picture(const Picture& picture) {
   }
 }
 
-void stress(int size, int supersample, double distance, double focal, unsigned seed) {
+void check_meshes(int size, int supersample, double distance, double focal, unsigned seed,
+                  Results& results) {
   const TexturedMesh mesh = random_mesh(300, 700, seed);
   constexpr int kViews = 6;
   std::vector<MeshCamera> cameras;
@@ -89,6 +94,9 @@ void stress(int size, int supersample, double distance, double focal, unsigned s
     MeshWorkspace fresh;
     render_mesh(mesh, cameras[v], supersample, alone[v].image(), fresh);
     check_picture(alone[v]);
+    results.add("plain", "mesh_rgb", alone[v].rgb);
+    results.add("plain", "mesh_alpha", alone[v].alpha);
+    results.add("plain", "mesh_depth", alone[v].depth);
   }
   std::vector<MeshWorkspace> workspaces(resolve_threads(3));
   parallel_for(kViews, 1, 3, [&](int64_t begin, int64_t end, int worker) {
@@ -101,20 +109,21 @@ void stress(int size, int supersample, double distance, double focal, unsigned s
 
 }  // namespace
 
-int main() {
+int main(int count, char** words) {
   try {
+    Results results(count > 1 ? words[1] : nullptr);
     for (int size : {1, 7, 40}) {
       for (int supersample : {1, 2, 3}) {
-        stress(size, supersample, 1.8, 1.0, 1);
-        stress(size, supersample, 0.3, 0.7, 2);      // in the middle of it
-        stress(size, supersample, 50.0, 1e6, 3);     // extreme focal length
-        stress(size, supersample, 1e300, 1e300, 4);  // overflows
+        check_meshes(size, supersample, 1.8, 1.0, 1, results);
+        check_meshes(size, supersample, 0.3, 0.7, 2, results);      // in the middle of it
+        check_meshes(size, supersample, 50.0, 1e6, 3, results);     // extreme focal length
+        check_meshes(size, supersample, 1e300, 1e300, 4, results);  // overflows
       }
     }
+    std::printf("mesh_stress: clean, %016" PRIx64 "\n", results.hash());
   } catch (const std::exception& error) {
     std::printf("mesh_stress: %s\n", error.what());
     return 1;
   }
-  std::printf("mesh_stress: ok\n");
   return 0;
 }

@@ -1,5 +1,6 @@
 // The rasterizer's core under sanitizers: random and degenerate scenes, every instruction set,
 // forward and backward, and the same bits whatever the threads, tiles and passes.
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -10,11 +11,14 @@
 #include "cpu_features.h"
 #include "rasterizer/rasterizer.h"
 #include "rasterizer/view.h"
+#include "stress.h"
 
 namespace {
 
 using namespace geolrm;
 using namespace geolrm::raster;
+using stress::Results;
+using stress::unit;
 
 struct Scene {
   std::vector<float> means, opacities, scales, quats, colors;
@@ -33,14 +37,15 @@ struct Scene {
 
 Scene random_scene(int64_t count, unsigned seed) {
   std::mt19937 random(seed);
-  std::uniform_real_distribution<float> unit(0, 1);
-  std::normal_distribution<float> normal;
   Scene s;
   for (int64_t i = 0; i < count; ++i) {
     for (int k = 0; k < 3; ++k) s.means.push_back(unit(random) - 0.5f);
     s.opacities.push_back(unit(random));
-    for (int k = 0; k < 3; ++k) s.scales.push_back(std::exp(-5.0f + 3.0f * unit(random)));
-    for (int k = 0; k < 4; ++k) s.quats.push_back(normal(random));
+    for (int k = 0; k < 3; ++k) {
+      const float u = unit(random);
+      s.scales.push_back(0.007f + 0.13f * u * u * u);
+    }
+    for (int k = 0; k < 4; ++k) s.quats.push_back(unit(random) - 0.5f);
     for (int k = 0; k < 3; ++k) s.colors.push_back(unit(random));
     if (i % 50 == 0) s.scales[3 * i] = 100.0f;                           // needles
     if (i % 61 == 0) std::memset(&s.scales[3 * i], 0, 12);               // points
@@ -95,7 +100,7 @@ bool same(const std::vector<float>& a, const std::vector<float>& b) {
          (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
-void check(int64_t count, ImageSize size, Isa isa) {
+void check(int64_t count, ImageSize size, Isa isa, Results& results) {
   const Scene scene = random_scene(count, static_cast<unsigned>(count));
   Options options;
   options.isa = isa;
@@ -116,19 +121,23 @@ void check(int64_t count, ImageSize size, Isa isa) {
   for (float v : first.rgb) {
     if (!std::isfinite(v)) throw std::runtime_error("a pixel is not finite");
   }
+  results.add(isa_name(isa), "rgb", first.rgb);
+  results.add(isa_name(isa), "alpha", first.alpha);
+  results.add(isa_name(isa), "depth", first.depth);
+  results.add(isa_name(isa), "splat_gradients", first.gradients);
 }
 
 }  // namespace
 
-int main() {
-  for (Isa isa : {Isa::kPlain, Isa::kAvx2, Isa::kAvx512}) {
-    if (isa > best_isa()) continue;
+int main(int words, char** word) {
+  Results results(words > 1 ? word[1] : nullptr);
+  for (Isa isa : stress::isas()) {
     for (int64_t count : {0, 1, 63, 64, 65, 1000, 9000}) {
       for (ImageSize size : {ImageSize{1, 1}, ImageSize{67, 45}, ImageSize{200, 130}}) {
-        check(count, size, isa);
+        check(count, size, isa, results);
       }
     }
-    std::printf("%s: clean\n", isa_name(isa));
+    std::printf("raster_stress, %s: clean, %016" PRIx64 "\n", isa_name(isa), results.hash());
   }
   return 0;
 }

@@ -1,6 +1,7 @@
 // The pool of threads and the network's operators under sanitizers: several threads of a caller at
 // once, each with another number of workers, and the same bits as one thread gives alone.
 #include <atomic>
+#include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -14,6 +15,7 @@
 #include "deformable_cross_attention/deformable_cross_attention.h"
 #include "deformable_sampling/deformable_sampling.h"
 #include "self_attention/self_attention.h"
+#include "stress.h"
 #include "thread_pool.h"
 #include "value_projection/value_projection.h"
 
@@ -32,9 +34,8 @@ constexpr int64_t kPixels = 9 * 11 + 5 * 4, kWidth = kHeads * kHeadDim,
 
 Floats random(int64_t count, unsigned seed, float low = -1, float high = 1) {
   std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> values(low, high);
   Floats result(static_cast<size_t>(count));
-  for (float& value : result) value = values(generator);
+  for (float& value : result) value = low + (high - low) * stress::unit(generator);
   return result;
 }
 
@@ -112,7 +113,7 @@ void fail_and_go_on(int threads) {
   throw std::runtime_error("the error of a body was lost");
 }
 
-void check(const std::string& isa) {
+void check(const std::string& isa, stress::Results& all) {
   const Inputs inputs;
   std::vector<std::thread> callers;
   std::vector<std::string> errors(kCallers);
@@ -138,15 +139,16 @@ void check(const std::string& isa) {
   for (const std::string& error : errors) {
     if (!error.empty()) throw std::runtime_error(error);
   }
+  all.add(isa.c_str(), "operators", expected[0]);
 }
 
 }  // namespace
 
-int main() {
-  for (Isa isa : {Isa::kPlain, Isa::kAvx2, Isa::kAvx512}) {
-    if (isa > best_isa()) continue;
-    check(isa_name(isa));
-    std::printf("threads, %s: clean\n", isa_name(isa));
+int main(int count, char** words) {
+  stress::Results all(count > 1 ? words[1] : nullptr);
+  for (Isa isa : stress::isas()) {
+    check(isa_name(isa), all);
+    std::printf("threads_stress, %s: clean, %016" PRIx64 "\n", isa_name(isa), all.hash());
   }
   return 0;
 }

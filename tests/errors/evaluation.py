@@ -11,7 +11,7 @@ from errors.case import Case
 from PIL import Image
 from samples.known_shapes import protocol_cameras
 
-from geolrm.bench import photos, scaling
+from geolrm.bench import fleet_kills, photos, scaling, soak
 from geolrm.bench.photos.cut_views import read_depths
 from geolrm.bench.photos.real_photographs import split
 from geolrm.bench.photos.records import Records
@@ -38,6 +38,16 @@ def points(**arrays):
 def without_tasks(place):
     place.patch.setattr(scaling, "TASKS", place.tmp / "none")
     return scaling.thread_seconds()
+
+
+def without_processes(place):
+    place.patch.setattr(fleet_kills, "PROCESSES", place.tmp / "none")
+    return fleet_kills.descendants(1)
+
+
+def without_status(place):
+    place.patch.setattr(soak, "STATUS", place.tmp / "none")
+    return soak.held()
 
 
 def without_depth(place):
@@ -199,6 +209,10 @@ CASES = [
          "Of geolrm bench photos.", lambda place: photos.main([])),
     Case("this system does not tell the time of a thread; measure on Linux",
          "Of geolrm bench scaling.", without_tasks),
+    Case("this system does not list the processes of another; measure on Linux",
+         "Of geolrm bench fleet, where it kills workers.", without_processes),
+    Case("this system does not tell what a process holds; soak on Linux",
+         "Of make soak.", without_status),
     Case("… is no file of rows; remove it, or give another folder",
          "Of rows.jsonl, in which geolrm bench photos keeps what it measured.", rows_of(b"none\n")),
     Case("… holds rows of …, and these are of …; give another folder, or remove the file",

@@ -78,6 +78,8 @@ CHARACTER = "with a character that not every system allows"
         ("a\nb", CHARACTER), ("a\u202eb", CHARACTER), ("a?", CHARACTER),
         ("a ", "with a name that ends in a space or a full stop"),
         ("a./b", "with a name that ends in a space or a full stop"),
+        ("c/Aux.png", "with a name that is a device of Windows"),
+        ("com1/a.png", "with a name that is a device of Windows"),
         ("/".join("a" * 17), "deeper than 16 folders or with a name longer than 255 bytes"),
         ("ü" * 128, "deeper than 16 folders or with a name longer than 255 bytes"),
     ],

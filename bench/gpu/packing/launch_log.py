@@ -28,7 +28,7 @@ def build(provider: bytes, folder: Path) -> Path:
     Raises:
         GeoLRMError: There is no g++, or it does not compile.
     """
-    source = SOURCE.read_text()
+    source = SOURCE.read_text(encoding="utf-8")
     needed = {name for name in elf_file.undefined_symbols(provider) if OF_CUDA.fullmatch(name)}
     constants = elf_file.sections(provider)[".rodata"]
     end = constants.offset + constants.size
@@ -37,7 +37,7 @@ def build(provider: bytes, folder: Path) -> Path:
     lines = [source, 'extern "C" {', *(f"int {name}() {{ return 0; }}" for name in others), "}"]
     folder.mkdir(parents=True, exist_ok=True)
     code, library = folder / "launch_log.cpp", folder / "launch_log.so"
-    code.write_text("\n".join(lines) + "\n")
+    code.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-o", library, code, "-ldl"]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
@@ -81,7 +81,7 @@ def launched(
     if done.returncode != 0:
         told = " ".join(done.stdout.split())[-600:]
         raise GeoLRMError(f"the launch log's graphs do not run ({done.returncode}): {told}")
-    return parse(log.read_text() if log.exists() else "")
+    return parse(log.read_text(encoding="utf-8") if log.exists() else "")
 
 
 def parse(log: str) -> dict[int, list[str]]:

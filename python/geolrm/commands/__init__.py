@@ -3,6 +3,7 @@
 Heavy imports happen inside commands. The entry points answer Ctrl-C before the first of them.
 """
 
+import io
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 
 def main() -> None:
     """Run ``geolrm``: its entry point."""
-    signal.signal(signal.SIGINT, _leave)
+    _prepare()
     from geolrm.commands.main import main
 
     main()
@@ -19,7 +20,7 @@ def main() -> None:
 
 def export_main() -> None:
     """Run ``geolrm-export``: its entry point."""
-    signal.signal(signal.SIGINT, _leave)
+    _prepare()
     from geolrm.commands.export import main
 
     main()
@@ -27,10 +28,20 @@ def export_main() -> None:
 
 def train_main() -> None:
     """Run ``geolrm-train``: its entry point."""
-    signal.signal(signal.SIGINT, _leave)
+    _prepare()
     from geolrm.commands.train import main
 
     main()
+
+
+def _prepare() -> None:
+    r"""Answer Ctrl-C, and print ``\u0416`` where standard output lacks a letter.
+
+    Below a pipe or a file, Windows gives it a code page of 256 letters.
+    """
+    signal.signal(signal.SIGINT, _leave)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _leave(*_: Any) -> NoReturn:
