@@ -40,8 +40,9 @@ def test_the_bundle_was_not_edited():
     assert recorded and recorded[1] == sha256(code.removesuffix("\n").encode())
 
 
-def test_the_page_is_that_of_the_sources():
-    assert (BUILT / "page.html").read_bytes() == (SOURCES / "src" / "page.html").read_bytes()
+@pytest.mark.parametrize("name", ["page.html", "labels.json"])
+def test_the_page_and_its_texts_are_those_of_the_sources(name):
+    assert (BUILT / name).read_bytes() == (SOURCES / "src" / name).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["three", "@sparkjsdev/spark", "fflate"])

@@ -1,0 +1,118 @@
+// The dialog that saves a picture or a turntable video.
+import { text } from "./labels.js";
+import { element } from "./panel.js";
+import { takePicture } from "./picture.js";
+import { Cancelled, chooseFormats, recordTurn } from "./turntable.js";
+
+const LARGE = 3840; // pixels, the longer side of 4K
+const SIZES = [[720, 720], [1080, 1080], [1280, 720], [1920, 1080], [1080, 1920]];
+const LONGEST = 60; // seconds
+
+const $ = (id) => document.getElementById(id);
+
+export class Saving {
+  constructor(viewer, say) {
+    Object.assign(this, { viewer, say, kind: "picture", cancelled: null });
+    for (const kind of ["picture", "video"]) $(`kind-${kind}`).addEventListener("click", () => this.setKind(kind));
+    $("saving-go").addEventListener("click", () => this.save());
+    $("saving").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && event.target.matches("input, select")) this.save();
+    });
+    $("saving").addEventListener("close", () => this.cancelled?.abort());
+    const fill = (id, options) => $(id).replaceChildren(
+      ...options.map(([value, name]) => element("option", { value, textContent: name })),
+    );
+    this.fill = fill;
+    fill("picture-back", [["shown", text("save.back.shown")], ["clear", text("save.back.clear")]]);
+    this.formats = chooseFormats();
+    fill("video-format", this.formats.map(({ name }, index) => [index, name ?? text("save.frames")]));
+  }
+
+  open(kind = this.kind) {
+    const { clientWidth, clientHeight } = $("canvas");
+    const sized = (name, factor) => {
+      const [width, height] = [clientWidth, clientHeight].map((side) => Math.round(side * factor));
+      return [factor, text(`save.${name}`, { width: String(width), height: String(height) })];
+    };
+    const { ratio } = this.viewer.stage;
+    const chosen = $("picture-size").selectedIndex;
+    this.fill("picture-size", [
+      sized("shown", ratio),
+      sized("twice", 2 * ratio),
+      sized("large", LARGE / Math.max(clientWidth, clientHeight)),
+    ]);
+    $("picture-size").selectedIndex = Math.max(chosen, 0);
+    const pixels = ([width, height]) => text("save.pixels", { width: String(width), height: String(height) });
+    if (!$("video-size").length) this.fill("video-size", SIZES.map((size) => [size.join(), pixels(size)]));
+    this.setKind(kind);
+    $("saving").showModal();
+    $("saving-go").focus();
+  }
+
+  setKind(kind) {
+    this.kind = kind;
+    for (const name of ["picture", "video"]) {
+      $(`kind-${name}`).setAttribute("aria-pressed", String(name === kind));
+      $(`${name}-fields`).hidden = name !== kind;
+    }
+    const recorder = this.formats.some(({ type }) => type);
+    this.note(kind === "video" && !recorder ? text("save.noRecorder") : "");
+  }
+
+  note(words) {
+    $("saving-note").textContent = words;
+  }
+
+  save() {
+    if (this.cancelled) return undefined;
+    return this.kind === "picture" ? this.savePicture() : this.saveVideo();
+  }
+
+  async savePicture() {
+    const ratio = Number($("picture-size").value);
+    const blob = await takePicture(this.viewer, { ratio, clear: $("picture-back").value === "clear" });
+    this.deliver(blob, "png");
+  }
+
+  async saveVideo() {
+    const given = $("video-seconds").value.trim();
+    const seconds = Number(given.replace(",", ".") || NaN);
+    const good = seconds >= 1 && seconds <= LONGEST;
+    $("video-seconds").setAttribute("aria-invalid", String(!good));
+    if (!good) return this.note(text("save.badSeconds", { given }));
+    const [width, height] = $("video-size").value.split(",").map(Number);
+    const format = this.formats[$("video-format").value];
+    this.cancelled = new AbortController();
+    this.setBusy(true);
+    try {
+      const blob = await recordTurn(this.viewer, { seconds, width, height, format }, this.cancelled.signal, (done, count) => {
+        $("saving-progress").value = done / count;
+        this.note(text("save.progress", { done, count }));
+      });
+      this.cancelled = null;
+      this.deliver(blob, format.suffix);
+    } catch (error) {
+      this.note(error instanceof Cancelled ? "" : text("save.failed", { reason: error.message }));
+    } finally {
+      this.cancelled = null;
+      this.setBusy(false);
+    }
+    return undefined;
+  }
+
+  setBusy(busy) {
+    $("saving-progress").hidden = !busy;
+    for (const control of document.querySelectorAll("#saving select, #saving input, #saving button:not(.close)")) {
+      control.disabled = busy;
+    }
+  }
+
+  deliver(blob, suffix) {
+    const name = `${this.viewer.scene.title}.${suffix}`;
+    const link = element("a", { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000); // some browsers read it later
+    $("saving").close();
+    this.say(text("save.done", { name }));
+  }
+}
