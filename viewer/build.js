@@ -8,7 +8,7 @@ import * as esbuild from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const target = path.join(here, "..", "python", "geolrm", "viewer");
-const libraries = ["three", "@sparkjsdev/spark", "fflate"];
+const libraries = ["three", "@sparkjsdev/spark", "fflate", "mp4box"];
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 

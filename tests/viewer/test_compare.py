@@ -49,7 +49,7 @@ def shown(tab, amount):
 
 
 def test_photograph_and_splats_lie_on_each_other_to_the_pixel(box_tab):
-    """A parabola through the differences of moved pictures has its least value within 0.1 pixels."""
+    """A parabola through the differences of moved pictures is least within 0.1 pixels."""
     splats, photograph = shown(box_tab, 0), shown(box_tab, 1)
     assert (splats < 0.9).any(axis=-1).mean() > 0.03
     assert np.abs(photograph - splats).mean() < 0.004

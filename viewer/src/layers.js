@@ -26,6 +26,7 @@ export class Layers {
       onDirty: () => stage.request(),
     });
     stage.scene.add(this.spark);
+    this.Picker = Picker; // for tests
     // While splats are sorted for one view, they are not computed for the next: nobody would see it.
     stage.before.push(() => (this.spark.autoUpdate = !this.spark.sorting));
     this.scene = scene;

@@ -64,12 +64,12 @@ export class Picker {
   }
 }
 
-// The vector in the frame that the unit quaternion turns from.
+// The vector in the frame that the unit quaternion turns from: v + w t + t x q with t = 2 v x q.
 function turnBack([x, y, z], qx, qy, qz, qw) {
-  const tx = 2 * (z * qy - y * qz);
-  const ty = 2 * (x * qz - z * qx);
-  const tz = 2 * (y * qx - x * qy);
-  return [x + qw * tx + (tz * qy - ty * qz), y + qw * ty + (tx * qz - tz * qx), z + qw * tz + (ty * qx - tx * qy)];
+  const tx = 2 * (y * qz - z * qy);
+  const ty = 2 * (z * qx - x * qz);
+  const tz = 2 * (x * qy - y * qx);
+  return [x + qw * tx + ty * qz - tz * qy, y + qw * ty + tz * qx - tx * qz, z + qw * tz + tx * qy - ty * qx];
 }
 
 function dot([ax, ay, az], [bx, by, bz]) {

@@ -24,11 +24,15 @@ export class Saving {
     );
     this.fill = fill;
     fill("picture-back", [["shown", text("save.back.shown")], ["clear", text("save.back.clear")]]);
-    this.formats = chooseFormats();
-    fill("video-format", this.formats.map(({ name }, index) => [index, name ?? text("save.frames")]));
+    this.formats = [];
+    this.ready = chooseFormats().then((formats) => {
+      this.formats = formats;
+      fill("video-format", formats.map(({ name }, index) => [index, name ?? text("save.frames")]));
+    });
   }
 
-  open(kind = this.kind) {
+  async open(kind = this.kind) {
+    await this.ready;
     const { clientWidth, clientHeight } = $("canvas");
     const sized = (name, factor) => {
       const [width, height] = [clientWidth, clientHeight].map((side) => Math.round(side * factor));
@@ -55,8 +59,7 @@ export class Saving {
       $(`kind-${name}`).setAttribute("aria-pressed", String(name === kind));
       $(`${name}-fields`).hidden = name !== kind;
     }
-    const recorder = this.formats.some(({ type }) => type);
-    this.note(kind === "video" && !recorder ? text("save.noRecorder") : "");
+    this.note(kind === "video" && this.formats.length === 1 ? text("save.noEncoder") : "");
   }
 
   note(words) {
