@@ -13,16 +13,20 @@ export function chooseLanguage(...tags) {
 // The text of that name; `{name}` stands for a value, `{name:3}` for a number with three decimals.
 // Where `count` is one, the text named `key.one` is taken if there is one.
 export function text(key, values = {}) {
-  const table = TABLE[language];
-  const found = (values.count === 1 && table[`${key}.one`]) || table[key];
-  if (found === undefined) throw new Error(`no label ${key}`);
-  return found.replace(/\{(\w+)(?::(\d))?\}/g, (_, name, decimals) => show(values[name], decimals));
+  return textIn(language, key, values);
 }
 
-function show(value, decimals) {
+export function textIn(tongue, key, values) {
+  const table = TABLE[tongue];
+  const found = (values.count === 1 && table[`${key}.one`]) || table[key];
+  if (found === undefined) throw new Error(`no label ${key}`);
+  return found.replace(/\{(\w+)(?::(\d))?\}/g, (_, name, decimals) => show(tongue, values[name], decimals));
+}
+
+function show(tongue, value, decimals) {
   if (typeof value !== "number") return value;
   const digits = decimals === undefined ? {} : { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-  return new Intl.NumberFormat(language, digits).format(value).replace("-", "\u2212");
+  return new Intl.NumberFormat(tongue, digits).format(value).replace("-", "\u2212");
 }
 
 // A length to four significant digits.

@@ -1,7 +1,7 @@
 // Starts the viewer: connects the stage, the layers and the page's controls.
 import { Comparison } from "./compare.js";
 import { fillHelp, listenToKeys } from "./keys.js";
-import { chooseLanguage, fillTexts, text } from "./labels.js";
+import { chooseLanguage, fillTexts, text, textIn } from "./labels.js";
 import { Layers } from "./layers.js";
 import { caption, fillFacts, fillLayers, fillStrip, nameOfView } from "./panel.js";
 import { readScene } from "./payload.js";
@@ -20,6 +20,7 @@ class Viewer {
   constructor(scene) {
     this.scene = scene;
     this.chosen = -1;
+    this.textIn = textIn; // for tests
     this.stage = new Stage($("canvas"), scene.home);
     this.layers = new Layers(this.stage, scene, (shown) => this.progress(shown));
     this.comparison = new Comparison(this.stage);
