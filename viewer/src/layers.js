@@ -57,18 +57,21 @@ export class Layers {
     this.root.add(this.objects.splats);
     const loading = [];
     for (const index of parts.keys()) {
-      const fileBytes = await readPart(index);
-      const mesh = new SplatMesh({ fileBytes, fileType: format, editable: false });
-      loading.push(mesh.initialized.then(() => {
-        this.meshes.push(mesh);
-        this.objects.splats.add(mesh);
-        this.count += parts[index];
-        this.stage.request();
-        onShown(this.count);
-      }));
-      if (index === 0) await loading[0];
+      loading.push(this.loadPart(index, format, parts[index], onShown));
+      await loading[0]; // the first shows before the others take the workers
     }
-    await Promise.all(loading);
+    const failed = (await Promise.allSettled(loading)).find(({ status }) => status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  async loadPart(index, fileType, count, onShown) {
+    const mesh = new SplatMesh({ fileBytes: await readPart(index), fileType, editable: false });
+    await mesh.initialized;
+    this.meshes.push(mesh);
+    this.objects.splats.add(mesh);
+    this.count += count;
+    this.stage.request();
+    onShown(this.count);
   }
 
   // The layer's object, made when it is first shown.

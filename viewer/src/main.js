@@ -21,6 +21,7 @@ class Viewer {
     this.scene = scene;
     this.chosen = -1;
     this.textIn = textIn; // for tests
+    this.loaded = []; // [splats shown, ms since the page was opened]
     this.stage = new Stage($("canvas"), scene.home);
     this.layers = new Layers(this.stage, scene, (shown) => this.progress(shown));
     this.comparison = new Comparison(this.stage);
@@ -43,13 +44,13 @@ class Viewer {
   // The first part is shown in place of the poster, and the rest joins it.
   async progress(shown) {
     const { count } = this.scene.splats;
+    this.loaded.push([shown, performance.now()]);
     $("progress").hidden = shown === count;
     $("progress").value = shown / count;
     if (shown < count) say(text("loaded", { shown, count }));
     if (root.classList.contains("live")) return;
     await this.sorted();
     root.classList.add("live");
-    this.firstShown ??= performance.now();
   }
 
   // Resolves when the canvas shows all that was asked for, with all its pixels.
@@ -181,8 +182,9 @@ async function main() {
     await viewer.ready;
   } catch (error) {
     root.classList.add("failed");
-    root.classList.remove("live");
-    say(text("needsWebGL"));
+    const shown = window.geolrm?.layers.count;
+    if (!shown) root.classList.remove("live");
+    say(shown ? text("cutOff", { shown, count: scene.splats.count }) : text("needsWebGL"));
     console.error(error);
   }
 }
