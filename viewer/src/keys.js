@@ -63,7 +63,8 @@ export function listenToKeys(viewer) {
   }
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.target.matches("input[type=text], select")) return;
+    // A field of a dialog that was closed may keep the focus until the next frame.
+    if (event.target.matches("input[type=text], select") && !event.target.closest("dialog")) return;
     if (ruler.onKey(event)) return void event.preventDefault();
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const takesArrows = event.target.matches("input[type=range]");

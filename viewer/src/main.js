@@ -63,13 +63,20 @@ class Viewer {
     }
   }
 
-  // Draws until the splats are in order for the camera; the drawing holds until the task ends.
+  // Draws once, with the splats in order for the camera; the drawing holds until the task ends.
   async sorted() {
-    const { spark } = this.layers;
-    do {
-      this.stage.draw();
+    const { stage, layers: { spark, count } } = this;
+    const sorted = async () => {
       while (spark.sorting || spark.sortDirty) await new Promise((resolve) => setTimeout(resolve));
-    } while (spark.dirty);
+    };
+    if (count) {
+      await sorted();
+      stage.scene.updateMatrixWorld();
+      stage.camera.updateMatrixWorld();
+      await spark.update({ scene: stage.scene, camera: stage.camera });
+      await sorted();
+    }
+    stage.draw();
   }
 
   show(name, shown) {

@@ -19,6 +19,7 @@ export async function readPart(index) {
     await new Promise((resolve) => setTimeout(resolve, PATIENCE));
     element = whole();
   }
+  await new Promise((resolve) => setTimeout(resolve)); // a task for each part: frames come between
   const bytes = decode(element.textContent.trim());
   element.remove(); // the text is as large as the splats
   return bytes;
