@@ -133,6 +133,7 @@ def test_a_turntable_video_is_even_and_complete(box_tab):
         stream = file.streams.video[0]
         assert stream.codec_context.name == "h264"
         frames = list(file.decode(stream))
+        assert file.duration == pytest.approx(1e6, rel=0.01)  # microseconds
     times = [float(frame.pts * stream.time_base) for frame in frames]
     np.testing.assert_allclose(times, np.arange(30) / 30, atol=1e-6)
     pictures = np.stack([frame.to_ndarray(format="rgb24") for frame in frames]) / 255

@@ -66,41 +66,44 @@ export class Saving {
     $("saving-note").textContent = words;
   }
 
-  save() {
-    if (this.cancelled) return undefined;
-    return this.kind === "picture" ? this.savePicture() : this.saveVideo();
-  }
-
-  async savePicture() {
-    const ratio = Number($("picture-size").value);
-    const blob = await takePicture(this.viewer, { ratio, clear: $("picture-back").value === "clear" });
-    this.deliver(blob, "png");
-  }
-
-  async saveVideo() {
-    const given = $("video-seconds").value.trim();
-    const seconds = Number(given.replace(",", ".") || NaN);
-    const good = seconds >= 1 && seconds <= LONGEST;
-    $("video-seconds").setAttribute("aria-invalid", String(!good));
-    if (!good) return this.note(text("save.badSeconds", { given }));
-    const [width, height] = $("video-size").value.split(",").map(Number);
-    const format = this.formats[$("video-format").value];
+  async save() {
+    if (this.cancelled) return; // one is being made
     this.cancelled = new AbortController();
-    this.setBusy(true);
     try {
-      const blob = await recordTurn(this.viewer, { seconds, width, height, format }, this.cancelled.signal, (done, count) => {
-        $("saving-progress").value = done / count;
-        this.note(text("save.progress", { done, count }));
-      });
-      this.cancelled = null;
-      this.deliver(blob, format.suffix);
+      const made = await (this.kind === "picture" ? this.makePicture() : this.makeVideo());
+      this.cancelled = null; // so that closing the dialog cancels nothing
+      if (made) this.deliver(made);
     } catch (error) {
       this.note(error instanceof Cancelled ? "" : text("save.failed", { reason: error.message }));
     } finally {
       this.cancelled = null;
       this.setBusy(false);
     }
-    return undefined;
+  }
+
+  async makePicture() {
+    const ratio = Number($("picture-size").value);
+    const clear = $("picture-back").value === "clear";
+    return { blob: await takePicture(this.viewer, { ratio, clear }), suffix: "png" };
+  }
+
+  async makeVideo() {
+    const given = $("video-seconds").value.trim();
+    const seconds = Number(given.replace(",", ".") || NaN);
+    const good = seconds >= 1 && seconds <= LONGEST;
+    $("video-seconds").setAttribute("aria-invalid", String(!good));
+    if (!good) {
+      this.note(text("save.badSeconds", { given }));
+      return null;
+    }
+    const [width, height] = $("video-size").value.split(",").map(Number);
+    const format = this.formats[$("video-format").value];
+    this.setBusy(true);
+    const blob = await recordTurn(this.viewer, { seconds, width, height, format }, this.cancelled.signal, (done, count) => {
+      $("saving-progress").value = done / count;
+      this.note(text("save.progress", { done, count }));
+    });
+    return { blob, suffix: format.suffix };
   }
 
   setBusy(busy) {
@@ -110,7 +113,7 @@ export class Saving {
     }
   }
 
-  deliver(blob, suffix) {
+  deliver({ blob, suffix }) {
     const name = `${this.viewer.scene.title}.${suffix}`;
     const link = element("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
