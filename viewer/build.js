@@ -8,7 +8,7 @@ import * as esbuild from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const target = path.join(here, "..", "python", "geolrm", "viewer");
-const libraries = ["three", "@sparkjsdev/spark", "fflate"];
+const libraries = ["three", "@sparkjsdev/spark", "fflate", "mp4box"];
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
@@ -64,6 +64,8 @@ const banner = [
 
 writeFileSync(path.join(target, "viewer.js"), `${banner}${code}\n`);
 writeFileSync(path.join(target, "viewer.css"), styles.code);
-writeFileSync(path.join(target, "page.html"), readFileSync(path.join(here, "src", "page.html")));
+for (const name of ["page.html", "labels.json"]) {
+  writeFileSync(path.join(target, name), readFileSync(path.join(here, "src", name)));
+}
 writeFileSync(path.join(target, "THIRD_PARTY_LICENSES.txt"), notice);
 console.log(`viewer.js: ${(code.length / 1e6).toFixed(2)} MB`);

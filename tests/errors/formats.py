@@ -521,6 +521,9 @@ CASES = [
         view_command, lambda tmp: tmp / "a.html", None, "x", None, True)),
     Case("up is 'x'; it must be one of z, -z, y, -y", "Of write_page.",
          lambda place: write_page(Exhibit("a", random_gaussians()), place.tmp / "a.html", up="x")),
+    Case("the language of the page is 'fr'; it must be one of en, de", "Of write_page.",
+         lambda place: write_page(
+             Exhibit("a", random_gaussians()), place.tmp / "a.html", language="fr")),
     Case("there are 2 names, 1 cameras and 1 images; there must be one of each for every view",
          "Of InputViews.", lambda place: InputViews(
              ["a", "b"], Cameras.orbit(0, 0, 2, 40), [np.zeros((4, 4, 3), np.uint8)])),

@@ -61,11 +61,13 @@ def open_browser():
 class Tab:
     """A page with what it said and what it asked for."""
 
-    def __init__(self, browser, path, *, size=(400, 400), ready=True, before=None, **options):
+    def __init__(
+        self, browser, path, *, size=(400, 400), ready=True, before=None, query="", **options
+    ):
         width, height = size
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, reduced_motion="reduce", offline=True,
-            **{"color_scheme": "light", **options},
+            **{"color_scheme": "light", "locale": "en-US", **options},
         )  # fmt: skip
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
@@ -75,7 +77,7 @@ class Tab:
         self.page.on("request", lambda request: self.requests.append(request.url))
         if before:
             self.page.add_init_script(before)
-        self.page.goto(path.as_uri())
+        self.page.goto(path.as_uri() + query)
         if ready:
             self.page.wait_for_selector("html.ready")
 

@@ -40,17 +40,22 @@ def test_the_bundle_was_not_edited():
     assert recorded and recorded[1] == sha256(code.removesuffix("\n").encode())
 
 
-def test_the_page_is_that_of_the_sources():
-    assert (BUILT / "page.html").read_bytes() == (SOURCES / "src" / "page.html").read_bytes()
+@pytest.mark.parametrize("name", ["page.html", "labels.json"])
+def test_the_page_and_its_texts_are_those_of_the_sources(name):
+    assert (BUILT / name).read_bytes() == (SOURCES / "src" / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["three", "@sparkjsdev/spark", "fflate"])
-def test_licences_come_along(name):
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [("three", "MIT"), ("@sparkjsdev/spark", "MIT"), ("fflate", "MIT"), ("mp4box", "BSD-3-Clause")],
+)
+def test_licences_come_along(name, licence):
     banner, _ = banner_and_code()
     text = (BUILT / "THIRD_PARTY_LICENSES.txt").read_text(encoding="utf-8")
     for notice in (banner, text):
-        assert re.search(rf"^{re.escape(name)} [\d.]+ \(MIT\)$", notice, re.M)
+        assert re.search(rf"^{re.escape(name)} [\d.]+ \({licence}\)$", notice, re.M)
     assert text.count("Permission is hereby granted, free of charge") == 3
+    assert text.count("Redistributions in binary form must reproduce") == 1
     assert text in banner + "\n"
 
 

@@ -50,7 +50,7 @@ def page(lion):
 
 def test_names_and_captions_are_escaped(page):
     assert [script.get("id") or script["type"] for script in page.find(tag="script")] == [
-        "scene", "splats", "module",
+        "scene", "splats-0", "module",
     ]  # fmt: skip
     assert not page.find(tag="b")
     assert page.find(tag="h1")[0]["text"] == HOSTILE
@@ -73,7 +73,7 @@ def test_nothing_is_fetched(page):
 
 
 def test_the_splats_in_it_are_those_given(page, lion):
-    content = base64.b64decode(page.find(id="splats")[0]["text"])
+    content = base64.b64decode(page.find(id="splats-0")[0]["text"])
     read = decode(content, ".spz", up="z")
     assert len(read) == len(lion.gaussians) == 8000
     np.testing.assert_allclose(read.means, lion.gaussians.means, atol=1 / 4096)
@@ -121,8 +121,9 @@ def test_splats_alone(tmp_path):
     assert size == (tmp_path / "a.html").stat().st_size
     scene = json.loads(Reader(text).find(id="scene")[0]["text"])
     assert scene["views"] == [] and scene["anchors"] is None and scene["timings"] == []
-    assert scene["caption"] == "50 Gaussians"
-    assert ["Harmonics", "degree 1"] in scene["facts"]
+    assert scene["caption"] == [["gaussians", {"count": 50}]]
+    assert ["fact.harmonics", "value.degree", {"degree": 1}] in scene["facts"]
+    assert Reader(text).find(id="caption")[0]["text"] == "50 Gaussians"
 
 
 def test_an_unknown_axis_is_refused(tmp_path):

@@ -1,13 +1,16 @@
 // What can be shown and hidden, in the object's frame.
 import * as THREE from "three";
 import { SparkRenderer, SplatMesh } from "@sparkjsdev/spark";
+import { readPart } from "./payload.js";
+import { Picker } from "./picking.js";
 
 const DEPTH_OF_FRUSTUM = 0.16; // of a camera's distance from the origin
 const LINES = 0x6f7a8c;
 const BEHIND_LINES = { polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 };
 
 export class Layers {
-  constructor(stage, scene, bytes) {
+  // `onShown(count)` is called whenever more splats are shown.
+  constructor(stage, scene, onShown) {
     this.stage = stage;
     this.root = new THREE.Group(); // the object's frame, turned so that `up` is z
     this.root.matrixAutoUpdate = false;
@@ -23,6 +26,9 @@ export class Layers {
       onDirty: () => stage.request(),
     });
     stage.scene.add(this.spark);
+    this.Picker = Picker; // for tests
+    // While splats are sorted for one view, they are not computed for the next: nobody would see it.
+    stage.before.push(() => (this.spark.autoUpdate = !this.spark.sorting));
     this.scene = scene;
     this.views = scene.views.map((view) => ({
       ...view,
@@ -31,7 +37,7 @@ export class Layers {
     this.objects = { cube: cubeOutline() };
     if (scene.views.length) this.objects.cameras = this.frusta();
     for (const object of Object.values(this.objects)) this.add(object);
-    this.ready = this.loadSplats(bytes);
+    this.ready = this.loadSplats(onShown);
   }
 
   add(object) {
@@ -40,20 +46,38 @@ export class Layers {
     return object;
   }
 
-  async loadSplats(bytes) {
-    const { count, format } = this.scene.splats;
-    if (!count) return;
-    const mesh = new SplatMesh({ fileBytes: bytes, fileType: format, editable: false });
-    this.objects.splats = mesh;
-    this.root.add(mesh);
+  // The parts come in order of importance: the first already shows the object. Spark reads them in
+  // its workers and sorts all meshes together.
+  async loadSplats(onShown) {
+    const { parts, format } = this.scene.splats;
+    this.meshes = [];
+    this.count = 0;
+    if (!parts.length) return;
+    this.objects.splats = new THREE.Group();
+    this.root.add(this.objects.splats);
+    const loading = [];
+    for (const index of parts.keys()) {
+      loading.push(this.loadPart(index, format, parts[index], onShown));
+      await loading[0]; // the first shows before the others take the workers
+    }
+    const failed = (await Promise.allSettled(loading)).find(({ status }) => status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  async loadPart(index, fileType, count, onShown) {
+    const mesh = new SplatMesh({ fileBytes: await readPart(index), fileType, editable: false });
     await mesh.initialized;
+    this.meshes.push(mesh);
+    this.objects.splats.add(mesh);
+    this.count += count;
     this.stage.request();
+    onShown(this.count);
   }
 
   // The layer's object, made when it is first shown.
   object(name) {
     if (!this.objects[name] && name === "points") {
-      this.objects.points = this.add(centres(this.objects.splats));
+      this.objects.points = this.add(centres(this.meshes));
     }
     if (!this.objects[name] && name === "anchors") {
       this.objects.anchors = this.add(anchorPoints(this.scene.anchors));
@@ -69,7 +93,8 @@ export class Layers {
 
   // Whether the pixels will change without anything being asked for: splats are sorted aside.
   get busy() {
-    return this.stage.pending || this.spark.sorting || this.spark.sortDirty || this.spark.dirty;
+    const { stage, spark } = this;
+    return stage.pending || stage.pace.coarse || spark.sorting || spark.sortDirty || spark.dirty;
   }
 
   frusta() {
@@ -106,12 +131,32 @@ export class Layers {
   // Index of the input camera whose image lies at a point of the canvas, or -1.
   pick(x, y) {
     if (!this.objects.cameras?.visible) return -1;
-    const { clientWidth, clientHeight } = this.stage.canvas;
-    const point = new THREE.Vector2((x / clientWidth) * 2 - 1, 1 - (y / clientHeight) * 2);
-    const ray = new THREE.Raycaster();
-    ray.setFromCamera(point, this.stage.camera);
-    const hit = ray.intersectObjects(this.planes, false)[0];
+    const hit = this.stage.ray(x, y).intersectObjects(this.planes, false)[0];
     return hit ? this.planes.indexOf(hit.object) : -1;
+  }
+
+  // The point of the splats at a point of the canvas, in the object's frame, or null.
+  surface(x, y) {
+    if (this.picker?.count !== this.count) {
+      this.picker = new Picker(this.count, (call) => {
+        for (const mesh of this.meshes) mesh.forEachSplat((_, ...splat) => call(...splat));
+      });
+    }
+    const { stage } = this;
+    const ray = stage.ray(x, y).ray.applyMatrix4(this.root.matrix.clone().invert());
+    const pixel = 1 / (stage.lens().focal * stage.ratio);
+    const depth = this.picker.depth(ray.origin.toArray(), ray.direction.toArray(), pixel);
+    return depth === null ? null : ray.at(depth, new THREE.Vector3());
+  }
+
+  // Where a point of the object's frame is on the canvas, in CSS pixels; null behind the camera.
+  project(point) {
+    const { camera, extent } = this.stage;
+    camera.updateMatrixWorld();
+    const seen = point.clone().applyMatrix4(this.root.matrix).applyMatrix4(camera.matrixWorldInverse);
+    if (seen.z >= 0) return null;
+    const { x, y } = seen.applyMatrix4(camera.projectionMatrix);
+    return { x: ((x + 1) / 2) * extent.width, y: ((1 - y) / 2) * extent.height };
   }
 
   // Where the input cameras stand, in the displayed frame.
@@ -148,15 +193,17 @@ function cubeOutline() {
   return new THREE.LineSegments(edges, material);
 }
 
-function centres(mesh) {
+function centres(meshes) {
   const positions = [];
   const colors = [];
   const color = new THREE.Color();
-  mesh.forEachSplat((_, centre, _scales, _quaternion, _opacity, rgb) => {
-    positions.push(centre.x, centre.y, centre.z);
-    color.setRGB(rgb.r, rgb.g, rgb.b, THREE.SRGBColorSpace);
-    colors.push(color.r, color.g, color.b);
-  });
+  for (const mesh of meshes) {
+    mesh.forEachSplat((_, centre, _scales, _quaternion, _opacity, rgb) => {
+      positions.push(centre.x, centre.y, centre.z);
+      color.setRGB(rgb.r, rgb.g, rgb.b, THREE.SRGBColorSpace);
+      colors.push(color.r, color.g, color.b);
+    });
+  }
   const geometry = new THREE.BufferGeometry();
   geometry.setAttribute("position", new THREE.Float32BufferAttribute(positions, 3));
   geometry.setAttribute("color", new THREE.Float32BufferAttribute(colors, 3));

@@ -1,39 +1,59 @@
 // Starts the viewer: connects the stage, the layers and the page's controls.
-import { readBytes, readScene } from "./payload.js";
+import { Comparison } from "./compare.js";
+import { fillHelp, listenToKeys } from "./keys.js";
+import { chooseLanguage, fillTexts, text, textIn } from "./labels.js";
 import { Layers } from "./layers.js";
-import { LAYERS, fillFacts, fillHelp, fillLayers, fillStrip } from "./panel.js";
+import { caption, fillFacts, fillLayers, fillStrip, nameOfView } from "./panel.js";
+import { readScene } from "./payload.js";
+import { Ruler } from "./ruler.js";
+import { Saving } from "./saving.js";
 import { Stage } from "./stage.js";
 
-const STEP = Math.PI / 24;
 const $ = (id) => document.getElementById(id);
 const root = document.documentElement;
 
-function say(text) {
-  $("status").textContent = text;
+function say(words) {
+  $("status").textContent = words;
 }
 
 class Viewer {
   constructor(scene) {
     this.scene = scene;
     this.chosen = -1;
+    this.textIn = textIn; // for tests
+    this.loaded = []; // [splats shown, ms since the page was opened]
     this.stage = new Stage($("canvas"), scene.home);
-    this.layers = new Layers(this.stage, scene, readBytes("splats"));
+    this.layers = new Layers(this.stage, scene, (shown) => this.progress(shown));
+    this.comparison = new Comparison(this.stage);
+    this.ruler = new Ruler(this.stage, this.layers, () => this.setTurning(false));
+    this.saving = new Saving(this, say);
     this.boxes = fillLayers(scene, (name, shown) => this.show(name, shown));
     this.buttons = fillStrip(scene.views, this.layers.thumbnails(), (index) => this.choose(index));
-    this.stage.onRelease = () => this.leave();
-    this.stage.before.push(() => this.placeImage());
     this.listen();
+    listenToKeys(this);
     this.ready = this.start();
   }
 
   async start() {
     await this.layers.ready;
     await this.settle();
-    root.classList.add("ready");
-    say(`${this.scene.title}: ${this.scene.caption}`);
+    root.classList.add("live", "ready");
+    say(`${this.scene.title}: ${caption(this.scene)}`);
   }
 
-  // Resolves when the canvas shows all that was asked for.
+  // The first part is shown in place of the poster, and the rest joins it.
+  async progress(shown) {
+    const { count } = this.scene.splats;
+    this.loaded.push([shown, performance.now()]);
+    $("progress").hidden = shown === count;
+    $("progress").value = shown / count;
+    if (shown < count) say(text("loaded", { shown, count }));
+    if (root.classList.contains("live")) return;
+    await this.sorted();
+    root.classList.add("live");
+  }
+
+  // Resolves when the canvas shows all that was asked for, with all its pixels.
   async settle() {
     let quiet = 0;
     this.stage.request();
@@ -43,14 +63,29 @@ class Viewer {
     }
   }
 
+  // Draws once, with the splats in order for the camera; the drawing holds until the task ends.
+  async sorted() {
+    const { stage, layers: { spark, count } } = this;
+    const sorted = async () => {
+      while (spark.sorting || spark.sortDirty) await new Promise((resolve) => setTimeout(resolve));
+    };
+    if (count) {
+      await sorted();
+      stage.scene.updateMatrixWorld();
+      stage.camera.updateMatrixWorld();
+      await spark.update({ scene: stage.scene, camera: stage.camera });
+      await sorted();
+    }
+    stage.draw();
+  }
+
   show(name, shown) {
     const box = this.boxes[name];
     if (!box) return;
     box.checked = shown;
     this.layers.show(name, shown);
     if (name === "cameras" && shown) this.stage.fit(this.layers.eyes());
-    const { label } = LAYERS.find((layer) => layer.name === name);
-    say(`${label} ${shown ? "shown" : "hidden"}`);
+    say(text(shown ? "layer.shown" : "layer.hidden", { layer: text(`layer.${name}`) }));
   }
 
   choose(index) {
@@ -62,40 +97,22 @@ class Viewer {
     this.chosen = index;
     this.buttons[index].setAttribute("aria-pressed", "true");
     this.buttons[index].scrollIntoView({ block: "nearest", inline: "nearest" });
-    this.stage.stand(views[index], this.layers.displayedPose(index));
-    $("image").src = views[index].image;
-    $("compare").hidden = false;
     this.setTurning(false);
-    say(`Input view ${index + 1} of ${views.length}: ${views[index].name}`);
+    this.stage.stand(views[index], this.layers.displayedPose(index));
+    this.comparison.open(views[index]);
+    say(nameOfView(views, index));
   }
 
   leave() {
     if (this.chosen < 0) return;
     this.buttons[this.chosen].setAttribute("aria-pressed", "false");
     this.chosen = -1;
-    $("compare").hidden = true;
-    this.setImage(0);
-  }
-
-  // How much of the input image lies over the splats, 0 to 1.
-  setImage(amount) {
-    $("blend").value = amount;
-    $("image").style.opacity = amount;
-    $("image").hidden = this.chosen < 0 || amount === 0;
-    this.placeImage();
-  }
-
-  placeImage() {
-    if (this.chosen < 0 || $("image").hidden) return;
-    const frame = this.stage.frameOf(this.scene.views[this.chosen]);
-    for (const side of ["left", "top", "width", "height"]) {
-      $("image").style[side] = `${frame[side]}px`;
-    }
+    this.comparison.close();
   }
 
   setBackground(name) {
     root.dataset.background = name;
-    say(`${name} background`);
+    say(text(`background.${name}`));
   }
 
   get background() {
@@ -117,72 +134,7 @@ class Viewer {
     this.leave();
     this.setTurning(false);
     this.stage.reset();
-    say("First view");
-  }
-
-  saveImage() {
-    this.stage.draw(); // the drawing buffer is only kept until the next task
-    $("canvas").toBlob((blob) => {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `${this.scene.title}.png`;
-      link.click();
-      URL.revokeObjectURL(link.href);
-    });
-  }
-
-  listen() {
-    const canvas = $("canvas");
-    const keys = {
-      ArrowLeft: () => this.stage.turn(-STEP, 0),
-      ArrowRight: () => this.stage.turn(STEP, 0),
-      ArrowUp: () => this.stage.turn(0, -STEP),
-      ArrowDown: () => this.stage.turn(0, STEP),
-      "+": () => this.stage.zoom(0.9),
-      "=": () => this.stage.zoom(0.9),
-      "-": () => this.stage.zoom(1 / 0.9),
-      0: () => this.reset(),
-      Home: () => this.reset(),
-      t: () => this.setTurning(!this.stage.turning),
-      "[": () => this.step(-1),
-      "]": () => this.step(1),
-      f: () => this.chosen >= 0 && this.setImage($("blend").value > 0.5 ? 0 : 1),
-      b: () => this.setBackground(this.background === "dark" ? "light" : "dark"),
-      x: () => this.saveImage(),
-      d: () => this.setDetails($("details").hidden),
-      "?": () => $("help").showModal(),
-    };
-    for (const { name, key } of LAYERS) {
-      keys[key] = () => this.show(name, !this.boxes[name]?.checked);
-    }
-    addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
-      const inField = event.target.matches("input[type=range]");
-      const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-      if (!keys[key] || (inField && key.startsWith("Arrow"))) return;
-      event.preventDefault();
-      keys[key]();
-    });
-
-    let pressed = null;
-    canvas.addEventListener("pointerdown", (event) => {
-      pressed = event;
-      this.setTurning(false);
-      root.classList.add("used");
-    });
-    canvas.addEventListener("pointerup", (event) => {
-      const moved = pressed && Math.hypot(event.x - pressed.x, event.y - pressed.y);
-      if (moved === null || moved > 4) return;
-      const index = this.layers.pick(event.offsetX, event.offsetY);
-      if (index >= 0) this.choose(index);
-    });
-    $("turn").addEventListener("click", () => this.setTurning(!this.stage.turning));
-    $("home").addEventListener("click", () => this.reset());
-    $("shade").addEventListener("click", keys.b);
-    $("save").addEventListener("click", () => this.saveImage());
-    $("ask").addEventListener("click", () => $("help").showModal());
-    $("toggle-details").addEventListener("click", keys.d);
-    $("blend").addEventListener("input", () => this.setImage(Number($("blend").value)));
+    say(text("home"));
   }
 
   step(by) {
@@ -191,13 +143,45 @@ class Viewer {
     const from = this.chosen < 0 && by < 0 ? 0 : this.chosen;
     this.choose((from + by + count) % count);
   }
+
+  listen() {
+    const { stage } = this;
+    stage.onRelease = () => this.leave();
+    stage.onSay = say;
+    stage.onClick = ({ offsetX, offsetY }) => {
+      if (this.ruler.active) return this.ruler.pick(offsetX, offsetY);
+      const index = this.layers.pick(offsetX, offsetY);
+      if (index >= 0) this.choose(index);
+    };
+    $("canvas").addEventListener("pointerdown", () => {
+      this.setTurning(false);
+      root.classList.add("used");
+    });
+    $("turn").addEventListener("click", () => this.setTurning(!stage.turning));
+    $("home").addEventListener("click", () => this.reset());
+    $("measure").addEventListener("click", () => this.ruler.toggle());
+    $("shade").addEventListener("click", () => this.setBackground(this.background === "dark" ? "light" : "dark"));
+    $("save").addEventListener("click", () => this.saving.open());
+    $("ask").addEventListener("click", () => $("help").showModal());
+    $("toggle-details").addEventListener("click", () => this.setDetails($("details").hidden));
+    // Not by forms: frames in notebooks may not submit any.
+    for (const button of document.querySelectorAll("dialog .close")) {
+      button.addEventListener("click", () => button.closest("dialog").close());
+    }
+  }
 }
 
 async function main() {
   const scene = readScene();
+  const asked = new URLSearchParams(location.search).get("lang");
+  root.lang = chooseLanguage(asked, scene.language, ...navigator.languages);
+  fillTexts(scene);
+  $("caption").textContent = caption(scene);
+  $("poster").alt = `${scene.title}, ${caption(scene)}`;
+  say(text("loading"));
   fillFacts(scene);
-  if (!scene.splats.count) $("notice").hidden = false;
   fillHelp();
+  if (!scene.splats.count) $("notice").hidden = false;
   try {
     const viewer = new Viewer(scene);
     window.geolrm = viewer; // for the console and for tests
@@ -205,7 +189,9 @@ async function main() {
     await viewer.ready;
   } catch (error) {
     root.classList.add("failed");
-    say("This browser cannot render splats (WebGL 2 is needed), so this is a still image.");
+    const shown = window.geolrm?.layers.count;
+    if (!shown) root.classList.remove("live");
+    say(shown ? text("cutOff", { shown, count: scene.splats.count }) : text("needsWebGL"));
     console.error(error);
   }
 }

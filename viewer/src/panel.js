@@ -1,25 +1,12 @@
-// The page's controls: layers, numbers, the strip of input views, help. All text is set as text.
+// The page's lists: layers, numbers, the strip of input views. All text is set as text.
+import { text } from "./labels.js";
 
 export const LAYERS = [
-  { name: "splats", label: "Splats", key: "s", shown: true },
-  { name: "points", label: "Centres", key: "p" },
-  { name: "anchors", label: "Anchors", key: "a" },
-  { name: "cameras", label: "Cameras", key: "c" },
-  { name: "cube", label: "Unit cube", key: "u" },
-];
-
-export const KEYS = [
-  ["← → ↑ ↓", "turn"],
-  ["+ −", "closer, farther"],
-  ["0", "first view"],
-  ["T", "turntable"],
-  ["[ ]", "previous, next input view"],
-  ["F", "image or splats, at an input view"],
-  ["S P A C U", "splats, centres, anchors, cameras, unit cube"],
-  ["B", "background"],
-  ["X", "save an image"],
-  ["D", "details"],
-  ["?", "this help"],
+  { name: "splats", key: "s", shown: true },
+  { name: "points", key: "p" },
+  { name: "anchors", key: "a" },
+  { name: "cameras", key: "c" },
+  { name: "cube", key: "u" },
 ];
 
 const $ = (id) => document.getElementById(id);
@@ -39,28 +26,34 @@ export function fillLayers(scene, onToggle) {
     cube: true,
   };
   const boxes = {};
-  for (const { name, label, key, shown } of LAYERS) {
+  for (const { name, key, shown } of LAYERS) {
     if (!available[name]) continue;
     const box = element("input", { type: "checkbox", checked: Boolean(shown), id: `layer-${name}` });
     box.setAttribute("aria-keyshortcuts", key);
     box.addEventListener("change", () => onToggle(name, box.checked));
     const hint = element("kbd", { textContent: key.toUpperCase() });
     hint.setAttribute("aria-hidden", "true");
-    $("layers").append(element("label", {}, box, element("span", { textContent: label }), hint));
+    $("layers").append(element("label", {}, box, element("span", { textContent: text(`layer.${name}`) }), hint));
     boxes[name] = box;
   }
   return boxes;
 }
 
+// The line under the title, from [label, values] pairs.
+export function caption(scene) {
+  return scene.caption.map(([key, values]) => text(key, values)).join(" ");
+}
+
 export function fillFacts(scene) {
-  const rows = (target, pairs) => {
-    for (const [name, value] of pairs) {
-      target.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
-    }
-  };
-  rows($("facts"), scene.facts);
-  if (scene.timings.length) rows($("timings"), scene.timings);
-  else $("timings-section").remove();
+  const row = (target, name, value) =>
+    target.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
+  for (const [name, form, values] of scene.facts) row($("facts"), text(name), text(form, values));
+  for (const [name, seconds] of scene.timings) row($("timings"), name, text("value.seconds", { seconds }));
+  if (!scene.timings.length) $("timings-section").remove();
+}
+
+export function nameOfView(views, index) {
+  return text("view", { index: index + 1, count: views.length, name: views[index].name });
 }
 
 export function fillStrip(views, crops, onChoose) {
@@ -68,7 +61,7 @@ export function fillStrip(views, crops, onChoose) {
     const image = element("img", { src: view.image, alt: "", loading: "lazy" });
     if (crops[index]) crop(image, crops[index]);
     const button = element("button", { type: "button", title: view.name }, image);
-    button.setAttribute("aria-label", `Input view ${index + 1} of ${views.length}: ${view.name}`);
+    button.setAttribute("aria-label", nameOfView(views, index));
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => onChoose(index));
     $("strip").append(button);
@@ -87,12 +80,4 @@ function crop(image, { u, v, du, dv }) {
     left: percent(0.5 - (0.5 * u) / du),
     top: percent(0.5 - (0.5 * v) / dv),
   });
-}
-
-export function fillHelp() {
-  for (const [keys, meaning] of KEYS) {
-    const cell = element("td", { textContent: meaning });
-    const parts = keys.split(" ").map((key) => element("kbd", { textContent: key }));
-    $("keys").append(element("tr", {}, element("th", { scope: "row" }, ...parts), cell));
-  }
 }

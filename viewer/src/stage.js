@@ -1,8 +1,10 @@
 // A camera around the object, and frames rendered only when something changed.
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+import { Pace } from "./pace.js";
 
 const MAX_PIXEL_RATIO = 2;
+const CLICK = 4; // CSS pixels that a pointer may move in a click
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Stage {
@@ -11,7 +13,8 @@ export class Stage {
     this.canvas = canvas;
     this.home = home;
     this.renderer = new THREE.WebGLRenderer({ canvas, alpha: true, antialias: false });
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, MAX_PIXEL_RATIO));
+    this.ratio = Math.min(devicePixelRatio, MAX_PIXEL_RATIO);
+    this.renderer.setPixelRatio(this.ratio);
     this.scene = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera();
     this.camera.up.set(0, 0, 1);
@@ -22,17 +25,43 @@ export class Stage {
     this.controls.maxDistance = 200;
     still.addEventListener("change", () => (this.controls.enableDamping = !still.matches));
     this.controls.addEventListener("change", () => this.request());
-    this.controls.addEventListener("start", () => this.release());
     this.posed = false; // at an input camera's pose, which the controls must leave alone
     this.turning = false;
     this.pending = false;
     this.frames = 0;
+    this.size = null; // of pictures and videos while they are drawn; else that of the canvas
     this.before = []; // called before a frame
     this.after = []; // called after a frame
     this.onRelease = () => {};
+    this.onClick = () => {};
+    this.onSay = () => {};
+    this.pace = new Pace((factor) => this.setDetail(factor), () => this.request());
+    this.listen();
     this.reset();
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.resize();
+  }
+
+  // A click leaves the camera where it is; what moves it leaves an input camera's pose first.
+  listen() {
+    const pressed = new Map();
+    const around = this.canvas.parentElement;
+    around.addEventListener("pointerdown", (event) => event.target === this.canvas && pressed.set(event.pointerId, event), true);
+    around.addEventListener("pointermove", (event) => {
+      const start = pressed.get(event.pointerId);
+      if (!start || start.moved) return;
+      if (Math.hypot(event.x - start.x, event.y - start.y) <= CLICK) return void event.stopPropagation();
+      start.moved = true;
+      this.release();
+    }, true);
+    const lift = (event) => {
+      const start = pressed.get(event.pointerId);
+      if (start && !start.moved && event.type === "pointerup" && pressed.size === 1) this.onClick(event);
+      pressed.delete(event.pointerId);
+    };
+    addEventListener("pointerup", lift, true);
+    addEventListener("pointercancel", lift, true);
+    this.controls.addEventListener("start", () => pressed.size || this.release()); // by the wheel
   }
 
   request() {
@@ -43,6 +72,7 @@ export class Stage {
 
   frame(time) {
     this.pending = false;
+    if (this.size) return; // a picture is being drawn
     if (this.turning) {
       const seconds = Math.min((time - (this.lastTime ?? time)) / 1000, 0.1);
       this.controls.rotateLeft(-seconds * 0.5);
@@ -50,6 +80,7 @@ export class Stage {
     }
     this.lastTime = time;
     if (!this.posed) this.glide();
+    this.pace.frame(time, this.pending);
     this.draw();
   }
 
@@ -72,17 +103,42 @@ export class Stage {
 
   resize() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (!width || !height) return;
+    if (!width || !height || this.size) return;
     this.renderer.setSize(width, height, false);
     this.project();
     // At once: a resized canvas is blank, and would stay so until the next frame.
     this.draw();
   }
 
+  setDetail(factor) {
+    if (!this.size) this.renderer.setPixelRatio(this.ratio * factor);
+  }
+
+  // Has `call` draw at another size in pixels, and puts the canvas back.
+  async sized({ width, height, ratio = 1 }, call) {
+    this.pace.rest();
+    this.size = { width, height };
+    try {
+      this.renderer.setPixelRatio(ratio);
+      this.renderer.setSize(width, height, false);
+      this.project();
+      return await call();
+    } finally {
+      this.size = null;
+      this.renderer.setPixelRatio(this.ratio);
+      this.resize();
+    }
+  }
+
+  // In CSS pixels.
+  get extent() {
+    return this.size ?? { width: this.canvas.clientWidth, height: this.canvas.clientHeight };
+  }
+
   // Focal length and principal point are in units of the image that `view` inscribes in the canvas.
   project() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    const { focal, shift } = this.lens(width, height);
+    const { width, height } = this.extent;
+    const { focal, shift } = this.lens();
     this.camera.fov = THREE.MathUtils.radToDeg(2 * Math.atan(height / (2 * focal)));
     this.camera.aspect = width / height;
     if (shift.x || shift.y) this.camera.setViewOffset(width, height, -shift.x, -shift.y, width, height);
@@ -91,7 +147,8 @@ export class Stage {
   }
 
   // Focal length and shift of the principal point in canvas pixels.
-  lens(width, height) {
+  lens() {
+    const { width, height } = this.extent;
     if (this.view) {
       const { fx, cx, cy } = this.view;
       const frame = this.frameOf(this.view);
@@ -106,7 +163,7 @@ export class Stage {
 
   // Where an input image lies on the canvas: as large as fits, centred. CSS pixels.
   frameOf(view) {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { width, height } = this.extent;
     const aspect = view.fy / view.fx; // of an image of square pixels with these intrinsics
     const used = Math.min(width, height * aspect);
     return {
@@ -115,6 +172,15 @@ export class Stage {
       width: used,
       height: used / aspect,
     };
+  }
+
+  // The ray through a point of the canvas in CSS pixels, in the displayed frame.
+  ray(x, y) {
+    const { width, height } = this.extent;
+    const caster = new THREE.Raycaster();
+    this.camera.updateMatrixWorld();
+    caster.setFromCamera(new THREE.Vector2((x / width) * 2 - 1, 1 - (y / height) * 2), this.camera);
+    return caster;
   }
 
   reset() {
@@ -148,8 +214,8 @@ export class Stage {
     const along = target.sub(this.camera.position).dot(forward);
     const distance = Math.max(along, 0.1);
     this.controls.target.copy(this.camera.position).addScaledVector(forward, distance);
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    const { focal } = this.lens(width, height);
+    const { width, height } = this.extent;
+    const { focal } = this.lens();
     this.fov = THREE.MathUtils.radToDeg(2 * Math.atan(Math.min(width, height) / (2 * focal)));
     this.view = null;
     this.posed = false;
@@ -172,6 +238,15 @@ export class Stage {
     this.camera.position.copy(this.controls.target).add(offset);
     this.controls.update();
     this.request();
+  }
+
+  // Turns the camera about the vertical through its target, from `start`, by an angle in radians.
+  orbit(start, angle) {
+    const { target } = this.controls;
+    const offset = start.clone().sub(target).applyAxisAngle(this.camera.up, angle);
+    this.camera.position.copy(target).add(offset);
+    this.camera.lookAt(target);
+    this.camera.updateMatrixWorld();
   }
 
   // Steps back until the points, in the displayed frame, are in view.

@@ -14,7 +14,9 @@ from geolrm.engine.scene import Scene
 from geolrm.engine.views.alpha import composite_on_white
 from geolrm.engine.views.sheets import input_images, to_bytes
 
-IMAGE_SIDE = 256  # px, the longer side
+IMAGE_SIDE = 1024  # px, the longer side at most
+IMAGE_PIXELS = 6 * 1024**2  # of all views together: 0.5 to 1 MB of a page
+LEAST_SIDE = 256  # px, however many views there are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +25,7 @@ class InputViews:
 
     names: Sequence[str]  # [V]
     cameras: Cameras  # V
-    images: Sequence[NDArray[np.uint8]]  # V of [H, W, 3] on white, at most 256 pixels a side
+    images: Sequence[NDArray[np.uint8]]  # V of [H, W, 3] on white, at most IMAGE_SIDE pixels a side
 
     def __post_init__(self) -> None:
         counts = {len(self.names), len(self.cameras), len(self.images)}
@@ -39,8 +41,9 @@ class InputViews:
     @staticmethod
     def from_capture(capture: Capture) -> "InputViews":
         """Show every frame of a capture; transparent pixels become white."""
+        side = image_side(len(capture.images))
         images = [
-            _shrink(to_bytes(composite_on_white(image, index)))
+            _shrink(to_bytes(composite_on_white(image, index)), side)
             for index, image in enumerate(capture.images)
         ]
         return InputViews(capture.names, capture.cameras, images)
@@ -50,7 +53,8 @@ class InputViews:
         """Show the images that the model saw, with the cameras that it was told."""
         views = scene.views
         names = names or [f"view {index}" for index in range(len(views))]
-        images = [_shrink(image) for image in input_images(views)]
+        side = image_side(len(views))
+        images = [_shrink(image, side) for image in input_images(views)]
         cameras = Cameras(views.c2w.astype(np.float64), views.intrinsics.astype(np.float64))
         return InputViews(names, cameras, images)
 
@@ -79,9 +83,14 @@ class Exhibit:
         return f"Exhibit({self.title!r}, {self.gaussians!r}, {views} views)"
 
 
-def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def image_side(count: int) -> int:
+    """Choose the longer side of each of so many images, in pixels: smaller ones where many."""
+    return int(np.clip((IMAGE_PIXELS / max(count, 1)) ** 0.5, LEAST_SIDE, IMAGE_SIDE))
+
+
+def _shrink(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     small = Image.fromarray(image)
-    small.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return np.asarray(small)

@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ from geolrm.engine.system.shown_text import shown
 from geolrm.engine.views.sheets import to_bytes
 from geolrm.viewer.exhibit import Exhibit, InputViews
 from geolrm.viewer.framing import FOV, UP_AXES, Home, Up, find_home
+from geolrm.viewer.labels import LANGUAGES, label
+from geolrm.viewer.parts import split_by_importance
 
 FILES = Path(__file__).parent
 POSTER_SIDE = 768  # pixels
 WEBP_QUALITY = 85
 
 
-def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
+def write_page(
+    exhibit: Exhibit, path: str | Path, *, up: Up = "z", language: str | None = None
+) -> int:
     """Write one HTML file that opens from disk and fetches nothing.
 
     Args:
@@ -35,27 +40,42 @@ def write_page(exhibit: Exhibit, path: str | Path, *, up: Up = "z") -> int:
         path: The file to write.
         up: The axis of the Gaussians' frame that stands upright in the page; everything that
             geolrm reconstructs is "z".
+        language: Of the page, "en" or "de"; default: the browser's. ``?lang=de`` behind the page's
+            address overrides both.
 
     Returns:
         The size of the page in bytes.
 
     Raises:
-        InputError: ``up`` is no such axis, or the file cannot be written.
+        InputError: ``up`` is no such axis, ``language`` no such language, or the file cannot be
+            written.
     """
     if up not in UP_AXES:
         raise InputError(f"up is {up!r}; it must be one of {', '.join(UP_AXES)}")
-    page = make_page(exhibit, up).encode()
+    if language is not None and language not in LANGUAGES:
+        raise InputError(
+            f"the language of the page is {language!r}; it must be one of {', '.join(LANGUAGES)}"
+        )
+    page = make_page(exhibit, up, language).encode()
     with atomic_file(path) as file:
         file.write(page)
     return len(page)
 
 
-def make_page(exhibit: Exhibit, up: Up = "z") -> str:
-    """Make the text of the page."""
+def make_page(exhibit: Exhibit, up: Up = "z", language: str | None = None) -> str:
+    """Make the text of the page.
+
+    The script stands behind the first part of the splats and starts there, while the browser still
+    reads the others.
+    """
     script, styles = _read("viewer.js"), _read("viewer.css")
-    splats = encode(exhibit.gaussians, ".spz", up="z")
+    parts = split_by_importance(exhibit.gaussians)
+    encoded = [encode(part, ".spz", up="z") for part in parts]
     home = find_home(exhibit, up)
-    scene = describe(exhibit, up, home, len(splats))
+    scene = describe(exhibit, up, home, [len(part) for part in parts], sum(map(len, encoded)))
+    scene["language"] = language
+    splats = [base64.b64encode(content).decode() for content in encoded]
+    written = language or LANGUAGES[0]  # until the script runs
     # The page itself forbids what it does not need: all network, and every other script or style.
     policy = "; ".join(
         [
@@ -71,50 +91,66 @@ def make_page(exhibit: Exhibit, up: Up = "z") -> str:
     values = {
         "policy": html.escape(policy, quote=False),
         "title": html.escape(shown(exhibit.title)),
-        "caption": html.escape(scene["caption"]),
+        "caption": html.escape(caption(exhibit, written)),
+        "language": written,
+        "loading": label(written, "loading"),
+        "needsScript": label(written, "needsScript"),
         "version": html.escape(importlib.metadata.version("geolrm")),
         "poster": _data_uri(render_poster(exhibit.gaussians, home.camera)),
         "styles": styles,
         "scene": json.dumps(scene, allow_nan=False).replace("<", "\\u003c"),
-        "splats": base64.b64encode(splats).decode(),
+        "first": splats[0] if splats else "",
         "script": script,
+        "others": "\n".join(
+            f'<script type="text/plain" id="splats-{index}">{part}</script>'
+            for index, part in enumerate(splats[1:], 1)
+        ),
     }
     # One pass, so that nothing inserted is read as a place to insert.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _read("page.html"))
 
 
-def describe(exhibit: Exhibit, up: Up, home: Home, splat_bytes: int) -> dict[str, Any]:
-    """Describe the exhibit to the page's script; matrices column by column, as in three.js."""
+def describe(
+    exhibit: Exhibit, up: Up, home: Home, parts: Sequence[int], splat_bytes: int
+) -> dict[str, Any]:
+    """Describe the exhibit to the page's script; matrices column by column, as in three.js.
+
+    ``parts`` are the numbers of splats in each part of the page, [P].
+    """
     to_display = np.eye(4)
     to_display[:3, :3] = UP_AXES[up]
     anchors = exhibit.anchors if exhibit.anchors is not None and len(exhibit.anchors) else None
     return {
         "title": shown(exhibit.title),
-        "caption": caption(exhibit),
+        "caption": caption_parts(exhibit),
+        "version": importlib.metadata.version("geolrm"),
         "toDisplay": to_display.T.ravel().tolist(),
         "home": {
             "position": home.position.tolist(),
             "target": home.target.tolist(),
             "fov": FOV,
         },
-        "splats": {"count": len(exhibit.gaussians), "format": "spz"},
+        "splats": {"count": len(exhibit.gaussians), "parts": list(parts), "format": "spz"},
         "anchors": None if anchors is None else _base64(anchors),
         "views": [] if exhibit.views is None else _views(exhibit.views),
         "facts": _facts(exhibit, splat_bytes),
-        "timings": [[shown(name), f"{seconds:.3f}"] for name, seconds in exhibit.timings.items()],
+        "timings": [[shown(name), seconds] for name, seconds in exhibit.timings.items()],
     }
 
 
-def caption(exhibit: Exhibit) -> str:
+def caption(exhibit: Exhibit, language: str) -> str:
     """Write the line under the title."""
-    count = len(exhibit.gaussians)
-    text = f"{count:,} Gaussian{'' if count == 1 else 's'}"
+    return " ".join(label(language, name, **values) for name, values in caption_parts(exhibit))
+
+
+def caption_parts(exhibit: Exhibit) -> list[tuple[str, dict[str, Any]]]:
+    """Name the labels of the line under the title, and their values."""
+    parts: list[tuple[str, dict[str, Any]]] = [("gaussians", {"count": len(exhibit.gaussians)})]
     if exhibit.views is not None and exhibit.anchors is not None:
-        views = len(exhibit.views)
-        text += f" from {views} view{'' if views == 1 else 's'}"
+        parts.append(("fromViews", {"count": len(exhibit.views)}))
     if "total" in exhibit.timings:
-        text += f" in {exhibit.timings['total']:.2f} s"
-    return text
+        parts.append(("inSeconds", {"seconds": exhibit.timings["total"]}))
+    return parts
 
 
 def render_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
@@ -125,22 +161,28 @@ def render_poster(gaussians: Gaussians, camera: Any) -> NDArray[np.uint8]:
     return to_bytes(np.concatenate([color, alpha], axis=-1))
 
 
-def _facts(exhibit: Exhibit, splat_bytes: int) -> list[list[str]]:
+def _facts(exhibit: Exhibit, splat_bytes: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """List what is known: label of the row, label of its value, and what stands in that."""
     gaussians = exhibit.gaussians
-    facts = [["Gaussians", f"{len(gaussians):,}"]]
+
+    def count(name: str, number: int) -> tuple[str, str, dict[str, Any]]:
+        return f"fact.{name}", "value.count", {"count": number}
+
+    facts = [count("gaussians", len(gaussians))]
     if len(gaussians):
         low, high = gaussians.means.min(axis=0), gaussians.means.max(axis=0)
         facts += [
-            [axis, f"{a:.3f} to {b:.3f}".replace("-", "\N{MINUS SIGN}")]
+            (f"fact.{axis}", "value.range", {"low": float(a), "high": float(b)})
             for axis, a, b in zip("xyz", low, high, strict=True)
         ]
     if gaussians.sh is not None:
-        facts.append(["Harmonics", f"degree {int(np.sqrt(gaussians.sh.shape[1])) - 1}"])
+        degree = int(np.sqrt(gaussians.sh.shape[1])) - 1
+        facts.append(("fact.harmonics", "value.degree", {"degree": degree}))
     if exhibit.anchors is not None:
-        facts.append(["Anchors", f"{len(exhibit.anchors):,}"])
+        facts.append(count("anchors", len(exhibit.anchors)))
     if exhibit.views is not None:
-        facts.append(["Input views", str(len(exhibit.views))])
-    return [*facts, ["Data", f"{splat_bytes / 1e6:.1f} MB"]]
+        facts.append(count("views", len(exhibit.views)))
+    return [*facts, ("fact.data", "value.megabytes", {"size": splat_bytes / 1e6})]
 
 
 def _views(views: InputViews) -> list[dict[str, Any]]:
