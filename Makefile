@@ -52,7 +52,8 @@ lint: .venv/lint.stamp
 docs: .venv/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# Another program's reader of splat files, for tests that skip without it; needs node.
+# Other programs' readers of splat files, and axe-core for the viewer's pages, for tests that skip
+# without them; needs node.
 oracle: $(ORACLE)/.stamp
 
 $(ORACLE)/.stamp: tests/oracle/package.json tests/oracle/package-lock.json

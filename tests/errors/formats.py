@@ -518,7 +518,9 @@ CASES = [
     Case("the page is …; its file name must end in .html", "Of geolrm view -o.",
          lambda place: check_page_name(place.tmp / "a.txt")),
     Case("--up is …; it must be one of z, -z, y, -y", "Of geolrm view.", command(
-        view_command, lambda tmp: tmp / "a.html", None, "x", None, True)),
+        view_command, lambda tmp: tmp / "a.html", None, "x", None, None, True)),
+    Case("--language is …; it must be one of en, de", "Of geolrm view.", command(
+        view_command, lambda tmp: tmp / "a.html", None, "z", None, "fr", True)),
     Case("up is 'x'; it must be one of z, -z, y, -y", "Of write_page.",
          lambda place: write_page(Exhibit("a", random_gaussians()), place.tmp / "a.html", up="x")),
     Case("the language of the page is 'fr'; it must be one of en, de", "Of write_page.",

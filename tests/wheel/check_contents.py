@@ -12,7 +12,7 @@ LARGEST = 20_000_000  # bytes
 NEEDED = (
     r"geolrm/_C[\w.-]*\.(so|pyd)", r"geolrm/__init__\.py", r"geolrm/py\.typed",
     r"geolrm/models/mini/(manifest\.json|weights\.safetensors|encoder\.onnx)",
-    r"geolrm/viewer/(viewer\.js|page\.html|THIRD_PARTY_LICENSES\.txt)",
+    r"geolrm/viewer/(viewer\.js|page\.html|labels\.json|THIRD_PARTY_LICENSES\.txt)",
     r"geolrm/csrc/rasterizer/blend\.cu",  # which NVRTC compiles where there is a GPU
     r"geolrm/examples/captures/README\.md", r"geolrm/examples/captures/shoe/transforms\.json",
     r"geolrm-[\w.]+\.dist-info/licenses/LICENSE",

@@ -37,6 +37,9 @@ def view(
     title: Annotated[
         str | None, typer.Option(help="Heading of the page; default: the file's name.")
     ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of the page: en or de; default: the browser's.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
     remove_background: RemoveBackground = False,
     fit: Fit = False,
@@ -51,11 +54,14 @@ def view(
     from geolrm.engine.captures import load_every_view
     from geolrm.engine.system.atomic import check_writable
     from geolrm.viewer import UP_AXES, InputViews, write_page
+    from geolrm.viewer.labels import LANGUAGES
 
     page = source.with_suffix(".html") if output is None else output
     check_page_name(page)
     if up not in UP_AXES:
         raise InputError(f"--up is {up!r}; it must be one of {', '.join(UP_AXES)}")
+    if language is not None and language not in LANGUAGES:
+        raise InputError(f"--language is {language!r}; it must be one of {', '.join(LANGUAGES)}")
     check_writable(page)
     with steps(not as_json) as step:
         step("reading")
@@ -70,7 +76,12 @@ def view(
             exhibit = replace(exhibit, views=InputViews.from_capture(capture))
         warn_if_empty(exhibit.gaussians, source, "the page shows none")
         step("writing")
-        size = write_page(exhibit, page, up=up)  # pyright: ignore[reportArgumentType]
+        size = write_page(
+            exhibit,
+            page,
+            up=up,  # pyright: ignore[reportArgumentType]
+            language=language,
+        )
     count, views = len(exhibit.gaussians), len(exhibit.views or ())
     if as_json:
         print_json(
