@@ -81,8 +81,11 @@ def write_bundle(
     progress("tracing")
     graphs, update = trace(model), trace_update(model)
     parameters = set(model.state_dict()) | _folded_biases(graphs)
-    for graph in graphs if update is None else [*graphs, update]:
-        weights.qualify_constants(graph, parameters)
+    named = {graph.name: graph.model for graph in graphs}
+    if update is not None:
+        named[UPDATE_NAME] = update
+    for title, proto in named.items():
+        weights.qualify_constants(title, proto, parameters)
     gpu_graphs = None
     if options.gpu is not None:
         progress(f"lowering for {options.gpu.backend} in {options.gpu.precision}")
@@ -90,7 +93,7 @@ def write_bundle(
     progress("lowering for onnxruntime")
     stages, models = _lower_for_cpu(graphs, half=half)
     if update is not None:
-        models[f"{update.name}.onnx"] = update.model
+        models[f"{UPDATE_NAME}.onnx"] = update
     if half:
         for proto in models.values():
             weights.store_half(proto, parameters)

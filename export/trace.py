@@ -17,10 +17,10 @@ from geolrm.export import onnx_operator
 from geolrm.export.model import GeoLRM
 from geolrm.export.model.cross_attention import LevelShapes
 from geolrm.export.model.reconstruction import DecodedGaussians
-from geolrm.export.model.splat_update import ROWS
+from geolrm.export.model.splat_update import ROWS, SplatUpdate
 
 OPSET = 23
-UPDATE_NAME = "update"
+UPDATE_NAME = "update"  # of the file, and of what is in it
 
 
 class EncoderStage(nn.Module):
@@ -60,9 +60,9 @@ class ProposalStage(nn.Module):
 class UpdateStage(nn.Module):
     """Splats and their gradients to the splats after a learned step."""
 
-    def __init__(self, model: GeoLRM):
+    def __init__(self, network: SplatUpdate):
         super().__init__()
-        self.splat_update = model.splat_update
+        self.splat_update = network
 
     def forward(
         self, splats: Tensor, start: Tensor, gradient: Tensor, magnitude: Tensor, seen: Tensor,
@@ -101,7 +101,7 @@ class Graph:
 
     name: str
     model: onnx.ModelProto
-    role: Role | None  # None: it is no stage
+    role: Role
     features_for: tuple[Reader, ...] = ()  # of an encoder
 
 
@@ -175,11 +175,11 @@ def trace(model: GeoLRM) -> list[Graph]:
     return graphs
 
 
-def trace_update(model: GeoLRM) -> Graph | None:
+def trace_update(model: GeoLRM) -> onnx.ModelProto | None:
     """Trace the update network of a model, for any number of splats; None where it has none."""
     if model.splat_update is None:
         return None
-    model = prepare(model)
+    network = copy.deepcopy(model.splat_update).eval().requires_grad_(False)
     # Each a tensor of its own: what is the same object is traced as one input.
     names = ("splats", "start", "gradient", "magnitude", "mean", "square")
     inputs = {name: torch.ones(ROWS, 3) for name in names} | {"seen": torch.ones(3)}
@@ -188,7 +188,7 @@ def trace_update(model: GeoLRM) -> Graph | None:
     dynamic = {name: {value.dim() - 1: count} if value.dim() else None
                for name, value in inputs.items()}  # fmt: skip
     outputs = ["moved", "new_mean", "new_square"]
-    return Graph(UPDATE_NAME, _export(UpdateStage(model), inputs, dynamic, outputs), None)
+    return _export(UpdateStage(network), inputs, dynamic, outputs)
 
 
 def _export(stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]) -> onnx.ModelProto:

@@ -13,21 +13,20 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from geolrm.engine.bundle.manifest import WEIGHTS_NAME
-from geolrm.export.trace import Graph
 
 INLINE_BYTES = 256  # scalars and shapes stay in the graph
 
 
-def qualify_constants(graph: Graph, parameters: set[str]) -> None:
+def qualify_constants(name: str, model: onnx.ModelProto, parameters: set[str]) -> None:
     """Prefix constants that are no parameters with the graph's name, so that names are unique."""
-    onnx_graph = graph.model.graph
+    onnx_graph = model.graph
     renamed = {}
     for tensor in onnx_graph.initializer:
         if tensor.name not in parameters:
-            renamed[tensor.name] = tensor.name = f"{graph.name}.{tensor.name}"
-    renamed = {new.removeprefix(f"{graph.name}."): new for new in renamed.values()}
+            renamed[tensor.name] = tensor.name = f"{name}.{tensor.name}"
+    renamed = {new.removeprefix(f"{name}."): new for new in renamed.values()}
     for node in onnx_graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.input[:] = [renamed.get(read, read) for read in node.input]
     for value in onnx_graph.value_info:
         value.name = renamed.get(value.name, value.name)
 

@@ -48,7 +48,7 @@ class Traced:
         graphs = bundle_writer.trace(model)  # once for all tests
         parameters = set(model.state_dict()) | _folded_biases(graphs)
         for graph in graphs:
-            weights.qualify_constants(graph, parameters)
+            weights.qualify_constants(graph.name, graph.model, parameters)
         return cls(graphs, parameters)
 
     def lower(self, backend, precision, *names):

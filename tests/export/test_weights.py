@@ -4,7 +4,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
-from geolrm.export.trace import Graph
 from geolrm.export.weights import qualify_constants, store_half, write_weights
 
 
@@ -27,7 +26,7 @@ def names(made):
 
 def test_constants_that_are_no_parameters_get_the_graphs_name():
     made = model()
-    qualify_constants(Graph("proposal", made, "proposal"), {"layer.weight"})
+    qualify_constants("proposal", made, {"layer.weight"})
     assert names(made) == ["layer.weight", "proposal.layer.bias"]
     assert made.graph.node[1].input[1] == "proposal.layer.bias"
 
