@@ -71,7 +71,8 @@ def test_every_stage_of_the_default_is_measured():
     work, simulated = found["work"], found["simulated_seconds"]
     assert set(work) == {"prepare", "encode", "propose", "select", "reconstruct", "refine"}
     assert work["propose"]["graphs"] > 0 and work["refine"]["kernels"] > 0
-    assert max(work["prepare"]["graphs"], work["refine"]["graphs"]) < 0.02  # a worker falls asleep
+    assert work["refine"]["graphs"] > 0  # of the learned steps
+    assert work["prepare"]["graphs"] < 0.02  # a worker falls asleep
     assert list(simulated["propose"]) == ["1", "2", "8", "16", "32"]
     assert simulated["propose"]["1"] == pytest.approx(sum(work["propose"].values()))
 

@@ -10,7 +10,7 @@ from samples.tiny_models import tiny_config, tiny_model
 from geolrm import CheckpointError
 from geolrm.engine.bundle.bundle import bundled_path
 from geolrm.export.checkpoint import load_checkpoint, rename
-from geolrm.export.model import mini
+from geolrm.export.model import SplatUpdateConfig, mini
 
 CONFIG = tiny_config()
 
@@ -106,6 +106,7 @@ def test_the_bundled_model_is_its_own_checkpoint():
     model, source, states_variant = load_checkpoint("mini")
     trained = mini()  # its threshold was chosen after training, at export
     trained = replace(trained, proposal=replace(trained.proposal, occupancy_bias=0.5))
+    trained = replace(trained, update=SplatUpdateConfig())  # trained apart
     assert model.config == trained and states_variant
     assert source.checkpoint == "weights.safetensors"
     assert bundled_path("mini").is_dir()

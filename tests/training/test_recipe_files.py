@@ -44,7 +44,7 @@ def test_files_lie_over_their_base(tmp_path):
         ("[optimizer]\naverage = 1.0", r"average is 1\.0; it must be 0 or more and below 1"),
         ("[augmentation]\nspin = 2", r"spin is 2\.0; it must be a probability"),
         ('stage = "proposal"', r"both stages of this model share one image encoder"),
-        ('base = "huge"', r"base is 'huge'; it must be one of mini, captures, smoke"),
+        ('base = "huge"', r"base is 'huge'; it must be one of mini, captures, refinement"),
     ],
 )
 def test_files_are_refused_in_one_sentence(text, message, tmp_path):
@@ -56,7 +56,7 @@ def test_files_are_refused_in_one_sentence(text, message, tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(
-        InputError, match="there is no recipe 'huge'; choose one of mini, captures, smoke"
+        InputError, match="there is no recipe 'huge'; choose one of mini, captures, refinement"
     ):
         load_recipe("huge")
     (tmp_path / "list.json").write_text("[1]")
