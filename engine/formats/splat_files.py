@@ -80,6 +80,15 @@ def check_read(suffix: str, name: str) -> None:
         )
 
 
+def check_written(path: str | Path) -> None:
+    """Refuse a name that promises SuperSplat's compressed PLY, which is read alone."""
+    if str(path).lower().endswith(".compressed.ply"):
+        raise InputError(
+            f"{str(path)!r} names a compressed PLY, and those are read but not written: name a "
+            ".ply, or a .sog or .spz, which are smaller"
+        )
+
+
 def check_sh_degree(suffix: str, degree: int | None, name: str = "sh_degree") -> None:
     """Refuse a degree of harmonics that there is not, or that files of a suffix do not hold.
 
@@ -220,6 +229,7 @@ def _check_layout(suffix: str, raw: bool | None, name: str) -> None:
 
 def save(gaussians: GaussianArrays, path: str | Path, **options: Any) -> None:
     """Write a file whole or not at all; options as :func:`encode`."""
+    check_written(path)
     content = encode(gaussians, suffix_of(path), **options)
     with atomic_file(path) as file:
         file.write(content)

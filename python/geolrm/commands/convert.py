@@ -104,9 +104,11 @@ def check_output(
         SUFFIXES,
         check_sh_degree,
         check_spz_version,
+        check_written,
         suffix_of,
     )
 
+    check_written(output)
     check_sh_degree(suffix_of(output), sh_degree, "--sh-degree")
     check_spz_version(suffix_of(output), spz_version, "--spz-version")
     if raw_ply and sh_degree is not None:
