@@ -61,13 +61,11 @@ READ_SUFFIXES = ", ".join(suffix for suffix, kind in FORMATS.items() if kind.dec
 HIGHEST_DEGREE = 3
 
 
-def suffix_of(path: str | Path) -> str:
+def suffix_of(path: str | Path, known: str = SUFFIXES) -> str:
     """Return the suffix of a splat file, or raise one sentence with those that are known."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise InputError(
-            f"{str(path)!r} names no splat format; the file name must end in {SUFFIXES}"
-        )
+        raise InputError(f"{str(path)!r} names no splat format; the file name must end in {known}")
     return suffix
 
 
@@ -245,7 +243,7 @@ def load_counted(path: str | Path, *, up: str | None = None, raw: bool | None = 
 
     Its first bytes must agree with its size before the rest is read.
     """
-    suffix, path = suffix_of(path), existing_path(path)
+    suffix, path = suffix_of(path, READ_SUFFIXES), existing_path(path)
     name = repr(str(path))
     check_read(suffix, name)
     _check_layout(suffix, raw, name)
