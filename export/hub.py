@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geolrm.engine.errors import CheckpointError, GeoLRMError, InputError
+from geolrm.engine.system.atomic import error_text
 from geolrm.engine.system.extras import require
 from geolrm.engine.system.shown_text import shown
 
@@ -21,6 +23,7 @@ PREFIX = "hf:"
 FORM = "hf:OWNER/NAME@REVISION or hf:OWNER/NAME@REVISION/FILE"
 SUFFIXES = ".safetensors", ".ckpt"  # of checkpoints, the better one first
 LICENSE_SECONDS = 5.0  # to wait for what can be done without
+LOCAL = errno.ENOSPC, errno.EDQUOT, errno.EIO  # of writing, which name no file
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _NAME = re.compile(rf"hf:({_PART}/{_PART})@({_PART})(?:/(.+))?")
@@ -81,7 +84,7 @@ def fetch(name: HubName) -> HubFile:
     ``$HF_ENDPOINT``, the token that of ``$HF_TOKEN`` or ``hf auth login``.
 
     Raises:
-        GeoLRMError: huggingface_hub is not installed.
+        GeoLRMError: huggingface_hub is not installed, or its cache cannot be written.
         InputError: There is no such repository, revision or file, or several files to choose from.
         CheckpointError: The hub cannot be reached.
     """
@@ -178,6 +181,11 @@ def _errors(name: HubName) -> Iterator[None]:
             "look for its name on the repository's page"
         ) from error
     except Exception as error:
+        if isinstance(error, OSError) and (error.filename or error.errno in LOCAL):
+            raise GeoLRMError(
+                f"{name} cannot be kept in the hub's cache: {error_text(error)}; make room there, "
+                "or name another folder by HF_HUB_CACHE"
+            ) from error
         # Of the transport, whose library changed before: httpx, requests, hf_xet, OSError.
         raise CheckpointError(
             f"{name} is not in the cache, and the hub cannot be reached "

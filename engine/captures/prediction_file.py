@@ -184,11 +184,12 @@ def _rigid(poses: NDArray, path: Path) -> NDArray[np.float64]:
                 "again"
             )
         left, stretch, right = np.linalg.svd(matrix[:3, :3])
-        if np.abs(stretch - 1).max() > LARGEST_SHEAR or np.linalg.det(left @ right) < 0:
+        mirrors = np.linalg.det(left @ right) < 0
+        if np.abs(stretch - 1).max() > LARGEST_SHEAR or mirrors:
+            values = ", ".join(f"{value:.3g}" for value in stretch) + ", mirrored" * bool(mirrors)
             raise InputError(
                 f"{str(path)!r}: extrinsics of view {view} are no rigid motion (singular values "
-                f"{', '.join(f'{value:.3g}' for value in stretch)}); they must be [R | t], "
-                "world-to-camera"
+                f"{values}); they must be [R | t], world-to-camera"
             )
         matrix[:3, :3] = left @ right
     return matrices

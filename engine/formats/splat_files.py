@@ -61,13 +61,11 @@ READ_SUFFIXES = ", ".join(suffix for suffix, kind in FORMATS.items() if kind.dec
 HIGHEST_DEGREE = 3
 
 
-def suffix_of(path: str | Path) -> str:
+def suffix_of(path: str | Path, known: str = SUFFIXES) -> str:
     """Return the suffix of a splat file, or raise one sentence with those that are known."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise InputError(
-            f"{str(path)!r} names no splat format; the file name must end in {SUFFIXES}"
-        )
+        raise InputError(f"{str(path)!r} names no splat format; the file name must end in {known}")
     return suffix
 
 
@@ -77,6 +75,15 @@ def check_read(suffix: str, name: str) -> None:
         raise InputError(
             f"{name} is a {suffix} file, and those are written but not read: name one of "
             f"{READ_SUFFIXES}"
+        )
+
+
+def check_written(path: str | Path) -> None:
+    """Refuse a name that promises SuperSplat's compressed PLY, which is read alone."""
+    if str(path).lower().endswith(".compressed.ply"):
+        raise InputError(
+            f"{str(path)!r} names a compressed PLY, and those are read but not written: name a "
+            ".ply, or a .sog or .spz, which are smaller"
         )
 
 
@@ -220,6 +227,7 @@ def _check_layout(suffix: str, raw: bool | None, name: str) -> None:
 
 def save(gaussians: GaussianArrays, path: str | Path, **options: Any) -> None:
     """Write a file whole or not at all; options as :func:`encode`."""
+    check_written(path)
     content = encode(gaussians, suffix_of(path), **options)
     with atomic_file(path) as file:
         file.write(content)
@@ -235,7 +243,7 @@ def load_counted(path: str | Path, *, up: str | None = None, raw: bool | None = 
 
     Its first bytes must agree with its size before the rest is read.
     """
-    suffix, path = suffix_of(path), existing_path(path)
+    suffix, path = suffix_of(path, READ_SUFFIXES), existing_path(path)
     name = repr(str(path))
     check_read(suffix, name)
     _check_layout(suffix, raw, name)

@@ -159,6 +159,7 @@ def test_raw_ply_both_ways(scene):
             "--spz-version was given, but .ply files are no SPZ",
         ),
         (["b.spz", "--raw-ply"], "--raw-ply was given, but output 'b.spz' is no .ply; name one"),
+        (["b.compressed.ply"], "'b.compressed.ply' names a compressed PLY, and those are read but"),
         (["folder.ply"], "output 'folder.ply' is a folder; name a file in it"),
         (["file/b.ply"], "cannot write 'file/b.ply': 'file' is not a folder"),
         (["/proc/b.ply"], "cannot write '/proc/b.ply'"),

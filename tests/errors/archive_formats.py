@@ -149,6 +149,9 @@ CASES = [
          splats(".ply", spz_version=4)),
     Case("… is a .usda file, and those are written but not read: name one of .ply, .spz, .splat, "
          ".glb, .sog, .npz", "Keep one of those beside it.", written_only),
+    Case("… names a compressed PLY, and those are read but not written: name a .ply, or a .sog or "
+         ".spz, which are smaller", "splat-transform writes one of a .ply.",
+         lambda place: convert(place.tmp / "a.ply", place.tmp / "b.compressed.ply")),
     Case("a .usdc file needs usd-core, which is not installed; run: pip install 'geolrm[usd]', or "
          "write a .usda or .usdz file", "An extra.", without("usd-core", splats(".usdc"))),
     Case("a tensor needs torch, which is not installed; run: pip install 'geolrm[export]'",

@@ -128,6 +128,12 @@ def fetched(name, **changes):
     return trigger
 
 
+def no_cache(place):
+    (place.tmp / "file").write_bytes(b"")
+    with serving(Hub({"a.ckpt": b""}), place.patch, place.tmp / "file" / "cache"):
+        fetch(parse_hub_name("hf:owner/model@main"))
+
+
 def unreachable(place):
     use("http://127.0.0.1:9", place.patch, place.tmp)
     fetch(parse_hub_name("hf:owner/model@main"))
@@ -153,6 +159,8 @@ CASES = [
          "Of a checkpoint on a hub.", fetched("hf:owner/model@main/a.ckpt", gated=True)),
     Case("the hub says that … is commit 'x', which is none; name a commit of 40 hexadecimal digits",
          "Of a checkpoint on a hub.", fetched("hf:owner/model@main/a.ckpt", commit="x")),
+    Case("… cannot be kept in the hub's cache: …; make room there, or name another folder by …",
+         "Full, or not writable.", no_cache),
     Case("… is not in the cache, and the hub cannot be reached (…); check the network, …",
          "Of a checkpoint on a hub.", unreachable),
     Case("no checkpoint at …; give a .ckpt or .safetensors file, or 'mini'", "Check the path.",

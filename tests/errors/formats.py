@@ -253,9 +253,8 @@ FLAT = np.zeros((3, 3)), np.array([[0, 1, 2]]), 5, np.random.default_rng(0)
 
 CASES = [
     "Any splat file",
-    Case("… names no splat format; the file name must end in .ply, .spz, .splat, .glb, .sog, .npz, "
-         ".usda, .usdc, .usdz",
-         "The suffix says how a file is read and written.",
+    Case("… names no splat format; the file name must end in .ply, .spz, .splat, .glb, .sog, .npz",
+         "The suffix says how a file is read; written ones may end in .usda, .usdc and .usdz, too.",
          lambda place: Gaussians.load(place.tmp / "a.obj")),
     Case("… is no splat format; it must be one of .ply, .spz, .splat, .glb, .sog, .npz, .usda, "
          ".usdc, .usdz", "Of bytes in memory.",

@@ -1,7 +1,9 @@
 """Checkpoints by name, from a hub on loopback that speaks its protocol."""
 
+import errno
 import hashlib
 import json
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -12,7 +14,7 @@ from samples.tiny_models import one_layer, tiny_config, tiny_model
 
 from geolrm import Engine, InputError
 from geolrm.engine.bundle.manifest import CONFIG_KEY
-from geolrm.engine.errors import CheckpointError
+from geolrm.engine.errors import CheckpointError, GeoLRMError
 from geolrm.export.hub import HubName, choose_file, fetch, parse_hub_name
 
 FORM = "hf:OWNER/NAME@REVISION or hf:OWNER/NAME@REVISION/FILE"
@@ -92,6 +94,30 @@ def test_what_is_not_there(hub, text, message):
     with pytest.raises(InputError) as error:
         fetch(parse_hub_name(text))
     assert str(error.value) == message
+
+
+def no_folder(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    return tmp_path / "file" / "cache", "Not a directory"
+
+
+def full_disk(tmp_path):
+    return tmp_path, "No space left on device"
+
+
+@pytest.mark.parametrize("kept_in", [no_folder, full_disk])
+def test_a_cache_that_takes_no_file(hub, tmp_path, monkeypatch, kept_in):
+    folder, reason = kept_in(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
+    if kept_in is full_disk:
+        error = OSError(errno.ENOSPC, reason)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", Mock(side_effect=error))
+    with pytest.raises(GeoLRMError) as error:
+        fetch(parse_hub_name("hf:owner/model@main"))
+    assert str(error.value) == (
+        f"hf:owner/model@main cannot be kept in the hub's cache: {reason}; make room there, or "
+        "name another folder by HF_HUB_CACHE"
+    )
 
 
 def test_terms_to_agree_to(hub):

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_names_and_captions_are_escaped(page):
     assert page.find(tag="h1")[0]["text"] == HOSTILE
     scene = json.loads(page.find(id="scene")[0]["text"])
     assert scene["title"] == scene["views"][0]["name"] == HOSTILE
+
+
+@pytest.mark.parametrize("title", ["", " \n\t"])
+def test_a_blank_title_is_no_empty_heading(lion, title):
+    page = Reader(make_page(replace(lion, title=title)))
+    assert page.find(tag="h1")[0]["text"] == "Gaussians"
+    assert json.loads(page.find(id="scene")[0]["text"])["title"] == "Gaussians"
 
 
 def test_nothing_is_fetched(page):

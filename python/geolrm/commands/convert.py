@@ -47,11 +47,12 @@ def convert(
     Example: geolrm convert shoe.ply shoe.spz --prune-opacity 0.005
     """
     from geolrm.engine.formats import splat_files
-    from geolrm.engine.formats.splat_files import resolve, suffix_of
+    from geolrm.engine.formats.splat_files import READ_SUFFIXES, resolve, suffix_of
     from geolrm.engine.gaussians.thinning import check_count, check_opacity, keep_largest, prune
 
-    resolve(suffix_of(source), from_up, "--from-up")
-    splat_files.check_read(suffix_of(source), repr(str(source)))
+    read_as = suffix_of(source, READ_SUFFIXES)
+    resolve(read_as, from_up, "--from-up")
+    splat_files.check_read(read_as, repr(str(source)))
     written_as = suffix_of(output)
     resolve(written_as, up, "--up")
     if prune_opacity is not None:
@@ -104,9 +105,11 @@ def check_output(
         SUFFIXES,
         check_sh_degree,
         check_spz_version,
+        check_written,
         suffix_of,
     )
 
+    check_written(output)
     check_sh_degree(suffix_of(output), sh_degree, "--sh-degree")
     check_spz_version(suffix_of(output), spz_version, "--spz-version")
     if raw_ply and sh_degree is not None:

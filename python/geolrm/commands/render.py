@@ -64,13 +64,13 @@ def render(
     Example: geolrm render shoe.ply --orbit 60 --size 512 -o frames
     """
     from geolrm.engine.captures import load_every_view
-    from geolrm.engine.formats.splat_files import suffix_of
+    from geolrm.engine.formats.splat_files import READ_SUFFIXES, suffix_of
     from geolrm.engine.gaussians.gaussians import Gaussians
     from geolrm.engine.rendering.images import Renders
     from geolrm.engine.rendering.render import render as render_images
     from geolrm.engine.views.sheets import to_bytes
 
-    suffix_of(splats)
+    suffix_of(splats, READ_SUFFIXES)
     if cameras is not None and orbit is not None:
         raise InputError("--cameras and --orbit were both given; choose one")
     if not 1 <= size <= LARGEST_SIZE:

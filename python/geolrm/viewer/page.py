@@ -90,7 +90,7 @@ def make_page(exhibit: Exhibit, up: Up = "z", language: str | None = None) -> st
     )
     values = {
         "policy": html.escape(policy, quote=False),
-        "title": html.escape(shown(exhibit.title)),
+        "title": html.escape(heading(exhibit)),
         "caption": html.escape(caption(exhibit, written)),
         "language": written,
         "loading": label(written, "loading"),
@@ -121,7 +121,7 @@ def describe(
     to_display[:3, :3] = UP_AXES[up]
     anchors = exhibit.anchors if exhibit.anchors is not None and len(exhibit.anchors) else None
     return {
-        "title": shown(exhibit.title),
+        "title": heading(exhibit),
         "caption": caption_parts(exhibit),
         "version": importlib.metadata.version("geolrm"),
         "toDisplay": to_display.T.ravel().tolist(),
@@ -136,6 +136,11 @@ def describe(
         "facts": _facts(exhibit, splat_bytes),
         "timings": [[shown(name), seconds] for name, seconds in exhibit.timings.items()],
     }
+
+
+def heading(exhibit: Exhibit) -> str:
+    """Write the title; a blank one would be a heading that is read out as nothing."""
+    return shown(exhibit.title.strip()) or "Gaussians"
 
 
 def caption(exhibit: Exhibit, language: str) -> str:

@@ -111,7 +111,7 @@ DEPTH = np.ones((2, 4, 6), np.float32)
         ({"extrinsics": FOUR * 2, "intrinsics": THREE, "depth": DEPTH},
          r"view 0 are no rigid motion \(singular values 2, 2, 2\); they must be \[R | t\], world"),
         ({"extrinsics": FOUR * [[-1], [1], [1]], "intrinsics": THREE, "depth": DEPTH},
-         "view 0 are no rigid motion"),
+         r"view 0 are no rigid motion \(singular values 1, 1, 1, mirrored\); they must be"),
         ({"extrinsics": np.empty((10_001, 3, 4), np.float32)}, "lists 10,001 frames; at most 10,"),
     ],
 )  # fmt: skip
