@@ -6,7 +6,7 @@ from geolrm.engine.backends.cpu.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.backends.selection import Selected, select_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.refinement.learned import SplatUpdate
+from geolrm.engine.refinement.learned import LearnedSteps
 from geolrm.engine.system.cores import useful_threads
 
 
@@ -32,7 +32,7 @@ def open_backend(
     return selected, CpuBackend(bundle, threads)
 
 
-def open_update(bundle: Bundle, threads: int) -> SplatUpdate | None:
+def open_update(bundle: Bundle, threads: int) -> LearnedSteps | None:
     """Load the update network of a bundle, None where it has none.
 
     It runs on the CPU whatever the backend is: a step of it is small beside the gradients it reads.
@@ -41,4 +41,4 @@ def open_update(bundle: Bundle, threads: int) -> SplatUpdate | None:
     if entry is None:
         return None
     graph = OnnxRuntimeSegment(bundle.segment(entry.graph), threads)
-    return SplatUpdate(graph, entry.steps, entry.views)
+    return LearnedSteps(graph, entry.steps, entry.views)

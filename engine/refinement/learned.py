@@ -29,8 +29,8 @@ class Graph(Protocol):
         ...
 
 
-class SplatUpdate:
-    """The update network of a bundle.
+class LearnedSteps:
+    """The steps of a bundle's update network.
 
     Args:
         graph: Runs a step; its tensors are those of

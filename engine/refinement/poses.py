@@ -16,7 +16,7 @@ from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
 from geolrm.engine.refinement.budget import FINER, REFERENCE_SIZE, Budget
 from geolrm.engine.refinement.camera_descent import CameraDescent
-from geolrm.engine.refinement.learned import SplatUpdate
+from geolrm.engine.refinement.learned import LearnedSteps
 from geolrm.engine.refinement.progress import Progress
 from geolrm.engine.refinement.refine import (
     FEWEST_VIEWS_PER_STEP,
@@ -91,7 +91,7 @@ def refine_colors(
     finer: Finer | None,
     seed: int,
     threads: int | None,
-    update: SplatUpdate | None = None,
+    update: LearnedSteps | None = None,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Alignment, Progress]:
     """Refine by fixed poses; where a view's colours then are not the others', correct them.

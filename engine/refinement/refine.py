@@ -20,7 +20,7 @@ from geolrm.engine.refinement.budget import FEWEST_HELD_FROM, REFERENCE_SIZE, Bu
 from geolrm.engine.refinement.camera_descent import CameraDescent
 from geolrm.engine.refinement.cuda_splat_descent import CudaSplatDescent
 from geolrm.engine.refinement.draws import Draws
-from geolrm.engine.refinement.learned import SplatUpdate
+from geolrm.engine.refinement.learned import LearnedSteps
 from geolrm.engine.refinement.pace import affordable_steps
 from geolrm.engine.refinement.progress import HeldBackView, Progress
 from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, SplatDescent
@@ -60,7 +60,7 @@ def refine_within(
     threads: int | None = None,
     colors: NDArray[np.float64] | None = None,
     weights: NDArray[np.float64] | None = None,
-    update: SplatUpdate | None = None,
+    update: LearnedSteps | None = None,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Progress]:
     """Return Gaussians that explain the input images better, and how far that got.

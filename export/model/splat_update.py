@@ -18,6 +18,7 @@ Matrix = list[list[Tensor]]  # of [1, N]
 MEAN, LOGIT, LOG_SCALE = slice(0, 3), slice(3, 4), slice(4, 7)
 QUAT, COLOR = slice(7, 11), slice(11, 14)
 ROWS = 14
+# What weights were trained with: they stay, also where the descent takes other rates one day.
 ADAM_RATES = 3 * [2e-3] + [0.15] + 3 * [0.05] + 4 * [0.02] + 3 * [0.02]  # as the descent's
 GROUP_OF_ROW = 3 * [0] + [1] + 3 * [2] + 4 * [3] + 3 * [4]
 MOMENTS = (0.8, 0.95)

@@ -65,9 +65,19 @@ def test_clients_repeat_what_finds_the_queue_full(engine):
     assert all(a.memory > 1 and a.stages["encode"] > 0 and a.size > 0 for a in found.answers)
 
 
-def test_looking_at_masks_is_no_decoding():
-    # A difference of two times, each of which may have waited for a core.
-    assert -1 < fleet_serving.looking_seconds(fleet_serving.capture_of_views(3), 1) < 60
+def test_looking_at_masks_is_what_reading_takes_beside_decoding(monkeypatch):
+    seconds, read = iter([0.5, 0.2]), []
+
+    def timed(call, repeats):
+        read.append((call(), repeats))
+        return next(seconds)
+
+    monkeypatch.setattr(fleet_serving, "best_seconds", timed)
+    body = fleet_serving.capture_of_views(3)
+    assert fleet_serving.looking_seconds(body, 4) == pytest.approx(0.3)
+    (looked, first), (decoded, second) = read
+    assert (first, second) == (4, 4)
+    assert len(looked.capture.images) == len(decoded.images) == 3
 
 
 @pytest.mark.parametrize(("measured", "code"), [(61.0, 1), (59.0, None)])

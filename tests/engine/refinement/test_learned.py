@@ -9,7 +9,7 @@ from samples.photographed_ball import ball, photographs, ring
 
 from geolrm.engine.refinement.budget import Budget
 from geolrm.engine.refinement.draws import Draws
-from geolrm.engine.refinement.learned import ROWS, SplatUpdate, parameters_of, rows_of
+from geolrm.engine.refinement.learned import ROWS, LearnedSteps, parameters_of, rows_of
 from geolrm.engine.refinement.refine import falling, refine, refine_within, start, visible
 from geolrm.engine.refinement.shading import directional
 from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, to_parameters
@@ -64,7 +64,7 @@ def test_rows_hold_all_parameters_in_the_order_of_the_network():
 
 def test_the_network_is_told_sums_over_views_and_its_own_moments():
     recorder, moving = Recorder(), descent()
-    count = SplatUpdate(recorder, steps=2, views=3).take(moving, Draws(4, list(range(5))), 64)
+    count = LearnedSteps(recorder, steps=2, views=3).take(moving, Draws(4, list(range(5))), 64)
     assert count == 2 and [set(told) for told in recorder.told] == 2 * [set(NAMES)]
     draws, other = Draws(4, list(range(5))), descent()
     for step, told in enumerate(recorder.told):
@@ -86,7 +86,7 @@ def test_steps_go_on_from_each_other_and_fewer_are_the_first_ones():
     change[0], change[3] = 0.01, -0.5
     recorder, moving = Recorder(change), descent()
     before = rows_of(moving.parameters())
-    assert SplatUpdate(recorder, 6, 8).take(moving, Draws(0, [0, 1]), 2) == 2
+    assert LearnedSteps(recorder, 6, 8).take(moving, Draws(0, [0, 1]), 2) == 2
     np.testing.assert_array_equal(recorder.told[1]["splats"], before + change)
     np.testing.assert_array_equal(recorder.told[1]["start"], before)
     assert float(recorder.told[1]["progress"]) == pytest.approx(2 / 6)
@@ -98,7 +98,7 @@ def test_descent_begins_where_they_end():
     recorder = Recorder()
     options = {"seed": 1, "threads": 1}
     made, progress = refine_within(
-        splats(), views, budget, update=SplatUpdate(recorder, 2, 2), **options
+        splats(), views, budget, update=LearnedSteps(recorder, 2, 2), **options
     )
     assert (progress.learned, progress.steps) == (2, 3) and len(recorder.told) == 2
     assert str(progress) == "2 learned steps, 3 of at most 3 steps at up to 64 px"
@@ -124,7 +124,7 @@ def test_a_bundle_without_a_network_descends_as_ever():
 def test_harmonics_are_left_to_the_descent():
     recorder = Recorder()
     budget = replace(Budget.exactly(1), learned=64)
-    update = SplatUpdate(recorder, 2, 2)
+    update = LearnedSteps(recorder, 2, 2)
     _, progress = refine_within(
         directional(splats()), photographs(BALL, RING), budget, update=update, threads=1
     )
