@@ -12,7 +12,7 @@ from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.refinement.budget import REFERENCE_SIZE
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
-from geolrm.engine.refinement.splat_descent import gradients, to_gaussians, to_parameters
+from geolrm.engine.refinement.splat_descent import to_gaussians, to_parameters, view_gradients
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.refinement.visibility import drop_hidden
 from geolrm.engine.rendering.frame import Frame
@@ -82,7 +82,7 @@ def refine(
         order = torch.randperm(len(targets), generator=generator)
         chosen = sorted(order[: config.views].tolist())
         background = torch.rand(3, generator=generator).numpy()
-        found = view_gradients(splats, origin, targets, chosen, background, threads)
+        found = summed_gradients(splats, origin, targets, chosen, background, threads)
         splats, mean, square = update(
             splats, start, *(part.to(device) for part in found), mean, square,
             number_of(len(chosen)), number_of(step), number_of(step / config.steps),
@@ -114,7 +114,7 @@ def input_targets(episode: Episode) -> Targets:
     )
 
 
-def view_gradients(
+def summed_gradients(
     splats: Tensor,
     origin: Gaussians,
     targets: Targets,
@@ -135,7 +135,7 @@ def view_gradients(
     """
     candidate = to_gaussians(parameters_of(splats.cpu().numpy()), origin)
     pixel = np.float32((REFERENCE_SIZE / targets.size) ** 2)
-    each = (gradients(candidate, targets, [v], background, None, threads)[0] for v in chosen)
+    each = view_gradients(candidate, targets, chosen, background, threads)
     gradient, magnitude, seen = map(torch.from_numpy, summed(pixel * rows_of(g) for g in each))
     return gradient, magnitude, seen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -84,18 +84,21 @@ class CudaSplatDescent:
         self._step_adam(share)
         return to_cameras
 
-    def gradients(self, chosen: list[int], background: NDArray[np.float32]) -> Parameters:
-        """Compare the chosen views; see ``SplatDescent``."""
-        self._compare(chosen, background, None)
-        means, opacities, scales, quats, color = (a.numpy() for a in self._gradients.arrays)
-        shown = {name: self._shown[name].numpy() for name in ("opacities", "scales")}
-        return {
-            "means": means,
-            "logits": opacities * shown["opacities"] * (1 - shown["opacities"]),
-            "log_scales": scales * shown["scales"],
-            "quats": quats,
-            "color": color.reshape(self._current["color"].shape),
-        }
+    def view_gradients(
+        self, chosen: list[int], background: NDArray[np.float32]
+    ) -> Iterator[Parameters]:
+        """Compare the chosen views one after another; see ``SplatDescent``."""
+        for view in chosen:
+            self._compare([view], background, None)
+            means, opacities, scales, quats, color = (a.numpy() for a in self._gradients.arrays)
+            shown = {name: self._shown[name].numpy() for name in ("opacities", "scales")}
+            yield {
+                "means": means,
+                "logits": opacities * shown["opacities"] * (1 - shown["opacities"]),
+                "log_scales": scales * shown["scales"],
+                "quats": quats,
+                "color": color.reshape(self._current["color"].shape),
+            }
 
     def parameters(self) -> Parameters:
         """Return what is optimised; waits for the device."""

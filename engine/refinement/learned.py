@@ -57,7 +57,7 @@ class LearnedSteps:
             chosen = draws.views(self.views)
             background = draws.background()
             gradient, magnitude, seen = summed(
-                rows_of(splats.gradients([view], background)) for view in chosen
+                map(rows_of, splats.view_gradients(chosen, background))
             )
             inputs = {
                 "splats": current, "start": start, "gradient": gradient, "magnitude": magnitude,

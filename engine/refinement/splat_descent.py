@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -67,8 +67,13 @@ class SplatDescent(Protocol):
         """Return what is optimised, in the host's memory; nobody else changes it."""
         ...
 
-    def gradients(self, chosen: list[int], background: NDArray[np.float32]) -> Parameters:
-        """Compare the chosen views, and return the gradients to the parameters."""
+    def view_gradients(
+        self, chosen: list[int], background: NDArray[np.float32]
+    ) -> Iterator[Parameters]:
+        """Compare the chosen views one after another; yield each one's gradients.
+
+        The splats must stay where they are until the last has come.
+        """
         ...
 
     def move(self, parameters: Parameters) -> None:
@@ -130,10 +135,12 @@ class HostSplatDescent:
         """Return what is optimised; see :class:`SplatDescent`."""
         return {name: array.copy() for name, array in self._current.items()}
 
-    def gradients(self, chosen: list[int], background: NDArray[np.float32]) -> Parameters:
-        """Compare the chosen views; see :class:`SplatDescent`."""
+    def view_gradients(
+        self, chosen: list[int], background: NDArray[np.float32]
+    ) -> Iterator[Parameters]:
+        """Compare the chosen views one after another; see :class:`SplatDescent`."""
         candidate = to_gaussians(self._current, self._origin)
-        return gradients(candidate, self._targets, chosen, background, None, self._threads)[0]
+        return view_gradients(candidate, self._targets, chosen, background, self._threads)
 
     def move(self, parameters: Parameters) -> None:
         """Put the splats elsewhere; see :class:`SplatDescent`."""
@@ -157,6 +164,31 @@ def gradients(
 
     With ``w2c`` [C, 4, 4], from where the chosen are seen then, to these cameras as well: [C, 8].
     """
+    return _differentiate(candidate, pack(candidate), targets, chosen, background, w2c, threads)
+
+
+def view_gradients(
+    candidate: Gaussians,
+    targets: Targets,
+    chosen: list[int],
+    background: NDArray[np.float32],
+    threads: int | None,
+) -> Iterator[Parameters]:
+    """Differentiate the loss over each chosen target apart; the splats are packed once for all."""
+    model = pack(candidate)
+    for view in chosen:
+        yield _differentiate(candidate, model, targets, [view], background, None, threads)[0]
+
+
+def _differentiate(
+    candidate: Gaussians,
+    model: _C.SplatModel,
+    targets: Targets,
+    chosen: list[int],
+    background: NDArray[np.float32],
+    w2c: NDArray[np.float64] | None,
+    threads: int | None,
+) -> tuple[Parameters, NDArray[np.float64] | None]:
     cameras = w2c is not None
     frame = replace(
         targets.frame,
@@ -172,7 +204,7 @@ def gradients(
     )  # fmt: skip
     coefficients = 0 if candidate.sh is None else candidate.sh.shape[1]
     to, _ = compare(
-        pack(candidate), frame, targets, chosen, loss,
+        model, frame, targets, chosen, loss,
         coefficients=coefficients, cameras=cameras, threads=threads,
     )  # fmt: skip
     gradients = {

@@ -28,7 +28,7 @@ from geolrm.training.refinement import (
     activated,
     input_targets,
     refine,
-    view_gradients,
+    summed_gradients,
 )
 from geolrm.training.rendering import choose_rasterizer
 from geolrm.training.run_folder import RunFolder
@@ -113,10 +113,10 @@ def test_gradients_add_up_over_views_in_pixels_of_256(episode):
     scene, targets = gaussians(), input_targets(episode)
     shade, chosen = np.array([0.2, 0.9, 0.4], np.float32), list(range(len(targets)))
     splats = rows(to_parameters(scene))
-    total, magnitude, seen = view_gradients(splats, scene, targets, chosen, shade, 1)
+    total, magnitude, seen = summed_gradients(splats, scene, targets, chosen, shade, 1)
     together = rows(gradients(scene, targets, chosen, shade, None, 1)[0])
     torch.testing.assert_close(total, together * (256 / 56) ** 2, rtol=1e-3, atol=1e-3)
-    apart = [view_gradients(splats, scene, targets, [v], shade, 1) for v in chosen]
+    apart = [summed_gradients(splats, scene, targets, [v], shade, 1) for v in chosen]
     assert torch.equal(total, sum(part[0] for part in apart))
     assert torch.equal(magnitude, sum(part[0].abs() for part in apart))
     assert torch.equal(seen, sum(part[2] for part in apart)) and seen.max() == len(chosen)
@@ -126,7 +126,9 @@ def test_what_is_behind_the_cameras_is_not_seen(episode):
     scene = gaussians()
     scene.means[:5] += 100
     splats = rows(to_parameters(scene))
-    seen = view_gradients(splats, scene, input_targets(episode), [0], np.ones(3, np.float32), 1)[2]
+    seen = summed_gradients(splats, scene, input_targets(episode), [0], np.ones(3, np.float32), 1)[
+        2
+    ]
     assert seen[:5].tolist() == [0] * 5 and seen[5:].max() == 1
 
 

@@ -12,7 +12,12 @@ from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import ROWS, LearnedSteps, parameters_of, rows_of
 from geolrm.engine.refinement.refine import falling, refine, refine_within, start, visible
 from geolrm.engine.refinement.shading import directional
-from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, to_parameters
+from geolrm.engine.refinement.splat_descent import (
+    RATES,
+    HostSplatDescent,
+    gradients,
+    to_parameters,
+)
 from geolrm.engine.refinement.targets import Targets
 
 BALL, RING = ball(), ring()
@@ -67,12 +72,13 @@ def test_the_network_is_told_sums_over_views_and_its_own_moments():
     count = LearnedSteps(recorder, steps=2, views=3).take(moving, Draws(4, list(range(5))), 64)
     assert count == 2 and [set(told) for told in recorder.told] == 2 * [set(NAMES)]
     draws, other = Draws(4, list(range(5))), descent()
+    targets = Targets.of(photographs(BALL, RING), SIZE)
     for step, told in enumerate(recorder.told):
         chosen, background = draws.views(3), draws.background()
-        each = [rows_of(other.gradients([view], background)) for view in chosen]
+        each = [rows_of(found) for found in other.view_gradients(chosen, background)]
         np.testing.assert_allclose(told["gradient"], sum(each), rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(told["magnitude"], sum(map(np.abs, each)), rtol=1e-6, atol=1e-9)
-        together = rows_of(other.gradients(chosen, background))
+        together = rows_of(gradients(other.gaussians(), targets, chosen, background, None, 1)[0])
         np.testing.assert_allclose(told["gradient"], together, rtol=1e-3, atol=1e-5)
         sees = sum((np.abs(found[11:]).sum(0) > 1e-6).astype(int) for found in each)
         np.testing.assert_array_equal(told["seen"], sees)
@@ -136,10 +142,17 @@ def test_gradients_of_a_gpu_are_the_cpus(kind):
     device, targets = open_device(kind), Targets.of(photographs(BALL, RING), SIZE)
     background = np.float32([0.2, 0.5, 0.7])
     moving = start(splats(), targets, RATES, None, device)
-    expected = descent().gradients([1], background)
-    for name, found in moving.gradients([1], background).items():
-        scale = np.abs(expected[name]).max()
-        np.testing.assert_allclose(found, expected[name], rtol=0, atol=1e-4 * scale, err_msg=name)
+    pairs = zip(
+        moving.view_gradients([1, 3], background),
+        descent().view_gradients([1, 3], background),
+        strict=True,
+    )
+    for found, expected in pairs:
+        for name, array in found.items():
+            scale = np.abs(expected[name]).max()
+            np.testing.assert_allclose(
+                array, expected[name], rtol=0, atol=1e-4 * scale, err_msg=name
+            )
     moved = {name: array + np.float32(0.01) for name, array in moving.parameters().items()}
     moving.move(moved)
     for name, array in moving.parameters().items():
