@@ -66,10 +66,10 @@ class UpdateStage(nn.Module):
 
     def forward(
         self, splats: Tensor, start: Tensor, gradient: Tensor, magnitude: Tensor, seen: Tensor,
-        mean: Tensor, square: Tensor, views: Tensor, step: Tensor, progress: Tensor,
+        weight: Tensor, mean: Tensor, square: Tensor, views: Tensor, step: Tensor, progress: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         return self.splat_update(
-            splats, start, gradient, magnitude, seen, mean, square, views, step, progress
+            splats, start, gradient, magnitude, seen, weight, mean, square, views, step, progress
         )
 
 
@@ -181,9 +181,10 @@ def trace_update(model: GeoLRM) -> onnx.ModelProto | None:
         return None
     network = copy.deepcopy(model.splat_update).eval().requires_grad_(False)
     # Each a tensor of its own: what is the same object is traced as one input.
-    names = ("splats", "start", "gradient", "magnitude", "mean", "square")
-    inputs = {name: torch.ones(ROWS, 3) for name in names} | {"seen": torch.ones(3)}
-    inputs |= {name: torch.ones(()) for name in ("views", "step", "progress")}
+    shapes = dict.fromkeys(("splats", "start", "gradient", "magnitude"), (ROWS, 3))
+    shapes |= {"seen": (3,), "weight": (3,), "mean": (ROWS, 3), "square": (ROWS, 3)}
+    shapes |= dict.fromkeys(("views", "step", "progress"), ())
+    inputs = {name: torch.ones(shape) for name, shape in shapes.items()}
     count = Dim("splats", min=1, max=1 << 30)
     dynamic = {name: {value.dim() - 1: count} if value.dim() else None
                for name, value in inputs.items()}  # fmt: skip

@@ -14,7 +14,7 @@ from geolrm.engine.refinement.budget import REFERENCE_SIZE
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.splat_descent import to_gaussians, to_parameters, view_gradients
 from geolrm.engine.refinement.targets import Targets
-from geolrm.engine.refinement.visibility import drop_hidden
+from geolrm.engine.refinement.visibility import drop_hidden, shown_pixels
 from geolrm.engine.rendering.frame import Frame
 from geolrm.export.model import SplatUpdateConfig
 from geolrm.export.model.reconstruction import DecodedGaussians
@@ -77,6 +77,8 @@ def refine(
     splats, mean, square = start.to(device), torch.zeros_like(start), torch.zeros_like(start)
     start, mean, square = splats, mean.to(device), square.to(device)
     number_of = lambda value: torch.tensor(float(value), device=device)  # noqa: E731
+    weight = torch.from_numpy(shown_pixels(origin, targets.frame, threads))
+    weight = (REFERENCE_SIZE / targets.size) ** 2 * weight.to(device)
     totals = []
     for step in range(1, config.steps + 1):
         order = torch.randperm(len(targets), generator=generator)
@@ -84,7 +86,7 @@ def refine(
         background = torch.rand(3, generator=generator).numpy()
         found = summed_gradients(splats, origin, targets, chosen, background, threads)
         splats, mean, square = update(
-            splats, start, *(part.to(device) for part in found), mean, square,
+            splats, start, *(part.to(device) for part in found), weight, mean, square,
             number_of(len(chosen)), number_of(step), number_of(step / config.steps),
         )  # fmt: skip
         if not bool(torch.isfinite(splats).all()):

@@ -36,6 +36,7 @@ class Budget:
     holds_back: bool = False
     splats: int = 0  # up to which splats are split where detail is left; 0: none is
     learned: int = 0  # steps at most of the bundle's update network, where it has one, before all
+    only_closer: bool = False  # after learned steps: just the last part, if photographs are finer
     seconds: float | None = None  # of the whole run, from which the number of steps is taken
 
     @classmethod
@@ -49,16 +50,23 @@ class Budget:
             return self
         return replace(self, seconds=self.seconds - elapsed)
 
+    def after_learned(self, finer: bool) -> Budget:
+        """Return what is left of it after learned steps, which compare photographs as they are."""
+        if not self.only_closer:
+            return self
+        steps = self.annealed if finer else 0
+        return replace(self, steps=steps, annealed=steps)
+
     def of_steps(self, steps: int) -> Budget:
         """Return the same with another number of steps, shared out alike."""
         return replace(self, steps=steps, annealed=math.ceil(steps * self.annealed / self.steps))
 
 
-# Chosen on training scans, see docs/model-card.md; fewer views are overfitted by more steps.
+# Chosen on training scans, see docs/model-card.md; few views are overfitted by descent.
 FEW = {
     "fast": Budget(10, 10),
-    "balanced": Budget(60, 30, USUAL_SIZE, learned=ALL_LEARNED),
-    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED),
+    "balanced": Budget(60, 30, USUAL_SIZE, learned=ALL_LEARNED, only_closer=True),
+    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED, only_closer=True),
 }
 MANY = {
     "fast": Budget(10, 10),

@@ -42,17 +42,29 @@ class LearnedSteps:
     def __init__(self, graph: Graph, steps: int, views: int) -> None:
         self.graph, self.steps, self.views = graph, steps, views
 
-    def take(self, splats: SplatDescent, draws: Draws, most: int) -> int:
+    def take(
+        self,
+        splats: SplatDescent,
+        draws: Draws,
+        weight: NDArray[np.float32],
+        *,
+        most: int,
+        start: NDArray[np.float32] | None = None,
+    ) -> int:
         """Take the steps, or the first ``most`` of them, and return how many they were.
 
         Args:
             splats: Are moved; a descent begins where they end.
             draws: Chooses views and backgrounds.
+            weight: [N] px of all views that each splat makes up.
             most: At most so many.
+            start: [14, N] rows of the splats where the network may bring them back to; None: as
+                they are.
         """
         steps = min(most, self.steps)
         current = rows_of(splats.parameters())
-        start, moments = current, {name: np.zeros_like(current) for name in ("mean", "square")}
+        start = current if start is None else start
+        moments = {name: np.zeros_like(current) for name in ("mean", "square")}
         for step in range(steps):
             chosen = draws.views(self.views)
             background = draws.background()
@@ -61,8 +73,8 @@ class LearnedSteps:
             )
             inputs = {
                 "splats": current, "start": start, "gradient": gradient, "magnitude": magnitude,
-                "seen": seen, **moments, "views": _scalar(len(chosen)), "step": _scalar(step + 1),
-                "progress": _scalar((step + 1) / self.steps),
+                "seen": seen, "weight": weight, **moments, "views": _scalar(len(chosen)),
+                "step": _scalar(step + 1), "progress": _scalar((step + 1) / self.steps),
             }  # fmt: skip
             names = ("moved", "new_mean", "new_square")
             outputs = {name: np.empty_like(current) for name in names}

@@ -26,6 +26,7 @@ from geolrm.engine.refinement.progress import HeldBackView, Progress
 from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, SplatDescent
 from geolrm.engine.refinement.splitting import split_detail
 from geolrm.engine.refinement.targets import Targets
+from geolrm.engine.refinement.visibility import shown_pixels
 from geolrm.engine.views.preprocessing import Views
 
 FEWEST_VIEWS_PER_STEP, MOST_VIEWS_PER_STEP = 2, 3  # a third is worth its time from 12 views on
@@ -111,9 +112,10 @@ def refine_within(
     splats, taken, learned = begin(gaussians, coarse), 0, 0
     if update is not None and gaussians.sh is None and budget.learned:
         started = time.perf_counter()
-        learned = update.take(splats, draws, budget.learned)
+        weight = shown_pixels(gaussians, coarse.frame, threads, gpu)
+        learned = update.take(splats, draws, weight, most=budget.learned)
         gaussians = splats.gaussians()
-        budget = budget.after(time.perf_counter() - started)
+        budget = budget.after(time.perf_counter() - started).after_learned(fine is not coarse)
     if budget.seconds is not None:
         budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
     while taken < budget.steps - budget.annealed:

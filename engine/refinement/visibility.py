@@ -31,8 +31,16 @@ def blending_weights(
     gpu: Device | None = None,
 ) -> NDArray[np.float32]:
     """Sum alpha T of each Gaussian over all cameras' pixels: [N] pixels that it makes up."""
-    frame = Frame.of(cameras, (size, size))
-    return carried(gaussians, frame, np.ones((len(cameras), size, size), np.float32), threads, gpu)
+    return shown_pixels(gaussians, Frame.of(cameras, (size, size)), threads, gpu)
+
+
+def shown_pixels(
+    gaussians: Gaussians, frame: Frame, threads: int | None = None, gpu: Device | None = None
+) -> NDArray[np.float32]:
+    """Sum alpha T of each Gaussian over the pixels of a frame: [N] pixels that it makes up."""
+    width, height = frame.size
+    ones = np.ones((len(frame), height, width), np.float32)
+    return np.ascontiguousarray(carried(gaussians, frame, ones, threads, gpu))
 
 
 def carried(

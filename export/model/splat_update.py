@@ -2,8 +2,9 @@
 
 Adam on a few input images fits these images; it knows nothing of how objects look from elsewhere.
 The update network reads, of each Gaussian, what it is, how it has changed, the gradient of the
-rendering loss over the input views and how far the views agree on it, and what its neighbourhood
-reads. It was trained so that views that are *not* among the inputs come out better.
+rendering loss over the input views and how far the views agree on it, how much of it the views show
+and what colours they show around it, and what its neighbourhood reads. It was trained so that views
+that are *not* among the inputs come out better.
 """
 
 import torch
@@ -26,10 +27,14 @@ FLOOR = 1e-3  # added to Adam's denominator
 VIEWS_A_STEP = 2.0  # of the descent: gradients are brought to as many
 CELLS = 16  # of the object cube along an axis: a neighbourhood
 USUAL_LOG_SCALE = -4.6
-FEATURES = 66
+COARSER = 2  # cells along an axis of a coarser one
+CERTAIN = 0.3  # px of colour in a cell from which on it is believed rather than what is around it
+FEATURES = 78
 ROUNDS = 2  # of what splats tell their cell
 MOST = 6.0  # of a feature, either way
-GATES, OFFSETS = 5, 13  # outputs: factors of Adam's steps, and what is added to them
+# Outputs: factors of Adam's steps, what is added to them, ways back to the start, and pulls of the
+# colour to those of its cell and of its coarser cell.
+GATES, OFFSETS, RETURNS, PULLS = 5, 13, 5, 2
 # Of what is added, at most: own deviations, logits, logarithms, half turns, colours.
 REACH = 3 * [0.5] + [1.0] + 3 * [0.2] + 3 * [0.3] + 3 * [0.1]
 
@@ -50,7 +55,7 @@ class SplatUpdate(nn.Module):
         self.read = nn.ModuleList([nn.Linear(FEATURES, width), nn.Linear(width, width)])
         self.tell = nn.ModuleList([nn.Linear(width, shared) for _ in range(ROUNDS)])
         self.mix = nn.ModuleList([nn.Linear(width + shared, width) for _ in range(ROUNDS)])
-        self.propose = nn.Linear(width, GATES + OFFSETS)
+        self.propose = nn.Linear(width, GATES + OFFSETS + RETURNS + PULLS)
         nn.init.zeros_(self.propose.weight)  # so that it starts as Adam
         nn.init.zeros_(self.propose.bias)
         for name, values in (("rates", ADAM_RATES), ("reach", REACH)):
@@ -64,6 +69,7 @@ class SplatUpdate(nn.Module):
         gradient: Tensor,
         magnitude: Tensor,
         seen: Tensor,
+        weight: Tensor,
         mean: Tensor,
         square: Tensor,
         views: Tensor,
@@ -75,10 +81,12 @@ class SplatUpdate(nn.Module):
         Args:
             splats: [14, N] as they are: means, logits of opacities, logarithms of scales,
                 quaternions (wxyz, of any length), colours.
-            start: [14, N] as the reconstruction network made them.
+            start: [14, N] as they were before all these steps, or before the descent.
             gradient: [14, N], the loss's, summed over the views compared.
             magnitude: [14, N], its absolute values, summed over the views.
             seen: [N] number of views in which the splat has a gradient.
+            weight: [N] px of all input views that the splat makes up, before the first of these
+                steps: what no view shows has none.
             mean: [14, N], Adam's moving average of gradients, 0 at first.
             square: [14, N], that of their squares, 0 at first.
             views: [] number of views compared.
@@ -101,7 +109,11 @@ class SplatUpdate(nn.Module):
         scales = splats[LOG_SCALE].exp()
         change = splats - start
         agreed = gradient.abs() / (magnitude + 1e-6)
-        seen, ones = seen[None], torch.ones_like(seen)[None]
+        seen, weight, ones = seen[None], weight[None], torch.ones_like(seen)[None]
+        cell, color = cells_of(start[MEAN]), splats[COLOR]
+        near, around, everywhere, known = colors_around(
+            color, weight * splats[LOGIT].sigmoid(), cell
+        )
         features = [
             compressed(3.0 * scales * own(axes, gradient[MEAN])),
             compressed(3.0 * own(turns, gradient[QUAT])),
@@ -131,23 +143,33 @@ class SplatUpdate(nn.Module):
             torch.log(seen + 1.0),
             progress * ones,
             torch.log(views) * ones - 1.8,
+            torch.log(weight + 0.01) / 2.0,
+            weight / (weight + 1.0),
+            2.0 * (near - color),
+            2.0 * (around - color),
+            torch.log(known + 0.01) / 2.0,
+            2.0 * (everywhere - color),
         ]
-        proposed = self.network(torch.cat(features).clamp(-MOST, MOST), cells_of(start[MEAN]))
+        proposed = self.network(torch.cat(features).clamp(-MOST, MOST), cell)
         gates = proposed[:GATES].clamp(-4.0, 1.5).exp().index_select(0, self.group)
         rate = 2.0 - 1.8 * progress
-        added = proposed[GATES:].tanh() * self.reach
+        offsets, returns, pulls = proposed[GATES:].split([OFFSETS, RETURNS, PULLS])
+        added = offsets.tanh() * self.reach
+        back = (0.3 * returns).clamp(-0.3, 1.0).index_select(0, self.group)
+        pulls = (0.3 * pulls).clamp(-0.2, 0.8)
         added = torch.cat(
             [
                 applied(axes, scales * added[:3]),
                 added[3:7],
                 applied(turns, added[7:10]),
-                added[10:],
+                added[10:] + pulls[:1] * (near - color) + pulls[1:] * (around - color),
             ]
         )
-        return splats - rate * self.rates * gates * direction + added, mean, square
+        moved = splats + back * (start - splats) - rate * self.rates * gates * direction + added
+        return moved, mean, square
 
     def network(self, features: Tensor, cell: Tensor) -> Tensor:
-        """Propose, of features [66, N] and cells [N], gates and what is added: [18, N]."""
+        """Propose, of features [78, N] and cells [N], all that a step does: [25, N]."""
         hidden = features.T
         for linear in self.read:
             hidden = F.silu(linear(hidden))
@@ -203,6 +225,33 @@ def cells_of(means: Tensor) -> Tensor:
     """Return the numbers of the cells of the object cube that points [3, N] lie in: [N] int64."""
     x, y, z = ((means + 0.5) * CELLS).floor().clamp(0.0, CELLS - 1.0).to(torch.int64)
     return (x * CELLS + y) * CELLS + z
+
+
+def colors_around(
+    color: Tensor, weight: Tensor, cell: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the colours that views show around each splat.
+
+    Args:
+        color: [3, N].
+        weight: [1, N] px of what each shows.
+        cell: [N].
+
+    Returns:
+        The mean colours of its cell [3, N], of its coarser cell [3, N], of all [3, 1], each of
+        which stands in for a finer one that shows little, and the weight of its cell [1, N].
+    """
+    sums = told_to_cells(torch.cat([weight * color, weight]).T, cell)
+    everywhere = sums.sum(dim=0)
+    mean = everywhere[:3] / (everywhere[3] + 1e-6)
+    side = CELLS // COARSER
+    coarser = sums.reshape(side, COARSER, side, COARSER, side, COARSER, 4).sum(dim=(1, 3, 5))
+    around = (coarser[..., :3] + CERTAIN * mean) / (coarser[..., 3:] + CERTAIN)
+    spread = around[:, None, :, None, :, None].expand(-1, COARSER, -1, COARSER, -1, COARSER, -1)
+    spread = spread.reshape(CELLS**3, 3)
+    near = (sums[:, :3] + CERTAIN * spread) / (sums[:, 3:] + CERTAIN)
+    found = torch.cat([near, spread, sums[:, 3:]], dim=1).index_select(0, cell).T
+    return found[:3], found[3:6], mean[:, None], found[6:]
 
 
 def told_to_cells(values: Tensor, cell: Tensor) -> Tensor:

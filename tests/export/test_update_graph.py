@@ -45,6 +45,7 @@ def arguments(count, seed=0):
         "gradient": gradient,
         "magnitude": np.abs(gradient) + 0.1,
         "seen": generator.integers(0, 4, count).astype(np.float32),
+        "weight": generator.uniform(0, 9, count).astype(np.float32),
         "mean": array(14, count),
         "square": array(14, count) ** 2,
         "views": np.array(3, np.float32),

@@ -142,7 +142,7 @@ class Shift(torch.nn.Module):
 
     def forward(self, splats, start, *rest):
         self.given.append((splats, start, *rest))
-        return splats + self.shift, rest[3] + 1, rest[4] + 2
+        return splats + self.shift, rest[4] + 1, rest[5] + 2
 
 
 def test_gradients_go_through_the_change_of_their_step_alone(episode):

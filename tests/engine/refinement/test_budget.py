@@ -1,5 +1,7 @@
 """What each quality may do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,15 @@ def test_other_numbers_of_steps_are_shared_out_alike():
     assert [(budget.of_steps(n).steps, budget.of_steps(n).annealed) for n in (4, 10, 101)] == [
         (4, 2), (10, 4), (101, 41),
     ]  # fmt: skip
+
+
+def test_few_views_descend_after_learned_steps_on_closer_photographs_alone():
+    for name in ("balanced", "best"):
+        few, many = budget_of(name, 6), budget_of(name, 8)
+        assert few.after_learned(finer=False).steps == 0
+        assert few.after_learned(finer=True) == replace(few, steps=few.annealed)
+        assert many.after_learned(finer=False) == many
+    assert Budget.exactly(30).after_learned(finer=False).steps == 30
 
 
 @pytest.mark.parametrize("quality", ["fast", "balanced", "best", 0.1, 2, 3600])

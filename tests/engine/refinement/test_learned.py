@@ -18,12 +18,12 @@ from geolrm.engine.refinement.splat_descent import (
     gradients,
     to_parameters,
 )
-from geolrm.engine.refinement.targets import Targets
+from geolrm.engine.refinement.targets import Targets, on_black
 
 BALL, RING = ball(), ring()
 SIZE = 32  # px
-NAMES = ("splats", "start", "gradient", "magnitude", "seen", "mean", "square", "views", "step",
-         "progress")  # fmt: skip
+NAMES = ("splats", "start", "gradient", "magnitude", "seen", "weight", "mean", "square",
+         "views", "step", "progress")  # fmt: skip
 
 
 class Recorder:
@@ -49,6 +49,9 @@ def splats():
     return replace(some, means=means, scales=scales, opacities=some.opacities * 0.9)
 
 
+WEIGHT = np.linspace(0, 3, len(splats()), dtype=np.float32)
+
+
 def descent(threads=1):
     return HostSplatDescent(splats(), Targets.of(photographs(BALL, RING), SIZE), RATES, threads)
 
@@ -69,7 +72,9 @@ def test_rows_hold_all_parameters_in_the_order_of_the_network():
 
 def test_the_network_is_told_sums_over_views_and_its_own_moments():
     recorder, moving = Recorder(), descent()
-    count = LearnedSteps(recorder, steps=2, views=3).take(moving, Draws(4, list(range(5))), 64)
+    count = LearnedSteps(recorder, steps=2, views=3).take(
+        moving, Draws(4, list(range(5))), WEIGHT, most=64
+    )
     assert count == 2 and [set(told) for told in recorder.told] == 2 * [set(NAMES)]
     draws, other = Draws(4, list(range(5))), descent()
     targets = Targets.of(photographs(BALL, RING), SIZE)
@@ -83,8 +88,9 @@ def test_the_network_is_told_sums_over_views_and_its_own_moments():
         sees = sum((np.abs(found[11:]).sum(0) > 1e-6).astype(int) for found in each)
         np.testing.assert_array_equal(told["seen"], sees)
         assert 0 < told["seen"].max() <= 3 and told["seen"].min() == 0
+        np.testing.assert_array_equal(told["weight"], WEIGHT)
         assert (told["mean"] == step).all() and (told["square"] == 2 * step).all()
-        assert [float(told[n]) for n in NAMES[7:]] == [3, step + 1, (step + 1) / 2]
+        assert [float(told[n]) for n in NAMES[8:]] == [3, step + 1, (step + 1) / 2]
 
 
 def test_steps_go_on_from_each_other_and_fewer_are_the_first_ones():
@@ -92,11 +98,41 @@ def test_steps_go_on_from_each_other_and_fewer_are_the_first_ones():
     change[0], change[3] = 0.01, -0.5
     recorder, moving = Recorder(change), descent()
     before = rows_of(moving.parameters())
-    assert LearnedSteps(recorder, 6, 8).take(moving, Draws(0, [0, 1]), 2) == 2
+    assert LearnedSteps(recorder, 6, 8).take(moving, Draws(0, [0, 1]), WEIGHT, most=2) == 2
     np.testing.assert_array_equal(recorder.told[1]["splats"], before + change)
     np.testing.assert_array_equal(recorder.told[1]["start"], before)
     assert float(recorder.told[1]["progress"]) == pytest.approx(2 / 6)
     np.testing.assert_array_equal(rows_of(moving.parameters()), before + change + change)
+
+
+def test_the_way_back_may_lead_elsewhere():
+    recorder, moving = Recorder(), descent()
+    start = rows_of(moving.parameters()) - np.float32(1)
+    LearnedSteps(recorder, 1, 8).take(moving, Draws(0, [0]), WEIGHT, most=1, start=start)
+    np.testing.assert_array_equal(recorder.told[0]["start"], start)
+
+
+def test_it_is_told_how_much_of_each_splat_the_views_show():
+    recorder, views = Recorder(), photographs(BALL, RING)
+    refine_within(
+        splats(), views, replace(Budget.exactly(1), learned=64), update=LearnedSteps(recorder, 1, 2)
+    )
+    shown = recorder.told[0]["weight"]
+    targets = Targets.of(views)
+    covered = on_black(splats(), targets, 1).alpha.sum()
+    assert shown.sum() == pytest.approx(covered, rel=1e-3) and shown[0] == 0
+
+
+@pytest.mark.parametrize("finer", [False, True])
+def test_after_learned_steps_some_budgets_only_look_closer(finer):
+    views = photographs(BALL, RING)
+    budget = replace(Budget(5, 2, 2 * views.reference.size), learned=64, only_closer=True)
+    closer = (lambda size: views) if finer else None
+    update = LearnedSteps(Recorder(), 2, 2)
+    _, progress = refine_within(splats(), views, budget, finer=closer, update=update)
+    assert (progress.learned, progress.steps) == (2, 2 if finer else 0)
+    _, progress = refine_within(splats(), views, budget, finer=closer)  # nothing came before
+    assert (progress.learned, progress.steps) == (0, 5)
 
 
 def test_descent_begins_where_they_end():

@@ -16,12 +16,14 @@ from geolrm.export.model.splat_update import (
     SplatUpdate,
     axes_of,
     cells_of,
+    colors_around,
     told_to_cells,
 )
 
 COUNT = 300
 # Of the descent, as docs say: of means, logits, logarithms of scales, quaternions, colours.
 RATES = np.repeat([2e-3, 0.15, 0.05, 0.02, 0.02], [3, 1, 3, 4, 3])[:, None]
+WEIGHT = torch.linspace(0, 5, COUNT)  # px that each splat shows: the first shows nothing
 INVARIANT = slice(0, 13)  # of the features: gradients in the splats' own axes
 
 
@@ -42,7 +44,7 @@ def scene(seed=0):
 def step(network, splats, start, gradient, mean=None, square=None, views=4.0, number=1, of=6):
     zeros = torch.zeros_like(splats)
     return network(
-        splats, start, gradient, 1.5 * gradient.abs(), torch.full((COUNT,), views - 1),
+        splats, start, gradient, 1.5 * gradient.abs(), torch.full((COUNT,), views - 1), WEIGHT,
         zeros if mean is None else mean, zeros if square is None else square,
         torch.tensor(views), torch.tensor(float(number)), torch.tensor(number / of),
     )  # fmt: skip
@@ -51,7 +53,7 @@ def step(network, splats, start, gradient, mean=None, square=None, views=4.0, nu
 def proposing(offsets):
     """A network that reads nothing, and always proposes the same."""
     network = SplatUpdate(SplatUpdateConfig(width=8, shared=4)).requires_grad_(False)
-    network.propose.bias[5:] = torch.tensor(offsets)
+    network.propose.bias[5 : 5 + len(offsets)] = torch.tensor(offsets)
     return network
 
 
@@ -143,6 +145,58 @@ def test_splats_are_moved_along_and_turned_about_their_own_axes(axis):
     assert torch.equal(after[LOGIT], splats[LOGIT])
 
 
+def test_the_way_back_leads_to_the_start():
+    """Returns are shares of the way, in each group: here all of it, but for the colours."""
+    returns = [10.0, 10, 10, 10, 0, 0, 0]  # and no pulls
+    splats, start, gradient, *_ = scene()
+    after, *_ = step(proposing([0.0] * 13 + returns), splats, start, 0 * gradient)
+    torch.testing.assert_close(after[: COLOR.start], start[: COLOR.start], rtol=0, atol=1e-6)
+    assert torch.equal(after[COLOR], splats[COLOR])
+    beyond, *_ = step(proposing([0.0] * 13 + [-10.0] * 5 + [0, 0]), splats, start, 0 * gradient)
+    torch.testing.assert_close(beyond, splats + 0.3 * (splats - start), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pull", [0, 1])
+def test_colours_are_pulled_to_those_around(pull):
+    pulls = [0.0, 0.0]
+    pulls[pull] = 1.0
+    splats, start, gradient, *_ = scene()
+    after, *_ = step(proposing([0.0] * 18 + pulls), splats, start, 0 * gradient)
+    shown = WEIGHT[None] * splats[LOGIT].sigmoid()
+    around = colors_around(splats[COLOR], shown, cells_of(start[MEAN]))[pull]
+    expected = splats[COLOR] + 0.3 * (around - splats[COLOR])
+    torch.testing.assert_close(after[COLOR], expected, rtol=0, atol=1e-6)
+    assert torch.equal(after[: COLOR.start], splats[: COLOR.start])
+    assert (after[COLOR] - splats[COLOR]).abs().mean() > 0.01
+
+
+def test_colours_around_are_means_of_what_views_show_there():
+    """Four splats: two in a cell, one beside them in its coarser cell, one far away, unseen."""
+    means = torch.tensor([[0.01, 0.02, 0.07, -0.4]] * 3)
+    color = torch.tensor([[1.0, 0, 0, 0.5]] * 3)
+    weight = torch.tensor([[3.0, 1, 4, 0]])
+    near, around, everywhere, known = colors_around(color, weight, cells_of(means))
+    mean = 3 / 8
+    coarse = (3 + 0.3 * mean) / (8 + 0.3)
+    torch.testing.assert_close(everywhere[:, 0], torch.full((3,), mean))
+    torch.testing.assert_close(around[0], torch.tensor([coarse, coarse, coarse, mean]))
+    cell, beside = (3 + 0.3 * coarse) / 4.3, (0 + 0.3 * coarse) / 4.3
+    torch.testing.assert_close(near[0], torch.tensor([cell, cell, beside, mean]))
+    assert known.tolist() == [[4, 4, 4, 0]]
+
+
+def test_where_no_view_shows_anything_all_is_a_number():
+    splats, start, gradient, *_ = scene()
+    network = SplatUpdate(SplatUpdateConfig()).requires_grad_(False)
+    torch.nn.init.normal_(network.propose.weight)
+    zeros, scalars = torch.zeros_like(splats), map(torch.tensor, (4.0, 1.0, 0.5))
+    nothing = torch.zeros(COUNT)
+    made = network(
+        splats, start, 0 * gradient, 0 * gradient, nothing, nothing, zeros, zeros, *scalars
+    )
+    assert all(torch.isfinite(part).all() for part in made)
+
+
 def test_cells_are_told_sums():
     rng = np.random.default_rng(0)
     means = torch.from_numpy(rng.uniform(-0.6, 0.6, (3, COUNT)).astype(np.float32)) / 3
@@ -174,7 +228,8 @@ def test_gradients_of_its_weights_are_the_same_bits_every_time(threads):
             network.zero_grad()
             zeros, ones = torch.zeros_like(splats), torch.ones(splats.shape[1])
             scalars = map(torch.tensor, (4.0, 1.0, 0.5))
-            made = network(splats, start, gradient, gradient.abs(), ones, zeros, zeros, *scalars)
+            sums = (gradient, gradient.abs(), ones, 2 * ones)
+            made = network(splats, start, *sums, zeros, zeros, *scalars)
             made[0].square().sum().backward()
             found.append(torch.cat([weight.grad.flatten() for weight in network.parameters()]))
         assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
