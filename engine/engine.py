@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from numpy.typing import ArrayLike
 
 from geolrm.engine.backends.base import Array
-from geolrm.engine.backends.opening import open_backend, open_update
+from geolrm.engine.backends.opening import open_backend, open_learned
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import BundleError, DeviceMemoryError
 from geolrm.engine.features import Features, PlacedViews, Proposal
@@ -78,7 +78,7 @@ class Engine:
         self.bundle = Bundle.open(model, load=True)
         self.manifest = self.bundle.manifest
         selected, self._backend = open_backend(backend, self.bundle, threads, device)
-        self._update = open_update(self.bundle, self._backend.threads)
+        self._learned = open_learned(self.bundle, self._backend.threads)
         self.bundle.release()
         self.backend, self.backend_reason = selected.name, selected.reason
         self.threads = self._backend.threads
@@ -368,7 +368,7 @@ class Engine:
             start, budget = gaussians, settings.budget(len(views), clock.elapsed)
             gaussians, alignment, progress = refine_colors(
                 start, views, alignment, budget, finer=finer, seed=seed, threads=threads,
-                update=self._update, gpu=gpu,
+                learned=self._learned, gpu=gpu,
             )  # fmt: skip
             shades = settings.shading is True
             shades |= settings.shading == "auto" and needs_shading(alignment)

@@ -32,8 +32,8 @@ from geolrm.engine.system.atomic import atomic_folder, error_text
 from geolrm.export import gpu_artifact, lowering, weights
 from geolrm.export.backend_choice import Choice
 from geolrm.export.engine_builder import Profile
-from geolrm.export.model import GeoLRM
-from geolrm.export.trace import UPDATE_NAME, Graph, trace, trace_update
+from geolrm.export.model import GeoLRM, SplatUpdateConfig
+from geolrm.export.trace import Graph, trace, trace_learned
 
 DEFAULT_VIEWS, DEFAULT_ANCHORS = Range(1, 6, 21), Range(1, 8192, 16384)
 Progress = Callable[[str], None]
@@ -79,11 +79,9 @@ def write_bundle(
     options.anchors.check("--tokens")
     half = options.precision == "fp16"
     progress("tracing")
-    graphs, update = trace(model), trace_update(model)
+    graphs, learned = trace(model), trace_learned(model)
     parameters = set(model.state_dict()) | _folded_biases(graphs)
-    named = {graph.name: graph.model for graph in graphs}
-    if update is not None:
-        named[UPDATE_NAME] = update
+    named = {graph.name: graph.model for graph in graphs} | learned
     for title, proto in named.items():
         weights.qualify_constants(title, proto, parameters)
     gpu_graphs = None
@@ -92,8 +90,7 @@ def write_bundle(
         gpu_graphs = gpu_artifact.lower_for_gpu(graphs, options.gpu, parameters, options.divided)
     progress("lowering for onnxruntime")
     stages, models = _lower_for_cpu(graphs, half=half)
-    if update is not None:
-        models[f"{UPDATE_NAME}.onnx"] = update
+    models |= {f"{name}.onnx": proto for name, proto in learned.items()}
     if half:
         for proto in models.values():
             weights.store_half(proto, parameters)
@@ -185,9 +182,13 @@ def describe(
         },
         versions=_versions(),
         refine_steps=options.refine_steps,
-        update=config.update
-        and UpdateEntry(f"{UPDATE_NAME}.onnx", config.update.steps, config.update.views),
+        update=_update_entry("update", config.update),
+        closing=_update_entry("closing", config.closing),
     )
+
+
+def _update_entry(name: str, config: SplatUpdateConfig | None) -> UpdateEntry | None:
+    return config and UpdateEntry(f"{name}.onnx", config.steps, config.views)
 
 
 def _versions() -> dict[str, str]:

@@ -20,7 +20,6 @@ from geolrm.export.model.reconstruction import DecodedGaussians
 from geolrm.export.model.splat_update import ROWS, SplatUpdate
 
 OPSET = 23
-UPDATE_NAME = "update"  # of the file, and of what is in it
 
 
 class EncoderStage(nn.Module):
@@ -175,11 +174,15 @@ def trace(model: GeoLRM) -> list[Graph]:
     return graphs
 
 
-def trace_update(model: GeoLRM) -> onnx.ModelProto | None:
-    """Trace the update network of a model, for any number of splats; None where it has none."""
-    if model.splat_update is None:
-        return None
-    network = copy.deepcopy(model.splat_update).eval().requires_grad_(False)
+def trace_learned(model: GeoLRM) -> dict[str, onnx.ModelProto]:
+    """Trace the networks of a model's learned refinement, ``update`` and ``closing`` if it has."""
+    networks = {"update": model.splat_update, "closing": model.splat_closing}
+    return {name: trace_update(each) for name, each in networks.items() if each is not None}
+
+
+def trace_update(network: SplatUpdate) -> onnx.ModelProto:
+    """Trace a network of the learned refinement, for any number of splats."""
+    network = copy.deepcopy(network).eval().requires_grad_(False)
     # Each a tensor of its own: what is the same object is traced as one input.
     shapes = dict.fromkeys(("splats", "start", "gradient", "magnitude"), (ROWS, 3))
     shapes |= {"seen": (3,), "weight": (3,), "mean": (ROWS, 3), "square": (ROWS, 3)}

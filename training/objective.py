@@ -20,7 +20,7 @@ from geolrm.training.loss_terms import (
 )
 from geolrm.training.perceptual import Dissimilarity, load_lpips
 from geolrm.training.rasterize import Rasterized
-from geolrm.training.refinement import Judged, refine
+from geolrm.training.refinement import Judged, Network, refine
 from geolrm.training.rendering import Rasterizer, render_targets
 
 BUCKET = 128  # numbers of anchors are multiples of this
@@ -116,9 +116,15 @@ class Objective(nn.Module):
 
         if self.recipe.stage != "refinement":
             return compare(gaussians, torch.rand(3, generator=generator))
-        update, config = self.model.splat_update, self.recipe.model.update
-        assert update is not None and config is not None, "the recipe was checked"
-        return refine(update, config, gaussians, episode, compare, generator, self.threads)
+        model, config = self.model, self.recipe.model
+        update, closing = (
+            Network(network, part) if network is not None and part is not None else None
+            for network, part in (
+                (model.splat_update, config.update), (model.splat_closing, config.closing)
+            )
+        )  # fmt: skip
+        assert update is not None, "the recipe was checked"
+        return refine(update, closing, gaussians, episode, compare, generator, self.threads)
 
     def choose_anchors(
         self,

@@ -43,9 +43,9 @@ def clipped_modules(model: GeoLRM) -> dict[str, nn.Module]:
         for name, child in network.named_children():
             if any(p.requires_grad for p in child.parameters()):
                 modules[f"{stage}.{name}"] = child
-    update = model.splat_update
-    if update is not None and any(p.requires_grad for p in update.parameters()):
-        modules["refinement"] = update
+    for name, network in (("refinement", model.splat_update), ("closing", model.splat_closing)):
+        if network is not None and any(p.requires_grad for p in network.parameters()):
+            modules[name] = network
     return modules
 
 

@@ -47,7 +47,11 @@ def refinement(steps: int = 2000) -> Recipe:
     To be started from trained weights (``--initial mini``). A step of the run takes all steps of
     the refinement on one object; errors of colours in other views are all that counts.
     """
-    model = replace(mini_model(), update=SplatUpdateConfig())
+    model = replace(
+        mini_model(),
+        update=SplatUpdateConfig(steps=14),
+        closing=SplatUpdateConfig(steps=1, views=64),  # all that an object may have
+    )
     return Recipe(
         model,
         steps,
@@ -57,7 +61,7 @@ def refinement(steps: int = 2000) -> Recipe:
             occupancy=0.0, mse=50.0, l1=0.5, dissimilarity=0.0, alpha=0.0, depth_l1=0.0
         ),
         views=ViewConfig(
-            min_inputs=3, max_inputs=16, scattered=0.25, targets=4, target_size=256
+            min_inputs=3, max_inputs=20, scattered=0.25, targets=4, target_size=256
         ),
         optimizer=OptimizerConfig(
             learning_rate=1e-3, warmup=20, weight_decay=0.0, clip=0.2, average=0.99

@@ -1,24 +1,33 @@
 """The stage of the learned refinement: steps from gradients of inputs, judged on other views."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.refinement.budget import REFERENCE_SIZE
+from geolrm.engine.refinement.budget import FEWEST_HELD_FROM, REFERENCE_SIZE, budget_of
+from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
-from geolrm.engine.refinement.splat_descent import to_gaussians, to_parameters, view_gradients
+from geolrm.engine.refinement.refine import falling_shares, views_per_step
+from geolrm.engine.refinement.splat_descent import (
+    RATES,
+    HostSplatDescent,
+    to_gaussians,
+    to_parameters,
+    view_gradients,
+)
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.refinement.visibility import drop_hidden, shown_pixels
 from geolrm.engine.rendering.frame import Frame
 from geolrm.export.model import SplatUpdateConfig
 from geolrm.export.model.reconstruction import DecodedGaussians
-from geolrm.export.model.splat_update import COLOR, LOG_SCALE, LOGIT, MEAN, QUAT, SplatUpdate
+from geolrm.export.model.splat_update import COLOR, LOG_SCALE, LOGIT, MEAN, QUAT
 from geolrm.training.episodes import Episode
 from geolrm.training.rasterize import Rasterized
 
@@ -34,16 +43,24 @@ class Judged(NamedTuple):
 Judge = Callable[[DecodedGaussians, Tensor], Judged]  # of splats on a background [3]
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network of the learned refinement, and how its steps are taken."""
+
+    update: nn.Module
+    config: SplatUpdateConfig
+
+
 def refine(
-    update: SplatUpdate,
-    config: SplatUpdateConfig,
+    update: Network,
+    closing: Network | None,
     decoded: DecodedGaussians,
     episode: Episode,
     judge: Judge,
     generator: torch.Generator,
     threads: int = 1,
 ) -> Judged | None:
-    """Take the network's steps on splats, and judge each on the targets.
+    """Take the networks' steps on splats, and judge each on the targets.
 
     ::
 
@@ -52,11 +69,13 @@ def refine(
           '--------------------------------------------------'
 
     The loss of a step reaches the weights through this step's change alone: gradients of the inputs
-    are not differentiated again, and a later step starts from splats as given numbers.
+    are not differentiated again, and a later step starts from splats as given numbers. Of as many
+    inputs as the engine then descends on, it descends as the engine does, by its default quality,
+    before the closing network takes its steps.
 
     Args:
-        update: The network.
-        config: Number of steps, and of views that a step compares at most.
+        update: Takes the first steps.
+        closing: Takes the last; None: there are none.
         decoded: Of the reconstruction; those that no camera sees are dropped, as the engine does.
         episode: The inputs that gradients are of; the native comparison runs on the CPU, whatever
             device the tensors are on.
@@ -65,41 +84,97 @@ def refine(
         threads: Of the comparison; they never change the result.
 
     Returns:
-        The mean loss of the steps; the terms after the last, with ``mse_before`` of the splats
-        before the first on the same background and the ``gain`` in dB; the last images. None: a
-        step made splats that are no numbers.
+        The mean loss of the first steps, plus that of the last; the terms after the very last, with
+        ``mse_before`` of the splats before the first on the same background and the ``gain`` in dB;
+        the last images. None: a step made splats that are no numbers.
     """
     device = decoded.means.device
     arrays = {name: part.detach().float().cpu().numpy() for name, part in decoded._asdict().items()}
     origin = drop_hidden(Gaussians(**arrays), threads)
-    targets = input_targets(episode)
-    start = torch.from_numpy(rows_of(to_parameters(origin)))
-    splats, mean, square = start.to(device), torch.zeros_like(start), torch.zeros_like(start)
-    start, mean, square = splats, mean.to(device), square.to(device)
-    number_of = lambda value: torch.tensor(float(value), device=device)  # noqa: E731
-    weight = torch.from_numpy(shown_pixels(origin, targets.frame, threads))
-    weight = (REFERENCE_SIZE / targets.size) ** 2 * weight.to(device)
-    totals = []
-    for step in range(1, config.steps + 1):
-        order = torch.randperm(len(targets), generator=generator)
-        chosen = sorted(order[: config.views].tolist())
-        background = torch.rand(3, generator=generator).numpy()
-        found = summed_gradients(splats, origin, targets, chosen, background, threads)
-        splats, mean, square = update(
-            splats, start, *(part.to(device) for part in found), weight, mean, square,
-            number_of(len(chosen)), number_of(step), number_of(step / config.steps),
-        )  # fmt: skip
-        if not bool(torch.isfinite(splats).all()):
+    scene = Scene(origin, input_targets(episode), judge, generator, threads)
+    start = torch.from_numpy(rows_of(to_parameters(origin))).to(device)
+    taken = scene.steps(update, start, start)
+    if taken is None:
+        return None
+    splats, judged, total = taken
+    if closing is not None and len(scene.targets) >= FEWEST_HELD_FROM:
+        descended = scene.descend(splats)
+        taken = scene.steps(closing, descended, splats)
+        if taken is None:
             return None
-        shade = torch.rand(3, generator=generator)
-        judged = judge(activated(splats), shade)
-        totals.append(judged.total)
-        splats = splats.detach()
+        splats, judged, last = taken
+        total = total + last
+    elif closing is not None:  # every process has a gradient of every weight, if it is 0
+        total = total + sum(0 * weight.sum() for weight in closing.update.parameters())
     with torch.no_grad():
-        before = judge(activated(start), shade).terms["mse"]
+        before = judge(activated(start), scene.shade).terms["mse"]
     gain = 10 * torch.log10(before / judged.terms["mse"].detach())
-    terms = {**judged.terms, "mse_before": before, "gain": gain}
-    return Judged(torch.stack(totals).mean(), terms, judged.rendered)
+    return Judged(total, {**judged.terms, "mse_before": before, "gain": gain}, judged.rendered)
+
+
+@dataclass
+class Scene:
+    """An object's inputs, and what the steps on its splats draw at random."""
+
+    origin: Gaussians
+    targets: Targets
+    judge: Judge
+    generator: torch.Generator
+    threads: int
+    shade: Tensor = field(default_factory=lambda: torch.ones(3))  # [3], of the last judgement
+
+    def steps(
+        self, network: Network, splats: Tensor, start: Tensor
+    ) -> tuple[Tensor, Judged, Tensor] | None:
+        """Take a network's steps on splats [14, N].
+
+        Returns:
+            The splats after them, the last judgement, and the mean loss; None: they are no numbers.
+        """
+        device, config = splats.device, network.config
+        number_of = lambda value: torch.tensor(float(value), device=device)  # noqa: E731
+        mean, square = torch.zeros_like(splats), torch.zeros_like(splats)
+        shown = shown_pixels(self._gaussians(splats), self.targets.frame, self.threads)
+        weight = self._pixel * torch.from_numpy(shown).to(device)
+        totals: list[Tensor] = []
+        for step in range(1, config.steps + 1):
+            order = torch.randperm(len(self.targets), generator=self.generator)
+            chosen = sorted(order[: config.views].tolist())
+            background = torch.rand(3, generator=self.generator).numpy()
+            found = summed_gradients(
+                splats, self.origin, self.targets, chosen, background, self.threads
+            )
+            splats, mean, square = network.update(
+                splats, start, *(part.to(device) for part in found), weight, mean, square,
+                number_of(len(chosen)), number_of(step), number_of(step / config.steps),
+            )  # fmt: skip
+            if not bool(torch.isfinite(splats).all()):
+                return None
+            self.shade = torch.rand(3, generator=self.generator)
+            judged = self.judge(activated(splats), self.shade)
+            totals.append(judged.total)
+            splats = splats.detach()
+        return splats, judged, torch.stack(totals).mean()
+
+    def descend(self, splats: Tensor) -> Tensor:
+        """Return splats [14, N] after the descent of the engine's default quality."""
+        views = len(self.targets)
+        budget = budget_of("balanced", views)
+        seed = int(torch.randint(1 << 31, (), generator=self.generator))
+        draws, together = Draws(seed, list(range(views))), views_per_step(views)
+        moving = HostSplatDescent(self._gaussians(splats), self.targets, RATES, self.threads)
+        flat = [1.0] * (budget.steps - budget.annealed)
+        for share in flat + falling_shares(budget.annealed):
+            moving.step(draws.views(together), draws.background(), share, None)
+        return torch.from_numpy(rows_of(moving.parameters())).to(splats.device)
+
+    @property
+    def _pixel(self) -> float:
+        """Pixels of the engine's images that one of these covers."""
+        return (REFERENCE_SIZE / self.targets.size) ** 2
+
+    def _gaussians(self, splats: Tensor) -> Gaussians:
+        return to_gaussians(parameters_of(splats.cpu().numpy()), self.origin)
 
 
 def input_targets(episode: Episode) -> Targets:

@@ -27,8 +27,8 @@ def idle_networks(model: GeoLRM, stage: Stage) -> list[nn.Module]:
         idle.append(model.serializer)
     if stage in ("proposal", "refinement"):
         idle.append(model.lrm_generator)
-    if stage != "refinement" and model.splat_update is not None:
-        idle.append(model.splat_update)
+    if stage != "refinement":
+        idle += [each for each in (model.splat_update, model.splat_closing) if each is not None]
     return idle
 
 

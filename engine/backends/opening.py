@@ -6,7 +6,7 @@ from geolrm.engine.backends.cpu.onnxruntime_segment import OnnxRuntimeSegment
 from geolrm.engine.backends.selection import Selected, select_backend
 from geolrm.engine.bundle.bundle import Bundle
 from geolrm.engine.errors import GeoLRMError
-from geolrm.engine.refinement.learned import LearnedSteps
+from geolrm.engine.refinement.learned import LearnedRefinement, LearnedSteps
 from geolrm.engine.system.cores import useful_threads
 
 
@@ -32,13 +32,16 @@ def open_backend(
     return selected, CpuBackend(bundle, threads)
 
 
-def open_update(bundle: Bundle, threads: int) -> LearnedSteps | None:
-    """Load the update network of a bundle, None where it has none.
+def open_learned(bundle: Bundle, threads: int) -> LearnedRefinement:
+    """Load the networks of a bundle's learned refinement, of which it may have none.
 
-    It runs on the CPU whatever the backend is: a step of it is small beside the gradients it reads.
+    They run on the CPU whatever the backend is: a step is small beside the gradients it reads.
     """
-    entry = bundle.manifest.update
-    if entry is None:
-        return None
-    graph = OnnxRuntimeSegment(bundle.segment(entry.graph), threads)
-    return LearnedSteps(graph, entry.steps, entry.views)
+    return LearnedRefinement(
+        **{
+            name: LearnedSteps(
+                OnnxRuntimeSegment(bundle.segment(entry.graph), threads), entry.steps, entry.views
+            )
+            for name, entry in bundle.manifest.learned.items()
+        }
+    )

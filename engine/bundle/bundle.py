@@ -154,8 +154,7 @@ class Bundle:
         used = {WEIGHTS_NAME}
         for artifact in self.manifest.artifacts:
             used |= {file for step in artifact.segments for file in step.files.values()}
-        if self.manifest.update is not None:
-            used.add(self.manifest.update.graph)
+        used |= {entry.graph for entry in self.manifest.learned.values()}
         if load:
             self._check_memory(used)
         for name in self.manifest.files:

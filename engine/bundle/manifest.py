@@ -106,7 +106,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UpdateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The network that takes the first steps of the refinement."""
+    """A network of the learned refinement."""
 
     graph: Name  # the file that runs a step
     steps: Annotated[int, Meta(ge=1, le=MAX_UPDATE_STEPS)]
@@ -145,12 +145,19 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera_convention: Text = CAMERA_CONVENTION
     versions: Annotated[dict[Text, Text], Meta(max_length=256)] = {}
     refine_steps: Annotated[int, Meta(ge=0, le=MAX_REFINE_STEPS)] = 0
-    update: UpdateEntry | None = None
+    update: UpdateEntry | None = None  # takes the refinement's first steps
+    closing: UpdateEntry | None = None  # and its last
     checksum: Text = ""  # SHA-256 of the manifest with this field empty
 
     def artifact(self, backend: str) -> Artifact | None:
         """Return what a backend runs; None where the bundle holds nothing for it."""
         return next((each for each in self.artifacts if each.backend == backend), None)
+
+    @property
+    def learned(self) -> dict[str, UpdateEntry]:
+        """The networks of the learned refinement, by what they are called."""
+        networks = {"update": self.update, "closing": self.closing}
+        return {name: entry for name, entry in networks.items() if entry is not None}
 
     @property
     def gpu(self) -> Artifact | None:
@@ -161,8 +168,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def digest(manifest: Manifest) -> str:
     """Return the SHA-256 over every other field."""
     fields = msgspec.to_builtins(msgspec.structs.replace(manifest, checksum=""))
-    if manifest.update is None:
-        del fields["update"]  # as in bundles from before there were any
+    for name in ("update", "closing"):
+        if fields[name] is None:
+            del fields[name]  # as in bundles from before there were any
     return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
 
 

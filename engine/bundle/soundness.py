@@ -49,8 +49,8 @@ def check_manifest(manifest: Manifest) -> None:
             raise ValueError(f"the file {name!r} is not a plain file name")
     for name, file in manifest.graphs.items():
         _check_listed(f"the graph of {name!r}", file, manifest)
-    if manifest.update is not None:
-        _check_listed("the update network", manifest.update.graph, manifest)
+    for name, entry in manifest.learned.items():
+        _check_listed(f"the {name} network", entry.graph, manifest)
     backends = [artifact.backend for artifact in manifest.artifacts]
     _check_once("artifact for", backends)
     if "onnxruntime" not in backends:

@@ -36,6 +36,7 @@ class Budget:
     holds_back: bool = False
     splats: int = 0  # up to which splats are split where detail is left; 0: none is
     learned: int = 0  # steps at most of the bundle's update network, where it has one, before all
+    closes: bool = False  # with the bundle's closing network, where it has one, after all
     only_closer: bool = False  # after learned steps: just the last part, if photographs are finer
     seconds: float | None = None  # of the whole run, from which the number of steps is taken
 
@@ -70,8 +71,10 @@ FEW = {
 }
 MANY = {
     "fast": Budget(10, 10),
-    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True, learned=ALL_LEARNED),
-    "best": Budget(400, 100, 1024, holds_back=True, splats=200_000, learned=ALL_LEARNED),
+    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True, learned=ALL_LEARNED, closes=True),
+    "best": Budget(
+        400, 100, 1024, holds_back=True, splats=200_000, learned=ALL_LEARNED, closes=True
+    ),
 }
 
 

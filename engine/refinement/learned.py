@@ -2,12 +2,14 @@
 
 Descent on few views fits these views, and what other views show gets worse again. The network was
 trained so that views which are no inputs come out better (:mod:`geolrm.export.model.splat_update`
-is its definition). Its steps come first; descent goes on from where they end.
+is its definition). Its steps come first; descent goes on from where they end. After a descent on
+many views another network of the same kind takes back what only fits these views.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -83,6 +85,17 @@ class LearnedSteps:
             moments = dict(zip(moments, after, strict=True))
             splats.move(parameters_of(current))
         return steps
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedRefinement:
+    """What a bundle has learned of refinement; each part may be missing."""
+
+    update: LearnedSteps | None = None  # the first steps
+    closing: LearnedSteps | None = None  # the last, after a descent on many views
+
+
+NOTHING_LEARNED = LearnedRefinement()
 
 
 def summed(

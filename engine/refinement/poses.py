@@ -16,7 +16,7 @@ from geolrm.engine.refinement import alignment as aligning
 from geolrm.engine.refinement.alignment import Alignment
 from geolrm.engine.refinement.budget import FINER, REFERENCE_SIZE, Budget
 from geolrm.engine.refinement.camera_descent import CameraDescent
-from geolrm.engine.refinement.learned import LearnedSteps
+from geolrm.engine.refinement.learned import NOTHING_LEARNED, LearnedRefinement
 from geolrm.engine.refinement.progress import Progress
 from geolrm.engine.refinement.refine import (
     FEWEST_VIEWS_PER_STEP,
@@ -91,7 +91,7 @@ def refine_colors(
     finer: Finer | None,
     seed: int,
     threads: int | None,
-    update: LearnedSteps | None = None,
+    learned: LearnedRefinement = NOTHING_LEARNED,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Alignment, Progress]:
     """Refine by fixed poses; where a view's colours then are not the others', correct them.
@@ -104,7 +104,7 @@ def refine_colors(
     def refined(alignment: Alignment) -> tuple[Gaussians, Alignment, Progress]:
         made, progress = refine_within(
             gaussians, views, budget, finer=finer, seed=seed, threads=threads,
-            colors=alignment.colors, weights=alignment.weights, update=update, gpu=gpu,
+            colors=alignment.colors, weights=alignment.weights, learned=learned, gpu=gpu,
         )  # fmt: skip
         return made, compare(made, views, threads, alignment, gpu), progress
 

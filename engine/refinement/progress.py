@@ -34,21 +34,22 @@ class Progress:
     ended: Literal["budget", "no gain"] = "budget"
     residuals: tuple[tuple[int, float], ...] = ()  # steps, and dB of the view held back
     learned: int = 0  # steps of the update network, before those of descent
+    closing: int = 0  # steps of the closing network, after those of descent
 
     @classmethod
-    def of(
-        cls, steps: int, budget: int, size: int, held: HeldBackView | None, learned: int = 0
-    ) -> Progress:
-        """Describe a refinement, with the view it held back, if any."""
+    def of(cls, steps: int, budget: int, size: int, held: HeldBackView | None) -> Progress:
+        """Describe a descent, with the view it held back, if any."""
         if held is None:
-            return cls(steps, budget, size, learned=learned)
+            return cls(steps, budget, size)
         ended = "budget" if steps == budget else "no gain"
-        return cls(steps, budget, size, held.view, ended, tuple(held.residuals), learned)
+        return cls(steps, budget, size, held.view, ended, tuple(held.residuals))
 
     def __str__(self) -> str:
         """Say it in a line."""
         line = f"{self.learned} learned steps, " if self.learned else ""
         line += f"{self.steps} of at most {self.budget} steps at up to {self.size} px"
+        if self.closing:
+            line += f", {self.closing} learned to close"
         if self.ended == "no gain":
             line += f"; view {self.held_back}, held back, no longer gained"
         return line

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from geolrm.engine.refinement.budget import FEWEST_HELD_FROM, REFERENCE_SIZE, Bu
 from geolrm.engine.refinement.camera_descent import CameraDescent
 from geolrm.engine.refinement.cuda_splat_descent import CudaSplatDescent
 from geolrm.engine.refinement.draws import Draws
-from geolrm.engine.refinement.learned import LearnedSteps
+from geolrm.engine.refinement.learned import NOTHING_LEARNED, LearnedRefinement, rows_of
 from geolrm.engine.refinement.pace import affordable_steps
 from geolrm.engine.refinement.progress import HeldBackView, Progress
 from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, SplatDescent
@@ -61,7 +62,7 @@ def refine_within(
     threads: int | None = None,
     colors: NDArray[np.float64] | None = None,
     weights: NDArray[np.float64] | None = None,
-    update: LearnedSteps | None = None,
+    learned: LearnedRefinement = NOTHING_LEARNED,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Progress]:
     """Return Gaussians that explain the input images better, and how far that got.
@@ -75,6 +76,7 @@ def refine_within(
         views at 256 px    full rate, all but the view held back, until it no longer gains
           | split          where a splat covers more detail than it can hold
         views at size px   falling rate, all views
+        views at 256 px    a learned step over all views, where the bundle has a closing network
 
     Args:
         gaussians: Of the network.
@@ -85,7 +87,7 @@ def refine_within(
         threads: Of the rasterizer; they never change the result.
         colors: [V, 3, 3] that each image's colours go through first; None: none.
         weights: [V] of the images; None: 1.
-        update: Of the bundle, which takes the first steps of splats with plain colours.
+        learned: Networks of the bundle, which move splats with plain colours before and after.
         gpu: Where to refine, with the same result up to rounding; None: the CPU.
     """
     if not budget.steps or not len(gaussians):
@@ -102,22 +104,26 @@ def refine_within(
     coarse = targets_of(views)
     closer = finer if budget.size > coarse.size else None
     fine = coarse if closer is None else targets_of(closer(budget.size))
-    together = min(max(len(views) // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP)
+    together = views_per_step(len(views))
     everyone = list(range(len(views)))
     held = None
     if budget.holds_back and len(views) >= FEWEST_HELD_FROM:
         held = HeldBackView(coarse, threads, gpu)
     draws = Draws(seed, [view for view in everyone if held is None or view != held.view])
 
-    splats, taken, learned = begin(gaussians, coarse), 0, 0
-    if update is not None and gaussians.sh is None and budget.learned:
+    def shown(candidate: Gaussians) -> NDArray[np.float32]:
+        return shown_pixels(candidate, coarse.frame, threads, gpu)
+
+    plain = gaussians.sh is None
+    splats, taken, opened, closed = begin(gaussians, coarse), 0, 0, 0
+    if learned.update is not None and plain and budget.learned:
         started = time.perf_counter()
-        weight = shown_pixels(gaussians, coarse.frame, threads, gpu)
-        learned = update.take(splats, draws, weight, most=budget.learned)
+        opened = learned.update.take(splats, draws, shown(gaussians), most=budget.learned)
         gaussians = splats.gaussians()
         budget = budget.after(time.perf_counter() - started).after_learned(fine is not coarse)
     if budget.seconds is not None:
         budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
+    before = rows_of(splats.parameters()) if plain else None
     while taken < budget.steps - budget.annealed:
         splats.step(draws.views(together), draws.background(), 1.0, None)
         taken += 1
@@ -129,10 +135,17 @@ def refine_within(
         if budget.splats:
             current = split_detail(current, fine, budget.splats, threads, gpu)
         splats = begin(current, fine)
-    for step in range(budget.annealed):
-        splats.step(draws.views(together), draws.background(), falling(step, budget.annealed), None)
+        before = rows_of(splats.parameters()) if plain else None
+    for share in falling_shares(budget.annealed):
+        splats.step(draws.views(together), draws.background(), share, None)
+    if learned.closing is not None and plain and budget.closes:
+        current = splats.gaussians()
+        splats = splats if fine is coarse else begin(current, coarse)
+        most = learned.closing.steps
+        closed = learned.closing.take(splats, draws, shown(current), most=most, start=before)
     refined = visible(splats.gaussians())
-    return refined, Progress.of(taken + budget.annealed, budget.steps, fine.size, held, learned)
+    progress = Progress.of(taken + budget.annealed, budget.steps, fine.size, held)
+    return refined, replace(progress, learned=opened, closing=closed)
 
 
 def descend(
@@ -174,6 +187,16 @@ def start(
     if gpu is None:
         return HostSplatDescent(gaussians, targets, rates, threads)
     return CudaSplatDescent(gpu, gaussians, targets, rates)
+
+
+def views_per_step(views: int) -> int:
+    """Return how many of so many views a step of descent compares."""
+    return min(max(views // 4, FEWEST_VIEWS_PER_STEP), MOST_VIEWS_PER_STEP)
+
+
+def falling_shares(steps: int) -> list[float]:
+    """Return the shares of the first rate at each of the last steps."""
+    return [falling(step, steps) for step in range(steps)]
 
 
 def falling(step: int, steps: int) -> float:

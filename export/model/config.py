@@ -203,7 +203,7 @@ class CueConfig:
 
 @dataclass(frozen=True, slots=True)
 class SplatUpdateConfig:
-    """The learned refinement, which the released model has not.
+    """A network of the learned refinement, which the released model has not.
 
     ``width`` channels of a splat are hidden, ``shared`` of them told to its neighbourhood; it takes
     ``steps`` steps, each over ``views`` input views at most.
@@ -231,7 +231,8 @@ class GeoLRMConfig:
     cues: CueConfig | None = None
     image_size: int = 448
     fov_degrees: float = 50.0
-    update: SplatUpdateConfig | None = None
+    update: SplatUpdateConfig | None = None  # takes the refinement's first steps
+    closing: SplatUpdateConfig | None = None  # takes its last, after a descent on many views
 
     def __post_init__(self) -> None:
         require(
@@ -248,10 +249,11 @@ class GeoLRMConfig:
             not (self.cues and self.cues.pixel_colors and self.reconstruction.use_sh),
             "pixel_colors gives RGB, but use_sh asks for harmonics; switch one of them off",
         )
-        require(
-            not (self.update and self.reconstruction.use_sh),
-            "update changes RGB, but use_sh asks for harmonics; switch one of them off",
-        )
+        for name in ("update", "closing"):
+            require(
+                not (getattr(self, name) and self.reconstruction.use_sh),
+                f"{name} changes RGB, but use_sh asks for harmonics; switch one of them off",
+            )
         require(
             proposal.self_attention == reconstruction.self_attention,
             "both transformers must use the same self_attention; they have "

@@ -34,6 +34,7 @@ class GeoLRM(nn.Module):
             config.reconstruction, config.encoder, config.shared_encoder, config.cues
         )
         self.splat_update = None if config.update is None else SplatUpdate(config.update)
+        self.splat_closing = None if config.closing is None else SplatUpdate(config.closing)
 
     @property
     def level_shapes(self) -> LevelShapes:

@@ -69,7 +69,7 @@ def test_the_graph_computes_what_torch_does(bundle, count):
     with torch.no_grad():
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         expected = stored.splat_update(**tensors)
-    update = Engine(bundle, threads=1)._update
+    update = Engine(bundle, threads=1)._learned.update
     assert update is not None and (update.steps, update.views) == (3, 2)
     outputs = {n: np.empty((14, count), np.float32) for n in ("moved", "new_mean", "new_square")}
     update.graph.run(inputs, outputs)
@@ -82,8 +82,8 @@ def test_its_steps_are_the_same_bits_for_any_number_of_threads(bundle):
     budget = replace(Budget.exactly(2), learned=64)
     made = []
     for threads in (1, 2):
-        update = Engine(bundle, threads=threads)._update
-        made.append(refine_within(splats, views, budget, update=update, threads=threads)[0])
+        learned = Engine(bundle, threads=threads)._learned
+        made.append(refine_within(splats, views, budget, learned=learned, threads=threads)[0])
     for name in ("means", "opacities", "scales", "quats", "colors"):
         one, two = (getattr(gaussians, name) for gaussians in made)
         np.testing.assert_array_equal(one, two, err_msg=name)

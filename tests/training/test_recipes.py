@@ -33,13 +33,17 @@ def test_the_default_is_as_it_was():
 
 def test_the_refinement_judges_colours_on_captures_of_orbits():
     recipe = load_recipe("refinement")
-    assert recipe.model == replace(mini_model(), update=SplatUpdateConfig())
+    assert recipe.model == replace(
+        mini_model(),
+        update=SplatUpdateConfig(steps=14),
+        closing=SplatUpdateConfig(steps=1, views=64),
+    )
     assert (recipe.stage, recipe.steps, recipe.true_anchor_steps) == ("refinement", 2000, 0)
     losses = asdict(recipe.losses)
     rendered = {n: losses[n] for n in ("mse", "l1", "alpha", "depth_l1", "dissimilarity")}
     assert rendered == {"mse": 50, "l1": 0.5, "alpha": 0, "depth_l1": 0, "dissimilarity": 0}
     views = recipe.views
-    assert (views.min_inputs, views.max_inputs, views.scattered) == (3, 16, 0.25)
+    assert (views.min_inputs, views.max_inputs, views.scattered) == (3, 20, 0.25)
     assert (views.targets, views.target_size, views.supersample) == (4, 256, 2)
     assert recipe.augmentation == mini().augmentation and recipe.conditions == ConditionConfig()
     assert recipe.optimizer.clip == 0.2 and recipe.optimizer.weight_decay == 0

@@ -25,6 +25,7 @@ from geolrm.training.loop import TrainingDiverged
 from geolrm.training.objective import Objective
 from geolrm.training.refinement import (
     Judged,
+    Network,
     activated,
     input_targets,
     refine,
@@ -153,9 +154,9 @@ def test_gradients_go_through_the_change_of_their_step_alone(episode):
         value = splats.means.sum()
         return Judged(value, {"mse": value.square()}, None)
 
-    config = SplatUpdateConfig(steps=3, views=2)
+    network = Network(update, SplatUpdateConfig(steps=3, views=2))
     generator = torch.Generator().manual_seed(0)
-    found = refine(update, config, decoded(gaussians()), episode, judge, generator)
+    found = refine(network, None, decoded(gaussians()), episode, judge, generator)
     found.total.backward()
     count = update.given[0][0].shape[1]
     assert update.shift.grad == pytest.approx(3 * count)  # of each step alike; else 6 by the mean
@@ -170,6 +171,54 @@ def test_gradients_go_through_the_change_of_their_step_alone(episode):
     )
 
 
+def test_the_closing_network_comes_after_a_descent_on_many_views(recipe):
+    """It sees where the descent began and ended; few views have neither."""
+    many = replace(recipe, views=replace(recipe.views, min_inputs=9, max_inputs=9))
+    update, closing = (Network(Shift(), SplatUpdateConfig(steps=1, views=n)) for n in (2, 64))
+    values = []
+
+    def judge(splats, shade):
+        values.append(splats.means.sum())
+        return Judged(values[-1], {"mse": values[-1].square()}, None)
+
+    def run_on(recipe):
+        episode = EpisodeSource(meshes(1), ["first"], recipe)[0]
+        generator = torch.Generator().manual_seed(0)
+        return refine(update, closing, decoded(gaussians()), episode, judge, generator)
+
+    found = run_on(many)
+    torch.testing.assert_close(found.total, values[0] + values[1])
+    found.total.backward()
+    count = update.update.given[0][0].shape[1]
+    assert closing.update.shift.grad == pytest.approx(3 * count) == update.update.shift.grad
+    splats, start, *_, views, step, progress = closing.update.given[0]
+    torch.testing.assert_close(start, update.update.given[0][0] + 1e-3)
+    assert (views, step, progress) == (9, 1, 1)
+    moved = (splats - start).abs()
+    assert moved[:3].max() > 0.01 and moved[11:].max() > 0.01
+    run_on(recipe)
+    assert len(closing.update.given) == 1 and len(update.update.given) == 2
+
+
+@pytest.mark.parametrize("inputs", [3, 8])
+def test_both_networks_are_trained_where_views_are_many(recipe, inputs, tmp_path):
+    closes = replace(
+        recipe, model=replace(recipe.model, closing=replace(UPDATE, steps=1)), steps=1,
+        optimizer=OptimizerConfig(weight_decay=0.0),
+        views=replace(recipe.views, min_inputs=inputs, max_inputs=inputs),
+    )  # fmt: skip
+    initial = GeoLRM(closes.model).state_dict()
+    state, _ = run(tmp_path / "run", closes, initial=initial)
+    changed = {
+        name.split(".")[0]
+        for name, value in state.model.state_dict().items()
+        if not torch.equal(value, initial[name])
+    }
+    assert changed == {"splat_update", "splat_closing"} - (
+        {"splat_closing"} if inputs < 8 else set()
+    )
+
+
 def test_hidden_splats_are_dropped_first(episode):
     scene = gaussians()
     scene.opacities[:7] = 1e-4
@@ -179,7 +228,8 @@ def test_hidden_splats_are_dropped_first(episode):
         value = splats.means.sum().square()
         return Judged(value, {"mse": value}, None)
 
-    refine(update, UPDATE, decoded(scene), episode, judge, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    refine(Network(update, UPDATE), None, decoded(scene), episode, judge, generator)
     assert 0 < update.given[0][0].shape[1] <= len(scene) - 7
     assert update.given[0][0][3].min() > -5  # logits of opacities
 

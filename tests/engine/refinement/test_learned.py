@@ -7,9 +7,15 @@ import pytest
 from csrc.implementations import DEVICES, open_device
 from samples.photographed_ball import ball, photographs, ring
 
-from geolrm.engine.refinement.budget import Budget
+from geolrm.engine.refinement.budget import Budget, budget_of
 from geolrm.engine.refinement.draws import Draws
-from geolrm.engine.refinement.learned import ROWS, LearnedSteps, parameters_of, rows_of
+from geolrm.engine.refinement.learned import (
+    ROWS,
+    LearnedRefinement,
+    LearnedSteps,
+    parameters_of,
+    rows_of,
+)
 from geolrm.engine.refinement.refine import falling, refine, refine_within, start, visible
 from geolrm.engine.refinement.shading import directional
 from geolrm.engine.refinement.splat_descent import (
@@ -38,6 +44,11 @@ class Recorder:
         outputs["moved"][:] = inputs["splats"] + self.change
         outputs["new_mean"][:] = inputs["mean"] + 1
         outputs["new_square"][:] = inputs["square"] + 2
+
+
+def first(graph, steps, views):
+    """A bundle's learned refinement, of an update network alone."""
+    return LearnedRefinement(update=LearnedSteps(graph, steps, views))
 
 
 def splats():
@@ -115,7 +126,7 @@ def test_the_way_back_may_lead_elsewhere():
 def test_it_is_told_how_much_of_each_splat_the_views_show():
     recorder, views = Recorder(), photographs(BALL, RING)
     refine_within(
-        splats(), views, replace(Budget.exactly(1), learned=64), update=LearnedSteps(recorder, 1, 2)
+        splats(), views, replace(Budget.exactly(1), learned=64), learned=first(recorder, 1, 2)
     )
     shown = recorder.told[0]["weight"]
     targets = Targets.of(views)
@@ -126,10 +137,10 @@ def test_it_is_told_how_much_of_each_splat_the_views_show():
 @pytest.mark.parametrize("finer", [False, True])
 def test_after_learned_steps_some_budgets_only_look_closer(finer):
     views = photographs(BALL, RING)
-    budget = replace(Budget(5, 2, 2 * views.reference.size), learned=64, only_closer=True)
+    budget = replace(Budget(5, 2, 2 * Targets.of(views).size), learned=64, only_closer=True)
     closer = (lambda size: views) if finer else None
-    update = LearnedSteps(Recorder(), 2, 2)
-    _, progress = refine_within(splats(), views, budget, finer=closer, update=update)
+    learned = first(Recorder(), 2, 2)
+    _, progress = refine_within(splats(), views, budget, finer=closer, learned=learned)
     assert (progress.learned, progress.steps) == (2, 2 if finer else 0)
     _, progress = refine_within(splats(), views, budget, finer=closer)  # nothing came before
     assert (progress.learned, progress.steps) == (0, 5)
@@ -140,7 +151,7 @@ def test_descent_begins_where_they_end():
     recorder = Recorder()
     options = {"seed": 1, "threads": 1}
     made, progress = refine_within(
-        splats(), views, budget, update=LearnedSteps(recorder, 2, 2), **options
+        splats(), views, budget, learned=first(recorder, 2, 2), **options
     )
     assert (progress.learned, progress.steps) == (2, 3) and len(recorder.told) == 2
     assert str(progress) == "2 learned steps, 3 of at most 3 steps at up to 64 px"
@@ -156,6 +167,45 @@ def test_descent_begins_where_they_end():
     np.testing.assert_array_equal(made.means, visible(moving.gaussians()).means)
 
 
+@pytest.mark.parametrize("finer", [False, True])
+def test_the_closing_network_compares_all_views_after_the_descent(finer):
+    views = photographs(BALL, RING)
+    size = Targets.of(views).size
+    budget = Budget(4, 2, 2 * size, closes=True)
+    closer = (lambda asked: photographs(BALL, RING, asked)) if finer else None
+    change = np.zeros((ROWS, 1), np.float32)
+    change[0] = 0.01
+    recorder, options = Recorder(change), {"finer": closer, "seed": 1, "threads": 1}
+    learned = LearnedRefinement(closing=LearnedSteps(recorder, 1, 64))
+    made, progress = refine_within(splats(), views, budget, learned=learned, **options)
+    assert (progress.learned, progress.steps, progress.closing) == (0, 4, 1)
+    ended = f"4 of at most 4 steps at up to {2 * size if finer else size} px, 1 learned to close"
+    assert str(progress) == ended
+    (told,) = recorder.told
+    assert float(told["views"]) == len(views) and float(told["progress"]) == 1
+    alone, _ = refine_within(splats(), views, budget, **options)
+    assert len(alone) == len(made)
+    np.testing.assert_allclose(made.means, alone.means + [0.01, 0, 0], atol=1e-6)
+    # The way back leads to where the last descent began: without a closer look, all of it.
+    start = rows_of(to_parameters(splats()))
+    assert np.array_equal(told["start"], start) != finer
+    ends = rows_of(to_parameters(alone))
+    seen = np.isin(told["splats"][0], ends[0])
+    assert seen.mean() > 0.99  # all that is visible in the end
+
+
+def test_only_named_qualities_for_many_views_close():
+    recorder = Recorder()
+    learned = LearnedRefinement(closing=LearnedSteps(recorder, 1, 64))
+    _, progress = refine_within(
+        splats(), photographs(BALL, RING), Budget.exactly(2), learned=learned, threads=1
+    )
+    assert progress.closing == 0 and not recorder.told
+    for name in ("balanced", "best"):
+        assert budget_of(name, 8).closes and not budget_of(name, 7).closes
+    assert not budget_of("fast", 12).closes and not budget_of(3.0, 12).closes
+
+
 def test_a_bundle_without_a_network_descends_as_ever():
     views, budget = photographs(BALL, RING), replace(Budget.exactly(3), learned=64)
     made, progress = refine_within(splats(), views, budget, threads=1)
@@ -166,9 +216,9 @@ def test_a_bundle_without_a_network_descends_as_ever():
 def test_harmonics_are_left_to_the_descent():
     recorder = Recorder()
     budget = replace(Budget.exactly(1), learned=64)
-    update = LearnedSteps(recorder, 2, 2)
+    learned = first(recorder, 2, 2)
     _, progress = refine_within(
-        directional(splats()), photographs(BALL, RING), budget, update=update, threads=1
+        directional(splats()), photographs(BALL, RING), budget, learned=learned, threads=1
     )
     assert progress.learned == 0 and not recorder.told
 
