@@ -57,17 +57,21 @@ class ProposalStage(nn.Module):
 
 
 class UpdateStage(nn.Module):
-    """Splats and their gradients to the splats after a learned step."""
+    """Splats and their gradients to the splats after a learned step.
 
-    def __init__(self, network: SplatUpdate):
+    The network keeps its name in the model, by which its weights are stored.
+    """
+
+    def __init__(self, network: SplatUpdate, name: str):
         super().__init__()
-        self.splat_update = network
+        self.add_module(name, network)
+        self._name = name
 
     def forward(
         self, splats: Tensor, start: Tensor, gradient: Tensor, magnitude: Tensor, seen: Tensor,
         weight: Tensor, mean: Tensor, square: Tensor, views: Tensor, step: Tensor, progress: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        return self.splat_update(
+        return self.get_submodule(self._name)(
             splats, start, gradient, magnitude, seen, weight, mean, square, views, step, progress
         )
 
@@ -177,10 +181,14 @@ def trace(model: GeoLRM) -> list[Graph]:
 def trace_learned(model: GeoLRM) -> dict[str, onnx.ModelProto]:
     """Trace the networks of a model's learned refinement, ``update`` and ``closing`` if it has."""
     networks = {"update": model.splat_update, "closing": model.splat_closing}
-    return {name: trace_update(each) for name, each in networks.items() if each is not None}
+    return {
+        name: _trace_update(each, f"splat_{name}")
+        for name, each in networks.items()
+        if each is not None
+    }
 
 
-def trace_update(network: SplatUpdate) -> onnx.ModelProto:
+def _trace_update(network: SplatUpdate, name: str) -> onnx.ModelProto:
     """Trace a network of the learned refinement, for any number of splats."""
     network = copy.deepcopy(network).eval().requires_grad_(False)
     # Each a tensor of its own: what is the same object is traced as one input.
@@ -192,7 +200,7 @@ def trace_update(network: SplatUpdate) -> onnx.ModelProto:
     dynamic = {name: {value.dim() - 1: count} if value.dim() else None
                for name, value in inputs.items()}  # fmt: skip
     outputs = ["moved", "new_mean", "new_square"]
-    return _export(UpdateStage(network), inputs, dynamic, outputs)
+    return _export(UpdateStage(network, name), inputs, dynamic, outputs)
 
 
 def _export(stage: nn.Module, inputs: dict, dynamic: dict, outputs: list[str]) -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from geolrm.engine.refinement.budget import Budget
 from geolrm.engine.refinement.refine import refine_within
 from geolrm.export.checkpoint import load_checkpoint
 from geolrm.export.model import SplatUpdateConfig
-from geolrm.export.trace import trace_update
+from geolrm.export.trace import trace_learned
 
 CONFIG = SplatUpdateConfig(width=12, shared=4, steps=3, views=2)
 
@@ -26,7 +26,10 @@ CONFIG = SplatUpdateConfig(width=12, shared=4, steps=3, views=2)
 def model():
     config = one_layer(tiny_config(batch_norm=False))
     reconstruction = replace(config.reconstruction, use_sh=False)
-    return tiny_model(replace(config, reconstruction=reconstruction, update=CONFIG))
+    closing = replace(CONFIG, steps=1, views=9)
+    return tiny_model(
+        replace(config, reconstruction=reconstruction, update=CONFIG, closing=closing)
+    )
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16"])
@@ -55,24 +58,26 @@ def arguments(count, seed=0):
 
 
 def test_each_input_is_an_input_of_the_graph(model):
-    graph = trace_update(model)
-    assert graph is not None
-    assert {value.name for value in graph.graph.input} == set(arguments(1))
-    assert trace_update(tiny_model(one_layer(tiny_config()))) is None
+    graphs = trace_learned(model)
+    assert list(graphs) == ["update", "closing"]
+    for graph in graphs.values():
+        assert {value.name for value in graph.graph.input} == set(arguments(1))
+    assert not trace_learned(tiny_model(one_layer(tiny_config())))
 
 
 @pytest.mark.parametrize("count", [1, 2, 777])
-def test_the_graph_computes_what_torch_does(bundle, count):
+@pytest.mark.parametrize(("name", "steps"), [("update", (3, 2)), ("closing", (1, 9))])
+def test_the_graph_computes_what_torch_does(bundle, name, steps, count):
     stored = load_checkpoint(bundle / "weights.safetensors")[0]
-    assert stored.config.update == CONFIG and stored.splat_update is not None
+    assert stored.config.update == CONFIG and stored.config.closing.steps == 1
     inputs = arguments(count)
     with torch.no_grad():
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        expected = stored.splat_update(**tensors)
-    update = Engine(bundle, threads=1)._learned.update
-    assert update is not None and (update.steps, update.views) == (3, 2)
+        expected = getattr(stored, f"splat_{name}")(**tensors)
+    learned = getattr(Engine(bundle, threads=1)._learned, name)
+    assert (learned.steps, learned.views) == steps
     outputs = {n: np.empty((14, count), np.float32) for n in ("moved", "new_mean", "new_square")}
-    update.graph.run(inputs, outputs)
+    learned.graph.run(inputs, outputs)
     for got, wanted in zip(outputs.values(), expected, strict=True):
         np.testing.assert_allclose(got, wanted.numpy(), rtol=0, atol=2e-5)
 
@@ -90,17 +95,16 @@ def test_its_steps_are_the_same_bits_for_any_number_of_threads(bundle):
     assert not np.array_equal(made[0].means, splats.means)
 
 
-def test_a_manifest_whose_network_is_not_among_its_files_is_refused(bundle, tmp_path):
+@pytest.mark.parametrize("name", ["update", "closing"])
+def test_a_manifest_whose_network_is_not_among_its_files_is_refused(bundle, name, tmp_path):
     raw = (bundle / MANIFEST_NAME).read_bytes()
     manifest = manifests.decode(raw)
-    assert manifest.update is not None
-    lost = msgspec.structs.replace(
-        manifest, update=msgspec.structs.replace(manifest.update, graph="gone.onnx")
-    )
+    entry = msgspec.structs.replace(manifest.learned[name], graph="gone.onnx")
+    lost = msgspec.structs.replace(manifest, **{name: entry})
     for file in bundle.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / MANIFEST_NAME).write_bytes(manifests.encode(lost))
-    wanted = "the update network is in 'gone.onnx', which is not among the files"
+    wanted = f"the {name} network is in 'gone.onnx', which is not among the files"
     with pytest.raises(BundleError, match=wanted):
         Bundle.open(tmp_path)
 
@@ -108,7 +112,9 @@ def test_a_manifest_whose_network_is_not_among_its_files_is_refused(bundle, tmp_
 def test_bundles_from_before_there_were_any_keep_their_checksum(bundles):
     raw = (bundles["token"] / MANIFEST_NAME).read_bytes()
     manifest = manifests.decode(raw)
-    assert manifest.update is None and b'"update": null' in raw
-    older = raw.replace(b' "update": null,\n', b"")
+    older = raw
+    for name in ("update", "closing"):
+        assert getattr(manifest, name) is None
+        older = older.replace(f' "{name}": null,\n'.encode(), b"")
     assert manifests.decode(older) == manifest and len(older) < len(raw)
     assert manifests.digest(manifests.decode(older)) == manifest.checksum
