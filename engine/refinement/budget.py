@@ -17,6 +17,7 @@ FEWEST_HELD_FROM = 8  # views from which one can be spared until the last part
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
 ALL_LEARNED = 64  # steps: more than any update network takes
+FIRST = 6  # of them, where descent on many views follows: more are not worth their time
 FEWEST_SECONDS = 1.5  # of a run, from which on there is time for learned steps
 USUAL_SIZE = 512  # px, of the photographs that are looked at closer, but by the best quality
 
@@ -71,10 +72,8 @@ FEW = {
 }
 MANY = {
     "fast": Budget(10, 10),
-    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True, learned=ALL_LEARNED, closes=True),
-    "best": Budget(
-        400, 100, 1024, holds_back=True, splats=200_000, learned=ALL_LEARNED, closes=True
-    ),
+    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True, learned=FIRST, closes=True),
+    "best": Budget(400, 100, 1024, holds_back=True, splats=200_000, learned=FIRST, closes=True),
 }
 
 

@@ -34,6 +34,7 @@ HUBER = 0.02  # errors of a colour above it count linearly
 SQUARE_SHARE = 0.5  # gradient of the squared error beside it
 ALPHA_SHARE = 1.0  # gradient of the squared error of alpha
 SMALLEST_SCALE = 1e-6
+MOST_LOGIT = 80.0  # beyond, the opacity is 0 or 1 in float32, and its exponential overflows
 
 
 class SplatDescent(Protocol):
@@ -263,7 +264,7 @@ def to_gaussians(current: Parameters, origin: Gaussians) -> Gaussians:
     return replace(
         origin,
         means=current["means"],
-        opacities=1 / (1 + np.exp(-current["logits"])),
+        opacities=1 / (1 + np.exp(-current["logits"].clip(-MOST_LOGIT, MOST_LOGIT))),
         scales=np.exp(current["log_scales"]),
         quats=quats / np.maximum(norms, 1e-12),
         **({"colors": color.clip(0, 1)} if origin.sh is None else {"sh": color}),
