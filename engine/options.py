@@ -29,15 +29,17 @@ class RunOptions(TypedDict, total=False):
             number.
         selection: ``"random"``, the default, or ``"confident"`` for the largest logits.
         anchors: [N, 3] positions to use instead of the proposal's, in this order.
-        quality: How much gradient descent on the input images follows the network, see
+        quality: How much refinement on the input images follows the network, see
             :mod:`geolrm.engine.refinement`: ``"fast"``, ``"balanced"``, the default of bundles
-            that refine, ``"best"``, or seconds that the run may take. Steps follow the number of
-            views, and end where a view that is held back no longer gains; photographs larger than
-            256 px are compared at up to 512 px, with ``"best"`` at up to 1024 px and up to
-            200,000 Gaussians. ``scene.refinement`` says how far it got. Gaussians that nobody can
-            see are dropped before.
-        refine_steps: Just so many steps instead, at 256 px or, from photographs that are larger,
-            up to 512 px. 0 gives what the network says, anchor by anchor.
+            that refine, ``"best"``, or seconds that the run may take. Learned steps of the bundle
+            come first. Steps of descent follow the number of views, and end where a view that is
+            held back no longer gains; photographs larger than 256 px are compared at up to 512 px,
+            with ``"best"`` at up to 1024 px, and Gaussians that cover too much detail are split, up
+            to 200,000. ``scene.refinement`` says how far it got. Gaussians that nobody can see are
+            dropped before.
+        refine_steps: Six learned steps and just so many of descent instead, at 256 px or, from
+            photographs that are larger, up to 512 px. 0 gives what the network says, anchor by
+            anchor.
         refine_poses: Whether the poses are refined with the Gaussians, in rounds between which
             the network runs again: True, False, or ``"auto"``, the default, where the images lie
             more than 0.9 pixels of 256 off what the network made of them, as root mean square.

@@ -50,7 +50,7 @@ def refinement(steps: int = 2000) -> Recipe:
     model = replace(
         mini_model(),
         update=SplatUpdateConfig(steps=14),
-        closing=SplatUpdateConfig(steps=1, views=64),  # all that an object may have
+        closing=SplatUpdateConfig(steps=1, views=64),  # more than any object of it has
     )
     return Recipe(
         model,

@@ -47,7 +47,7 @@ Judge = Callable[[DecodedGaussians, Tensor], Judged]  # of splats on a backgroun
 class Network:
     """A network of the learned refinement, and how its steps are taken."""
 
-    update: nn.Module
+    module: nn.Module
     config: SplatUpdateConfig
 
 
@@ -70,8 +70,8 @@ def refine(
 
     The loss of a step reaches the weights through this step's change alone: gradients of the inputs
     are not differentiated again, and a later step starts from splats as given numbers. Of as many
-    inputs as the engine then descends on, it descends as the engine does, by its default quality,
-    before the closing network takes its steps.
+    inputs as the engine then descends on, it takes the steps of descent of the engine's default
+    quality, with no view held back, before the closing network takes its own.
 
     Args:
         update: Takes the first steps.
@@ -91,7 +91,7 @@ def refine(
     device = decoded.means.device
     arrays = {name: part.detach().float().cpu().numpy() for name, part in decoded._asdict().items()}
     origin = drop_hidden(Gaussians(**arrays), threads)
-    scene = Scene(origin, input_targets(episode), judge, generator, threads)
+    scene = Refined(origin, input_targets(episode), judge, generator, threads)
     start = torch.from_numpy(rows_of(to_parameters(origin))).to(device)
     taken = scene.steps(update, start, start)
     if taken is None:
@@ -105,7 +105,7 @@ def refine(
         splats, judged, last = taken
         total = total + last
     elif closing is not None:  # every process has a gradient of every weight, if it is 0
-        total = total + sum(0 * weight.sum() for weight in closing.update.parameters())
+        total = total + sum(0 * weight.sum() for weight in closing.module.parameters())
     with torch.no_grad():
         before = judge(activated(start), scene.shade).terms["mse"]
     gain = 10 * torch.log10(before / judged.terms["mse"].detach())
@@ -113,7 +113,7 @@ def refine(
 
 
 @dataclass
-class Scene:
+class Refined:
     """An object's inputs, and what the steps on its splats draw at random."""
 
     origin: Gaussians
@@ -144,7 +144,7 @@ class Scene:
             found = summed_gradients(
                 splats, self.origin, self.targets, chosen, background, self.threads
             )
-            splats, mean, square = network.update(
+            splats, mean, square = network.module(
                 splats, start, *(part.to(device) for part in found), weight, mean, square,
                 number_of(len(chosen)), number_of(step), number_of(step / config.steps),
             )  # fmt: skip

@@ -17,7 +17,7 @@ FEWEST_HELD_FROM = 8  # views from which one can be spared until the last part
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
 ALL_LEARNED = 64  # steps: more than any update network takes
-FIRST = 6  # of them, where descent on many views follows: more are not worth their time
+LEARNED_BEFORE_DESCENT = 6  # of them, where descent follows: more are not worth their time
 FEWEST_SECONDS = 1.5  # of a run, from which on there is time for learned steps
 USUAL_SIZE = 512  # px, of the photographs that are looked at closer, but by the best quality
 
@@ -38,13 +38,14 @@ class Budget:
     splats: int = 0  # up to which splats are split where detail is left; 0: none is
     learned: int = 0  # steps at most of the bundle's update network, where it has one, before all
     closes: bool = False  # with the bundle's closing network, where it has one, after all
-    only_closer: bool = False  # after learned steps: just the last part, if photographs are finer
+    only_finer: bool = False  # after learned steps: just the last part, if photographs are finer
     seconds: float | None = None  # of the whole run, from which the number of steps is taken
 
     @classmethod
     def exactly(cls, steps: int) -> Budget:
         """Return a budget of just so many steps of descent, half of them annealed."""
-        return cls(steps, math.ceil(steps / 2), USUAL_SIZE, learned=ALL_LEARNED if steps else 0)
+        learned = LEARNED_BEFORE_DESCENT if steps else 0
+        return cls(steps, math.ceil(steps / 2), USUAL_SIZE, learned=learned)
 
     def after(self, elapsed: float) -> Budget:
         """Return what is left of it so many seconds after the start of the run."""
@@ -54,7 +55,7 @@ class Budget:
 
     def after_learned(self, finer: bool) -> Budget:
         """Return what is left of it after learned steps, which compare photographs as they are."""
-        if not self.only_closer:
+        if not self.only_finer:
             return self
         steps = self.annealed if finer else 0
         return replace(self, steps=steps, annealed=steps)
@@ -67,23 +68,29 @@ class Budget:
 # Chosen on training scans, see docs/model-card.md; few views are overfitted by descent.
 FEW = {
     "fast": Budget(10, 10),
-    "balanced": Budget(60, 30, USUAL_SIZE, learned=ALL_LEARNED, only_closer=True),
-    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED, only_closer=True),
+    "balanced": Budget(60, 30, USUAL_SIZE, learned=ALL_LEARNED, only_finer=True),
+    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED, only_finer=True),
 }
 MANY = {
     "fast": Budget(10, 10),
-    "balanced": Budget(160, 40, USUAL_SIZE, holds_back=True, learned=FIRST, closes=True),
-    "best": Budget(400, 100, 1024, holds_back=True, splats=200_000, learned=FIRST, closes=True),
-}
+    "balanced": Budget(
+        160, 40, USUAL_SIZE, holds_back=True, splats=200_000, learned=LEARNED_BEFORE_DESCENT,
+        closes=True,
+    ),
+    "best": Budget(
+        400, 100, 1024, holds_back=True, splats=200_000, learned=LEARNED_BEFORE_DESCENT,
+        closes=True,
+    ),
+}  # fmt: skip
 
 
 def budget_of(quality: Quality, views: int) -> Budget:
-    """Return the budget of a quality for so many views; of seconds, all that "best" may do."""
+    """Return the budget of a quality for so many views; of seconds, steps alone."""
     many = views >= FEWEST_HELD_FROM
     if isinstance(quality, str):
         return (MANY if many else FEW)[quality]
     # Nothing is held back and none is split: steps alone are then what decides the result.
-    learned = ALL_LEARNED if quality >= FEWEST_SECONDS else 0
+    learned = LEARNED_BEFORE_DESCENT if quality >= FEWEST_SECONDS else 0
     return replace(Budget.exactly(400), seconds=quality, learned=learned)
 
 

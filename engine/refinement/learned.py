@@ -32,7 +32,7 @@ class Graph(Protocol):
 
 
 class LearnedSteps:
-    """The steps of a bundle's update network.
+    """The steps of a network of a bundle's learned refinement.
 
     Args:
         graph: Runs a step; its tensors are those of

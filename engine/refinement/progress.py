@@ -24,7 +24,7 @@ class Progress:
     """What a refinement has done.
 
     A run in seconds comes out bit for bit again with ``refine_steps`` of the same number, if it had
-    time for learned steps or the bundle has none; the named qualities always do.
+    time for learned steps or the bundle has none; a named quality always does under its name.
     """
 
     steps: int  # of descent, taken
@@ -46,10 +46,12 @@ class Progress:
 
     def __str__(self) -> str:
         """Say it in a line."""
-        line = f"{self.learned} learned steps, " if self.learned else ""
-        line += f"{self.steps} of at most {self.budget} steps at up to {self.size} px"
+        parts = [f"{self.learned} learned steps"] if self.learned else []
+        if self.budget or not self.learned:
+            parts += [f"{self.steps} of at most {self.budget} steps at up to {self.size} px"]
         if self.closing:
-            line += f", {self.closing} learned to close"
+            parts += [f"{self.closing} learned to close"]
+        line = ", ".join(parts)
         if self.ended == "no gain":
             line += f"; view {self.held_back}, held back, no longer gained"
         return line

@@ -76,7 +76,7 @@ def refine_within(
         views at 256 px    full rate, all but the view held back, until it no longer gains
           | split          where a splat covers more detail than it can hold
         views at size px   falling rate, all views
-        views at 256 px    a learned step over all views, where the bundle has a closing network
+        views at 256 px    a learned step over all, at most 64, where the bundle closes with one
 
     Args:
         gaussians: Of the network.

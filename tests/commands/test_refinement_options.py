@@ -22,5 +22,5 @@ def test_a_run_says_how_far_it_got(tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["refinement"] == {
         "steps": 10, "budget": 10, "size": 256, "held_back": None, "ended": "budget",
-        "residuals": [], "learned": 0,
+        "residuals": [], "learned": 0, "closing": 0,
     }  # fmt: skip

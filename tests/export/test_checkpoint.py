@@ -106,7 +106,11 @@ def test_the_bundled_model_is_its_own_checkpoint():
     model, source, states_variant = load_checkpoint("mini")
     trained = mini()  # its threshold was chosen after training, at export
     trained = replace(trained, proposal=replace(trained.proposal, occupancy_bias=0.5))
-    trained = replace(trained, update=SplatUpdateConfig())  # trained apart
+    learned = {  # trained apart
+        "update": SplatUpdateConfig(steps=14),
+        "closing": SplatUpdateConfig(steps=1, views=64),
+    }
+    trained = replace(trained, **learned)
     assert model.config == trained and states_variant
     assert source.checkpoint == "weights.safetensors"
     assert bundled_path("mini").is_dir()

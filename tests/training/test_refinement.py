@@ -189,15 +189,15 @@ def test_the_closing_network_comes_after_a_descent_on_many_views(recipe):
     found = run_on(many)
     torch.testing.assert_close(found.total, values[0] + values[1])
     found.total.backward()
-    count = update.update.given[0][0].shape[1]
-    assert closing.update.shift.grad == pytest.approx(3 * count) == update.update.shift.grad
-    splats, start, *_, views, step, progress = closing.update.given[0]
-    torch.testing.assert_close(start, update.update.given[0][0] + 1e-3)
+    count = update.module.given[0][0].shape[1]
+    assert closing.module.shift.grad == pytest.approx(3 * count) == update.module.shift.grad
+    splats, start, *_, views, step, progress = closing.module.given[0]
+    torch.testing.assert_close(start, update.module.given[0][0] + 1e-3)
     assert (views, step, progress) == (9, 1, 1)
     moved = (splats - start).abs()
     assert moved[:3].max() > 0.01 and moved[11:].max() > 0.01
     run_on(recipe)
-    assert len(closing.update.given) == 1 and len(update.update.given) == 2
+    assert len(closing.module.given) == 1 and len(update.module.given) == 2
 
 
 @pytest.mark.parametrize("inputs", [3, 8])

@@ -20,7 +20,8 @@ def test_better_qualities_do_more_and_many_views_spare_one():
         fast, balanced, best = (budget_of(name, views) for name in ("fast", "balanced", "best"))
         assert fast.steps < balanced.steps < best.steps and fast.size < balanced.size < best.size
         assert balanced.holds_back == best.holds_back == (views >= 8)
-        assert best.splats == 200_000 and not balanced.splats
+        assert best.splats == 200_000 and balanced.splats == (200_000 if views >= 8 else 0)
+        assert balanced.learned == best.learned == (6 if views >= 8 else 64) and not fast.learned
     assert budget_of("balanced", 6).steps < budget_of("balanced", 12).steps
 
 
@@ -45,6 +46,10 @@ def test_few_views_descend_after_learned_steps_on_closer_photographs_alone():
         assert few.after_learned(finer=True) == replace(few, steps=few.annealed)
         assert many.after_learned(finer=False) == many
     assert Budget.exactly(30).after_learned(finer=False).steps == 30
+    assert (
+        Budget.exactly(30).learned == budget_of(2.5, 6).learned == 6
+        and not budget_of(1.4, 6).learned
+    )
 
 
 @pytest.mark.parametrize("quality", ["fast", "balanced", "best", 0.1, 2, 3600])

@@ -137,7 +137,7 @@ def test_it_is_told_how_much_of_each_splat_the_views_show():
 @pytest.mark.parametrize("finer", [False, True])
 def test_after_learned_steps_some_budgets_only_look_closer(finer):
     views = photographs(BALL, RING)
-    budget = replace(Budget(5, 2, 2 * Targets.of(views).size), learned=64, only_closer=True)
+    budget = replace(Budget(5, 2, 2 * Targets.of(views).size), learned=64, only_finer=True)
     closer = (lambda size: views) if finer else None
     learned = first(Recorder(), 2, 2)
     _, progress = refine_within(splats(), views, budget, finer=closer, learned=learned)
@@ -215,8 +215,9 @@ def test_a_bundle_without_a_network_descends_as_ever():
 
 def test_harmonics_are_left_to_the_descent():
     recorder = Recorder()
-    budget = replace(Budget.exactly(1), learned=64)
-    learned = first(recorder, 2, 2)
+    budget = replace(Budget.exactly(1), learned=64, closes=True)
+    steps = LearnedSteps(recorder, 2, 2)
+    learned = LearnedRefinement(steps, steps)
     _, progress = refine_within(
         directional(splats()), photographs(BALL, RING), budget, learned=learned, threads=1
     )

@@ -1,5 +1,7 @@
 """The view held back, and when it no longer gains."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from samples.photographed_ball import ball, photographs, ring
@@ -55,3 +57,9 @@ def test_what_is_told():
     )
     assert Progress.of(160, 160, 448, held).ended == "budget"
     assert str(Progress.of(30, 30, 256, None)) == "30 of at most 30 steps at up to 256 px"
+    alone = Progress(0, 0, 256, learned=14)
+    assert str(alone) == "14 learned steps"
+    assert str(Progress(0, 0, 256)) == "0 of at most 0 steps at up to 256 px"
+    closed = replace(Progress.of(9, 9, 256, None), learned=6, closing=1)
+    said = "6 learned steps, 9 of at most 9 steps at up to 256 px, 1 learned to close"
+    assert str(closed) == said

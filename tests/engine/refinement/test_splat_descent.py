@@ -100,3 +100,13 @@ def test_steps_move_all_that_is_optimised():
     for name in ("means", "opacities", "scales", "colors"):
         assert np.abs(getattr(once, name) - getattr(start, name)).max() > 1e-4, name
         assert not np.array_equal(getattr(descent.gaussians(), name), getattr(once, name))
+
+
+def test_opacities_are_numbers_however_far_a_logit_goes():
+    scene = ball()
+    parameters = to_parameters(scene)
+    parameters["logits"][:2] = [-200, 200]
+    with np.errstate(all="raise", under="ignore"):
+        made = to_gaussians(parameters, scene)
+    assert made.opacities[0] < 1e-30 and made.opacities[1] == 1
+    np.testing.assert_allclose(made.opacities[2:], scene.opacities[2:], rtol=1e-5)
