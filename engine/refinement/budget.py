@@ -38,7 +38,7 @@ class Budget:
     splats: int = 0  # up to which splats are split where detail is left; 0: none is
     learned: int = 0  # steps at most of the bundle's update network, where it has one, before all
     closes: bool = False  # with the bundle's closing network, where it has one, after all
-    only_finer: bool = False  # after learned steps: just the last part, if photographs are finer
+    only_last: bool = False  # after learned steps: they take the place of the first part
     seconds: float | None = None  # of the whole run, from which the number of steps is taken
 
     @classmethod
@@ -53,12 +53,9 @@ class Budget:
             return self
         return replace(self, seconds=self.seconds - elapsed)
 
-    def after_learned(self, finer: bool) -> Budget:
-        """Return what is left of it after learned steps, which compare photographs as they are."""
-        if not self.only_finer:
-            return self
-        steps = self.annealed if finer else 0
-        return replace(self, steps=steps, annealed=steps)
+    def after_learned(self) -> Budget:
+        """Return what is left of it after learned steps."""
+        return replace(self, steps=self.annealed) if self.only_last else self
 
     def of_steps(self, steps: int) -> Budget:
         """Return the same with another number of steps, shared out alike."""
@@ -68,8 +65,8 @@ class Budget:
 # Chosen on training scans, see docs/model-card.md; few views are overfitted by descent.
 FEW = {
     "fast": Budget(10, 10),
-    "balanced": Budget(60, 30, USUAL_SIZE, learned=ALL_LEARNED, only_finer=True),
-    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED, only_finer=True),
+    "balanced": Budget(60, 30, USUAL_SIZE, learned=10, only_last=True),
+    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED, only_last=True),
 }
 MANY = {
     "fast": Budget(10, 10),

@@ -120,7 +120,7 @@ def refine_within(
         started = time.perf_counter()
         opened = learned.update.take(splats, draws, shown(gaussians), most=budget.learned)
         gaussians = splats.gaussians()
-        budget = budget.after(time.perf_counter() - started).after_learned(fine is not coarse)
+        budget = budget.after(time.perf_counter() - started).after_learned()
     if budget.seconds is not None:
         budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
     before = rows_of(splats.parameters()) if plain else None

@@ -21,7 +21,8 @@ def test_better_qualities_do_more_and_many_views_spare_one():
         assert fast.steps < balanced.steps < best.steps and fast.size < balanced.size < best.size
         assert balanced.holds_back == best.holds_back == (views >= 8)
         assert best.splats == 200_000 and balanced.splats == (200_000 if views >= 8 else 0)
-        assert balanced.learned == best.learned == (6 if views >= 8 else 64) and not fast.learned
+        learned = [fast.learned, balanced.learned, best.learned]
+        assert learned == ([0, 6, 6] if views >= 8 else [0, 10, 64])
     assert budget_of("balanced", 6).steps < budget_of("balanced", 12).steps
 
 
@@ -39,17 +40,14 @@ def test_other_numbers_of_steps_are_shared_out_alike():
     ]  # fmt: skip
 
 
-def test_few_views_descend_after_learned_steps_on_closer_photographs_alone():
+def test_learned_steps_take_the_place_of_the_first_part_on_few_views():
     for name in ("balanced", "best"):
         few, many = budget_of(name, 6), budget_of(name, 8)
-        assert few.after_learned(finer=False).steps == 0
-        assert few.after_learned(finer=True) == replace(few, steps=few.annealed)
-        assert many.after_learned(finer=False) == many
-    assert Budget.exactly(30).after_learned(finer=False).steps == 30
-    assert (
-        Budget.exactly(30).learned == budget_of(2.5, 6).learned == 6
-        and not budget_of(1.4, 6).learned
-    )
+        assert few.after_learned() == replace(few, steps=few.annealed)
+        assert many.after_learned() == many
+    assert Budget.exactly(30).after_learned().steps == 30
+    assert Budget.exactly(30).learned == budget_of(2.5, 6).learned == 6
+    assert not budget_of(1.4, 6).learned
 
 
 @pytest.mark.parametrize("quality", ["fast", "balanced", "best", 0.1, 2, 3600])

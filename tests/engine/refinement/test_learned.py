@@ -134,16 +134,13 @@ def test_it_is_told_how_much_of_each_splat_the_views_show():
     assert shown.sum() == pytest.approx(covered, rel=1e-3) and shown[0] == 0
 
 
-@pytest.mark.parametrize("finer", [False, True])
-def test_after_learned_steps_some_budgets_only_look_closer(finer):
-    views = photographs(BALL, RING)
-    budget = replace(Budget(5, 2, 2 * Targets.of(views).size), learned=64, only_finer=True)
-    closer = (lambda size: views) if finer else None
-    learned = first(Recorder(), 2, 2)
-    _, progress = refine_within(splats(), views, budget, finer=closer, learned=learned)
-    assert (progress.learned, progress.steps) == (2, 2 if finer else 0)
-    _, progress = refine_within(splats(), views, budget, finer=closer)  # nothing came before
-    assert (progress.learned, progress.steps) == (0, 5)
+def test_in_some_budgets_learned_steps_take_the_place_of_the_first_part():
+    budget = replace(Budget(5, 2), learned=64, only_last=True)
+    learned, views = first(Recorder(), 2, 2), photographs(BALL, RING)
+    _, progress = refine_within(splats(), views, budget, learned=learned)
+    assert (progress.learned, progress.steps, progress.budget) == (2, 2, 2)
+    _, progress = refine_within(splats(), views, budget)  # nothing came before
+    assert (progress.learned, progress.steps, progress.budget) == (0, 5, 5)
 
 
 def test_descent_begins_where_they_end():

@@ -10,7 +10,7 @@ from samples.tiny_models import one_layer, tiny_config, tiny_model, write_tiny
 from geolrm import Cameras, Engine
 from geolrm.engine.geometry.voxel_grid import voxel_centres
 from geolrm.engine.views.preprocessing import make_views
-from geolrm.export.model import CueConfig, cues
+from geolrm.export.model import CueConfig, SplatUpdateConfig, cues
 from geolrm.export.model.geometry import project, projection_matrices
 from geolrm.export.model.volume import as_volume, unfold_queries
 
@@ -263,6 +263,13 @@ def test_switches_that_exclude_each_other_are_refused():
         replace(
             config, cues=CueConfig(), reconstruction=replace(config.reconstruction, use_sh=True)
         )
+    for name in ("update", "closing"):
+        with pytest.raises(ValueError, match=f"{name} changes RGB, but use_sh asks for harmonics"):
+            replace(
+                config,
+                reconstruction=replace(config.reconstruction, use_sh=True),
+                **{name: SplatUpdateConfig()},
+            )
 
 
 def test_occupancy_bias_shifts_what_is_proposed_and_not_what_anchors_read(tmp_path):
