@@ -191,6 +191,21 @@ def test_the_closing_network_compares_all_views_after_the_descent(finer):
     assert seen.mean() > 0.99  # all that is visible in the end
 
 
+def test_after_a_split_the_way_back_leads_to_the_halves():
+    """Closing comes with as many splats as the split left, each beside its own start."""
+    views, recorder = photographs(BALL, RING), Recorder()
+    budget = Budget(2, 1, 2 * Targets.of(views).size, closes=True, splats=len(splats()) + 9)
+    learned = LearnedRefinement(closing=LearnedSteps(recorder, 1, 64))
+    finer = lambda size: photographs(BALL, RING, size)  # noqa: E731
+    refine_within(splats(), views, budget, learned=learned, finer=finer, threads=1)
+    (told,) = recorder.told
+    count = len(splats()) + 9
+    assert told["splats"].shape == told["start"].shape == (ROWS, count)
+    assert told["weight"].shape == (count,) and told["weight"].max() > 0
+    moved = np.abs(told["splats"] - told["start"])
+    assert 0 < moved[:3].max() < 0.01  # by one step
+
+
 def test_only_named_qualities_for_many_views_close():
     recorder = Recorder()
     learned = LearnedRefinement(closing=LearnedSteps(recorder, 1, 64))
