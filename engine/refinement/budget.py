@@ -18,6 +18,7 @@ REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
 ALL_LEARNED = 64  # steps: more than any update network takes
 LEARNED_BEFORE_DESCENT = 6  # of them, where descent follows: more are not worth their time
+MOST_SPLATS = 200_000  # up to which they are split
 FEWEST_SECONDS = 1.5  # of a run, from which on there is time for learned steps
 USUAL_SIZE = 512  # px, of the photographs that are looked at closer, but by the best quality
 
@@ -65,17 +66,17 @@ class Budget:
 # Chosen on training scans, see docs/model-card.md; few views are overfitted by descent.
 FEW = {
     "fast": Budget(10, 10),
-    "balanced": Budget(60, 30, USUAL_SIZE, learned=10, only_last=True),
-    "best": Budget(120, 60, 1024, splats=200_000, learned=ALL_LEARNED, only_last=True),
+    "balanced": Budget(60, 30, USUAL_SIZE, learned=10, only_last=True),  # for 6 views in 2 s
+    "best": Budget(120, 60, 1024, splats=MOST_SPLATS, learned=ALL_LEARNED, only_last=True),
 }
 MANY = {
     "fast": Budget(10, 10),
     "balanced": Budget(
-        160, 40, USUAL_SIZE, holds_back=True, splats=200_000, learned=LEARNED_BEFORE_DESCENT,
+        160, 40, USUAL_SIZE, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,
         closes=True,
     ),
     "best": Budget(
-        400, 100, 1024, holds_back=True, splats=200_000, learned=LEARNED_BEFORE_DESCENT,
+        400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,
         closes=True,
     ),
 }  # fmt: skip

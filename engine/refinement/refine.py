@@ -123,7 +123,8 @@ def refine_within(
         budget = budget.after(time.perf_counter() - started).after_learned()
     if budget.seconds is not None:
         budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
-    before = rows_of(splats.parameters()) if plain else None
+    closing = learned.closing if plain and budget.closes else None
+    before = None if closing is None else rows_of(splats.parameters())
     while taken < budget.steps - budget.annealed:
         splats.step(draws.views(together), draws.background(), 1.0, None)
         taken += 1
@@ -135,14 +136,14 @@ def refine_within(
         if budget.splats:
             current = split_detail(current, fine, budget.splats, threads, gpu)
         splats = begin(current, fine)
-        before = rows_of(splats.parameters()) if plain else None
+        before = None if closing is None else rows_of(splats.parameters())
     for share in falling_shares(budget.annealed):
         splats.step(draws.views(together), draws.background(), share, None)
-    if learned.closing is not None and plain and budget.closes:
+    if closing is not None:
         current = splats.gaussians()
         splats = splats if fine is coarse else begin(current, coarse)
-        most = learned.closing.steps
-        closed = learned.closing.take(splats, draws, shown(current), most=most, start=before)
+        shares = shown(current)
+        closed = closing.take(splats, draws, shares, most=closing.steps, start=before)
     refined = visible(splats.gaussians())
     progress = Progress.of(taken + budget.annealed, budget.steps, fine.size, held)
     return refined, replace(progress, learned=opened, closing=closed)
