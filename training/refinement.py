@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.refinement.budget import FEWEST_HELD_FROM, REFERENCE_SIZE, budget_of
+from geolrm.engine.refinement.budget import MANY_VIEWS, REFERENCE_SIZE, budget_of
 from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.refine import falling_shares, views_per_step
@@ -71,7 +71,7 @@ def refine(
     The loss of a step reaches the weights through this step's change alone: gradients of the inputs
     are not differentiated again, and a later step starts from splats as given numbers. Of as many
     inputs as the engine then descends on, it takes the steps of descent of the engine's default
-    quality, with no view held back, before the closing network takes its own.
+    quality before the closing network takes its own.
 
     Args:
         update: Takes the first steps.
@@ -97,7 +97,7 @@ def refine(
     if taken is None:
         return None
     splats, judged, total = taken
-    if closing is not None and len(scene.targets) >= FEWEST_HELD_FROM:
+    if closing is not None and len(scene.targets) >= MANY_VIEWS:
         descended = scene.descend(splats)
         taken = scene.steps(closing, descended, splats)
         if taken is None:

@@ -13,7 +13,8 @@ QUALITIES = get_args(get_args(Quality)[0])
 
 DEFAULT_STEPS = 30  # in a manifest: refine, as the engine sees fit
 MOST_SECONDS = 3600.0
-FEWEST_HELD_FROM = 8  # views from which one can be spared until the last part
+MANY_VIEWS = 8  # from which on descent on them pays, and one can be spared until the last part
+PLENTY = 16  # views, from which on still more steps pay
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
 ALL_LEARNED = 64  # steps: more than any update network takes
@@ -28,8 +29,8 @@ class Budget:
     """What a refinement may do at most.
 
     It goes down at full rate for a while and then anneals, to where the residual is least. With
-    ``holds_back``, a view is kept out of the first part, which ends when that view no longer
-    gains; the last part compares all.
+    ``holds_back``, a view is kept out of the first part, which ends when that view has got worse;
+    the last part compares all.
     """
 
     steps: int  # of both parts
@@ -71,22 +72,23 @@ FEW = {
 }
 MANY = {
     "fast": Budget(10, 10),
+    # So few steps that a view held back would cost more than it tells.
     "balanced": Budget(
-        160, 40, USUAL_SIZE, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,
-        closes=True,
+        120, 40, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True
     ),
     "best": Budget(
         400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,
         closes=True,
     ),
-}  # fmt: skip
+}
+STILL_MORE = MANY | {"balanced": replace(MANY["balanced"], steps=160)}
 
 
 def budget_of(quality: Quality, views: int) -> Budget:
     """Return the budget of a quality for so many views; of seconds, steps alone."""
-    many = views >= FEWEST_HELD_FROM
     if isinstance(quality, str):
-        return (MANY if many else FEW)[quality]
+        table = FEW if views < MANY_VIEWS else MANY if views < PLENTY else STILL_MORE
+        return table[quality]
     # Nothing is held back and none is split: steps alone are then what decides the result.
     learned = LEARNED_BEFORE_DESCENT if quality >= FEWEST_SECONDS else 0
     return replace(Budget.exactly(400), seconds=quality, learned=learned)

@@ -14,8 +14,8 @@ from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.refinement.targets import Targets, on_black
 
 DUE = 10  # steps between two looks at the view held back
-LEAST_GAIN = 0.01  # share of the squared error, from one look to the next
-PATIENCE = 2  # looks without it
+LOOKS = 3  # that are judged together: at full rate, a single one is half a decibel up or down
+MOST_LOSS = 0.15  # share of the squared error, over the best so far
 NEIGHBOURS = 2  # views that must cover what the one held back sees
 
 
@@ -31,7 +31,7 @@ class Progress:
     budget: int  # that it might have taken
     size: int  # px, of the finest photographs that were compared
     held_back: int | None = None  # number of the view that decided when to stop; None: none
-    ended: Literal["budget", "no gain"] = "budget"
+    ended: Literal["budget", "worse"] = "budget"
     residuals: tuple[tuple[int, float], ...] = ()  # steps, and dB of the view held back
     learned: int = 0  # steps of the update network, before those of descent
     closing: int = 0  # steps of the closing network, after those of descent
@@ -41,7 +41,7 @@ class Progress:
         """Describe a descent, with the view it held back, if any."""
         if held is None:
             return cls(steps, budget, size)
-        ended = "budget" if steps == budget else "no gain"
+        ended = "budget" if steps == budget else "worse"
         return cls(steps, budget, size, held.view, ended, tuple(held.residuals))
 
     def __str__(self) -> str:
@@ -52,8 +52,8 @@ class Progress:
         if self.closing:
             parts += [f"{self.closing} learned to close"]
         line = ", ".join(parts)
-        if self.ended == "no gain":
-            line += f"; view {self.held_back}, held back, no longer gained"
+        if self.ended == "worse":
+            line += f"; view {self.held_back}, held back, got worse"
         return line
 
 
@@ -70,20 +70,22 @@ class HeldBackView:
         self.view = spare_view(targets.frame.w2c)
         self.residuals: list[tuple[int, float]] = []
         self._target, self._threads, self._gpu = targets[[self.view]], threads, gpu
-        self._best, self._without = math.inf, 0
+        self._errors: list[float] = []
+        self._best = math.inf
 
     def is_due(self, steps: int) -> bool:
         """Tell whether it is time to look."""
         return steps % DUE == 0
 
-    def gains(self, gaussians: Gaussians, steps: int) -> bool:
-        """Look at it, and tell whether to go on."""
+    def holds(self, gaussians: Gaussians, steps: int) -> bool:
+        """Look at it, and tell whether it is about as good as it ever was."""
         error = squared_error(gaussians, self._target, self._threads, self._gpu)
         self.residuals.append((steps, -10 * math.log10(max(error, 1e-10))))
-        gained = error <= self._best * (1 - LEAST_GAIN)
-        self._without = 0 if gained else self._without + 1
-        self._best = min(self._best, error)
-        return self._without < PATIENCE
+        self._errors = [*self._errors, error][-LOOKS:]
+        mean = math.fsum(self._errors) / len(self._errors)
+        if len(self._errors) == LOOKS:
+            self._best = min(self._best, mean)
+        return mean <= self._best * (1 + MOST_LOSS)
 
 
 def squared_error(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.cuda.array import Device
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.refinement.budget import FEWEST_HELD_FROM, REFERENCE_SIZE, Budget
+from geolrm.engine.refinement.budget import MANY_VIEWS, REFERENCE_SIZE, Budget
 from geolrm.engine.refinement.camera_descent import CameraDescent
 from geolrm.engine.refinement.cuda_splat_descent import CudaSplatDescent
 from geolrm.engine.refinement.draws import Draws
@@ -73,7 +73,7 @@ def refine_within(
     ::
 
         views at 256 px    learned steps, where the bundle has an update network
-        views at 256 px    full rate, all but the view held back, until it no longer gains
+        views at 256 px    full rate, all but the view held back, unless it gets worse
           | split          where a splat covers more detail than it can hold
         views at size px   falling rate, all views
         views at 256 px    a learned step over all, at most 64, where the bundle closes with one
@@ -107,7 +107,7 @@ def refine_within(
     together = views_per_step(len(views))
     everyone = list(range(len(views)))
     held = None
-    if budget.holds_back and len(views) >= FEWEST_HELD_FROM:
+    if budget.holds_back and len(views) >= MANY_VIEWS:
         held = HeldBackView(coarse, threads, gpu)
     draws = Draws(seed, [view for view in everyone if held is None or view != held.view])
 
@@ -128,7 +128,7 @@ def refine_within(
     while taken < budget.steps - budget.annealed:
         splats.step(draws.views(together), draws.background(), 1.0, None)
         taken += 1
-        if held is not None and held.is_due(taken) and not held.gains(splats.gaussians(), taken):
+        if held is not None and held.is_due(taken) and not held.holds(splats.gaussians(), taken):
             break
     draws.draw_from(everyone)
     if fine is not coarse:

@@ -1,4 +1,4 @@
-"""The view held back, and when it no longer gains."""
+"""The view held back, and when it gets worse."""
 
 from dataclasses import replace
 
@@ -38,12 +38,13 @@ def test_the_error_is_of_colours_on_black_and_alpha_where_something_is_known():
     )
 
 
-def test_it_ends_after_two_looks_without_a_hundredth_of_gain(monkeypatch):
-    errors = iter([1.0, 0.5, 0.499, 0.4, 0.399, 0.398])
+def test_it_ends_when_three_looks_together_are_worse_than_three_were(monkeypatch):
+    errors = iter([1.0, 0.5, 0.3, 0.4, 0.7, 0.5, 0.5])  # of three: 0.6, 0.4, 0.467, 0.533, 0.567
     monkeypatch.setattr(progress, "squared_error", lambda *_: next(errors))
+    monkeypatch.setattr(progress, "MOST_LOSS", 0.35)  # up to 0.54
     held = HeldBackView(TARGETS, 2, None)
-    assert [held.gains(BALL, 10 * look) for look in range(1, 7)] == [True] * 5 + [False]
-    assert [steps for steps, _ in held.residuals] == [10, 20, 30, 40, 50, 60]
+    assert [held.holds(BALL, 10 * look) for look in range(1, 8)] == [True] * 6 + [False]
+    assert [steps for steps, _ in held.residuals] == [10, 20, 30, 40, 50, 60, 70]
     assert held.residuals[0][1] == 0 and held.residuals[3][1] == pytest.approx(3.979, abs=1e-3)
     assert [held.is_due(steps) for steps in (9, 10, 11, 20)] == [False, True, False, True]
 
@@ -51,9 +52,9 @@ def test_it_ends_after_two_looks_without_a_hundredth_of_gain(monkeypatch):
 def test_what_is_told():
     held = HeldBackView(TARGETS, 2, None)
     ended = Progress.of(70, 160, 448, held)
-    assert (ended.ended, ended.held_back) == ("no gain", 0)
+    assert (ended.ended, ended.held_back) == ("worse", 0)
     assert str(ended) == (
-        "70 of at most 160 steps at up to 448 px; view 0, held back, no longer gained"
+        "70 of at most 160 steps at up to 448 px; view 0, held back, got worse"
     )
     assert Progress.of(160, 160, 448, held).ended == "budget"
     assert str(Progress.of(30, 30, 256, None)) == "30 of at most 30 steps at up to 256 px"
