@@ -190,8 +190,12 @@ def started(c2w: NDArray[np.float64], rendered: Renders, targets: Targets) -> Al
     return Alignment(c2w, False, residuals, residuals, np.ones(len(c2w)), plain)
 
 
-def finished(alignment: Alignment, rendered: Renders, targets: Targets) -> Alignment:
+def finished(
+    alignment: Alignment, rendered: Renders, targets: Targets, light: Renders
+) -> Alignment:
     """Measure again after a descent, and find the views whose colours are not the others'.
+
+    How well plain colours explain the light is measured on the renders ``light``.
 
     Not before: what the network makes of a side that one view sees may have quite other colours.
     """
@@ -204,7 +208,7 @@ def finished(alignment: Alignment, rendered: Renders, targets: Targets) -> Align
         colors = only_stained(found)
     return replace(
         alignment, residual_after=residuals, colors=colors, corrected=stained(colors),
-        likeness=likeness(rendered, targets, found),
+        likeness=likeness(light, targets, color_matrices(light, targets)),
     )  # fmt: skip
 
 

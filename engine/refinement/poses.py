@@ -60,13 +60,19 @@ def compare(
     threads: int | None,
     before: Alignment | None = None,
     gpu: Device | None = None,
+    unclosed: Gaussians | None = None,
 ) -> Alignment:
-    """Lay the photographs over renders of the scene; ``before`` is what was measured first."""
+    """Lay the photographs over renders of the scene; ``before`` is what was measured first.
+
+    A closing step gives each place the mean of its colours in all photographs, so that the median
+    one looks explained, also where a light moves: ``unclosed`` are the Gaussians before it.
+    """
     targets = Targets.of(views, aligning.MEASURED_SIZE)
     rendered = on_black(gaussians, targets, threads, gpu)
     if before is None:
         return aligning.started(np.asarray(views.c2w, np.float64), rendered, targets)
-    return aligning.finished(before, rendered, targets)
+    light = rendered if unclosed is None else on_black(unclosed, targets, threads, gpu)
+    return aligning.finished(before, rendered, targets, light)
 
 
 def poses_look_wrong(alignment: Alignment) -> bool:
@@ -102,11 +108,14 @@ def refine_colors(
     """
 
     def refined(alignment: Alignment) -> tuple[Gaussians, Alignment, Progress]:
+        before: list[Gaussians] = []
         made, progress = refine_within(
             gaussians, views, budget, finer=finer, seed=seed, threads=threads,
-            colors=alignment.colors, weights=alignment.weights, learned=learned, gpu=gpu,
+            colors=alignment.colors, weights=alignment.weights, learned=learned,
+            unclosed=before.append, gpu=gpu,
         )  # fmt: skip
-        return made, compare(made, views, threads, alignment, gpu), progress
+        unclosed = before[0] if before else None
+        return made, compare(made, views, threads, alignment, gpu, unclosed), progress
 
     first = refined(alignment)
     found = first[1]

@@ -63,6 +63,7 @@ def refine_within(
     colors: NDArray[np.float64] | None = None,
     weights: NDArray[np.float64] | None = None,
     learned: LearnedRefinement = NOTHING_LEARNED,
+    unclosed: Callable[[Gaussians], None] | None = None,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Progress]:
     """Return Gaussians that explain the input images better, and how far that got.
@@ -88,6 +89,7 @@ def refine_within(
         colors: [V, 3, 3] that each image's colours go through first; None: none.
         weights: [V] of the images; None: 1.
         learned: Networks of the bundle, which move splats with plain colours before and after.
+        unclosed: Is given the Gaussians as they are before the closing step, if one is taken.
         gpu: Where to refine, with the same result up to rounding; None: the CPU.
     """
     if not budget.steps or not len(gaussians):
@@ -141,6 +143,8 @@ def refine_within(
         splats.step(draws.views(together), draws.background(), share, None)
     if closing is not None:
         current = splats.gaussians()
+        if unclosed is not None:
+            unclosed(current)
         splats = splats if fine is coarse else begin(current, coarse)
         shares = shown(current)
         closed = closing.take(splats, draws, shares, most=closing.steps, start=before)

@@ -9,6 +9,7 @@ from samples.photographed_ball import ball, photographs, ring
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.harmonics import dc_of_colors
 from geolrm.engine.refinement.budget import Budget
+from geolrm.engine.refinement.learned import LearnedRefinement, LearnedSteps, rows_of
 from geolrm.engine.refinement.poses import compare, refine_colors
 from geolrm.engine.refinement.shading import (
     COEFFICIENTS,
@@ -19,6 +20,7 @@ from geolrm.engine.refinement.shading import (
     needs_shading,
     shade,
 )
+from geolrm.engine.refinement.splat_descent import to_parameters
 from geolrm.engine.rendering.render import render
 from geolrm.engine.views.preprocessing import join_views
 
@@ -74,6 +76,34 @@ def test_light_that_moves_is_told_from_light_that_stands_still(moving_light):
     _, _, moving = moving_light
     assert needs_shading(moving) and moving.likeness < LIKE - 0.5
     assert not moving.shaded
+
+
+class Evened:
+    """Stands for a closing network: says of the splats what the fit of the photographs says."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def run(self, inputs, outputs):
+        outputs["moved"][:] = self.rows
+        outputs["new_mean"][:] = outputs["new_square"][:] = 0
+
+
+def test_a_closing_step_does_not_hide_a_light_that_moves():
+    """Its splats may explain the photographs as it likes: the descent before it tells."""
+    views = lit(RING)
+    budget = Budget(30, 15)
+    begun = replace(compare(BALL, views, 2), corrected=[0])  # no descent is done again
+    bare = refine_colors(BALL, views, begun, budget, finer=None, **OPTIONS)[1]
+    closing = LearnedSteps(Evened(rows_of(to_parameters(BALL))), 1, 64)
+    made, closed, progress = refine_colors(
+        BALL, views, begun, replace(budget, closes=True), finer=None,
+        learned=LearnedRefinement(closing=closing), **OPTIONS,
+    )  # fmt: skip
+    assert progress.closing == 1
+    np.testing.assert_array_equal(made.means, BALL.means)
+    assert closed.likeness == bare.likeness < LIKE
+    assert not np.array_equal(closed.residual_after, bare.residual_after)
 
 
 def test_few_views_are_never_shaded_by_themselves():
