@@ -33,10 +33,10 @@ class RunOptions(TypedDict, total=False):
             :mod:`geolrm.engine.refinement`: ``"fast"``, ``"balanced"``, the default of bundles
             that refine, ``"best"``, or seconds that the run may take. Learned steps of the bundle
             come first. Steps of descent follow the number of views, and those of ``"best"`` end
-            where a view that is held back gets worse; photographs larger than 256 px are compared at up to 512 px,
-            with ``"best"`` at up to 1024 px, and Gaussians that cover too much detail are split, up
-            to 200,000. ``scene.refinement`` says how far it got. Gaussians that nobody can see are
-            dropped before.
+            where a view that is held back gets worse; photographs larger than 256 px are
+            compared at up to 512 px, with ``"best"`` at up to 1024 px, and Gaussians that cover too
+            much detail are split, up to 200,000. ``scene.refinement`` says how far it got.
+            Gaussians that nobody can see are dropped before.
         refine_steps: Six learned steps and just so many of descent instead, at 256 px or, from
             photographs that are larger, up to 512 px. 0 gives what the network says, anchor by
             anchor.

@@ -80,7 +80,7 @@ MANY = {
         400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,
         closes=True,
     ),
-}
+}  # fmt: skip
 STILL_MORE = MANY | {"balanced": replace(MANY["balanced"], steps=160)}
 
 

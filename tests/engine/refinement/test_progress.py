@@ -53,9 +53,7 @@ def test_what_is_told():
     held = HeldBackView(TARGETS, 2, None)
     ended = Progress.of(70, 160, 448, held)
     assert (ended.ended, ended.held_back) == ("worse", 0)
-    assert str(ended) == (
-        "70 of at most 160 steps at up to 448 px; view 0, held back, got worse"
-    )
+    assert str(ended) == ("70 of at most 160 steps at up to 448 px; view 0, held back, got worse")
     assert Progress.of(160, 160, 448, held).ended == "budget"
     assert str(Progress.of(30, 30, 256, None)) == "30 of at most 30 steps at up to 256 px"
     alone = Progress(0, 0, 256, learned=14)
