@@ -23,6 +23,7 @@ from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.engine.system.atomic import atomic_file, check_writable, existing_path
 from geolrm.engine.system.temporary import remove_all_leftovers
 from geolrm.export.model import GeoLRMConfig
+from geolrm.export.model.checks import differences
 from geolrm.training.config import Recipe
 from geolrm.training.recipe_files import decode_recipe
 from geolrm.training.state import TrainingState
@@ -213,20 +214,6 @@ def _records(file: Path) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             continue  # a line that a killed run left half-written
     return [found[step] for step in sorted(found)]
-
-
-def differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
-    """List the dotted names of the fields in which two nested descriptions differ."""
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        names = list(dict.fromkeys([*stored, *wanted]))
-        return [
-            found
-            for name in names
-            for found in differences(
-                stored.get(name), wanted.get(name), f"{path}.{name}" if path else name
-            )
-        ]
-    return [] if stored == wanted else [path]
 
 
 def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], int]:

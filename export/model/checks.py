@@ -35,3 +35,17 @@ def require_numbers(record: Any, zero: Iterable[str] = (), signed: Iterable[str]
             math.isfinite(value) and (value > 0 or (value == 0 and entry.name in zero)),
             f"{entry.name} is {value!r}; it must be a finite number, {least}",
         )
+
+
+def differences(stored: Any, wanted: Any, path: str = "") -> list[str]:
+    """List the dotted names of the fields in which two nested descriptions differ."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        names = list(dict.fromkeys([*stored, *wanted]))
+        return [
+            found
+            for name in names
+            for found in differences(
+                stored.get(name), wanted.get(name), f"{path}.{name}" if path else name
+            )
+        ]
+    return [] if stored == wanted else [path]

@@ -13,6 +13,7 @@ from samples.tiny_models import one_layer, tiny_config, tiny_model
 
 from geolrm.engine.bundle.manifest import Range
 from geolrm.export import bundle_writer, half_range, verification
+from geolrm.export.averaging import average
 from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize
 from geolrm.export.conformance import __main__ as conformance
@@ -139,7 +140,15 @@ def unreachable(place):
     fetch(parse_hub_name("hf:owner/model@main"))
 
 
+def other_models(place):
+    one, other = (tiny_model(config) for config in (tiny_config(), one_layer(tiny_config())))
+    return average(one, other, ("a.safetensors", "b.safetensors"))
+
+
 CASES = [
+    Case("'a.safetensors' and 'b.safetensors' are of different models (…); give a checkpoint that "
+         "the training of the first went on from", "Of geolrm-export --average-with.",
+         other_models),
     Case("the checkpoint is 'hf:a/b'; it must be hf:OWNER/NAME@REVISION or …",
          "Of geolrm-export.", lambda place: parse_hub_name("hf:a/b")),
     Case("the file is 'a.pkl'; it must be a .safetensors or .ckpt file of the …",

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +6,7 @@ from samples.training import tiny_recipe
 
 from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.training.optimizer import MovingAverage
-from geolrm.training.run_folder import KEPT, RunFolder, differences, read_checkpoint
+from geolrm.training.run_folder import KEPT, RunFolder, read_checkpoint
 from geolrm.training.state import TrainingState
 
 
@@ -91,13 +90,6 @@ def test_other_objects_are_warned_of(folder, recwarn):
     assert not recwarn
     with pytest.warns(UserWarning, match="was started on other objects than these 1"):
         folder.check_data(["c"])
-
-
-def test_differences_are_named_by_their_path():
-    recipe = {"a": 1, "b": {"c": 2, "d": 3}}
-    assert differences(recipe, recipe) == []
-    assert differences(recipe, {"a": 1, "b": {"c": 5, "d": 3}, "e": 0}) == ["b.c", "e"]
-    assert replace(tiny_recipe(), steps=5).steps == 5
 
 
 def test_weights_carry_their_configuration(folder):

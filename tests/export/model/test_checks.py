@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from geolrm import InputError
-from geolrm.export.model.checks import require, require_numbers
+from geolrm.export.model.checks import differences, require, require_numbers
 
 
 @dataclass
@@ -44,3 +44,9 @@ def test_numbers_that_may_not_be_are_named(values, message):
     with pytest.raises(InputError) as caught:
         check(**values)
     assert str(caught.value) == message
+
+
+def test_differences_are_named_by_their_path():
+    one = {"a": 1, "b": {"c": 2, "d": 3}}
+    assert differences(one, one) == []
+    assert differences(one, {"a": 1, "b": {"c": 5, "d": 3}, "e": 0}) == ["b.c", "e"]
