@@ -46,8 +46,9 @@ class RunOptions(TypedDict, total=False):
             ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
         shading: Whether colours depend on the direction they are seen from, harmonics of degree 1,
             as where a flash moves with the camera: True, False, or ``"auto"``, the default, where
-            plain colours explain the light in the median photograph to less than 27 dB, and there
-            are at least 6. ``scene.alignment.shaded`` says whether. Needs ``refine_steps``.
+            plain colours explain the light in the median photograph to less than 27 dB, before
+            a closing step, and there are at least 6. ``scene.alignment.shaded`` says whether.
+            Needs ``refine_steps``.
         output: ``"numpy"``, the default, or ``"device"`` to leave the scene's arrays where they
             were made: on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing
             is waited for but the number of anchors; on the CPU they are NumPy's.

@@ -4,46 +4,81 @@ Weights halfway between a model and what further training on other data made of 
 on both than either: what one has learned by heart and the other has not is evened out.
 """
 
+import argparse
+import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 
+from geolrm.engine.bundle.manifest import CONFIG_KEY
 from geolrm.engine.errors import CheckpointError
-from geolrm.export.checkpoint import LEARNED_REFINEMENT
+from geolrm.engine.system.atomic import atomic_file, check_writable
+from geolrm.engine.system.exit_codes import one_sentence_errors
+from geolrm.export.checkpoint import LEARNED_REFINEMENT, load_checkpoint
 from geolrm.export.model import GeoLRM, GeoLRMConfig
 from geolrm.export.model.checks import differences
 
 
 @torch.no_grad()
-def average(model: GeoLRM, other: GeoLRM, names: tuple[str, str]) -> GeoLRM:
-    """Return ``other`` with the means of its weights and those of ``model``.
+def average(trained: GeoLRM, origin: GeoLRM, names: tuple[str, str]) -> GeoLRM:
+    """Return ``origin`` with the means of its weights and those of ``trained``.
 
-    It keeps what may differ: its learned refinement, which further training of the other networks
-    does not have, and its occupancy bias. Counters, which have no mean, are its own, too.
+    It keeps its learned refinement, which further training of the other networks does not touch,
+    and its occupancy bias; those of ``trained`` are left out. Counters have no mean: they are its
+    own, too.
 
     Args:
-        model: Of a checkpoint.
-        other: Of another; is changed.
-        names: Of the two, for the error.
+        trained: What further training came to.
+        origin: What that training went on from; is changed.
+        names: Of the two checkpoints, for the error.
 
     Raises:
         CheckpointError: They are not of one model.
     """
-    differing = differences(comparable(model.config), comparable(other.config))
+    differing = differences(comparable(trained.config), comparable(origin.config))
     if differing:
         raise CheckpointError(
             f"{names[0]!r} and {names[1]!r} are of different models ({', '.join(differing[:3])}); "
             "give a checkpoint that the training of the first went on from"
         )
-    weights = model.state_dict()
-    for key, mean in other.state_dict().items():
+    weights = trained.state_dict()
+    for key, mean in origin.state_dict().items():
         if mean.is_floating_point() and not key.startswith(LEARNED_REFINEMENT):
             mean.add_(weights[key]).mul_(0.5)
-    return other
+    return origin
 
 
 def comparable(config: GeoLRMConfig) -> dict[str, Any]:
     """Return a configuration without what two checkpoints of one model may differ in."""
     proposal = replace(config.proposal, occupancy_bias=0.0)
     return asdict(replace(config, update=None, closing=None, proposal=proposal))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Average two checkpoints into a third, which states its configuration."""
+    parser = argparse.ArgumentParser(
+        prog="python -m geolrm.export.averaging", description=str(main.__doc__)
+    )
+    parser.add_argument("trained", help="checkpoint that further training came to")
+    parser.add_argument(
+        "origin", help="checkpoint that it went on from, or 'mini'; its learned refinement stays"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".safetensors to write")
+    options = parser.parse_args(arguments)
+    with one_sentence_errors():
+        check_writable(options.output)
+        names = options.trained, options.origin
+        trained, origin = (load_checkpoint(name)[0] for name in names)
+        made = average(trained, origin, names)
+        weights = {key: tensor.contiguous() for key, tensor in made.state_dict().items()}
+        metadata = {CONFIG_KEY: json.dumps(asdict(made.config)), "format": "pt"}
+        with atomic_file(options.output) as stream:
+            stream.write(save(weights, metadata))
+        print(f"the means of {names[0]} and {names[1]} -> {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,6 @@ from geolrm.engine.refinement.budget import DEFAULT_STEPS
 from geolrm.engine.system.file_lock import locked
 from geolrm.examples import capture_path
 from geolrm.export import half_range, verification
-from geolrm.export.averaging import average
 from geolrm.export.backend_choice import Choice
 from geolrm.export.bundle_writer import ExportOptions, write_bundle
 from geolrm.export.checkpoint import load_checkpoint
@@ -37,7 +36,6 @@ def export_checkpoint(
     rope_scale: float | None,
     verify: bool,
     progress: Callable[[str], None],
-    average_with: str | None = None,
     occupancy_bias: float | None = None,
     refine_steps: int | None = None,
 ) -> dict[str, Any]:
@@ -57,8 +55,6 @@ def export_checkpoint(
         verify: Compare the bundle with torch before it is put in place: on the CPU, and on the
             GPU where it can run here.
         progress: Called with a line for each step.
-        average_with: Another checkpoint of the same model, whose weights are averaged with these;
-            its learned refinement and its occupancy bias stay.
         occupancy_bias: Added to the occupancy logits; None keeps the model's.
         refine_steps: Of the engine by default; None takes 30 for models with cues, else 0.
     """
@@ -71,11 +67,6 @@ def export_checkpoint(
     model, source, states_variant = load_checkpoint(fetched.path if fetched else checkpoint)
     if fetched is not None:
         source = Source(checkpoint, source.sha256, source.trained)
-    if average_with is not None:
-        other, begun, _ = load_checkpoint(average_with)
-        model = average(model, other, (checkpoint, average_with))
-        called = f"{source.checkpoint}, averaged with {average_with}"
-        source = Source(called, source.sha256, source.trained and begun.trained)
     config = resize(model.config, image_size)
     if rope_scale is not None:
         config = config.with_self_attention(config.self_attention, rope_scale)

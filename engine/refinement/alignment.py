@@ -33,7 +33,8 @@ class Alignment:
     weights: NDArray[np.float64]  # [V] in (0, 1], what each counted in the descent
     colors: NDArray[np.float64]  # [V, 3, 3], each photograph's RGB to that of the median one
     corrected: list[int] = field(default_factory=list)  # views whose colours were
-    # dB inside the masks, how well plain colours explain the photographs; None: not measured
+    # dB inside the masks, how well plain colours explain the photographs, before a closing step;
+    # None: not measured
     likeness: float | None = None
     shaded: bool = False  # whether colours depend on the direction they are seen from
 
@@ -195,9 +196,8 @@ def finished(
 ) -> Alignment:
     """Measure again after a descent, and find the views whose colours are not the others'.
 
-    How well plain colours explain the light is measured on the renders ``light``.
-
     Not before: what the network makes of a side that one view sees may have quite other colours.
+    How well plain colours explain the light is measured on the renders ``light``.
     """
     corrected = targets.recolored(alignment.colors)
     residuals = misalignment(rendered, corrected) * 256 / targets.size

@@ -13,8 +13,8 @@ QUALITIES = get_args(get_args(Quality)[0])
 
 DEFAULT_STEPS = 30  # in a manifest: refine, as the engine sees fit
 MOST_SECONDS = 3600.0
-MANY_VIEWS = 8  # from which on descent on them pays, and one can be spared until the last part
-PLENTY = 16  # views, from which on still more steps pay
+MANY_VIEWS = 8  # from which on more descent pays, and one can be spared until the last part
+STILL_MORE_VIEWS = 16  # from which on still more of it does
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
 ALL_LEARNED = 64  # steps: more than any update network takes
@@ -87,7 +87,7 @@ STILL_MORE = MANY | {"balanced": replace(MANY["balanced"], steps=160)}
 def budget_of(quality: Quality, views: int) -> Budget:
     """Return the budget of a quality for so many views; of seconds, steps alone."""
     if isinstance(quality, str):
-        table = FEW if views < MANY_VIEWS else MANY if views < PLENTY else STILL_MORE
+        table = FEW if views < MANY_VIEWS else MANY if views < STILL_MORE_VIEWS else STILL_MORE
         return table[quality]
     # Nothing is held back and none is split: steps alone are then what decides the result.
     learned = LEARNED_BEFORE_DESCENT if quality >= FEWEST_SECONDS else 0

@@ -77,8 +77,8 @@ class HeldBackView:
         """Tell whether it is time to look."""
         return steps % DUE == 0
 
-    def holds(self, gaussians: Gaussians, steps: int) -> bool:
-        """Look at it, and tell whether it is about as good as it ever was."""
+    def is_no_worse(self, gaussians: Gaussians, steps: int) -> bool:
+        """Look at it; tell whether it is about as good as it ever was, over the last looks."""
         error = squared_error(gaussians, self._target, self._threads, self._gpu)
         self.residuals.append((steps, -10 * math.log10(max(error, 1e-10))))
         self._errors = [*self._errors, error][-LOOKS:]

@@ -130,7 +130,11 @@ def refine_within(
     while taken < budget.steps - budget.annealed:
         splats.step(draws.views(together), draws.background(), 1.0, None)
         taken += 1
-        if held is not None and held.is_due(taken) and not held.holds(splats.gaussians(), taken):
+        if (
+            held is not None
+            and held.is_due(taken)
+            and not held.is_no_worse(splats.gaussians(), taken)
+        ):
             break
     draws.draw_from(everyone)
     if fine is not coarse:

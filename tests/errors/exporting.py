@@ -147,7 +147,7 @@ def other_models(place):
 
 CASES = [
     Case("'a.safetensors' and 'b.safetensors' are of different models (…); give a checkpoint that "
-         "the training of the first went on from", "Of geolrm-export --average-with.",
+         "the training of the first went on from", "Of geolrm.export.averaging.",
          other_models),
     Case("the checkpoint is 'hf:a/b'; it must be hf:OWNER/NAME@REVISION or …",
          "Of geolrm-export.", lambda place: parse_hub_name("hf:a/b")),

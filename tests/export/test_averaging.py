@@ -5,14 +5,13 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from samples.tiny_models import tiny_config, tiny_model
 
 from geolrm import CheckpointError
-from geolrm.engine.bundle.manifest import CONFIG_KEY, Range
-from geolrm.export import backend_choice
-from geolrm.export.averaging import average
-from geolrm.export.command import export_checkpoint
+from geolrm.engine.bundle.manifest import CONFIG_KEY
+from geolrm.export.averaging import average, main
+from geolrm.export.checkpoint import load_checkpoint
 from geolrm.export.model import GeoLRM, SplatUpdateConfig
 
 CONFIG = tiny_config()
@@ -65,35 +64,27 @@ def test_other_models_are_refused_by_what_differs():
         average(GeoLRM(other), begun(), ("a", "b"))
 
 
-def test_an_export_says_what_it_was_averaged_with(tmp_path):
-    for name, model in (("a", shifted(tiny_model(CONFIG), 0.01)), ("b", begun())):
-        state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
-        metadata = {CONFIG_KEY: json.dumps(asdict(model.config)), "format": "pt"}
-        save_file(state, tmp_path / f"{name}.safetensors", metadata)
-    export_checkpoint(
-        str(tmp_path / "a.safetensors"),
-        tmp_path / "bundle",
-        name="tiny",
-        choice=backend_choice.choose("onnxruntime", "fp32", None),
-        views=Range(1, 2, 4),
-        tokens=None,
-        image_size=None,
-        self_attention=None,
-        rope_scale=None,
-        verify=False,
-        progress=lambda line: None,
-        average_with=str(tmp_path / "b.safetensors"),
-    )
-    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
-    called = f"a.safetensors, averaged with {tmp_path / 'b.safetensors'}"
-    assert manifest["source"]["checkpoint"] == called and manifest["update"]["steps"] == 3
-    first, second, made = (
-        load_file(file)
-        for file in (
-            tmp_path / "a.safetensors",
-            tmp_path / "b.safetensors",
-            tmp_path / "bundle" / "weights.safetensors",
-        )
-    )
-    key = next(key for key in first if ".wq." in key and key in made)
-    torch.testing.assert_close(made[key], (first[key] + second[key]) / 2)
+def write(model, file):
+    state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
+    metadata = {CONFIG_KEY: json.dumps(asdict(model.config)), "format": "pt"}
+    save_file(state, file, metadata)
+
+
+def test_the_command_writes_a_checkpoint_of_its_own(tmp_path, capsys):
+    files = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "c")]
+    write(shifted(tiny_model(CONFIG), 0.25), files[0])
+    write(begun(), files[1])
+    main([str(files[0]), str(files[1]), "-o", str(files[2])])
+    assert capsys.readouterr().out == f"the means of {files[0]} and {files[1]} -> {files[2]}\n"
+    made = load_checkpoint(files[2])[0]
+    assert made.config == REFINED
+    expected = average(shifted(tiny_model(CONFIG), 0.25), begun(), ("a", "b")).state_dict()
+    for key, tensor in made.state_dict().items():
+        if not key.startswith("splat_update."):  # of another seed
+            assert torch.equal(tensor, expected[key]), key
+
+
+def test_a_refinement_of_the_further_training_is_left_out():
+    made = average(begun(), tiny_model(CONFIG), ("a", "b"))
+    assert made.config == CONFIG
+    assert not any(key.startswith("splat_update.") for key in made.state_dict())

@@ -111,12 +111,6 @@ def export(
     rope_scale: Annotated[
         str | None, typer.Option(help="xyz_scale of the reconstruction, 0.5 or 1.0.")
     ] = None,
-    average_with: Annotated[
-        str | None,
-        typer.Option(
-            help="Another checkpoint of the same model, as 'mini': the means of both are exported."
-        ),
-    ] = None,
     occupancy_bias: Annotated[
         float | None,
         typer.Option(help="Added to the occupancy logits: above 0 proposes more voxels."),
@@ -183,7 +177,6 @@ def export(
             rope_scale=float(rope_scale) if rope_scale else None,
             verify=not no_verify,
             progress=step,
-            average_with=average_with,
             occupancy_bias=occupancy_bias,
             refine_steps=refine_steps,
         )

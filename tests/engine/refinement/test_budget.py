@@ -15,7 +15,7 @@ def test_a_number_of_steps_is_just_that_half_of_it_annealed():
     ]  # fmt: skip
 
 
-def test_better_qualities_do_more_and_many_views_spare_one():
+def test_better_qualities_do_more_and_the_best_spares_one_of_many_views():
     for views in (1, 6, 8, 21):
         fast, balanced, best = (budget_of(name, views) for name in ("fast", "balanced", "best"))
         assert fast.steps < balanced.steps < best.steps and fast.size < balanced.size < best.size

@@ -43,18 +43,27 @@ def test_it_ends_when_three_looks_together_are_worse_than_three_were(monkeypatch
     monkeypatch.setattr(progress, "squared_error", lambda *_: next(errors))
     monkeypatch.setattr(progress, "MOST_LOSS", 0.35)  # up to 0.54
     held = HeldBackView(TARGETS, 2, None)
-    assert [held.holds(BALL, 10 * look) for look in range(1, 8)] == [True] * 6 + [False]
+    assert [held.is_no_worse(BALL, 10 * look) for look in range(1, 8)] == [True] * 6 + [False]
     assert [steps for steps, _ in held.residuals] == [10, 20, 30, 40, 50, 60, 70]
     assert held.residuals[0][1] == 0 and held.residuals[3][1] == pytest.approx(3.979, abs=1e-3)
     assert [held.is_due(steps) for steps in (9, 10, 11, 20)] == [False, True, False, True]
 
 
+def test_a_seventh_worse_is_not_yet_worse(monkeypatch):
+    for last, expected in ((1.44, True), (1.46, False)):  # of three, 1 and 1.1467 or 1.1533
+        errors = iter([1.0, 1.0, 1.0, last])
+        monkeypatch.setattr(progress, "squared_error", lambda *_, e=errors: next(e))
+        held = HeldBackView(TARGETS, 2, None)
+        looks = [held.is_no_worse(BALL, 10 * look) for look in range(1, 5)]
+        assert looks == [True, True, True, expected]
+
+
 def test_what_is_told():
     held = HeldBackView(TARGETS, 2, None)
-    ended = Progress.of(70, 160, 448, held)
+    ended = Progress.of(170, 400, 448, held)
     assert (ended.ended, ended.held_back) == ("worse", 0)
-    assert str(ended) == ("70 of at most 160 steps at up to 448 px; view 0, held back, got worse")
-    assert Progress.of(160, 160, 448, held).ended == "budget"
+    assert str(ended) == ("170 of at most 400 steps at up to 448 px; view 0, held back, got worse")
+    assert Progress.of(400, 400, 448, held).ended == "budget"
     assert str(Progress.of(30, 30, 256, None)) == "30 of at most 30 steps at up to 256 px"
     alone = Progress(0, 0, 256, learned=14)
     assert str(alone) == "14 learned steps"
