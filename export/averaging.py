@@ -2,27 +2,28 @@
 
 Weights halfway between a model and what further training on other data made of it often do better
 on both than either: what one has learned by heart and the other has not is evened out.
+
+What needs torch is imported late, so that the command can say in a sentence that it is missing.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import save
+from typing import TYPE_CHECKING, Any
 
 from geolrm.engine.bundle.manifest import CONFIG_KEY
-from geolrm.engine.errors import CheckpointError
+from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.engine.system.atomic import atomic_file, check_writable
 from geolrm.engine.system.exit_codes import one_sentence_errors
-from geolrm.export.checkpoint import LEARNED_REFINEMENT, load_checkpoint
-from geolrm.export.model import GeoLRM, GeoLRMConfig
-from geolrm.export.model.checks import differences
+from geolrm.engine.system.extras import require
+
+if TYPE_CHECKING:
+    from geolrm.export.model import GeoLRM, GeoLRMConfig
 
 
-@torch.no_grad()
 def average(trained: GeoLRM, origin: GeoLRM, names: tuple[str, str]) -> GeoLRM:
     """Return ``origin`` with the means of its weights and those of ``trained``.
 
@@ -38,6 +39,9 @@ def average(trained: GeoLRM, origin: GeoLRM, names: tuple[str, str]) -> GeoLRM:
     Raises:
         CheckpointError: They are not of one model.
     """
+    from geolrm.export.checkpoint import LEARNED_REFINEMENT
+    from geolrm.export.model.checks import differences
+
     differing = differences(comparable(trained.config), comparable(origin.config))
     if differing:
         raise CheckpointError(
@@ -69,7 +73,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help=".safetensors to write")
     options = parser.parse_args(arguments)
     with one_sentence_errors():
+        if options.output.suffix != ".safetensors":
+            raise InputError(
+                f"--output is {str(options.output)!r}; its name must end in .safetensors"
+            )
         check_writable(options.output)
+        require("torch", "geolrm.export.averaging")
+        from safetensors.torch import save
+
+        from geolrm.export.checkpoint import load_checkpoint
+
         names = options.trained, options.origin
         trained, origin = (load_checkpoint(name)[0] for name in names)
         made = average(trained, origin, names)

@@ -206,9 +206,10 @@ def finished(
     colors, found = alignment.colors, color_matrices(rendered, targets)
     if not alignment.corrected:
         colors = only_stained(found)
+    matched = found if light is rendered else color_matrices(light, targets)
     return replace(
         alignment, residual_after=residuals, colors=colors, corrected=stained(colors),
-        likeness=likeness(light, targets, color_matrices(light, targets)),
+        likeness=likeness(light, targets, matched),
     )  # fmt: skip
 
 

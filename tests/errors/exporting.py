@@ -1,10 +1,12 @@
 """geolrm-export: checkpoints, ranges, verification; and the conformance check."""
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import msgspec
 import numpy as np
+import pytest
 import torch
 from doubles.hub import Hub, serving, use
 from errors.case import Case
@@ -13,7 +15,7 @@ from samples.tiny_models import one_layer, tiny_config, tiny_model
 
 from geolrm.engine.bundle.manifest import Range
 from geolrm.export import bundle_writer, half_range, verification
-from geolrm.export.averaging import average
+from geolrm.export.averaging import average, main
 from geolrm.export.checkpoint import CONFIG_KEY, load_checkpoint, load_state
 from geolrm.export.command import check_padding, resize
 from geolrm.export.conformance import __main__ as conformance
@@ -140,6 +142,13 @@ def unreachable(place):
     fetch(parse_hub_name("hf:owner/model@main"))
 
 
+def averaging(*arguments):
+    """The command would print the sentence and end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geolrm.export.averaging.one_sentence_errors", nullcontext)
+        main(list(arguments))
+
+
 def other_models(place):
     one, other = (tiny_model(config) for config in (tiny_config(), one_layer(tiny_config())))
     return average(one, other, ("a.safetensors", "b.safetensors"))
@@ -149,6 +158,9 @@ CASES = [
     Case("'a.safetensors' and 'b.safetensors' are of different models (…); give a checkpoint that "
          "the training of the first went on from", "Of geolrm.export.averaging.",
          other_models),
+    Case("--output is 'halfway.pt'; its name must end in .safetensors",
+         "Of geolrm.export.averaging.",
+         lambda place: averaging("a.ckpt", "mini", "-o", "halfway.pt")),
     Case("the checkpoint is 'hf:a/b'; it must be hf:OWNER/NAME@REVISION or …",
          "Of geolrm-export.", lambda place: parse_hub_name("hf:a/b")),
     Case("the file is 'a.pkl'; it must be a .safetensors or .ckpt file of the …",

@@ -36,7 +36,7 @@ TOLERANCES = {
     "bf16": {"features": 6e-2, "logits": 3e-2, "means": 2e-4, "opacities": 8e-3, "scales": 1e-4,
              "quats": 2e-2, "colors": 1e-2},
 }  # fmt: skip
-AT_OUTLINES = 2  # Gaussians of 4,800, at most
+AT_OUTLINES = 2  # Gaussians of 4,800, at most, which a view shows or not by rounding
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def test_graphs_for_gpus_compute_what_the_cpu_engine_does(
         arrays |= runner.run({tensor.name: arrays[tensor.name] for tensor in stage.inputs})
     for name, tolerance in TOLERANCES[precision].items():
         errors = np.abs(arrays[name].astype(np.float64) - expected[name])
-        if name == "colors":  # at an outline, rounding decides whether a view shows a Gaussian
+        if (
+            name == "colors" and precision == "bf16"
+        ):  # at an outline, rounding decides whether a view shows a Gaussian
             errors = np.sort(errors.max(axis=1))[:-AT_OUTLINES]
         error = errors.max()
         assert error <= tolerance, name
