@@ -342,7 +342,7 @@ class Engine:
     ) -> Scene:
         """Leave out what nobody sees, and move the rest by gradient descent.
 
-        Where poses are refined with it, the network sees the better poses before the next round.
+        Where poses are refined with it, the network sees the better ones after each round.
         Where the photographs do not agree on plain colours, the colours depend on the direction.
         """
         given, seed, threads = scene.views, settings.seed, self.threads
@@ -351,25 +351,27 @@ class Engine:
             alignment = compare(gaussians, given, threads, gpu=gpu)
             moves = settings.refine_poses is True
             moves |= settings.refine_poses == "auto" and poses_look_wrong(alignment)
-        for number, part in enumerate(ROUNDS if moves else ()):
-            if number > 0:
-                seen = self._see(moved_views(given, alignment.c2w), settings, clock)
-                if not len(seen.gaussians):
-                    break
-                scene, gaussians = seen, drop_hidden(seen.gaussians.numpy(), threads, gpu)
+        for part in ROUNDS if moves else ():
             with clock("refine"):
                 gaussians, alignment = refine_poses(
                     gaussians, scene.views, alignment, part, given=given.c2w, seed=seed,
                     threads=threads, gpu=gpu,
                 )  # fmt: skip
+            seen = self._see(moved_views(given, alignment.c2w), settings, clock)
+            if not len(seen.gaussians):
+                break
+            scene, gaussians = seen, drop_hidden(seen.gaussians.numpy(), threads, gpu)
         with clock("refine"):
             views = moved_views(given, alignment.c2w) if moves else given
             finer = finer_views(photographs, views)
             start, budget = gaussians, settings.budget(len(views), clock.elapsed)
             gaussians, alignment, progress = refine_colors(
                 start, views, alignment, budget, finer=finer, seed=seed, threads=threads,
-                learned=self._learned, gpu=gpu,
+                learned=self._learned, given=given.c2w, gpu=gpu,
             )  # fmt: skip
+            if moves:
+                views = moved_views(given, alignment.c2w)
+                finer = finer_views(photographs, views)
             shades = settings.shading is True
             shades |= settings.shading == "auto" and needs_shading(alignment)
             if shades:

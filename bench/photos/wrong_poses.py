@@ -1,7 +1,7 @@
 """What wrong poses cost, and how much of it their refinement brings back.
 
 The frames are those of ``geolrm eval``. Each camera is turned about its own centre and moved, by a
-stated root mean square in total. The score is the best over one rigid motion of the splats near the
+stated root mean square in total. The score is the best over one similarity of the splats near the
 identity, since wrong poses say nothing of where the object lies.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from geolrm.bench.quality.dataset import Subject, find_subjects, load_subject
 from geolrm.bench.quality.judging import on_white
 from geolrm.bench.quality.protocol import TARGETS, input_frames
-from geolrm.bench.quality.rigid_fit import best_psnr
+from geolrm.bench.quality.similarity_fit import best_psnr
 from geolrm.engine.engine import Engine
 from geolrm.engine.geometry.motions import misplaced
 from geolrm.engine.refinement.poses import compare, poses_look_wrong

@@ -73,7 +73,7 @@ class Evaluation:
         transforms: Name of the file with the poses in each capture; captures without it are left
             out.
         changes: What is done to the inputs; the engine then also refines poses, if its default
-            finds them wrong, and scores are those after one rigid motion of the scene.
+            finds them wrong, and scores are those after one similarity of the scene.
         hull_steps: Steps of refinement of the baseline ``refined_hull``.
         backend: Of the engine, as :class:`geolrm.Engine`; one that is given has its own.
 

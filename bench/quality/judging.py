@@ -9,8 +9,8 @@ from geolrm.bench.quality import shape_metrics
 from geolrm.bench.quality.dataset import Subject
 from geolrm.bench.quality.image_metrics import StructuralSimilarity, pooled_psnr
 from geolrm.bench.quality.protocol import TARGET_GROUPS, TARGETS
-from geolrm.bench.quality.rigid_fit import fit_motion
 from geolrm.bench.quality.scores import Scores
+from geolrm.bench.quality.similarity_fit import fit_similarity
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.meshing.fusion import fuse
@@ -57,17 +57,17 @@ class Judge:
         return render_each(gaussians, self._cameras, sizes, self._threads)
 
     def placed(self, gaussians: Gaussians) -> Gaussians:
-        """Move a scene by the rigid motion after which it fits the truths best.
+        """Move a scene by the similarity after which it fits the truths best.
 
-        Where the poses of the inputs are wrong, they do not tell where the object lies. The truths
-        of the first one's size count.
+        Where the poses of the inputs are wrong, they do not tell where the object lies, nor how
+        large it is. The truths of the first one's size count.
         """
         if not len(gaussians):
             return gaussians
         shape = self.truths[0].shape
         chosen = [index for index, truth in enumerate(self.truths) if truth.shape == shape]
         truths = np.stack([self.truths[index] for index in chosen])
-        matrix, _ = fit_motion(gaussians, self._cameras[chosen], truths, self._threads)
+        matrix, _ = fit_similarity(gaussians, self._cameras[chosen], truths, self._threads)
         return gaussians.transformed(matrix)
 
     def white(self) -> Scores:

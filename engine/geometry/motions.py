@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from geolrm.engine.geometry.cameras import Cameras
 
+FAR = 4.0  # times the median deviation, beyond which a camera went its own way
+
 
 def rotation_matrix(vector: ArrayLike) -> NDArray[np.float64]:
     """Return the rotation [3, 3] about a vector [3] by its length in radians."""
@@ -50,7 +52,7 @@ def common_motion(
         centre: [3], of what they look at.
     """
     motions = after @ np.linalg.inv(before)
-    turn = -np.median([rotation_vector(one[:3, :3]) for one in motions], axis=0)
+    turn = -typical(np.array([rotation_vector(one[:3, :3]) for one in motions]))
     # Where each camera would have moved the centre; along its own axis that is a scale.
     shifts = motions[:, :3, :3] @ centre + motions[:, :3, 3] - centre
     axes = after[:, :3, 2]
@@ -65,12 +67,20 @@ def common_motion(
         np.linalg.norm(before[:, :3, 3] - centre, axis=1),
         np.linalg.norm(after[:, :3, 3] - centre - shift, axis=1),
     ]
-    scale = np.exp(np.median(np.log(distances[0] / distances[1])))
+    scale = np.exp(typical(np.log(distances[0] / distances[1])))
     rotation = scale * rotation_matrix(turn)
     matrix = np.eye(4)
     matrix[:3, :3] = rotation
     matrix[:3, 3] = centre - rotation @ (centre + shift)
     return matrix
+
+
+def typical(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of [V, ...] over V, without those that lie far from most of them."""
+    median = np.median(values, axis=0)
+    off = np.abs(values - median)
+    near = off <= FAR * np.maximum(np.median(off, axis=0), 1e-12)
+    return np.where(near, values, 0).sum(0) / near.sum(0)
 
 
 def misplaced(cameras: Cameras, degrees: float, shift: float, rng: np.random.Generator) -> Cameras:

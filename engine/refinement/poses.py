@@ -48,10 +48,12 @@ class Round:
 
 ROUNDS = (
     # Far off: small images see farther.
-    Round(steps=30, size=128, most=6, rate=0.008, turn=0.4, share=0.5),
-    Round(steps=24, size=128, most=4, rate=0.004, turn=0.8, share=0.34),
-    Round(steps=40, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.0015, turn=1.0),
+    Round(steps=30, size=128, most=6, rate=0.008, turn=1.0, share=0.5),
+    Round(steps=24, size=128, most=4, rate=0.004, turn=2.0, share=0.34),
+    Round(steps=40, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.0015, turn=2.5),
 )
+
+LAST_RATE, LAST_TURN = 0.001, 2.5  # of the cameras that go along in the refinement of the colours
 
 
 def compare(
@@ -98,24 +100,35 @@ def refine_colors(
     seed: int,
     threads: int | None,
     learned: LearnedRefinement = NOTHING_LEARNED,
+    given: NDArray | None = None,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Alignment, Progress]:
-    """Refine by fixed poses; where a view's colours then are not the others', correct them.
+    """Refine at the poses of the alignment; correct views whose colours then are not the others'.
 
     The descent is done again with those views' colours taken through their matrices, where they
-    were not before. Where none is, the Gaussians are those of
+    were not before. Where none is and poses stay, the Gaussians are those of
     :func:`geolrm.engine.refinement.refine.refine_within`, bit for bit.
+
+    With ``given``, the poses [V, 4, 4] that the run started from, cameras that were moved go along:
+    only now do splats have the detail that tells of a tenth of a pixel.
     """
 
     def refined(alignment: Alignment) -> tuple[Gaussians, Alignment, Progress]:
         before: list[Gaussians] = []
+        cameras = None
+        if given is not None and alignment.moved:
+            cameras = _cameras(alignment, gaussians, LAST_RATE, LAST_TURN)
         made, progress = refine_within(
-            gaussians, views, budget, finer=finer, seed=seed, threads=threads,
-            colors=alignment.colors, weights=alignment.weights, learned=learned,
-            unclosed=before.append, gpu=gpu,
+            gaussians, moved_views(views, alignment.c2w), budget, finer=finer, seed=seed,
+            threads=threads, colors=alignment.colors, weights=alignment.weights, learned=learned,
+            unclosed=before.append, cameras=cameras, gpu=gpu,
         )  # fmt: skip
+        if cameras is not None:
+            alignment, back = _settled(alignment, cameras, given)
+            made, *before = (each.transformed(back) for each in (made, *before))
         unclosed = before[0] if before else None
-        return made, compare(made, views, threads, alignment, gpu, unclosed), progress
+        seen = moved_views(views, alignment.c2w)
+        return made, compare(made, seen, threads, alignment, gpu, unclosed), progress
 
     first = refined(alignment)
     found = first[1]
@@ -148,24 +161,32 @@ def refine_poses(
         gpu: Where to refine and render; None: the CPU.
     """
     targets = Targets.of(views, part.size).recolored(alignment.colors)
-    centre = gaussians.means.astype(np.float64).mean(0)
-    cameras = CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, part.rate, part.turn)
+    cameras = _cameras(alignment, gaussians, part.rate, part.turn)
     weighted = targets.weighted(alignment.weights)
     refined = descend(
         gaussians, weighted, steps=part.steps, together=part.together(len(views)), seed=seed,
         threads=threads, cameras=cameras, gpu=gpu,
     )  # fmt: skip
     rendered = on_black(refined, targets.seen_from(cameras.w2c), threads, gpu)
-    c2w = _inverse(cameras.w2c) @ FLIP_YZ
-    back = common_motion(given.astype(np.float64), c2w, centre)
-    alignment = replace(
-        alignment,
-        c2w=move_poses(c2w, back),
-        moved=True,
-        weights=aligning.view_weights(rendered, targets),
-    )
+    alignment, back = _settled(alignment, cameras, given)
+    alignment = replace(alignment, weights=aligning.view_weights(rendered, targets))
     refined = refined.transformed(back)
     return refined, compare(refined, moved_views(views, alignment.c2w), threads, alignment, gpu)
+
+
+def _cameras(alignment: Alignment, gaussians: Gaussians, rate: float, turn: float) -> CameraDescent:
+    """Put cameras at the poses so far, to turn about the middle of the splats."""
+    centre = gaussians.means.astype(np.float64).mean(0)
+    return CameraDescent(_inverse(alignment.c2w @ FLIP_YZ), centre, rate, turn)
+
+
+def _settled(
+    alignment: Alignment, cameras: CameraDescent, given: NDArray
+) -> tuple[Alignment, NDArray[np.float64]]:
+    """Take the poses of cameras that moved, but for what all of them did: [4, 4], to undo it."""
+    c2w = _inverse(cameras.w2c) @ FLIP_YZ
+    back = common_motion(given.astype(np.float64), c2w, cameras.centre)
+    return replace(alignment, c2w=move_poses(c2w, back), moved=True), back
 
 
 def moved_views(views: Views, c2w: NDArray[np.float64]) -> Views:

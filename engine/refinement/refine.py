@@ -64,6 +64,7 @@ def refine_within(
     weights: NDArray[np.float64] | None = None,
     learned: LearnedRefinement = NOTHING_LEARNED,
     unclosed: Callable[[Gaussians], None] | None = None,
+    cameras: CameraDescent | None = None,
     gpu: Device | None = None,
 ) -> tuple[Gaussians, Progress]:
     """Return Gaussians that explain the input images better, and how far that got.
@@ -90,6 +91,7 @@ def refine_within(
         weights: [V] of the images; None: 1.
         learned: Networks of the bundle, which move splats with plain colours before and after.
         unclosed: Is given the Gaussians as they are before the closing step, if one is taken.
+        cameras: Go along in the descent, from the poses of ``views`` on; None: they stay.
         gpu: Where to refine, with the same result up to rounding; None: the CPU.
     """
     if not budget.steps or not len(gaussians):
@@ -128,7 +130,7 @@ def refine_within(
     closing = learned.closing if plain and budget.closes else None
     before = None if closing is None else rows_of(splats.parameters())
     while taken < budget.steps - budget.annealed:
-        splats.step(draws.views(together), draws.background(), 1.0, None)
+        step_together(splats, draws, together, 1.0, cameras)
         taken += 1
         if (
             held is not None
@@ -139,17 +141,22 @@ def refine_within(
     draws.draw_from(everyone)
     if fine is not coarse:
         current = splats.gaussians()
+        if cameras is not None:
+            fine = fine.seen_from(cameras.w2c)
         if budget.splats:
             current = split_detail(current, fine, budget.splats, threads, gpu)
         splats = begin(current, fine)
         before = None if closing is None else rows_of(splats.parameters())
     for share in falling_shares(budget.annealed):
-        splats.step(draws.views(together), draws.background(), share, None)
+        step_together(splats, draws, together, share, cameras)
     if closing is not None:
         current = splats.gaussians()
         if unclosed is not None:
             unclosed(current)
-        splats = splats if fine is coarse else begin(current, coarse)
+        if cameras is not None:
+            coarse = coarse.seen_from(cameras.w2c)
+        if fine is not coarse:
+            splats = begin(current, coarse)
         shares = shown(current)
         closed = closing.take(splats, draws, shares, most=closing.steps, start=before)
     refined = visible(splats.gaussians())
@@ -175,14 +182,20 @@ def descend(
     """
     splats = start(gaussians, targets, rates, threads, gpu)
     draws = Draws(seed, list(range(len(targets))))
-    for step in range(steps):
-        chosen, background = draws.views(together), draws.background()
-        moved = None if cameras is None else cameras.w2c[chosen]
-        share = falling(step, steps)
-        to_cameras = splats.step(chosen, background, share, moved)
-        if cameras is not None and to_cameras is not None:
-            cameras.step(chosen, to_cameras, share)
+    for share in falling_shares(steps):
+        step_together(splats, draws, together, share, cameras)
     return visible(splats.gaussians())
+
+
+def step_together(
+    splats: SplatDescent, draws: Draws, together: int, share: float, cameras: CameraDescent | None
+) -> None:
+    """Take one step over so many views, at a share of the first rate; cameras go along."""
+    chosen, background = draws.views(together), draws.background()
+    moved = None if cameras is None else cameras.w2c[chosen]
+    to_cameras = splats.step(chosen, background, share, moved)
+    if cameras is not None and to_cameras is not None:
+        cameras.step(chosen, to_cameras, share)
 
 
 def start(

@@ -234,7 +234,7 @@ def test_changes_of_the_inputs_cost_and_are_noted(dataset, changes, least):
     assert report.protocol.changes == noted
 
 
-def test_wrong_poses_are_scored_after_one_rigid_motion(dataset, monkeypatch):
+def test_wrong_poses_are_scored_after_one_similarity(dataset, monkeypatch):
     changes = InputChanges(pose_degrees=2.0, pose_shift=0.05)
     report, placed = evaluated(dataset, changes=changes)
     assert report.protocol.changes == {"pose_degrees": 2.0, "pose_shift": 0.05}

@@ -22,7 +22,7 @@ from geolrm.engine.refinement.refine import refine
 
 BALL, RING = ball(), ring()
 WRONG = shaken(RING, 1.0)
-PART = Round(steps=60, size=64, most=4, rate=0.006, turn=1.0, share=0.5)
+PART = Round(steps=60, size=64, most=4, rate=0.006, turn=2.5, share=0.5)
 
 
 def turned_degrees(c2w):
@@ -86,6 +86,29 @@ def test_a_view_of_something_else_counts_less():
         BALL, views, compare(BALL, views, 2), part, given=views.c2w, seed=0, threads=2
     )
     assert alignment.out_of_line == [4]
+
+
+def test_cameras_go_along_where_the_colours_are_refined(refined):
+    views = refined[0]
+    few, budget = replace(PART, steps=15), Budget.exactly(30)
+    options = {"finer": None, "seed": 0, "threads": 2}
+    start, rough = refine_poses(
+        BALL, views, compare(BALL, views, 2), few, given=views.c2w, seed=0, threads=2
+    )
+    _, kept, _ = refine_colors(start, views, rough, budget, **options)
+    np.testing.assert_array_equal(kept.c2w, rough.c2w)
+    made, moved, progress = refine_colors(start, views, rough, budget, given=views.c2w, **options)
+    assert progress.steps == 30
+    assert turned_degrees(moved.c2w) < 0.9 * turned_degrees(rough.c2w)
+    assert np.median(moved.residual_after) < np.median(kept.residual_after)
+    common = common_motion(views.c2w.astype(np.float64), moved.c2w, made.means.mean(0))
+    np.testing.assert_allclose(common, np.eye(4), atol=3e-3)
+    # Poses that were never wrong stay, whatever they are compared with.
+    right = photographs(BALL, RING)
+    _, still, _ = refine_colors(
+        BALL, right, compare(BALL, right, 2), budget, given=right.c2w, **options
+    )
+    np.testing.assert_array_equal(still.c2w, right.c2w)
 
 
 def test_moved_views_are_those_that_would_have_been_prepared():
