@@ -27,7 +27,7 @@ from geolrm.engine.refinement.progress import HeldBackView, Progress
 from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, SplatDescent
 from geolrm.engine.refinement.splitting import split_detail
 from geolrm.engine.refinement.targets import Targets
-from geolrm.engine.refinement.visibility import shown_pixels
+from geolrm.engine.refinement.visibility import shown_pixels, shows
 from geolrm.engine.views.preprocessing import Views
 
 FEWEST_VIEWS_PER_STEP, MOST_VIEWS_PER_STEP = 2, 3  # a third is worth its time from 12 views on
@@ -76,6 +76,7 @@ def refine_within(
 
         views at 256 px    learned steps, where the bundle has an update network
         views at 256 px    full rate, all but the view held back, unless it gets worse
+          | drop           what has come to lie inside
           | split          where a splat covers more detail than it can hold
         views at size px   falling rate, all views
         views at 256 px    a learned step over all, at most 64, where the bundle closes with one
@@ -139,6 +140,12 @@ def refine_within(
         ):
             break
     draws.draw_from(everyone)
+    if opened or taken:
+        current = splats.gaussians()
+        kept = shows(current, threads, gpu)
+        if not kept.all():
+            splats = begin(current.select(kept), coarse)
+            before = None if before is None else np.ascontiguousarray(before[:, kept])
     if fine is not coarse:
         current = splats.gaussians()
         if cameras is not None:

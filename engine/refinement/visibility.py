@@ -70,15 +70,24 @@ def carried(
 def drop_hidden(
     gaussians: Gaussians, threads: int | None = None, gpu: Device | None = None
 ) -> Gaussians:
-    """Leave out the Gaussians that no camera around the object cube sees.
+    """Leave out the Gaussians that no camera around the object cube sees: :func:`shows`."""
+    kept = shows(gaussians, threads, gpu)
+    return gaussians if kept.all() else gaussians.select(kept)
 
-    One stays when it makes up at least a pixel of 24 images of 128 px together. Where that would
-    leave nothing, as for splats far below a pixel, all stay.
+
+def shows(
+    gaussians: Gaussians, threads: int | None = None, gpu: Device | None = None
+) -> NDArray[np.bool_]:
+    """Tell which of N Gaussians cameras around the object cube see: [N].
+
+    One shows when it makes up at least a pixel of 24 images of 128 px together. Where that would
+    leave nothing, as for splats far below a pixel, all do.
     """
+    everything = np.ones(len(gaussians), bool)
     if not len(gaussians):
-        return gaussians
+        return everything
     weights = blending_weights(
         gaussians, Cameras.around(NUM_CAMERAS, CAMERA_DISTANCE, FOV), SIZE, threads, gpu
     )
     kept = weights >= LEAST_WEIGHT
-    return gaussians.select(kept) if kept.any() else gaussians
+    return kept if kept.any() else everything

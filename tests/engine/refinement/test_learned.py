@@ -191,6 +191,25 @@ def test_the_closing_network_compares_all_views_after_the_descent(finer):
     assert seen.mean() > 0.99  # all that is visible in the end
 
 
+def test_what_has_come_to_lie_inside_is_dropped_before_the_last_part():
+    """The way back of those that stay is still their own."""
+    means = BALL.means.copy()
+    means[::5] *= 0.1
+    scene, views = replace(BALL, means=means), photographs(BALL, RING)
+    learned = LearnedRefinement(closing=LearnedSteps(recorder := Recorder(), 1, 64))
+    options = {"learned": learned, "seed": 0, "threads": 1}
+    whole, _ = refine_within(scene, views, Budget(2, 2, closes=True), **options)
+    less, _ = refine_within(scene, views, Budget(3, 2, closes=True), **options)
+    assert len(whole) == len(scene)  # the engine left out what it could before
+    shown, inside = np.delete(np.arange(len(scene)), np.s_[::5]), np.arange(len(scene))[::5]
+    start = rows_of(to_parameters(scene))
+    told = recorder.told[1]
+    assert len(less) == told["splats"].shape[1] < len(scene) - len(inside) // 2
+    kept = [int(np.flatnonzero((start == each[:, None]).all(0))[0]) for each in told["start"].T]
+    assert kept == sorted(kept) and set(kept) >= set(shown[:: len(shown) // 9])
+    assert np.abs(told["splats"] - told["start"])[:3].max() < 0.01
+
+
 def test_after_a_split_the_way_back_leads_to_the_halves():
     """Closing comes with as many splats as the split left, each beside its own start."""
     views, recorder = photographs(BALL, RING), Recorder()

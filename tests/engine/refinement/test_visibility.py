@@ -2,7 +2,7 @@ import numpy as np
 from samples.known_shapes import ball_surface, make_splats
 
 from geolrm import Cameras
-from geolrm.engine.refinement.visibility import blending_weights, drop_hidden
+from geolrm.engine.refinement.visibility import blending_weights, drop_hidden, shows
 
 
 def test_a_splat_alone_weighs_what_its_alpha_sums_to():
@@ -18,9 +18,10 @@ def test_what_lies_inside_is_dropped():
     kept = drop_hidden(make_splats(means, np.full(means.shape, 0.5), scale=0.06))
     radii = np.linalg.norm(kept.means, axis=1)
     assert radii.min() > 0.3 and len(kept) > 1000
+    assert shows(kept).mean() > 0.99  # those inside had hidden next to nothing
 
 
 def test_where_nothing_would_be_left_all_stay():
     tiny = make_splats(np.zeros((2, 3)), np.zeros((2, 3)), scale=1e-6)
-    assert len(drop_hidden(tiny)) == 2
+    assert len(drop_hidden(tiny)) == 2 and shows(tiny).tolist() == [True, True]
     assert len(drop_hidden(tiny.select([]))) == 0
