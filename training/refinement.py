@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.refinement.budget import MANY_VIEWS, REFERENCE_SIZE, budget_of
+from geolrm.engine.refinement.budget import REFERENCE_SIZE, budget_of
 from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.refine import falling_shares, views_per_step
@@ -23,7 +23,7 @@ from geolrm.engine.refinement.splat_descent import (
     view_gradients,
 )
 from geolrm.engine.refinement.targets import Targets
-from geolrm.engine.refinement.visibility import drop_hidden, shown_pixels
+from geolrm.engine.refinement.visibility import drop_hidden, shown_pixels, shows
 from geolrm.engine.rendering.frame import Frame
 from geolrm.export.model import SplatUpdateConfig
 from geolrm.export.model.reconstruction import DecodedGaussians
@@ -69,9 +69,8 @@ def refine(
           '--------------------------------------------------'
 
     The loss of a step reaches the weights through this step's change alone: gradients of the inputs
-    are not differentiated again, and a later step starts from splats as given numbers. Of as many
-    inputs as the engine then descends on, it takes the steps of descent of the engine's default
-    quality before the closing network takes its own.
+    are not differentiated again, and a later step starts from splats as given numbers. Before the
+    closing network takes its own, the splats go down as in the engine's default quality.
 
     Args:
         update: Takes the first steps.
@@ -97,15 +96,12 @@ def refine(
     if taken is None:
         return None
     splats, judged, total = taken
-    if closing is not None and len(scene.targets) >= MANY_VIEWS:
-        descended = scene.descend(splats)
-        taken = scene.steps(closing, descended, splats)
+    if closing is not None:
+        taken = scene.steps(closing, *scene.descend(splats))
         if taken is None:
             return None
         splats, judged, last = taken
         total = total + last
-    elif closing is not None:  # every process has a gradient of every weight, if it is 0
-        total = total + sum(0 * weight.sum() for weight in closing.module.parameters())
     with torch.no_grad():
         before = judge(activated(start), scene.shade).terms["mse"]
     gain = 10 * torch.log10(before / judged.terms["mse"].detach())
@@ -156,17 +152,26 @@ class Refined:
             splats = splats.detach()
         return splats, judged, torch.stack(totals).mean()
 
-    def descend(self, splats: Tensor) -> Tensor:
-        """Return splats [14, N] after the descent of the engine's default quality."""
+    def descend(self, splats: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the descent of the engine's default quality on splats [14, N].
+
+        Returns:
+            Those after it that have not come to lie inside [14, M], and the same before it.
+        """
         views = len(self.targets)
-        budget = budget_of("balanced", views)
+        budget = budget_of("balanced", views).after_learned()
         seed = int(torch.randint(1 << 31, (), generator=self.generator))
         draws, together = Draws(seed, list(range(views))), views_per_step(views)
-        moving = HostSplatDescent(self._gaussians(splats), self.targets, RATES, self.threads)
-        flat = [1.0] * (budget.steps - budget.annealed)
-        for share in flat + falling_shares(budget.annealed):
-            moving.step(draws.views(together), draws.background(), share, None)
-        return torch.from_numpy(rows_of(moving.parameters())).to(splats.device)
+
+        def go_down(start: Tensor, shares: list[float]) -> Tensor:
+            moving = HostSplatDescent(self._gaussians(start), self.targets, RATES, self.threads)
+            for share in shares:
+                moving.step(draws.views(together), draws.background(), share, None)
+            return torch.from_numpy(rows_of(moving.parameters())).to(splats.device)
+
+        current = go_down(splats, [1.0] * (budget.steps - budget.annealed))
+        kept = torch.from_numpy(shows(self._gaussians(current), self.threads)).to(splats.device)
+        return go_down(current[:, kept], falling_shares(budget.annealed)), splats[:, kept]
 
     @property
     def _pixel(self) -> float:

@@ -67,8 +67,11 @@ class Budget:
 # Chosen on training scans, see docs/model-card.md; few views are overfitted by descent.
 FEW = {
     "fast": Budget(10, 10),
-    "balanced": Budget(60, 30, USUAL_SIZE, learned=10, only_last=True),  # for 6 views in 2 s
-    "best": Budget(120, 60, 1024, splats=MOST_SPLATS, learned=ALL_LEARNED, only_last=True),
+    # For 6 views in 2 s.
+    "balanced": Budget(60, 30, USUAL_SIZE, learned=10, closes=True, only_last=True),
+    "best": Budget(
+        120, 60, 1024, splats=MOST_SPLATS, learned=ALL_LEARNED, closes=True, only_last=True
+    ),
 }
 MANY = {
     "fast": Budget(10, 10),

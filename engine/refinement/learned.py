@@ -2,8 +2,8 @@
 
 Descent on few views fits these views, and what other views show gets worse again. The network was
 trained so that views which are no inputs come out better (:mod:`geolrm.export.model.splat_update`
-is its definition). Its steps come first; descent goes on from where they end. After a descent on
-many views another network of the same kind takes back what only fits these views.
+is its definition). Its steps come first; descent goes on from where they end. After it another
+network of the same kind takes back what only fits these views.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class LearnedRefinement:
     """What a bundle has learned of refinement; each part may be missing."""
 
     update: LearnedSteps | None = None  # the first steps
-    closing: LearnedSteps | None = None  # the last, after a descent on many views
+    closing: LearnedSteps | None = None  # the last, after the descent
 
 
 NOTHING_LEARNED = LearnedRefinement()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geolrm.export.model.cells import CellConvolutions, cells_of, colors_around, told_to_cells
 from geolrm.export.model.config import SplatUpdateConfig
 
 Matrix = list[list[Tensor]]  # of [1, N]
@@ -25,10 +26,7 @@ GROUP_OF_ROW = 3 * [0] + [1] + 3 * [2] + 4 * [3] + 3 * [4]
 MOMENTS = (0.8, 0.95)
 FLOOR = 1e-3  # added to Adam's denominator
 VIEWS_A_STEP = 2.0  # of the descent: gradients are brought to as many
-CELLS = 16  # of the object cube along an axis: a neighbourhood
 USUAL_LOG_SCALE = -4.6
-COARSER = 2  # cells along an axis of a coarser one
-CERTAIN = 0.3  # px of colour in a cell from which on it is believed rather than what is around it
 FEATURES = 78
 ROUNDS = 2  # of what splats tell their cell
 MOST = 6.0  # of a feature, either way
@@ -55,6 +53,7 @@ class SplatUpdate(nn.Module):
         self.read = nn.ModuleList([nn.Linear(FEATURES, width), nn.Linear(width, width)])
         self.tell = nn.ModuleList([nn.Linear(width, shared) for _ in range(ROUNDS)])
         self.mix = nn.ModuleList([nn.Linear(width + shared, width) for _ in range(ROUNDS)])
+        self.spread = CellConvolutions(width, config.spread) if config.spread else None
         self.propose = nn.Linear(width, GATES + OFFSETS + RETURNS + PULLS)
         nn.init.zeros_(self.propose.weight)  # so that it starts as Adam
         nn.init.zeros_(self.propose.bias)
@@ -173,7 +172,10 @@ class SplatUpdate(nn.Module):
         hidden = features.T
         for linear in self.read:
             hidden = F.silu(linear(hidden))
-        counts = told_to_cells(torch.ones_like(hidden[:, :1]), cell).clamp_min(1.0)
+        counts = told_to_cells(torch.ones_like(hidden[:, :1]), cell)
+        if self.spread is not None:
+            hidden = self.spread(hidden, cell, counts)
+        counts = counts.clamp_min(1.0)
         for tell, mix in zip(self.tell, self.mix, strict=True):
             means = told_to_cells(tell(hidden), cell) / counts
             hidden = F.silu(mix(torch.cat([hidden, means.index_select(0, cell)], dim=1)))
@@ -219,42 +221,3 @@ def applied(matrix: Matrix, vectors: Tensor) -> Tensor:
         for row in matrix
     ]
     return torch.cat(sums)
-
-
-def cells_of(means: Tensor) -> Tensor:
-    """Return the numbers of the cells of the object cube that points [3, N] lie in: [N] int64."""
-    x, y, z = ((means + 0.5) * CELLS).floor().clamp(0.0, CELLS - 1.0).to(torch.int64)
-    return (x * CELLS + y) * CELLS + z
-
-
-def colors_around(
-    color: Tensor, weight: Tensor, cell: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the colours that views show around each splat.
-
-    Args:
-        color: [3, N].
-        weight: [1, N] px of what each shows.
-        cell: [N].
-
-    Returns:
-        The mean colours of its cell [3, N], of its coarser cell [3, N], of all [3, 1], each of
-        which stands in for a finer one that shows little, and the weight of its cell [1, N].
-    """
-    sums = told_to_cells(torch.cat([weight * color, weight]).T, cell)
-    everywhere = sums.sum(dim=0)
-    mean = everywhere[:3] / (everywhere[3] + 1e-6)
-    side = CELLS // COARSER
-    coarser = sums.reshape(side, COARSER, side, COARSER, side, COARSER, 4).sum(dim=(1, 3, 5))
-    around = (coarser[..., :3] + CERTAIN * mean) / (coarser[..., 3:] + CERTAIN)
-    spread = around[:, None, :, None, :, None].expand(-1, COARSER, -1, COARSER, -1, COARSER, -1)
-    spread = spread.reshape(CELLS**3, 3)
-    near = (sums[:, :3] + CERTAIN * spread) / (sums[:, 3:] + CERTAIN)
-    found = torch.cat([near, spread, sums[:, 3:]], dim=1).index_select(0, cell).T
-    return found[:3], found[3:6], mean[:, None], found[6:]
-
-
-def told_to_cells(values: Tensor, cell: Tensor) -> Tensor:
-    """Sum [N, C] over the splats of each cell: [cells, C]."""
-    sums = values.new_zeros(CELLS**3, values.shape[1])
-    return sums.scatter_add(0, cell[:, None].expand_as(values), values)

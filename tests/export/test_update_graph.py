@@ -19,7 +19,7 @@ from geolrm.export.checkpoint import load_checkpoint
 from geolrm.export.model import SplatUpdateConfig
 from geolrm.export.trace import trace_learned
 
-CONFIG = SplatUpdateConfig(width=12, shared=4, steps=3, views=2)
+CONFIG = SplatUpdateConfig(width=12, shared=4, steps=3, views=2, spread=3)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,12 @@ def model():
     config = one_layer(tiny_config(batch_norm=False))
     reconstruction = replace(config.reconstruction, use_sh=False)
     closing = replace(CONFIG, steps=1, views=9)
-    return tiny_model(
+    made = tiny_model(
         replace(config, reconstruction=reconstruction, update=CONFIG, closing=closing)
     )
+    for network in (made.splat_update, made.splat_closing):
+        torch.nn.init.normal_(network.spread.tell.weight, std=0.3)
+    return made
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16"])

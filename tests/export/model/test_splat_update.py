@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from geolrm.export.model import SplatUpdateConfig
+from geolrm.export.model.cells import cells_of, colors_around
 from geolrm.export.model.splat_update import (
-    CELLS,
     COLOR,
     FEATURES,
     LOG_SCALE,
@@ -15,9 +15,6 @@ from geolrm.export.model.splat_update import (
     QUAT,
     SplatUpdate,
     axes_of,
-    cells_of,
-    colors_around,
-    told_to_cells,
 )
 
 COUNT = 300
@@ -170,21 +167,6 @@ def test_colours_are_pulled_to_those_around(pull):
     assert (after[COLOR] - splats[COLOR]).abs().mean() > 0.01
 
 
-def test_colours_around_are_means_of_what_views_show_there():
-    """Four splats: two in a cell, one beside them in its coarser cell, one far away, unseen."""
-    means = torch.tensor([[0.01, 0.02, 0.07, -0.4]] * 3)
-    color = torch.tensor([[1.0, 0, 0, 0.5]] * 3)
-    weight = torch.tensor([[3.0, 1, 4, 0]])
-    near, around, everywhere, known = colors_around(color, weight, cells_of(means))
-    mean = 3 / 8
-    coarse = (3 + 0.3 * mean) / (8 + 0.3)
-    torch.testing.assert_close(everywhere[:, 0], torch.full((3,), mean))
-    torch.testing.assert_close(around[0], torch.tensor([coarse, coarse, coarse, mean]))
-    cell, beside = (3 + 0.3 * coarse) / 4.3, (0 + 0.3 * coarse) / 4.3
-    torch.testing.assert_close(near[0], torch.tensor([cell, cell, beside, mean]))
-    assert known.tolist() == [[4, 4, 4, 0]]
-
-
 def test_where_no_view_shows_anything_all_is_a_number():
     splats, start, gradient, *_ = scene()
     network = SplatUpdate(SplatUpdateConfig()).requires_grad_(False)
@@ -195,23 +177,6 @@ def test_where_no_view_shows_anything_all_is_a_number():
         splats, start, 0 * gradient, 0 * gradient, nothing, nothing, zeros, zeros, *scalars
     )
     assert all(torch.isfinite(part).all() for part in made)
-
-
-def test_cells_are_told_sums():
-    rng = np.random.default_rng(0)
-    means = torch.from_numpy(rng.uniform(-0.6, 0.6, (3, COUNT)).astype(np.float32)) / 3
-    told = torch.from_numpy(rng.normal(size=(COUNT, 5)).astype(np.float32))
-    cell = cells_of(means)
-    place = np.clip(np.floor((means.numpy() + 0.5) * CELLS), 0, CELLS - 1).astype(int)
-    assert cell.tolist() == ([CELLS**2, CELLS, 1] @ place).tolist()
-    sums = told_to_cells(told, cell)
-    assert sums.shape == (CELLS**3, 5)
-    for index in range(0, COUNT, 17):
-        expected = told[cell == cell[index]].double().sum(dim=0)
-        torch.testing.assert_close(sums[cell[index]].double(), expected, rtol=0, atol=1e-5)
-    assert (sums.abs().sum(dim=1) > 0).sum() == len(set(cell.tolist()))
-    outside = torch.tensor([[-9.0], [0], [9]])
-    assert cells_of(outside).tolist() == [CELLS * CELLS // 2 + CELLS - 1]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
