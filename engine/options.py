@@ -40,9 +40,10 @@ class RunOptions(TypedDict, total=False):
         refine_steps: Six learned steps and just so many of descent instead, at 256 px or, from
             photographs that are larger, up to 512 px. 0 gives what the network says, anchor by
             anchor.
-        refine_poses: Whether the poses are refined with the Gaussians, in rounds between which
-            the network runs again: True, False, or ``"auto"``, the default, where the images lie
-            more than 0.9 pixels of 256 off what the network made of them, as root mean square.
+        refine_poses: Whether the poses are refined with the Gaussians, in rounds after which the
+            network runs again, and in the refinement after them: True, False, or ``"auto"``, the
+            default, where the images lie more than 0.9 pixels of 256 off what the network made of
+            them, as root mean square.
             ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
         shading: Whether colours depend on the direction they are seen from, harmonics of degree 1,
             as where a flash moves with the camera: True, False, or ``"auto"``, the default, where

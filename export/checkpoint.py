@@ -21,7 +21,12 @@ from geolrm.engine.errors import CheckpointError, InputError
 from geolrm.export.model import GeoLRM, GeoLRMConfig, released
 from geolrm.export.state_dict import read_state_dict
 
-LEARNED_REFINEMENT = ("splat_update.", "splat_closing.")  # networks that a checkpoint may lack
+# Networks and parts of them that a checkpoint may lack: as they are made, they change nothing.
+LEARNED_REFINEMENT = tuple(
+    f"splat_{network}.{part}"
+    for network in ("update", "closing")
+    for part in ("", "cell_convolutions.")
+)
 UNUSED = "mask_token"  # of DINOv2's pre-training; absent from some checkpoints, never read
 
 # Newer transformers releases name DINOv2's attention parameters differently.
@@ -77,8 +82,8 @@ def load_state(model: GeoLRM, state: dict[str, Tensor], name: str) -> None:
     """Load a state dict in the released naming, strictly.
 
     Keys of no part of the model (``lpips.*``, constants of a bundle, a learned refinement that it
-    lacks) are ignored. A network of the learned refinement of which the state has nothing stays as
-    it was made.
+    lacks) are ignored. A network of the learned refinement, or its convolutions, of which the state
+    has nothing stays as it was made.
 
     Raises:
         CheckpointError: Tensors are missing, unexpected, misshapen or not finite.
@@ -87,9 +92,9 @@ def load_state(model: GeoLRM, state: dict[str, Tensor], name: str) -> None:
     given = {rename(key): tensor for key, tensor in state.items() if key.startswith(parts)}
     expected = model.state_dict()
     optional = {key for key in expected if key.endswith(UNUSED)}
-    for network in LEARNED_REFINEMENT:
-        if not any(key.startswith(network) for key in given):
-            optional |= {key for key in expected if key.startswith(network)}
+    for part in LEARNED_REFINEMENT:
+        if not any(key.startswith(part) for key in given):
+            optional |= {key for key in expected if key.startswith(part)}
     missing = sorted(set(expected) - set(given) - optional)
     unexpected = sorted(set(given) - set(expected))
     problems = []

@@ -49,8 +49,10 @@ def refinement(steps: int = 2000) -> Recipe:
     """
     model = replace(
         mini_model(),
-        update=SplatUpdateConfig(steps=14, spread=24),
-        closing=SplatUpdateConfig(steps=1, views=64, spread=24),  # more than any object of it has
+        update=SplatUpdateConfig(steps=14, cell_channels=24),
+        closing=SplatUpdateConfig(
+            steps=1, views=64, cell_channels=24
+        ),  # more than any object of it has
     )
     return Recipe(
         model,

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geolrm.engine.geometry.cameras import Cameras
 
-FAR = 4.0  # times the median deviation, beyond which a camera went its own way
+FAR = 3.0  # times the median distance, beyond which a camera went its own way
 
 
 def rotation_matrix(vector: ArrayLike) -> NDArray[np.float64]:
@@ -44,7 +44,8 @@ def common_motion(
 ) -> NDArray[np.float64]:
     """Return the similarity [4, 4] that takes moved cameras back, all together.
 
-    Medians over the cameras, so that one camera that went far moves none of the others.
+    Of the turns and distances it takes means, but for cameras that went far from most, and of the
+    shifts the point nearest to all: one camera that went astray hardly moves the others.
 
     Args:
         before: [V, 4, 4] rigid camera-to-world.
@@ -52,7 +53,7 @@ def common_motion(
         centre: [3], of what they look at.
     """
     motions = after @ np.linalg.inv(before)
-    turn = -typical(np.array([rotation_vector(one[:3, :3]) for one in motions]))
+    turn = -robust_mean(np.array([rotation_vector(one[:3, :3]) for one in motions]))
     # Where each camera would have moved the centre; along its own axis that is a scale.
     shifts = motions[:, :3, :3] @ centre + motions[:, :3, 3] - centre
     axes = after[:, :3, 2]
@@ -67,7 +68,7 @@ def common_motion(
         np.linalg.norm(before[:, :3, 3] - centre, axis=1),
         np.linalg.norm(after[:, :3, 3] - centre - shift, axis=1),
     ]
-    scale = np.exp(typical(np.log(distances[0] / distances[1])))
+    scale = np.exp(robust_mean(np.log(distances[0] / distances[1])[:, None])[0])
     rotation = scale * rotation_matrix(turn)
     matrix = np.eye(4)
     matrix[:3, :3] = rotation
@@ -75,12 +76,10 @@ def common_motion(
     return matrix
 
 
-def typical(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of [V, ...] over V, without those that lie far from most of them."""
-    median = np.median(values, axis=0)
-    off = np.abs(values - median)
-    near = off <= FAR * np.maximum(np.median(off, axis=0), 1e-12)
-    return np.where(near, values, 0).sum(0) / near.sum(0)
+def robust_mean(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean [N] of vectors [V, N], without those that lie far from the median."""
+    off = np.linalg.norm(vectors - np.median(vectors, axis=0), axis=1)
+    return vectors[off <= FAR * np.median(off) + 1e-12].mean(0)
 
 
 def misplaced(cameras: Cameras, degrees: float, shift: float, rng: np.random.Generator) -> Cameras:

@@ -22,8 +22,8 @@ class CameraDescent:
     Args:
         w2c: [V, 4, 4], OpenCV axes.
         centre: [3], of the object.
-        rate: Scene units of the first step.
-        turn: Radians a unit, of turns.
+        rate: Root mean square of the six numbers at the first step, scene units.
+        turn: Radians that count as much as a unit, in gradients and in steps.
     """
 
     def __init__(

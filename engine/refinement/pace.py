@@ -24,6 +24,7 @@ def affordable_steps(
     stages: tuple[Targets, Targets],
     together: int,
     begin: Begin,
+    cameras: bool = False,
 ) -> Budget:
     """Return the budget with as many steps as its seconds allow, by the time of a trial step.
 
@@ -35,24 +36,30 @@ def affordable_steps(
         stages: What the first part compares with, and what the last.
         together: Views a step.
         begin: Starts a descent.
+        cameras: Whether they go along.
     """
     assert budget.seconds is not None, "asked of budgets in seconds alone"
     started = time.perf_counter()
-    first, last = (seconds_of_step(gaussians, targets, together, begin) for targets in stages)
+    first, last = (
+        seconds_of_step(gaussians, targets, together, begin, cameras) for targets in stages
+    )
     left = SPENT * budget.seconds - (time.perf_counter() - started)
     share = budget.annealed / budget.steps
     steps = int(max(left, 0) / ((1 - share) * first + share * last))
     return budget.of_steps(min(max(steps, FEWEST), budget.steps))
 
 
-def seconds_of_step(gaussians: Gaussians, targets: Targets, together: int, begin: Begin) -> float:
+def seconds_of_step(
+    gaussians: Gaussians, targets: Targets, together: int, begin: Begin, cameras: bool
+) -> float:
     """Measure a step, after one that is not counted."""
     splats = begin(gaussians, targets)
     chosen = list(range(min(together, len(targets))))
+    w2c = targets.frame.w2c[chosen] if cameras else None
     seconds = 0.0
     for _ in range(2):
         before = time.perf_counter()
-        splats.step(chosen, np.zeros(3, np.float32), 1.0, None)
+        splats.step(chosen, np.zeros(3, np.float32), 1.0, w2c)
         splats.gaussians()  # waits for a GPU
         seconds = time.perf_counter() - before
     return seconds

@@ -1,4 +1,4 @@
-"""Poses refined with the splats, in rounds between which the network sees the better poses."""
+"""Poses refined with the splats, in rounds after which the network sees the better poses."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def refine_colors(
     def refined(alignment: Alignment) -> tuple[Gaussians, Alignment, Progress]:
         before: list[Gaussians] = []
         cameras = None
-        if given is not None and alignment.moved:
+        if given is not None and alignment.moved and len(gaussians):
             cameras = _cameras(alignment, gaussians, LAST_RATE, LAST_TURN)
         made, progress = refine_within(
             gaussians, moved_views(views, alignment.c2w), budget, finer=finer, seed=seed,

@@ -76,7 +76,7 @@ def refine_within(
 
         views at 256 px    learned steps, where the bundle has an update network
         views at 256 px    full rate, all but the view held back, unless it gets worse
-          | drop           what has come to lie inside
+          | drop           what is hidden inside by now
           | split          where a splat covers more detail than it can hold
         views at size px   falling rate, all views
         views at 256 px    a learned step over all, at most 64, where the bundle closes with one
@@ -112,7 +112,8 @@ def refine_within(
     together = views_per_step(len(views))
     everyone = list(range(len(views)))
     held = None
-    if budget.holds_back and len(views) >= MANY_VIEWS:
+    # Where cameras go along, that of a view held back would stay where it was.
+    if budget.holds_back and len(views) >= MANY_VIEWS and cameras is None:
         held = HeldBackView(coarse, threads, gpu)
     draws = Draws(seed, [view for view in everyone if held is None or view != held.view])
 
@@ -127,7 +128,8 @@ def refine_within(
         gaussians = splats.gaussians()
         budget = budget.after(time.perf_counter() - started).after_learned()
     if budget.seconds is not None:
-        budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin)
+        moving = cameras is not None
+        budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin, moving)
     closing = learned.closing if plain and budget.closes else None
     before = None if closing is None else rows_of(splats.parameters())
     while taken < budget.steps - budget.annealed:
@@ -140,20 +142,19 @@ def refine_within(
         ):
             break
     draws.draw_from(everyone)
-    if opened or taken:
-        current = splats.gaussians()
-        kept = shows(current, threads, gpu)
-        if not kept.all():
-            splats = begin(current.select(kept), coarse)
-            before = None if before is None else np.ascontiguousarray(before[:, kept])
-    if fine is not coarse:
-        current = splats.gaussians()
-        if cameras is not None:
-            fine = fine.seen_from(cameras.w2c)
-        if budget.splats:
-            current = split_detail(current, fine, budget.splats, threads, gpu)
-        splats = begin(current, fine)
-        before = None if closing is None else rows_of(splats.parameters())
+    current, closer_look = splats.gaussians(), fine is not coarse
+    kept = shows(current, threads, gpu) if opened or taken else np.ones(len(current), bool)
+    if not kept.all():
+        current = current.select(kept)
+        before = None if before is None else np.ascontiguousarray(before[:, kept])
+    if closer_look and cameras is not None:
+        fine = fine.seen_from(cameras.w2c)
+    if closer_look and budget.splats:
+        current = split_detail(current, fine, budget.splats, threads, gpu)
+    if closer_look or not kept.all():
+        splats = begin(current, fine)  # Adam's averages, too
+    if closer_look and closing is not None:
+        before = rows_of(splats.parameters())
     for share in falling_shares(budget.annealed):
         step_together(splats, draws, together, share, cameras)
     if closing is not None:
@@ -162,7 +163,7 @@ def refine_within(
             unclosed(current)
         if cameras is not None:
             coarse = coarse.seen_from(cameras.w2c)
-        if fine is not coarse:
+        if closer_look or cameras is not None:
             splats = begin(current, coarse)
         shares = shown(current)
         closed = closing.take(splats, draws, shares, most=closing.steps, start=before)

@@ -10,10 +10,10 @@ CERTAIN = 0.3  # px of colour in a cell from which on it is believed rather than
 
 
 class CellConvolutions(nn.Module):
-    """What the cells around a splat's hold, at two scales, added to the splat's features.
+    """Convolutions over the cells around each splat, at two scales, added to its features.
 
-    Splats of a cell tell it their mean; what a convolution reads beside it is how many they are.
-    It starts as nothing, so that it can be added to a network that is trained already.
+    Splats tell their cell the mean of their features and how many they are. What is added starts
+    as 0, so that a network that is trained already can go on with it.
     """
 
     def __init__(self, width: int, channels: int):
@@ -36,7 +36,7 @@ class CellConvolutions(nn.Module):
         coarse = F.avg_pool3d(grid, COARSER)
         for convolution in self.coarse:
             coarse = F.silu(convolution(coarse))
-        coarse = finer(coarse.permute(0, 2, 3, 4, 1)[0]).T.reshape(grid.shape)
+        coarse = fine_of(coarse.permute(0, 2, 3, 4, 1)[0]).T.reshape(grid.shape)
         grid = F.silu(self.join(torch.cat([grid, coarse], dim=1)))
         around = grid.flatten(2)[0].T.index_select(0, cell)
         return hidden + self.tell(torch.cat([around, hidden], dim=1))
@@ -73,13 +73,13 @@ def colors_around(
     side = CELLS // COARSER
     coarser = sums.reshape(side, COARSER, side, COARSER, side, COARSER, 4).sum(dim=(1, 3, 5))
     around = (coarser[..., :3] + CERTAIN * mean) / (coarser[..., 3:] + CERTAIN)
-    spread = finer(around)
+    spread = fine_of(around)
     near = (sums[:, :3] + CERTAIN * spread) / (sums[:, 3:] + CERTAIN)
     found = torch.cat([near, spread, sums[:, 3:]], dim=1).index_select(0, cell).T
     return found[:3], found[3:6], mean[:, None], found[6:]
 
 
-def finer(coarse: Tensor) -> Tensor:
+def fine_of(coarse: Tensor) -> Tensor:
     """Return what each cell has of its coarser one: [s, s, s, C] to [cells, C]."""
     spread = coarse[:, None, :, None, :, None].expand(-1, COARSER, -1, COARSER, -1, COARSER, -1)
     return spread.reshape(CELLS**3, coarse.shape[-1])

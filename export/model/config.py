@@ -206,18 +206,19 @@ class SplatUpdateConfig:
     """A network of the learned refinement, which the released model has not.
 
     ``width`` channels of a splat are hidden, ``shared`` of them told to its neighbourhood, and
-    ``spread`` carried from cell to cell by convolutions (0: there are none); it takes ``steps``
-    steps, each over ``views`` input views at most.
+    ``cell_channels`` carried from cell to cell by convolutions (0: there are none); it takes
+    ``steps`` steps, each over ``views`` input views at most.
     """
 
     width: int = 64
     shared: int = 16
     steps: int = 6
     views: int = 8
-    spread: int = 0
+    cell_channels: int = 0
 
     def __post_init__(self) -> None:
-        require(0 <= self.spread <= 4096, f"spread is {self.spread}; it must be from 0 to 4096")
+        given = self.cell_channels
+        require(0 <= given <= 4096, f"cell_channels is {given}; it must be from 0 to 4096")
         for name, most in (("width", 4096), ("shared", 4096), ("steps", 64), ("views", 1024)):
             value = getattr(self, name)
             require(1 <= value <= most, f"{name} is {value}; it must be from 1 to {most}")

@@ -53,7 +53,9 @@ class SplatUpdate(nn.Module):
         self.read = nn.ModuleList([nn.Linear(FEATURES, width), nn.Linear(width, width)])
         self.tell = nn.ModuleList([nn.Linear(width, shared) for _ in range(ROUNDS)])
         self.mix = nn.ModuleList([nn.Linear(width + shared, width) for _ in range(ROUNDS)])
-        self.spread = CellConvolutions(width, config.spread) if config.spread else None
+        self.cell_convolutions = (
+            CellConvolutions(width, config.cell_channels) if config.cell_channels else None
+        )
         self.propose = nn.Linear(width, GATES + OFFSETS + RETURNS + PULLS)
         nn.init.zeros_(self.propose.weight)  # so that it starts as Adam
         nn.init.zeros_(self.propose.bias)
@@ -173,8 +175,8 @@ class SplatUpdate(nn.Module):
         for linear in self.read:
             hidden = F.silu(linear(hidden))
         counts = told_to_cells(torch.ones_like(hidden[:, :1]), cell)
-        if self.spread is not None:
-            hidden = self.spread(hidden, cell, counts)
+        if self.cell_convolutions is not None:
+            hidden = self.cell_convolutions(hidden, cell, counts)
         counts = counts.clamp_min(1.0)
         for tell, mix in zip(self.tell, self.mix, strict=True):
             means = told_to_cells(tell(hidden), cell) / counts

@@ -69,6 +69,21 @@ def test_missing_unexpected_and_misshapen_keys_are_named(state, tmp_path):
         load_checkpoint(tmp_path / "a.ckpt", CONFIG)
 
 
+def test_a_learned_refinement_goes_on_without_the_convolutions_it_had_not(state, tmp_path):
+    update = SplatUpdateConfig(width=8, shared=4)
+    older = tiny_model(replace(CONFIG, update=update)).state_dict()
+    torch.save(older, tmp_path / "a.ckpt")
+    config = replace(CONFIG, update=replace(update, cell_channels=3))
+    made = load_checkpoint(tmp_path / "a.ckpt", config)[0]
+    assert all(torch.equal(made.state_dict()[key], value) for key, value in older.items())
+    assert not made.splat_update.cell_convolutions.tell.weight.any()
+    newer = made.state_dict()
+    del newer["splat_update.cell_convolutions.tell.bias"]
+    torch.save(newer, tmp_path / "b.ckpt")
+    with pytest.raises(CheckpointError, match=r"1 missing keys \(splat_update.cell_convolutions"):
+        load_checkpoint(tmp_path / "b.ckpt", config)
+
+
 def test_nan_is_refused(state, tmp_path):
     state["serializer.upsample.bias"][3] = float("nan")
     torch.save(state, tmp_path / "a.ckpt")

@@ -19,7 +19,7 @@ from geolrm.export.checkpoint import load_checkpoint
 from geolrm.export.model import SplatUpdateConfig
 from geolrm.export.trace import trace_learned
 
-CONFIG = SplatUpdateConfig(width=12, shared=4, steps=3, views=2, spread=3)
+CONFIG = SplatUpdateConfig(width=12, shared=4, steps=3, views=2, cell_channels=3)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def model():
         replace(config, reconstruction=reconstruction, update=CONFIG, closing=closing)
     )
     for network in (made.splat_update, made.splat_closing):
-        torch.nn.init.normal_(network.spread.tell.weight, std=0.3)
+        torch.nn.init.normal_(network.cell_convolutions.tell.weight, std=0.3)
     return made
 
 

@@ -35,8 +35,8 @@ def test_the_refinement_judges_colours_on_captures_of_orbits():
     recipe = load_recipe("refinement")
     assert recipe.model == replace(
         mini_model(),
-        update=SplatUpdateConfig(steps=14, spread=24),
-        closing=SplatUpdateConfig(steps=1, views=64, spread=24),
+        update=SplatUpdateConfig(steps=14, cell_channels=24),
+        closing=SplatUpdateConfig(steps=1, views=64, cell_channels=24),
     )
     assert (recipe.stage, recipe.steps, recipe.true_anchor_steps) == ("refinement", 2000, 0)
     losses = asdict(recipe.losses)

@@ -10,6 +10,7 @@ from geolrm.engine.geometry.motions import (
     common_motion,
     misplaced,
     motion,
+    robust_mean,
     rotation_matrix,
     rotation_vector,
 )
@@ -49,6 +50,16 @@ def test_what_all_cameras_moved_alike_is_found_beside_one_that_went_astray(scale
     np.testing.assert_allclose(
         np.delete(move_poses(after, back), 3, 0), np.delete(before, 3, 0), atol=2e-3
     )
+
+
+def test_a_robust_mean_is_the_mean_but_for_what_lies_far_off():
+    vectors = np.array([[1.0, 0], [0, 1], [-1, 0], [0, -1], [0.5, 0]])
+    np.testing.assert_allclose(robust_mean(vectors), [0.1, 0])
+    np.testing.assert_allclose(robust_mean(np.append(vectors, [[0, 9.0]], 0)), [0.1, 0])
+    np.testing.assert_allclose(robust_mean(np.array([[1.0], [1], [1], [5]])), [1])
+    for count in (1, 2, 3):
+        some = np.arange(count)[:, None] * np.ones(3)
+        np.testing.assert_allclose(robust_mean(some), some.mean(0))
 
 
 def test_cameras_that_stayed_are_left_alone():

@@ -111,6 +111,25 @@ def test_cameras_go_along_where_the_colours_are_refined(refined):
     np.testing.assert_array_equal(still.c2w, right.c2w)
 
 
+def test_no_view_is_held_back_from_cameras_that_move(refined):
+    views, _, gaussians, alignment = refined
+    budget = Budget(30, 10, holds_back=True)
+    options = {"finer": None, "seed": 0, "threads": 2}
+    for given, holds in ((None, True), (views.c2w, False)):
+        _, _, progress = refine_colors(gaussians, views, alignment, budget, given=given, **options)
+        assert (progress.held_back is not None) == holds
+
+
+def test_nothing_at_all_is_refined_to_nothing(refined):
+    views, _, gaussians, alignment = refined
+    made, after, progress = refine_colors(
+        gaussians.select([]), views, alignment, Budget.exactly(4), given=views.c2w, finer=None,
+        seed=0, threads=2,
+    )  # fmt: skip
+    assert len(made) == 0 and progress.steps == 0
+    np.testing.assert_array_equal(after.c2w, alignment.c2w)
+
+
 def test_moved_views_are_those_that_would_have_been_prepared():
     views = photographs(BALL, RING)
     c2w = motion([0.1, 0, 0], np.array([0, 0, 0.1]), np.zeros(3)) @ RING.c2w

@@ -8,7 +8,7 @@ from geolrm.export.model.cells import (
     CellConvolutions,
     cells_of,
     colors_around,
-    finer,
+    fine_of,
     told_to_cells,
 )
 
@@ -88,6 +88,6 @@ def test_convolutions_know_where_a_cell_lies_beside_another():
 
 def test_each_cell_has_its_coarser_one():
     coarse = torch.arange((CELLS // 2) ** 3, dtype=torch.float32).reshape(*[CELLS // 2] * 3, 1)
-    fine = finer(coarse).reshape(CELLS, CELLS, CELLS)
+    fine = fine_of(coarse).reshape(CELLS, CELLS, CELLS)
     x, y, z = 5, 8, 15
     assert fine[x, y, z] == coarse[x // 2, y // 2, z // 2, 0]
