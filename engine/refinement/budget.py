@@ -17,8 +17,7 @@ MANY_VIEWS = 8  # from which on more descent pays, and one can be spared until t
 STILL_MORE_VIEWS = 16  # from which on still more of it does
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
-ALL_LEARNED = 64  # steps: more than any update network takes
-LEARNED_BEFORE_DESCENT = 6  # of them, where descent follows: more are not worth their time
+LEARNED_BEFORE_DESCENT = 6  # steps: more are not worth their time, and lose shape at few views
 MOST_SPLATS = 200_000  # up to which they are split
 FEWEST_SECONDS = 1.5  # of a run, from which on there is time for learned steps
 USUAL_SIZE = 512  # px, of the photographs that are looked at closer, but by the best quality
@@ -68,11 +67,14 @@ class Budget:
 FEW = {
     "fast": Budget(10, 10),
     # For 6 views in 2 s.
-    "balanced": Budget(60, 30, USUAL_SIZE, learned=10, closes=True, only_last=True),
-    "best": Budget(
-        120, 60, 1024, splats=MOST_SPLATS, learned=ALL_LEARNED, closes=True, only_last=True
+    "balanced": Budget(
+        60, 30, USUAL_SIZE, learned=LEARNED_BEFORE_DESCENT, closes=True, only_last=True
     ),
-}
+    "best": Budget(
+        120, 60, 1024, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
+        only_last=True,
+    ),
+}  # fmt: skip
 MANY = {
     "fast": Budget(10, 10),
     # So few steps that a view held back would cost more than it tells.

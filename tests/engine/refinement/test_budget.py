@@ -22,7 +22,7 @@ def test_better_qualities_do_more_and_the_best_spares_one_of_many_views():
         assert best.holds_back == (views >= 8) and not balanced.holds_back
         assert best.splats == 200_000 and balanced.splats == (200_000 if views >= 8 else 0)
         learned = [fast.learned, balanced.learned, best.learned]
-        assert learned == ([0, 6, 6] if views >= 8 else [0, 10, 64])
+        assert learned == [0, 6, 6]
     steps = [budget_of("balanced", views).steps for views in (6, 7, 8, 15, 16, 24)]
     assert steps == [60, 60, 120, 120, 160, 160]
 
