@@ -122,8 +122,8 @@ def test_the_bundled_model_is_its_own_checkpoint():
     trained = mini()  # its threshold was chosen after training, at export
     trained = replace(trained, proposal=replace(trained.proposal, occupancy_bias=0.5))
     learned = {  # trained apart
-        "update": SplatUpdateConfig(steps=14),
-        "closing": SplatUpdateConfig(steps=1, views=64),
+        "update": SplatUpdateConfig(steps=14, cell_channels=24),
+        "closing": SplatUpdateConfig(steps=1, views=64, cell_channels=24),
     }
     trained = replace(trained, **learned)
     assert model.config == trained and states_variant
