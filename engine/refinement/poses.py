@@ -123,7 +123,7 @@ def refine_colors(
             threads=threads, colors=alignment.colors, weights=alignment.weights, learned=learned,
             unclosed=before.append, cameras=cameras, gpu=gpu,
         )  # fmt: skip
-        if cameras is not None:
+        if given is not None and cameras is not None:
             alignment, back = _settled(alignment, cameras, given)
             made, *before = (each.transformed(back) for each in (made, *before))
         unclosed = before[0] if before else None
