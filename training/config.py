@@ -18,7 +18,9 @@ class LossConfig:
     """Weights of the loss terms; 0 leaves a term out.
 
     Images are in [0, 1]. ``dissimilarity`` is LPIPS where ``lpips_weights`` names a file with its
-    weights, else 1 - SSIM.
+    weights, else 1 - SSIM. ``surface`` is the Chamfer distance between centres of Gaussians and the
+    true surface, in cube sides. With ``logarithmic``, each of these terms counts by its logarithm:
+    an object that is easy to show then counts as much as a hard one.
     """
 
     occupancy: float = 1.0
@@ -31,6 +33,8 @@ class LossConfig:
     depth_l1: float = 1.0
     edge_log_depth: float = 0.0  # the paper's depth term
     depth_variation: float = 0.0
+    surface: float = 0.0
+    logarithmic: bool = False
     lpips_weights: str | None = None
 
     def __post_init__(self) -> None:

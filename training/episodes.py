@@ -16,7 +16,7 @@ from geolrm.training.data.meshes import Mesh, render_mesh
 from geolrm.training.data.views import DISTANCES, FOV, least_distance
 from geolrm.training.occupancy import occupancy_from_points
 
-SURFACE_POINTS = 40000
+SURFACE_POINTS, KEPT_POINTS = 40000, 10000  # for occupancy, and of them for distances
 ROOM = 1.35  # of the least distance, that free framing keeps at most
 PAST_CENTRE = 0.2  # cube sides along each axis, that a camera off centre looks past it at most
 
@@ -35,6 +35,7 @@ class Episode:
     target_depth: Tensor  # [T, R, R] z-depth at pixel centres, 0 where empty
     target_w2c: Tensor  # [T, 4, 4] OpenCV
     target_intrinsics: Tensor  # [T, 3, 3] in pixels
+    surface: Tensor  # [P, 3] points of the true one
     valid: Tensor | None = None  # [V, S, S] 1 where an input shows something; None: everywhere
 
     @property
@@ -65,7 +66,10 @@ def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe
     points = surface_points(mesh.vertices, mesh.faces, SURFACE_POINTS, rng)
     occupancy = occupancy_from_points(points, model.proposal.grid_size, recipe.occupancy_convention)
     foreground = np.ascontiguousarray(taken.rgba.transpose(0, 3, 1, 2))
-    episode = assemble(name, posed, foreground, occupancy, targets, taken.target_rgba, target_depth)
+    episode = assemble(
+        name, posed, foreground, occupancy, points[:KEPT_POINTS], targets, taken.target_rgba,
+        target_depth,
+    )  # fmt: skip
     if taken.valid is None:
         return episode
     return replace(episode, valid=torch.from_numpy(taken.valid))
@@ -76,6 +80,7 @@ def assemble(
     inputs: Views,
     foreground: NDArray[np.float32],
     occupancy: NDArray[np.float32],
+    surface: NDArray[np.float32],
     targets: Cameras,
     target_rgba: NDArray[np.float32],
     target_depth: NDArray[np.float32],
@@ -94,6 +99,7 @@ def assemble(
         torch.from_numpy(target_depth),
         torch.from_numpy(np.ascontiguousarray(targets.world_to_camera)),
         torch.from_numpy(pixels),
+        torch.from_numpy(np.ascontiguousarray(surface, np.float32)),
     )
 
 

@@ -10,6 +10,11 @@ from geolrm.training.episodes import Episode
 from geolrm.training.perceptual import Dissimilarity
 from geolrm.training.rasterize import Rasterized
 
+OF_STAGE_1 = ("occupancy", "coarse")
+# Added before a logarithm: what is below it is good enough.
+SQUARED_FLOOR, FLOOR = 1e-5, 1e-3
+SQUARED = ("mse", "alpha")
+
 
 def occupancy_terms(proposal: Proposal, target: Tensor, weights: LossConfig) -> dict[str, Tensor]:
     """Compute the loss of stage 1; also of the first pass, ``coarse``, where there are two."""
@@ -73,6 +78,17 @@ def weighted_sum(terms: dict[str, Tensor], weights: LossConfig) -> Tensor:
     """Add up the terms that have gradients, by their weights; the others only inform."""
     device = next(iter(terms.values())).device
     return sum(
-        (weight_of(name, weights) * term for name, term in terms.items() if term.requires_grad),
+        (
+            weight_of(name, weights) * counted(name, term, weights)
+            for name, term in terms.items()
+            if term.requires_grad
+        ),
         start=torch.zeros((), device=device),
     )
+
+
+def counted(name: str, term: Tensor, weights: LossConfig) -> Tensor:
+    """Return a term as it counts: itself, or its logarithm."""
+    if not weights.logarithmic or name in OF_STAGE_1:
+        return term
+    return torch.log(term + (SQUARED_FLOOR if name in SQUARED else FLOOR))

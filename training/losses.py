@@ -7,6 +7,7 @@ from torch import Tensor
 LOG_CLAMP = -100.0
 SSIM_TAPS, SSIM_SIGMA = 11, 1.5
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+SOLID = 0.25  # opacity of a Gaussian that may stand for a surface
 
 
 def scene_class_affinity(logits: Tensor, target: Tensor) -> Tensor:
@@ -71,6 +72,32 @@ def total_variation(depth: Tensor) -> Tensor:
     x = (depth[..., :, 1:] - depth[..., :, :-1]).abs().mean()
     y = (depth[..., 1:, :] - depth[..., :-1, :]).abs().mean()
     return x + y
+
+
+def surface_distance(means: Tensor, opacities: Tensor, surface: Tensor) -> Tensor:
+    """Return the Chamfer distance between centres of Gaussians and a surface, a scalar.
+
+    The mean distance from the centres to the surface, weighed by opacity, plus that from the
+    surface to solid centres. Neighbours are those of now: gradients draw each pair together.
+
+    Args:
+        means: [N, 3].
+        opacities: [N].
+        surface: [P, 3] points of it.
+    """
+    weights = opacities / opacities.sum().clamp_min(1e-6)
+    distance = (weights * distances(means, surface)).sum()
+    solid = means[opacities >= SOLID]
+    return distance + distances(surface, solid).mean() if len(solid) else distance
+
+
+def distances(points: Tensor, others: Tensor) -> Tensor:
+    """Return the distance from each of [N, 3] points to the nearest of the others [M, 3]: [N]."""
+    from scipy.spatial import KDTree
+
+    near, far = (part.detach().float().cpu().numpy() for part in (others, points))
+    index = torch.from_numpy(KDTree(near).query(far)[1]).to(others.device)
+    return ((points - others[index]).square().sum(-1) + 1e-12).sqrt()
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

@@ -112,6 +112,10 @@ class Objective(nn.Module):
             rendered = render_targets(splats, episode, background.tolist(), self.rasterizer)
             shade = background.to(rendered.rgb.device)
             terms = image_terms(rendered, episode, shade, weights, self.dissimilarity)
+            if weights.surface and len(episode.surface):
+                terms["surface"] = losses.surface_distance(
+                    splats.means, splats.opacities, episode.surface
+                )
             return Judged(weighted_sum(terms, weights), terms, rendered)
 
         if self.recipe.stage != "refinement":

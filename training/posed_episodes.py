@@ -14,7 +14,7 @@ from geolrm.training.data.augmentation import AugmentationConfig, draw_recolorin
 from geolrm.training.data.meshes import rotation
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import back_project
-from geolrm.training.episodes import Episode, assemble
+from geolrm.training.episodes import KEPT_POINTS, Episode, assemble
 from geolrm.training.occupancy import occupancy_from_points
 
 
@@ -37,16 +37,15 @@ def posed_episode(
     others = np.setdiff1d(np.arange(len(posed)), chosen)
     targets = rng.choice(others, min(views.targets, len(others)), replace=False)
     inputs = prepare_views(posed.rgba[chosen], posed.cameras[chosen], recipe.model.image_size)
-    occupancy = occupancy_from_points(
-        surface(posed, recipe.model.proposal.grid_size),
-        recipe.model.proposal.grid_size,
-        recipe.occupancy_convention,
-    )
+    grid_size = recipe.model.proposal.grid_size
+    points = surface(posed, grid_size)
+    occupancy = occupancy_from_points(points, grid_size, recipe.occupancy_convention)
     return assemble(
         name,
         inputs,
         inputs.foreground,
         occupancy,
+        points[:: max(1, len(points) // KEPT_POINTS)],
         posed.cameras[targets],
         resized(posed.rgba[targets], views.target_size),
         sampled(posed.depth[targets], views.target_size),

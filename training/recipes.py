@@ -45,7 +45,8 @@ def refinement(steps: int = 2000) -> Recipe:
     """Return the recipe that trains the learned refinement of mini, and nothing else.
 
     To be started from trained weights (``--initial mini``). A step of the run takes all steps of
-    the refinement on one object; errors of colours in other views are all that counts.
+    the refinement on one object. Colours and structure in other views count, and how near the
+    centres lie to the surface: descent on photographs alone leaves them anywhere along the rays.
     """
     model = replace(
         mini_model(),
@@ -60,7 +61,8 @@ def refinement(steps: int = 2000) -> Recipe:
         true_anchor_steps=0,
         max_anchors=model.proposal.max_seq_len,  # all, as the engine takes them
         losses=LossConfig(
-            occupancy=0.0, mse=50.0, l1=0.5, dissimilarity=0.0, alpha=0.0, depth_l1=0.0
+            occupancy=0.0, mse=1.0, l1=0.0, dissimilarity=0.5, alpha=0.0, depth_l1=0.0,
+            surface=0.5, logarithmic=True,
         ),
         views=ViewConfig(
             min_inputs=3, max_inputs=20, scattered=0.25, targets=4, target_size=256

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.refinement.budget import REFERENCE_SIZE, budget_of
+from geolrm.engine.refinement.budget import LEARNED_BEFORE_DESCENT, REFERENCE_SIZE, budget_of
 from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.refine import falling_shares, views_per_step
@@ -122,7 +122,7 @@ class Refined:
     def steps(
         self, network: Network, splats: Tensor, start: Tensor
     ) -> tuple[Tensor, Judged, Tensor] | None:
-        """Take a network's steps on splats [14, N].
+        """Take a network's steps on splats [14, N], as many as the engine.
 
         Returns:
             The splats after them, the last judgement, and the mean loss; None: they are no numbers.
@@ -133,7 +133,7 @@ class Refined:
         shown = shown_pixels(self._gaussians(splats), self.targets.frame, self.threads)
         weight = self._pixel * torch.from_numpy(shown).to(device)
         totals: list[Tensor] = []
-        for step in range(1, config.steps + 1):
+        for step in range(1, min(config.steps, LEARNED_BEFORE_DESCENT) + 1):
             order = torch.randperm(len(self.targets), generator=self.generator)
             chosen = sorted(order[: config.views].tolist())
             background = torch.rand(3, generator=self.generator).numpy()

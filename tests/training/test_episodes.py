@@ -10,7 +10,7 @@ from samples.training import meshes, posed_object, tiny_recipe
 
 from geolrm.training.data.augmentation import AugmentationConfig
 from geolrm.training.data.conditions import ConditionConfig
-from geolrm.training.episodes import framed, input_cameras, mesh_episode
+from geolrm.training.episodes import KEPT_POINTS, framed, input_cameras, mesh_episode
 from geolrm.training.posed_episodes import posed_episode, resized, sampled, surface, varied
 from geolrm.training.recipes import NO_AUGMENTATION
 
@@ -53,6 +53,17 @@ def assert_consistent(episode, share):
     inside = (x * size).long().clamp(0, size - 1), (y * size).long().clamp(0, size - 1)
     for view, (column, row) in enumerate(zip(*inside, strict=True)):
         assert episode.foreground[view, 3][row, column].mean() > 0.75
+
+
+def test_points_of_the_surface_lie_where_it_is(posed):
+    episodes = mesh_episode(meshes()[0], "m", rng(), recipe()), posed_episode(
+        posed, "p", rng(), recipe()
+    )
+    for episode in episodes:
+        grid, points = episode.occupancy.numpy(), episode.surface.numpy()
+        index = np.rint((points + 0.5) * (len(grid) - 1)).astype(int).clip(0, len(grid) - 1)
+        assert grid[tuple(index.T)].mean() > 0.99
+        assert 500 < len(points) < 2 * KEPT_POINTS and points.dtype == np.float32
 
 
 def test_mesh_episodes_agree_with_themselves():

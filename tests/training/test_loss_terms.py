@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -56,3 +57,12 @@ def test_terms_without_gradients_only_inform():
     terms = {"mse": learned, "alpha": torch.tensor(5.0)}
     assert weighted_sum(terms, LossConfig(mse=3.0, alpha=7.0)) == 6
     assert weighted_sum({"alpha": torch.tensor(5.0)}, LossConfig()) == 0
+
+
+def test_terms_of_targets_count_by_their_logarithm_where_asked():
+    terms = {name: torch.tensor(0.01, requires_grad=True) for name in ("mse", "l1", "occupancy")}
+    weights = LossConfig(mse=2.0, l1=1.0, occupancy=3.0, logarithmic=True)
+    expected = 2 * math.log(0.01 + 1e-5) + math.log(0.01 + 1e-3) + 3 * 0.01
+    assert weighted_sum(terms, weights).item() == pytest.approx(expected, rel=1e-6)
+    plain = weighted_sum(terms, replace(weights, logarithmic=False))
+    assert plain.item() == pytest.approx(0.06, rel=1e-6)

@@ -119,3 +119,29 @@ def test_ssim():
     flat = torch.ones(1, 3, 12, 12)
     expected = (2 * 0.5 + 1e-4) / (0.25 + 1 + 1e-4)
     assert losses.ssim(0.5 * flat, flat).item() == pytest.approx(expected, abs=1e-4)
+
+
+def cloud(count, seed):
+    return torch.rand(count, 3, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+def test_the_distance_to_a_surface_weighs_centres_by_opacity_and_the_surface_by_solid_ones():
+    means, surface = cloud(30, 0), cloud(50, 1)
+    opacities = torch.linspace(0.05, 0.9, 30)
+    apart = torch.cdist(means, surface)
+    to_surface = (opacities * apart.min(1).values).sum() / opacities.sum()
+    from_surface = apart[opacities >= losses.SOLID].min(0).values.mean()
+    found = losses.surface_distance(means, opacities, surface)
+    torch.testing.assert_close(found, to_surface + from_surface)
+    faint = losses.surface_distance(means, 0.2 * opacities, surface)
+    torch.testing.assert_close(faint, to_surface)
+    assert losses.surface_distance(surface, torch.ones(50), surface) < 1e-5
+
+
+def test_the_distance_to_a_surface_draws_centres_to_it_and_hides_those_far_off():
+    means = torch.tensor([[0.0, 0, 0.1], [0.3, 0, -0.3]], requires_grad=True)
+    opacities = torch.tensor([0.8, 0.2], requires_grad=True)
+    losses.surface_distance(means, opacities, torch.zeros(1, 3)).backward()
+    torch.testing.assert_close(means.grad[0], torch.tensor([0.0, 0, 0.8 + 1]))  # both directions
+    torch.testing.assert_close(means.grad[1], 0.2 * torch.tensor([1.0, 0, -1]) / 2**0.5)
+    assert opacities.grad[1] > 0 > opacities.grad[0]

@@ -31,7 +31,7 @@ def test_the_default_is_as_it_was():
     assert recipe.losses.lpips_weights is None and recipe.losses.dissimilarity == 0.3
 
 
-def test_the_refinement_judges_colours_on_captures_of_orbits():
+def test_the_refinement_judges_colours_and_shape_on_captures_of_orbits():
     recipe = load_recipe("refinement")
     assert recipe.model == replace(
         mini_model(),
@@ -39,9 +39,10 @@ def test_the_refinement_judges_colours_on_captures_of_orbits():
         closing=SplatUpdateConfig(steps=1, views=64, cell_channels=24),
     )
     assert (recipe.stage, recipe.steps, recipe.true_anchor_steps) == ("refinement", 2000, 0)
-    losses = asdict(recipe.losses)
-    rendered = {n: losses[n] for n in ("mse", "l1", "alpha", "depth_l1", "dissimilarity")}
-    assert rendered == {"mse": 50, "l1": 0.5, "alpha": 0, "depth_l1": 0, "dissimilarity": 0}
+    losses = {name: weight for name, weight in asdict(recipe.losses).items() if weight}
+    counted = {n: losses.pop(n) for n in ("mse", "dissimilarity", "surface", "logarithmic")}
+    assert counted == {"mse": 1, "dissimilarity": 0.5, "surface": 0.5, "logarithmic": True}
+    assert set(losses) == {"affinity", "positive_weight"}  # of occupancy, which has no weight
     views = recipe.views
     assert (views.min_inputs, views.max_inputs, views.scattered) == (3, 20, 0.25)
     assert (views.targets, views.target_size, views.supersample) == (4, 256, 2)

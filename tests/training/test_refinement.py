@@ -14,6 +14,7 @@ from samples.training import (
 )
 
 from geolrm.engine.gaussians.gaussians import Gaussians
+from geolrm.engine.refinement.budget import LEARNED_BEFORE_DESCENT
 from geolrm.engine.refinement.learned import rows_of
 from geolrm.engine.refinement.splat_descent import gradients, to_parameters
 from geolrm.export.checkpoint import load_checkpoint
@@ -38,7 +39,9 @@ from geolrm.training.stages import prepare
 from geolrm.training.validation import Validation
 
 UPDATE = SplatUpdateConfig(width=16, shared=4, steps=2, views=2)
-LOSSES = LossConfig(occupancy=0, mse=50, l1=0.5, dissimilarity=0, alpha=0, depth_l1=0)
+LOSSES = LossConfig(
+    occupancy=0, l1=0, mse=1, dissimilarity=0.5, alpha=0, depth_l1=0, surface=0.5, logarithmic=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,19 @@ def test_what_is_behind_the_cameras_is_not_seen(episode):
         2
     ]
     assert seen[:5].tolist() == [0] * 5 and seen[5:].max() == 1
+
+
+def test_no_more_steps_are_taken_than_the_engine_takes(episode):
+    def judge(splats, shade):
+        value = splats.means.sum().square()
+        return Judged(value, {"mse": value}, None)
+
+    for asked, taken in ((14, LEARNED_BEFORE_DESCENT), (2, 2)):
+        update, generator = Shift(), torch.Generator().manual_seed(0)
+        network = Network(update, SplatUpdateConfig(steps=asked, views=2))
+        refine(network, None, decoded(gaussians()), episode, judge, generator)
+        progress = [given[-1] for given in update.given]
+        torch.testing.assert_close(torch.stack(progress), torch.arange(1, taken + 1) / asked)
 
 
 class Shift(torch.nn.Module):
@@ -239,7 +255,7 @@ def test_only_the_update_network_is_trained(recipe, initial, tmp_path):
             assert torch.equal(state.average.weights[name], value), name
     moments = {name.split(".")[2] for name in state.tensors() if name.startswith("optimizer.")}
     assert moments == {"splat_update"}
-    assert {"mse", "mse_before", "gain", "l1", "iou", "anchors"} <= set(records[0])
+    assert {"mse", "mse_before", "gain", "surface", "iou", "anchors"} <= set(records[0])
     assert "occupancy" not in records[0] and records[0]["gradient"] > 0
 
 
