@@ -31,6 +31,7 @@ from geolrm.engine.refinement.poses import (
     poses_look_wrong,
     refine_colors,
     refine_poses,
+    splats_explain,
 )
 from geolrm.engine.refinement.shading import needs_shading, shade
 from geolrm.engine.refinement.visibility import drop_hidden
@@ -350,7 +351,8 @@ class Engine:
             gaussians = drop_hidden(scene.gaussians.numpy(), threads, gpu)
             alignment = compare(gaussians, given, threads, gpu=gpu)
             moves = settings.refine_poses is True
-            moves |= settings.refine_poses == "auto" and poses_look_wrong(alignment)
+            if settings.refine_poses == "auto" and poses_look_wrong(alignment):
+                moves = not splats_explain(gaussians, given, seed=seed, threads=threads, gpu=gpu)
         for part in ROUNDS if moves else ():
             with clock("refine"):
                 gaussians, alignment = refine_poses(

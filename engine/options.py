@@ -43,7 +43,7 @@ class RunOptions(TypedDict, total=False):
         refine_poses: Whether the poses are refined with the Gaussians, in rounds after which the
             network runs again, and in the refinement after them: True, False, or ``"auto"``, the
             default, where the images lie more than 0.9 pixels of 256 off what the network made of
-            them, as root mean square.
+            them, as root mean square, and more than 0.55 when its splats have moved.
             ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
         shading: Whether colours depend on the direction they are seen from, harmonics of degree 1,
             as where a flash moves with the camera: True, False, or ``"auto"``, the default, where

@@ -21,7 +21,7 @@ from geolrm.bench.quality.protocol import TARGETS, input_frames
 from geolrm.bench.quality.similarity_fit import best_psnr
 from geolrm.engine.engine import Engine
 from geolrm.engine.geometry.motions import misplaced
-from geolrm.engine.refinement.poses import compare, poses_look_wrong
+from geolrm.engine.refinement.poses import compare
 from geolrm.engine.scene import Scene
 
 T = TypeVar("T")
@@ -106,8 +106,10 @@ def score(subject: Subject, engine: Engine, views: int, wrong: float) -> Row:
     alignment = scenes[1].alignment
     assert alignment is not None, "the default refines"
     (off_seconds, off_cpu), (on_seconds, on_cpu) = clocks
+    chosen = engine.run(used.images, used.cameras, refine_steps=1).alignment
+    assert chosen is not None, "one step refines"
     return Row(
-        subject.name, views, wrong, scores[0], scores[1], poses_look_wrong(alignment),
+        subject.name, views, wrong, scores[0], scores[1], chosen.moved,
         float(np.median(alignment.residual_before)), off_seconds, on_seconds, off_cpu, on_cpu,
         measuring,
     )  # fmt: skip

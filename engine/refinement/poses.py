@@ -53,6 +53,8 @@ ROUNDS = (
     Round(steps=40, size=REFERENCE_SIZE, most=MOST_VIEWS_PER_STEP, rate=0.0015, turn=2.5),
 )
 
+SECOND_LOOK = Round(steps=40, size=aligning.MEASURED_SIZE, most=4, rate=0, turn=0, share=0.34)
+
 LAST_RATE, LAST_TURN = 0.001, 2.5  # of the cameras that go along in the refinement of the colours
 
 
@@ -83,6 +85,24 @@ def poses_look_wrong(alignment: Alignment) -> bool:
     Not their median: of few views wrong by little, half may lie well by chance.
     """
     return off_line(alignment.residual_before)
+
+
+def splats_explain(
+    gaussians: Gaussians, views: Views, *, seed: int, threads: int | None, gpu: Device | None = None
+) -> bool:
+    """Tell whether splats that move, under cameras that stay, agree with the photographs.
+
+    Then not the poses were wrong but the network, as where it lays the print of a flat box aside.
+    Splats cannot move so that they fit photographs which contradict each other.
+    """
+    targets = Targets.of(views, SECOND_LOOK.size)
+    moved = descend(
+        gaussians, targets, steps=SECOND_LOOK.steps, together=SECOND_LOOK.together(len(views)),
+        seed=seed, threads=threads, gpu=gpu,
+    )  # fmt: skip
+    rendered = on_black(moved, targets, threads, gpu)
+    residuals = aligning.misalignment(rendered, targets) * 256 / targets.size
+    return bool(np.sqrt(np.mean(residuals**2)) < aligning.EXPLAINED)
 
 
 def off_line(residuals: NDArray[np.float64]) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from geolrm import Engine, InputError
+from geolrm.engine.refinement.poses import Round
 
 FIELDS = ("means", "opacities", "scales", "quats", "colors")
 
@@ -115,6 +116,29 @@ def test_empty_occupancy_gives_no_gaussians_and_a_warning(empty_engine, shoe_vie
         scene = empty_engine.run(*shoe_views)
     assert len(scene.gaussians) == 0
     scene.gaussians.save(tmp_path / "empty.ply")
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+@pytest.mark.parametrize("explained", [False, True])
+def test_poses_are_refined_where_they_look_wrong_and_splats_alone_explain_nothing(
+    monkeypatch, engine, shoe_views, wrong, explained
+):
+    asked = []
+    part = Round(steps=1, size=32, most=2, rate=1e-3, turn=1.0)
+    for name, value in (
+        ("poses_look_wrong", lambda alignment: wrong),
+        ("splats_explain", lambda *_, **more: asked.append(more) or explained),
+        ("ROUNDS", (part,)),
+    ):
+        monkeypatch.setattr(f"geolrm.engine.engine.{name}", value)
+
+    def moved(**choice):
+        return engine.run(*shoe_views, refine_steps=1, **choice).alignment.moved
+
+    assert moved() == (wrong and not explained)
+    assert len(asked) == wrong
+    assert moved(refine_poses=True) and not moved(refine_poses=False)
+    assert len(asked) == wrong  # those who choose are not asked for
 
 
 def test_engine_options(bundles):

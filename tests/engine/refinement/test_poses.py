@@ -17,6 +17,7 @@ from geolrm.engine.refinement.poses import (
     poses_look_wrong,
     refine_colors,
     refine_poses,
+    splats_explain,
 )
 from geolrm.engine.refinement.refine import refine
 
@@ -45,6 +46,16 @@ def refined():
 def test_wrong_poses_are_told_from_right_ones():
     assert not poses_look_wrong(compare(BALL, photographs(BALL, RING), 2))
     assert poses_look_wrong(compare(BALL, photographs(BALL, RING, poses=WRONG), 2))
+
+
+def test_splats_that_move_explain_photographs_from_right_poses_alone():
+    """What the network laid aside looks like wrong poses, until its splats have moved."""
+    turned = motion([0, 0, np.deg2rad(4)], np.zeros(3), np.zeros(3))
+    aside = BALL.transformed(turned)
+    right, wrong = photographs(BALL, RING, 128), photographs(BALL, RING, 128, poses=WRONG)
+    for views, explained in ((right, True), (wrong, False)):
+        assert poses_look_wrong(compare(aside, views, 2))
+        assert splats_explain(aside, views, seed=0, threads=2) == explained
 
 
 def test_wrong_poses_are_brought_in_line(refined):
