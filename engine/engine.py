@@ -352,7 +352,8 @@ class Engine:
             alignment = compare(gaussians, given, threads, gpu=gpu)
             moves = settings.refine_poses is True
             if settings.refine_poses == "auto" and poses_look_wrong(alignment):
-                moves = not splats_explain(gaussians, given, seed=seed, threads=threads, gpu=gpu)
+                explained = splats_explain(gaussians, given, seed=seed, threads=threads, gpu=gpu)
+                alignment, moves = replace(alignment, explained=explained), not explained
         for part in ROUNDS if moves else ():
             with clock("refine"):
                 gaussians, alignment = refine_poses(

@@ -37,6 +37,7 @@ class Alignment:
     # dB inside the masks, how well plain colours explain the photographs, before a closing step;
     # None: not measured
     likeness: float | None = None
+    explained: bool = False  # whether poses looked wrong, until splats moved
     shaded: bool = False  # whether colours depend on the direction they are seen from
 
     @property

@@ -51,7 +51,8 @@ def needs_shading(alignment: Alignment) -> bool:
     found = alignment.likeness
     if found is None or found >= LIKE or len(alignment.c2w) < FEWEST_VIEWS:
         return False
-    return not off_line(alignment.residual_after if alignment.moved else alignment.residual_before)
+    settled = alignment.moved or alignment.explained
+    return not off_line(alignment.residual_after if settled else alignment.residual_before)
 
 
 def shade(

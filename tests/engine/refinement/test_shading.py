@@ -123,6 +123,8 @@ def test_wrong_poses_are_no_light(moving_light, moved):
     )  # fmt: skip
     assert not needs_shading(wrong)
     assert needs_shading(replace(wrong, residual_before=near, residual_after=near))
+    # Poses that looked wrong until splats moved are right.
+    assert needs_shading(replace(wrong, explained=True)) != moved
 
 
 def test_views_that_were_held_out_come_nearer_to_the_truth(moving_light, shaded):
