@@ -8,10 +8,9 @@ from geolrm.export.model.config import (
     ReconstructionConfig,
     SplatUpdateConfig,
     TransformerConfig,
-    mini,
-    released,
 )
 from geolrm.export.model.geolrm import GeoLRM
+from geolrm.export.model.presets import mini, released
 
 __all__ = [
     "CueConfig",

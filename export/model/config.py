@@ -1,4 +1,4 @@
-"""Hyper-parameters of GeoLRM as frozen dataclasses, with the presets ``released`` and ``mini``.
+"""Hyper-parameters of GeoLRM as frozen dataclasses.
 
 Every default is the behaviour of the released model; a switch that departs from it is named.
 """
@@ -236,7 +236,7 @@ class GeoLRMConfig:
     image_size: int = 448
     fov_degrees: float = 50.0
     update: SplatUpdateConfig | None = None  # takes the refinement's first steps
-    closing: SplatUpdateConfig | None = None  # takes its last, after a descent on many views
+    closing: SplatUpdateConfig | None = None  # takes its last, after the descent
 
     def __post_init__(self) -> None:
         require(
@@ -300,52 +300,3 @@ class GeoLRMConfig:
                 xyz_scale=scale,
             ),
         )
-
-
-def released(self_attention: SelfAttention = "head") -> GeoLRMConfig:
-    """Return the published configuration: 334.6 M parameters, 448 px, 128^3 voxels."""
-    return GeoLRMConfig(
-        proposal=ProposalConfig(
-            TransformerConfig(dim=384, num_layers=6, self_attention=self_attention)
-        ),
-        reconstruction=ReconstructionConfig(
-            TransformerConfig(dim=768, num_layers=16, self_attention=self_attention)
-        ),
-    )
-
-
-def mini() -> GeoLRMConfig:
-    """Return the small default model: one shared encoder, 224 px, 32^3 voxels, token attention."""
-    block = TransformerConfig(
-        dim=192,
-        num_layers=3,
-        num_heads=4,
-        num_points=4,
-        self_attention="token",
-        cross_attention_residual="stream",
-    )
-    return GeoLRMConfig(
-        encoder=EncoderConfig(
-            hidden_size=192,
-            num_layers=4,
-            num_heads=3,
-            position_grid=16,
-            feature_dim=128,
-            batch_norm=False,
-            rays="unit",
-        ),
-        proposal=ProposalConfig(block, grid_size=32, token_res=4, max_seq_len=6144),
-        reconstruction=ReconstructionConfig(
-            replace(block, num_layers=2),
-            grid_size=32,
-            xyz_scale=0.5,
-            gaussians_per_anchor=16,
-            centred_offsets=True,
-            offset_max=1 / 32,
-            scale_max=0.02,
-        ),
-        shared_encoder=True,
-        cues=CueConfig(),
-        image_size=224,
-        fov_degrees=50.0,
-    )

@@ -56,8 +56,9 @@ def assert_consistent(episode, share):
 
 
 def test_points_of_the_surface_lie_where_it_is(posed):
-    episodes = mesh_episode(meshes()[0], "m", rng(), recipe()), posed_episode(
-        posed, "p", rng(), recipe()
+    episodes = (
+        mesh_episode(meshes()[0], "m", rng(), recipe()),
+        posed_episode(posed, "p", rng(), recipe()),
     )
     for episode in episodes:
         grid, points = episode.occupancy.numpy(), episode.surface.numpy()

@@ -3,14 +3,7 @@ from dataclasses import replace
 import pytest
 
 from geolrm import InputError
-from geolrm.export.model import CueConfig, EncoderConfig, TransformerConfig, mini, released
-
-
-def test_presets():
-    assert released().encoder.level_shapes(448) == ((112, 112), (64, 64))
-    assert released().padded_tokens == 8192 and mini().padded_tokens is None
-    assert released().proposal.transformer.ffn_dim == 1024
-    assert released().reconstruction.transformer.ffn_dim == 2048
+from geolrm.export.model import CueConfig, EncoderConfig, TransformerConfig, released
 
 
 @pytest.mark.parametrize(
