@@ -40,6 +40,7 @@ class Budget:
     learned: int = 0  # steps at most of the bundle's update network, where it has one, before all
     closes: bool = False  # with the bundle's closing network, where it has one, after all
     only_last: bool = False  # after learned steps: they take the place of the first part
+    closer: int = 0  # further steps of the last part, where it compares finer photographs
     seconds: float | None = None  # of the whole run, from which the number of steps is taken
 
     @classmethod
@@ -58,6 +59,11 @@ class Budget:
         """Return what is left of it after learned steps."""
         return replace(self, steps=self.annealed) if self.only_last else self
 
+    def looking_closer(self) -> Budget:
+        """Return the same for photographs that are finer than :data:`REFERENCE_SIZE`."""
+        more = self.closer
+        return replace(self, steps=self.steps + more, annealed=self.annealed + more, closer=0)
+
     def of_steps(self, steps: int) -> Budget:
         """Return the same with another number of steps, shared out alike."""
         return replace(self, steps=steps, annealed=math.ceil(steps * self.annealed / self.steps))
@@ -68,18 +74,20 @@ FEW = {
     "fast": Budget(10, 10),
     # For 6 views in 2 s.
     "balanced": Budget(
-        60, 30, USUAL_SIZE, learned=LEARNED_BEFORE_DESCENT, closes=True, only_last=True
+        60, 30, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
+        only_last=True, closer=30,
     ),
     "best": Budget(
         120, 60, 1024, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
-        only_last=True,
+        only_last=True, closer=60,
     ),
 }  # fmt: skip
 MANY = {
     "fast": Budget(10, 10),
     # So few steps that a view held back would cost more than it tells.
     "balanced": Budget(
-        120, 40, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True
+        120, 40, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
+        closer=40,
     ),
     "best": Budget(
         400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,

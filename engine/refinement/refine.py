@@ -108,6 +108,7 @@ def refine_within(
 
     coarse = targets_of(views)
     closer = finer if budget.size > coarse.size else None
+    budget = budget if closer is None else budget.looking_closer()
     fine = coarse if closer is None else targets_of(closer(budget.size))
     together = views_per_step(len(views))
     everyone = list(range(len(views)))

@@ -20,11 +20,23 @@ def test_better_qualities_do_more_and_the_best_spares_one_of_many_views():
         fast, balanced, best = (budget_of(name, views) for name in ("fast", "balanced", "best"))
         assert fast.steps < balanced.steps < best.steps and fast.size < balanced.size < best.size
         assert best.holds_back == (views >= 8) and not balanced.holds_back
-        assert best.splats == 200_000 and balanced.splats == (200_000 if views >= 8 else 0)
+        assert best.splats == balanced.splats == 200_000 and not fast.splats
         learned = [fast.learned, balanced.learned, best.learned]
         assert learned == [0, 6, 6]
     steps = [budget_of("balanced", views).steps for views in (6, 7, 8, 15, 16, 24)]
     assert steps == [60, 60, 120, 120, 160, 160]
+
+
+def test_finer_photographs_are_compared_for_longer():
+    for views, more in ((6, 30), (12, 40), (20, 40)):
+        budget = budget_of("balanced", views)
+        closer = budget.looking_closer()
+        assert closer == replace(
+            budget, steps=budget.steps + more, annealed=budget.annealed + more, closer=0
+        )
+        assert closer.looking_closer() == closer
+    assert Budget.exactly(30).looking_closer() == Budget.exactly(30)
+    assert budget_of(2.5, 6).looking_closer() == budget_of(2.5, 6)
 
 
 def test_seconds_count_from_the_start_of_the_run():

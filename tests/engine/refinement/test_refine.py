@@ -198,14 +198,17 @@ def test_the_last_part_looks_at_finer_photographs_and_splits_for_them(truth, inp
     coarse, fine = striped(32), Targets.of(striped(128))
     errors = []
     for budget, source in (
-        (Budget(40, 20, 128), None),
+        (Budget(40, 20, 128, closer=20), None),
         (Budget(40, 20, 128), finer),
         (Budget(40, 20, 128, splats=600), finer),
+        (Budget(40, 20, 128, splats=600, closer=20), finer),
     ):
         made, progress = refine_within(truth, coarse, budget, finer=source, threads=2)
         errors.append(squared_error(made, fine, 2, None))
         assert progress.size == (32 if source is None else 128)
-    assert errors[1] < errors[0] and errors[2] < errors[1] and asked == [128, 128]
+        steps = 40 + (budget.closer if source is not None else 0)
+        assert (progress.steps, progress.budget) == (steps, steps)
+    assert errors == sorted(errors, reverse=True) and asked == [128] * 3
     assert len(made) > len(truth)
 
 
