@@ -75,11 +75,11 @@ FEW = {
     # For 6 views in 2 s.
     "balanced": Budget(
         60, 30, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
-        only_last=True, closer=30,
+        only_last=True, closer=60,
     ),
     "best": Budget(
         120, 60, 1024, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
-        only_last=True, closer=60,
+        only_last=True, closer=90,
     ),
 }  # fmt: skip
 MANY = {
@@ -87,7 +87,7 @@ MANY = {
     # So few steps that a view held back would cost more than it tells.
     "balanced": Budget(
         120, 40, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
-        closer=40,
+        closer=80,
     ),
     "best": Budget(
         400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,

@@ -28,7 +28,7 @@ def test_better_qualities_do_more_and_the_best_spares_one_of_many_views():
 
 
 def test_finer_photographs_are_compared_for_longer():
-    for views, more in ((6, 30), (12, 40), (20, 40)):
+    for views, more in ((6, 60), (12, 80), (20, 80)):
         budget = budget_of("balanced", views)
         closer = budget.looking_closer()
         assert closer == replace(
