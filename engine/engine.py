@@ -351,9 +351,13 @@ class Engine:
             gaussians = drop_hidden(scene.gaussians.numpy(), threads, gpu)
             alignment = compare(gaussians, given, threads, gpu=gpu)
             moves = settings.refine_poses is True
-            if settings.refine_poses == "auto" and poses_look_wrong(alignment):
-                explained = splats_explain(gaussians, given, seed=seed, threads=threads, gpu=gpu)
-                alignment, moves = replace(alignment, explained=explained), not explained
+            doubted = "auto" in (settings.refine_poses, settings.shading) and not moves
+            if doubted and poses_look_wrong(alignment):
+                explained = splats_explain(
+                    gaussians, given, alignment, seed=seed, threads=threads, gpu=gpu
+                )
+                alignment = replace(alignment, explained=explained)
+                moves = settings.refine_poses == "auto" and not explained
         for part in ROUNDS if moves else ():
             with clock("refine"):
                 gaussians, alignment = refine_poses(

@@ -43,13 +43,13 @@ class RunOptions(TypedDict, total=False):
         refine_poses: Whether the poses are refined with the Gaussians, in rounds after which the
             network runs again, and in the refinement after them: True, False, or ``"auto"``, the
             default, where the images lie more than 0.9 pixels of 256 off what the network made of
-            them, as root mean square, and more than 0.55 when its splats have moved.
-            ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
+            them, as root mean square, and, from 6 views on, more than 0.55 when its splats have
+            moved. ``scene.alignment`` holds what came of it. Needs ``refine_steps``.
         shading: Whether colours depend on the direction they are seen from, harmonics of degree 1,
             as where a flash moves with the camera: True, False, or ``"auto"``, the default, where
             plain colours explain the light in the median photograph to less than 27 dB, before
-            a closing step, and there are at least 6. ``scene.alignment.shaded`` says whether.
-            Needs ``refine_steps``.
+            a closing step, there are at least 6, and poses do not look wrong.
+            ``scene.alignment.shaded`` says whether. Needs ``refine_steps``.
         output: ``"numpy"``, the default, or ``"device"`` to leave the scene's arrays where they
             were made: on a GPU in device memory, for PyTorch or CuPy to read in place, and nothing
             is waited for but the number of anchors; on the CPU they are NumPy's.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from geolrm.engine.anchors import pad_anchors, select_anchors
+from geolrm.engine.system.extras import require
 from geolrm.export.model import GeoLRM
 from geolrm.export.model.reconstruction import DecodedGaussians
 from geolrm.training import losses
@@ -52,6 +53,8 @@ class Objective(nn.Module):
         self.model, self.recipe = model, recipe
         self.rasterizer, self.threads = rasterizer, threads
         self.dissimilarity: Dissimilarity = lambda rendered, truth: 1 - losses.ssim(rendered, truth)
+        if recipe.losses.surface:
+            require("scipy", "losses.surface", extra="training")
         if recipe.losses.lpips_weights is not None and recipe.losses.dissimilarity:
             self.dissimilarity = load_lpips(recipe.losses.lpips_weights, device)
 

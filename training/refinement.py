@@ -92,12 +92,12 @@ def refine(
     origin = drop_hidden(Gaussians(**arrays), threads)
     scene = Refined(origin, input_targets(episode), judge, generator, threads)
     start = torch.from_numpy(rows_of(to_parameters(origin))).to(device)
-    taken = scene.steps(update, start, start)
+    taken = scene.steps(update, start, start, LEARNED_BEFORE_DESCENT)
     if taken is None:
         return None
     splats, judged, total = taken
     if closing is not None:
-        taken = scene.steps(closing, *scene.descend(splats))
+        taken = scene.steps(closing, *scene.descend(splats), closing.config.steps)
         if taken is None:
             return None
         splats, judged, last = taken
@@ -120,9 +120,9 @@ class Refined:
     shade: Tensor = field(default_factory=lambda: torch.ones(3))  # [3], of the last judgement
 
     def steps(
-        self, network: Network, splats: Tensor, start: Tensor
+        self, network: Network, splats: Tensor, start: Tensor, most: int
     ) -> tuple[Tensor, Judged, Tensor] | None:
-        """Take a network's steps on splats [14, N], as many as the engine.
+        """Take a network's steps on splats [14, N], at most so many.
 
         Returns:
             The splats after them, the last judgement, and the mean loss; None: they are no numbers.
@@ -133,7 +133,7 @@ class Refined:
         shown = shown_pixels(self._gaussians(splats), self.targets.frame, self.threads)
         weight = self._pixel * torch.from_numpy(shown).to(device)
         totals: list[Tensor] = []
-        for step in range(1, min(config.steps, LEARNED_BEFORE_DESCENT) + 1):
+        for step in range(1, min(config.steps, most) + 1):
             order = torch.randperm(len(self.targets), generator=self.generator)
             chosen = sorted(order[: config.views].tolist())
             background = torch.rand(3, generator=self.generator).numpy()

@@ -61,8 +61,9 @@ class Validation:
 
         The record has IoU of the occupancy and, but in the proposal's stage, PSNR in dB of the
         targets on random backgrounds, for each kind of capture; of a learned refinement after all
-        its steps and, as ``psnr_before``, before them. ``score`` is the mean over kinds of PSNR, or
-        of IoU where there is none.
+        its steps and, as ``psnr_before``, before them. Beside it stand ``dissimilarity`` and
+        ``surface``, where they have a weight, which do not count in the score. ``score`` is the
+        mean over kinds of PSNR, or of IoU where there is none.
         """
         record: dict[str, Any] = {"step": state.step}
         with averaged(state, objective.recipe):
@@ -82,15 +83,19 @@ class Validation:
 def judge(objective: Objective, source: EpisodeSource) -> dict[str, float]:
     """Return the means over a source's objects: ``iou``, and ``psnr`` where there are images.
 
+    ``dissimilarity`` and ``surface`` are those of the losses, where these have a weight.
     A learned refinement also has ``psnr_before``, of the splats that it starts from.
     """
     device = next(objective.parameters()).device
     late = objective.recipe.true_anchor_steps + 1  # the proposal's own anchors
     found: dict[str, list[float]] = {"iou": [], "psnr": [], "psnr_before": []}
+    found |= {"dissimilarity": [], "surface": []}
     for index in range(len(source)):
         episode = source[FIRST_LAP * len(source) + index].to(device)
         terms = objective(episode, late, FIRST_LAP + index).terms
-        found["iou"].append(float(terms["iou"]))
+        for name in ("iou", "dissimilarity", "surface"):
+            if name in terms:
+                found[name].append(float(terms[name]))
         for name, error in (("psnr", "mse"), ("psnr_before", "mse_before")):
             if error in terms:
                 found[name].append(-10 * math.log10(max(float(terms[error]), 1e-10)))

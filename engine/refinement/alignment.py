@@ -13,7 +13,9 @@ from geolrm.engine.rendering.images import Renders
 
 MEASURED_SIZE = 128  # px, of the images that are laid over each other
 MOVED = 0.9  # px of 256, root mean square of all views, beyond which poses are taken to be wrong
-EXPLAINED = 0.55  # px of 256, root mean square: splats that move leave less where poses are right
+# px of 256, root mean square: splats that move leave less where poses are right, of so many views
+# at least; fewer contradict each other in hardly any place. The network is never farther off.
+EXPLAINED, FEWEST_EXPLAINED, FARTHEST_EXPLAINED = 0.55, 6, 1.5
 FAR = 3.0  # times the error of the median view, beyond which a view counts less
 OUT_OF_LINE = 0.5  # weight below which a view is named
 RIDGE = 0.01  # pull of a colour matrix to the identity, in squared colours a pixel

@@ -91,7 +91,7 @@ MANY = {
     ),
     "best": Budget(
         400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,
-        closes=True,
+        closes=True, closer=100,
     ),
 }  # fmt: skip
 STILL_MORE = MANY | {"balanced": replace(MANY["balanced"], steps=160)}

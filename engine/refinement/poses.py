@@ -88,13 +88,23 @@ def poses_look_wrong(alignment: Alignment) -> bool:
 
 
 def splats_explain(
-    gaussians: Gaussians, views: Views, *, seed: int, threads: int | None, gpu: Device | None = None
+    gaussians: Gaussians,
+    views: Views,
+    alignment: Alignment,
+    *,
+    seed: int,
+    threads: int | None,
+    gpu: Device | None = None,
 ) -> bool:
     """Tell whether splats that move, under cameras that stay, agree with the photographs.
 
     Then not the poses were wrong but the network, as where it lays the print of a flat box aside.
-    Splats cannot move so that they fit photographs which contradict each other.
+    Splats cannot move so that they fit photographs which contradict each other. Few views hardly
+    do, so that nothing is said of fewer than 6, and the network is never more than 1.5 px aside.
     """
+    beside = root_mean_square(alignment.residual_before) <= aligning.FARTHEST_EXPLAINED
+    if len(views) < aligning.FEWEST_EXPLAINED or not beside:
+        return False
     targets = Targets.of(views, SECOND_LOOK.size)
     moved = descend(
         gaussians, targets, steps=SECOND_LOOK.steps, together=SECOND_LOOK.together(len(views)),
@@ -102,12 +112,17 @@ def splats_explain(
     )  # fmt: skip
     rendered = on_black(moved, targets, threads, gpu)
     residuals = aligning.misalignment(rendered, targets) * 256 / targets.size
-    return bool(np.sqrt(np.mean(residuals**2)) < aligning.EXPLAINED)
+    return root_mean_square(residuals) < aligning.EXPLAINED
 
 
 def off_line(residuals: NDArray[np.float64]) -> bool:
     """Tell of the views' residuals [V], in px of 256, whether they are those of wrong poses."""
-    return bool(np.sqrt(np.mean(residuals**2)) > aligning.MOVED)
+    return root_mean_square(residuals) > aligning.MOVED
+
+
+def root_mean_square(residuals: NDArray[np.float64]) -> float:
+    """Return that of the views' residuals [V]."""
+    return float(np.sqrt(np.mean(residuals**2)))
 
 
 def refine_colors(

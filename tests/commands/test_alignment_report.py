@@ -37,6 +37,17 @@ def test_lines_say_how_far_off_views_were_and_name_those_out_of_line():
     assert alignment_lines(SimpleNamespace(alignment=None), NAMES) == []
 
 
+def test_poses_that_looked_wrong_and_were_kept_are_told():
+    kept = SimpleNamespace(alignment=replace(scene(moved=False).alignment, explained=True))
+    assert alignment_lines(kept, NAMES)[0] == (
+        "poses kept: the views lay 2.5 px off (of 256), but splats alone could be brought in line "
+        "with them; --refine-poses on moves the cameras, too"
+    )
+    summary = alignment_summary(kept, NAMES)
+    assert summary is not None
+    assert (summary["poses_refined"], summary["splats_explain_poses"]) == (False, True)
+
+
 def test_colours_by_direction_are_told_in_one_line():
     found = scene(moved=False).alignment
     shaded = SimpleNamespace(alignment=replace(found, likeness=21.04, shaded=True))

@@ -138,8 +138,9 @@ def test_poses_are_refined_where_they_look_wrong_and_splats_alone_explain_nothin
     found = engine.run(*shoe_views, refine_steps=1).alignment
     assert (found.moved, found.explained) == (wrong and not explained, wrong and explained)
     assert len(asked) == wrong
-    assert moved(refine_poses=True) and not moved(refine_poses=False)
-    assert len(asked) == wrong  # those who choose are not asked for
+    assert moved(refine_poses=True) and not moved(refine_poses=False, shading=False)
+    assert len(asked) == wrong  # nothing that was left to the engine depends on it
+    assert not moved(refine_poses=False) and len(asked) == 2 * wrong  # shading does
 
 
 def test_engine_options(bundles):

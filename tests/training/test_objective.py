@@ -6,6 +6,8 @@ import torch
 from samples.tiny_models import tiny_config, tiny_model
 from samples.training import tiny_recipe
 
+from geolrm.engine.errors import GeoLRMError
+from geolrm.training.config import LossConfig
 from geolrm.training.objective import BUCKET, Objective, fill_bucket
 
 
@@ -35,3 +37,14 @@ def test_early_steps_read_the_true_anchors():
     chosen = {tuple(np.round(row, 4)) for row in anchors.numpy()}
     assert {tuple(np.round(row, 4)) for row in true.astype(np.float32)} <= chosen
     assert len(anchors) == 128
+
+
+def test_distances_to_the_surface_need_scipy(monkeypatch):
+    monkeypatch.setattr("geolrm.engine.system.extras.installed_version", lambda package: None)
+    model = tiny_model(config := tiny_config())
+    plain, shaped = (
+        tiny_recipe(config, losses=LossConfig(surface=weight)) for weight in (0.0, 0.5)
+    )
+    Objective(model, plain, None)
+    with pytest.raises(GeoLRMError, match=r"losses.surface needs scipy.*geolrm\[training\]"):
+        Objective(model, shaped, None)

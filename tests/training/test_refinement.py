@@ -309,6 +309,7 @@ def test_it_is_judged_after_its_steps_and_before(recipe, initial, tmp_path):
     for kind in kinds:
         assert 0 < found[f"{kind}_psnr_before"] < 60
         assert found[f"{kind}_psnr_before"] != found[f"{kind}_psnr"]
+        assert 0 < found[f"{kind}_surface"] < 1 and 0 < found[f"{kind}_dissimilarity"] < 1
     assert len(records) == recipe.steps
 
 

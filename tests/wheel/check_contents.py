@@ -36,7 +36,7 @@ def faults(wheel: Path) -> list[str]:
                 found.append(f"nothing in it is called {pattern}")
         found += [f"{name} does not belong in it" for name in names if re.search(UNWANTED, name)]
         for name in names:
-            if re.fullmatch(NEEDED[0], name):
+            if re.fullmatch(NEEDED[0], name) or name.endswith("manifest.json"):
                 for path in sorted(set(re.findall(BUILD_PATHS, archive.read(name))))[:5]:
                     found.append(f"{name} holds the path {path.decode(errors='replace')}")
     return found

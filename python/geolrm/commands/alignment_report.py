@@ -19,6 +19,7 @@ def alignment_summary(scene: Scene, names: list[str]) -> dict[str, Any] | None:
         return None
     return {
         "poses_refined": found.moved,
+        "splats_explain_poses": found.explained,
         "likeness_db": None if found.likeness is None else round(found.likeness, 2),
         "shaded": found.shaded,
         "views": [
@@ -43,8 +44,13 @@ def alignment_lines(scene: Scene, names: list[str]) -> list[str]:
     if found is None:
         return []
     lines = []
+    before, after = (float(np.median(r)) for r in (found.residual_before, found.residual_after))
+    if found.explained:
+        lines.append(
+            f"poses kept: the views lay {before:.1f} px off (of 256), but splats alone could be "
+            "brought in line with them; --refine-poses on moves the cameras, too"
+        )
     if found.moved:
-        before, after = (float(np.median(r)) for r in (found.residual_before, found.residual_after))
         lines.append(
             f"poses refined: the views lay {before:.1f} px off (of 256), now {after:.1f} px; "
             "--refine-poses off leaves them as they are"

@@ -21,6 +21,8 @@ def test_better_qualities_do_more_and_the_best_spares_one_of_many_views():
         assert fast.steps < balanced.steps < best.steps and fast.size < balanced.size < best.size
         assert best.holds_back == (views >= 8) and not balanced.holds_back
         assert best.splats == balanced.splats == 200_000 and not fast.splats
+        less, more = balanced.looking_closer(), best.looking_closer()
+        assert less.steps < more.steps and less.annealed < more.annealed
         learned = [fast.learned, balanced.learned, best.learned]
         assert learned == [0, 6, 6]
     steps = [budget_of("balanced", views).steps for views in (6, 7, 8, 15, 16, 24)]

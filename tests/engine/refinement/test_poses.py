@@ -54,8 +54,14 @@ def test_splats_that_move_explain_photographs_from_right_poses_alone():
     aside = BALL.transformed(turned)
     right, wrong = photographs(BALL, RING, 128), photographs(BALL, RING, 128, poses=WRONG)
     for views, explained in ((right, True), (wrong, False)):
-        assert poses_look_wrong(compare(aside, views, 2))
-        assert splats_explain(aside, views, seed=0, threads=2) == explained
+        found = compare(aside, views, 2)
+        assert poses_look_wrong(found)
+        near = replace(found, residual_before=np.full(len(views), 1.2))
+        assert splats_explain(aside, views, near, seed=0, threads=2) == explained
+        far = replace(found, residual_before=np.full(len(views), 1.6))
+        assert not splats_explain(aside, views, far, seed=0, threads=2)
+    few = photographs(BALL, RING[[0, 1, 2, 3, 4]], 128)  # too few to contradict each other
+    assert not splats_explain(aside, few, compare(aside, few, 2), seed=0, threads=2)
 
 
 def test_wrong_poses_are_brought_in_line(refined):
