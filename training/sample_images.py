@@ -12,8 +12,8 @@ from geolrm.training.episodes import Episode
 from geolrm.training.objective import Outcome
 
 WINDOW = 50  # steps of the moving mean
-TERMS = ("total", "mse", "alpha", "occupancy", "iou", "dissimilarity", "gain")
-LINEAR = ("iou", "gain")  # the others are shown by their logarithms
+TERMS = ("total", "mse", "surface", "occupancy", "iou", "dissimilarity", "gain", "alpha")
+LINEAR = ("iou", "gain")  # the others are shown by their logarithms, where they have them
 LEAST_SIDE = 96  # px of a projected grid
 
 
@@ -57,7 +57,8 @@ def save_curves(file: Path, records: list[dict[str, Any]]) -> None:
         window = min(WINDOW, len(values))
         mean = np.convolve(values, np.ones(window) / window, mode="valid")
         axis.plot(steps[window - 1 :], mean, linewidth=1)
-        axis.set(title=name, xlabel="step", yscale="linear" if name in LINEAR else "log")
+        linear = name in LINEAR or not (mean > 0).all()
+        axis.set(title=name, xlabel="step", yscale="linear" if linear else "log")
     figure.tight_layout()
     with atomic_file(file) as stream:
         figure.savefig(stream, dpi=100, format="png")

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -43,3 +44,11 @@ def test_curves_of_the_terms_that_there_are(tmp_path):
     plain = np.asarray(Image.open(tmp_path / "a.png"))
     save_curves(tmp_path / "b.png", [{**r, "gain": r["step"] - 4} for r in records])
     assert (np.asarray(Image.open(tmp_path / "b.png")) != plain).any()
+
+
+@pytest.mark.filterwarnings("error")
+def test_losses_below_zero_have_curves_too(tmp_path):
+    """As sums of logarithms are; matplotlib warns where a logarithm of them is asked for."""
+    save_curves(tmp_path / "a.png", [{"step": n, "total": -3.0 - n, "mse": 0.1} for n in range(9)])
+    dark = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).min(-1) < 200
+    assert dark[:300, :400].sum() > 1000  # the first panel has its curve
