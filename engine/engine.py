@@ -351,8 +351,8 @@ class Engine:
             gaussians = drop_hidden(scene.gaussians.numpy(), threads, gpu)
             alignment = compare(gaussians, given, threads, gpu=gpu)
             moves = settings.refine_poses is True
-            doubted = "auto" in (settings.refine_poses, settings.shading) and not moves
-            if doubted and poses_look_wrong(alignment):
+            automatic = "auto" in (settings.refine_poses, settings.shading)  # light depends on it
+            if automatic and not moves and poses_look_wrong(alignment):
                 explained = splats_explain(
                     gaussians, given, alignment, seed=seed, threads=threads, gpu=gpu
                 )

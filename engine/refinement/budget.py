@@ -60,7 +60,7 @@ class Budget:
         return replace(self, steps=self.annealed) if self.only_last else self
 
     def looking_closer(self) -> Budget:
-        """Return the same for photographs that are finer than :data:`REFERENCE_SIZE`."""
+        """Return the same for photographs of :data:`FINER` times the size compared first."""
         more = self.closer
         return replace(self, steps=self.steps + more, annealed=self.annealed + more, closer=0)
 

@@ -37,8 +37,10 @@ def test_a_sound_wheel_has_no_faults(faults):
 
 
 @pytest.mark.parametrize("path", [b"/home/me/geolrm/csrc/a.h", b"/tmp/w/objects/a.cpp"])
-def test_paths_of_the_building_machine_are_found(faults, path):
-    name = "geolrm/_C.cpython-311-x86_64-linux-gnu.so"
+@pytest.mark.parametrize(
+    "name", ["geolrm/_C.cpython-311-x86_64-linux-gnu.so", "geolrm/models/mini/manifest.json"]
+)
+def test_paths_of_the_building_machine_are_found(faults, path, name):
     assert faults(**{name: SOUND[name] + b"\0" + path + b"\0"}) == [
         f"{name} holds the path {path.decode()}"
     ]
