@@ -18,13 +18,9 @@ from geolrm.training.attention import multi_head_attention
 from geolrm.training.config import Recipe
 from geolrm.training.deformable_sampling import sample_and_weigh
 from geolrm.training.episodes import Episode
+from geolrm.training.learner import Learner
 from geolrm.training.objective import Objective, Outcome
-from geolrm.training.optimizer import (
-    MovingAverage,
-    clip_gradients,
-    learning_rate,
-    make_optimizer,
-)
+from geolrm.training.optimizer import MovingAverage, learning_rate, make_optimizer
 from geolrm.training.precision import reduce_precision, reduces
 from geolrm.training.ranks import Process
 from geolrm.training.rendering import RasterizerName, choose_rasterizer
@@ -93,7 +89,8 @@ def train(
     rasterize = choose_rasterizer(rasterizer, process.device, process.threads)
     objective = Objective(state.model, recipe, rasterize, process.device, process.threads)
     objective = objective.to(process.device)
-    parallel = ranks.parallel(objective, process)
+    apart = learns_apart(recipe)
+    parallel = objective if apart else ranks.parallel(objective, process)
     saved = time.monotonic()
     while state.step < recipe.steps:
         started = time.monotonic()
@@ -104,6 +101,8 @@ def train(
         ending, diverged = ranks.agreed(process, stop(), broken)
         if diverged:
             raise divergence(record, folder, process)
+        if apart:
+            ranks.average(state, process)
         state.step += 1
         ending = ending or state.step == recipe.steps
         if process.rank == 0:
@@ -174,17 +173,24 @@ def fast_operators(recipe: Recipe, process: Process) -> Iterator[None]:
         yield
 
 
+def learns_apart(recipe: Recipe) -> bool:
+    """Tell whether each process learns from its own examples alone until the end of a step.
+
+    A refinement's weights change after each of the steps that it takes on an object.
+    """
+    return recipe.stage == "refinement"
+
+
 def run_step(
     recipe: Recipe, objective: Any, state: TrainingState, source: Source, process: Process
 ) -> tuple[Outcome, dict[str, Any], Episode]:
-    """Take one optimizer step over this process's examples.
+    """Learn from this process's examples of one step.
 
     Returns:
         The outcome of the last example, the record of the step, and the last example.
     """
     rate = learning_rate(state.step, recipe.steps, recipe.optimizer)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    learner = Learner(state, recipe.optimizer, rate)
     sums: dict[str, float] = {}
     names = []
     count = recipe.objects_per_step
@@ -193,19 +199,19 @@ def run_step(
         episode = source[number].to(process.device)
         # Dropout draws from torch's own generator, so a resumed run must find it as it was.
         torch.manual_seed(recipe.seed * 1_000_003 + number)
-        # Gradients of the processes meet once a step, with those of the last example.
-        with contextlib.nullcontext() if turn == count - 1 else ranks.apart(objective):
-            outcome: Outcome = objective(episode, state.step, number)
-            (outcome.total / count).backward()
+        if learns_apart(recipe):
+            outcome: Outcome = objective(episode, state.step, number, learner.learn)
+        else:
+            # Gradients of the processes meet once a step, with those of the last example.
+            with contextlib.nullcontext() if turn == count - 1 else ranks.apart(objective):
+                outcome = objective(episode, state.step, number)
+                learner.add(outcome.total / count)
         names.append(episode.name)
         for name, term in (*outcome.terms.items(), ("total", outcome.total)):
             sums[name] = sums.get(name, 0.0) + float(term.detach()) / count
-    gradient = clip_gradients(state.model, recipe.optimizer)
-    record = {"step": state.step, "rate": rate, "gradient": gradient, "objects": names, **sums}
-    if math.isfinite(gradient) and math.isfinite(sums["total"]):
-        state.optimizer.step()
-        state.average.update(state.model, state.step)
-    state.optimizer.zero_grad(set_to_none=True)
+    if not learns_apart(recipe):
+        learner.step()
+    record = {"step": state.step, "rate": rate, "gradient": learner.norm, "objects": names, **sums}
     return outcome, record, episode
 
 

@@ -21,7 +21,7 @@ from geolrm.training.loss_terms import (
 )
 from geolrm.training.perceptual import Dissimilarity, load_lpips
 from geolrm.training.rasterize import Rasterized
-from geolrm.training.refinement import Judged, Network, refine
+from geolrm.training.refinement import Judged, Learn, Network, refine
 from geolrm.training.rendering import Rasterizer, render_targets
 
 BUCKET = 128  # numbers of anchors are multiples of this
@@ -58,13 +58,16 @@ class Objective(nn.Module):
         if recipe.losses.lpips_weights is not None and recipe.losses.dissimilarity:
             self.dissimilarity = load_lpips(recipe.losses.lpips_weights, device)
 
-    def forward(self, episode: Episode, step: int, number: int) -> Outcome:
+    def forward(
+        self, episode: Episode, step: int, number: int, learn: Learn | None = None
+    ) -> Outcome:
         """Compute the losses of one example.
 
         Args:
             episode: The example.
             step: Of the run; early steps read true occupancy.
             number: Of the example in the run; seeds every random choice.
+            learn: Is given the loss of each step of a refinement; None: nothing is learned.
         """
         stage, weights = self.recipe.stage, self.recipe.losses
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
@@ -89,7 +92,7 @@ class Objective(nn.Module):
                 )  # fmt: skip
             judged = None
             if len(anchors) and all(bool(torch.isfinite(tensor).all()) for tensor in gaussians):
-                judged = self.judge(gaussians, episode, generator)
+                judged = self.judge(gaussians, episode, generator, learn)
             if judged is None:
                 return broken(self.model, terms, proposal.logits)
             rendered = judged.rendered
@@ -103,7 +106,11 @@ class Objective(nn.Module):
         return Outcome(total, terms, proposal.logits, rendered)
 
     def judge(
-        self, gaussians: DecodedGaussians, episode: Episode, generator: torch.Generator
+        self,
+        gaussians: DecodedGaussians,
+        episode: Episode,
+        generator: torch.Generator,
+        learn: Learn | None,
     ) -> Judged | None:
         """Compare Gaussians, or what the refinement makes of them, with the targets.
 
@@ -131,7 +138,7 @@ class Objective(nn.Module):
             )
         )  # fmt: skip
         assert update is not None, "the recipe was checked"
-        return refine(update, closing, gaussians, episode, compare, generator, self.threads)
+        return refine(update, closing, gaussians, episode, compare, generator, self.threads, learn)
 
     def choose_anchors(
         self,

@@ -39,6 +39,24 @@ def apart(module: nn.Module) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext()
 
 
+@torch.no_grad()
+def average(state: TrainingState, process: Process) -> None:
+    """Give every process the mean of what all have learned: weights, averages and moments."""
+    if process.count == 1:
+        return
+    learned = [
+        tensor
+        for name, weight in state.model.named_parameters()
+        if weight.requires_grad
+        for tensor in (weight, state.average.weights[name], *state.moments(weight))
+    ]
+    flat = torch.cat([tensor.flatten() for tensor in learned])
+    dist.all_reduce(flat)
+    parts = (flat / process.count).split([tensor.numel() for tensor in learned])
+    for tensor, part in zip(learned, parts, strict=True):
+        tensor.copy_(part.reshape(tensor.shape))
+
+
 def agreed(process: Process, *wishes: bool) -> list[bool]:
     """Agree on wishes: each is True on every process as soon as it is on one."""
     if process.count == 1:

@@ -45,8 +45,9 @@ def refinement(steps: int = 2000) -> Recipe:
     """Return the recipe that trains the learned refinement of mini, and nothing else.
 
     To be started from trained weights (``--initial mini``). A step of the run takes all steps of
-    the refinement on one object. Colours and structure in other views count, and how near the
-    centres lie to the surface: descent on photographs alone leaves them anywhere along the rays.
+    the refinement on one object, and the weights change after each of them. Colours and structure
+    in other views count, and how near the centres lie to the surface: descent on photographs alone
+    leaves them anywhere along the rays.
     """
     model = replace(
         mini_model(),
@@ -61,15 +62,17 @@ def refinement(steps: int = 2000) -> Recipe:
         true_anchor_steps=0,
         max_anchors=model.proposal.max_seq_len,  # all, as the engine takes them
         losses=LossConfig(
-            occupancy=0.0, mse=1.0, l1=0.0, dissimilarity=0.5, alpha=0.0, depth_l1=0.0,
-            surface=0.5, logarithmic=True,
+            occupancy=0.0, mse=1.0, l1=0.0, dissimilarity=0.6, alpha=0.0, depth_l1=0.0,
+            surface=0.8, logarithmic=True,
         ),
         views=ViewConfig(
-            min_inputs=3, max_inputs=20, scattered=0.25, targets=4, target_size=256
+            min_inputs=3, max_inputs=20, scattered=0.25, free_framing=0.4,
+            fields_of_view=(22.0, 65.0), targets=4, target_size=256,
         ),
         optimizer=OptimizerConfig(
-            learning_rate=1e-3, warmup=20, weight_decay=0.0, clip=0.2, average=0.99
+            learning_rate=4e-4, warmup=20, weight_decay=0.0, clip=0.5, average=0.998
         ),
+        conditions=ConditionConfig(exposure=0.12, poses=0.12, pose_degrees=0.6, pose_shift=0.006),
         stage="refinement",
     )  # fmt: skip
 

@@ -41,6 +41,7 @@ class Judged(NamedTuple):
 
 
 Judge = Callable[[DecodedGaussians, Tensor], Judged]  # of splats on a background [3]
+Learn = Callable[[Tensor], None]  # from the loss of one step of a network
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,16 @@ def refine(
     judge: Judge,
     generator: torch.Generator,
     threads: int = 1,
+    learn: Learn | None = None,
 ) -> Judged | None:
-    """Take the networks' steps on splats, and judge each on the targets.
+    """Take the networks' steps on splats, judge each on the targets, and learn from it.
 
     ::
 
         splats -> gradients over some inputs -> update -> new splats -> targets: loss of the step
-          ^                                                  | detached
-          '--------------------------------------------------'
+          ^                                       ^          | detached            |
+          '---------------------------------------|----------'                     |
+                                                  '------------ learn -------------'
 
     The loss of a step reaches the weights through this step's change alone: gradients of the inputs
     are not differentiated again, and a later step starts from splats as given numbers. Before the
@@ -81,16 +84,17 @@ def refine(
         judge: Compares splats with the targets on a background.
         generator: Of views and backgrounds.
         threads: Of the comparison; they never change the result.
+        learn: Is given each step's loss before the next step is taken; None: nothing is learned.
 
     Returns:
-        The mean loss of the first steps, plus that of the last; the terms after the very last, with
-        ``mse_before`` of the splats before the first on the same background and the ``gain`` in dB;
-        the last images. None: a step made splats that are no numbers.
+        The mean loss of the first steps, plus that of the last, both detached; the terms after the
+        very last, with ``mse_before`` of the splats before the first on the same background and the
+        ``gain`` in dB; the last images. None: a step made splats that are no numbers.
     """
     device = decoded.means.device
     arrays = {name: part.detach().float().cpu().numpy() for name, part in decoded._asdict().items()}
     origin = drop_hidden(Gaussians(**arrays), threads)
-    scene = Refined(origin, input_targets(episode), judge, generator, threads)
+    scene = Refined(origin, input_targets(episode), judge, learn, generator, threads)
     start = torch.from_numpy(rows_of(to_parameters(origin))).to(device)
     taken = scene.steps(update, start, start, LEARNED_BEFORE_DESCENT)
     if taken is None:
@@ -115,6 +119,7 @@ class Refined:
     origin: Gaussians
     targets: Targets
     judge: Judge
+    learn: Learn | None
     generator: torch.Generator
     threads: int
     shade: Tensor = field(default_factory=lambda: torch.ones(3))  # [3], of the last judgement
@@ -148,7 +153,9 @@ class Refined:
                 return None
             self.shade = torch.rand(3, generator=self.generator)
             judged = self.judge(activated(splats), self.shade)
-            totals.append(judged.total)
+            if self.learn is not None:
+                self.learn(judged.total)
+            totals.append(judged.total.detach())
             splats = splats.detach()
         return splats, judged, torch.stack(totals).mean()
 

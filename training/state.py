@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geolrm.engine.errors import CheckpointError
 from geolrm.export.model import GeoLRM
@@ -21,6 +21,11 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     average: MovingAverage
     step: int = 0
+
+    def moments(self, weight: nn.Parameter) -> list[Tensor]:
+        """Return the optimizer's moments of a weight; none before its first step."""
+        found = self.optimizer.state.get(weight, {})
+        return [found[key] for key in MOMENTS[1:] if key in found]
 
     def tensors(self) -> dict[str, Tensor]:
         """Name all tensors, flat and copied to the CPU."""

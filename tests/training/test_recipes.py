@@ -31,7 +31,7 @@ def test_the_default_is_as_it_was():
     assert recipe.losses.lpips_weights is None and recipe.losses.dissimilarity == 0.3
 
 
-def test_the_refinement_judges_colours_and_shape_on_captures_of_orbits():
+def test_the_refinement_judges_colours_and_shape_on_captures_as_people_take_them():
     recipe = load_recipe("refinement")
     assert recipe.model == replace(
         mini_model(),
@@ -41,13 +41,19 @@ def test_the_refinement_judges_colours_and_shape_on_captures_of_orbits():
     assert (recipe.stage, recipe.steps, recipe.true_anchor_steps) == ("refinement", 2000, 0)
     losses = {name: weight for name, weight in asdict(recipe.losses).items() if weight}
     counted = {n: losses.pop(n) for n in ("mse", "dissimilarity", "surface", "logarithmic")}
-    assert counted == {"mse": 1, "dissimilarity": 0.5, "surface": 0.5, "logarithmic": True}
+    assert counted == {"mse": 1, "dissimilarity": 0.6, "surface": 0.8, "logarithmic": True}
     assert set(losses) == {"affinity", "positive_weight"}  # of occupancy, which has no weight
     views = recipe.views
     assert (views.min_inputs, views.max_inputs, views.scattered) == (3, 20, 0.25)
+    assert (views.free_framing, views.fields_of_view) == (0.4, (22, 65))
     assert (views.targets, views.target_size, views.supersample) == (4, 256, 2)
-    assert recipe.augmentation == mini().augmentation and recipe.conditions == ConditionConfig()
-    assert recipe.optimizer.clip == 0.2 and recipe.optimizer.weight_decay == 0
+    assert recipe.augmentation == mini().augmentation
+    assert recipe.conditions == ConditionConfig(
+        exposure=0.12, poses=0.12, pose_degrees=0.6, pose_shift=0.006
+    )
+    optimizer = recipe.optimizer  # takes several steps on an object
+    assert (optimizer.learning_rate, optimizer.clip, optimizer.average) == (4e-4, 0.5, 0.998)
+    assert optimizer.weight_decay == 0
 
 
 def test_the_paper_recipes_have_the_released_hyper_parameters():

@@ -149,6 +149,27 @@ def test_no_more_steps_are_taken_than_the_engine_takes(episode):
         torch.testing.assert_close(torch.stack(progress), torch.arange(1, taken + 1) / asked)
 
 
+def test_weights_change_after_each_step_on_an_object(episode):
+    """What a step starts from was made by the weights before; it is made by those after."""
+    update = Shift()
+
+    def judge(splats, shade):
+        value = splats.means.sum()
+        return Judged(value, {"mse": value.square()}, None)
+
+    def learn(loss):
+        loss.backward()
+        with torch.no_grad():
+            update.shift *= 2
+
+    network = Network(update, SplatUpdateConfig(steps=3, views=2))
+    generator = torch.Generator().manual_seed(0)
+    refine(network, None, decoded(gaussians()), episode, judge, generator, learn=learn)
+    first, *_ = update.given[0]
+    moved = [float((splats - first).mean()) for splats, *_ in update.given]
+    assert moved == pytest.approx([0, 1e-3, 3e-3], abs=1e-6)
+
+
 class Shift(torch.nn.Module):
     """An update that adds the same to every number, and keeps what it was given."""
 
@@ -172,10 +193,10 @@ def test_gradients_go_through_the_change_of_their_step_alone(episode):
 
     network = Network(update, SplatUpdateConfig(steps=3, views=2))
     generator = torch.Generator().manual_seed(0)
-    found = refine(network, None, decoded(gaussians()), episode, judge, generator)
-    found.total.backward()
+    learn = torch.Tensor.backward
+    found = refine(network, None, decoded(gaussians()), episode, judge, generator, learn=learn)
     count = update.given[0][0].shape[1]
-    assert update.shift.grad == pytest.approx(3 * count)  # of each step alike; else 6 by the mean
+    assert update.shift.grad == pytest.approx(9 * count)  # 18 through the steps before
     for number, (splats, start, *_, mean, square, views, step, progress) in enumerate(update.given):
         assert not splats.requires_grad
         torch.testing.assert_close(splats, start + number * 1e-3)
@@ -200,9 +221,15 @@ def test_the_closing_network_comes_after_the_descent(recipe, inputs):
 
     episode = EpisodeSource(meshes(1), ["first"], recipe)[0]
     generator = torch.Generator().manual_seed(0)
-    found = refine(update, closing, decoded(gaussians()), episode, judge, generator)
-    torch.testing.assert_close(found.total, values[0] + values[1])
-    found.total.backward()
+    learned = []
+
+    def learn(loss):
+        learned.append(float(loss.detach()))
+        loss.backward()
+
+    found = refine(update, closing, decoded(gaussians()), episode, judge, generator, learn=learn)
+    assert learned == [float(value.detach()) for value in values[:2]]
+    torch.testing.assert_close(found.total, (values[0] + values[1]).detach())
     splats, start, *_, views, step, progress = closing.module.given[0]
     before, kept = update.module.given[0][0] + 1e-3, start.shape[1]
     assert update.module.shift.grad == pytest.approx(3 * before.shape[1])
@@ -286,7 +313,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(recipe, initial, tmp_path):
 
 def test_a_step_that_is_no_number_stops_the_run(recipe, initial, tmp_path):
     optimizer = OptimizerConfig(1e30, warmup=0, clip=1e9)
-    with pytest.raises(TrainingDiverged, match=r"training diverged at step 1: .*mse"):
+    with pytest.raises(TrainingDiverged, match=r"training diverged at step 0: .*mse"):
         run(tmp_path / "run", replace(recipe, optimizer=optimizer), initial=initial)
 
 
