@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.refinement.budget import LEARNED_BEFORE_DESCENT, REFERENCE_SIZE, budget_of
+from geolrm.engine.refinement.budget import REFERENCE_SIZE, budget_of
 from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.refine import falling_shares, views_per_step
@@ -96,7 +96,8 @@ def refine(
     origin = drop_hidden(Gaussians(**arrays), threads)
     scene = Refined(origin, input_targets(episode), judge, learn, generator, threads)
     start = torch.from_numpy(rows_of(to_parameters(origin))).to(device)
-    taken = scene.steps(update, start, start, LEARNED_BEFORE_DESCENT)
+    most = budget_of("balanced", len(scene.targets)).learned
+    taken = scene.steps(update, start, start, most)
     if taken is None:
         return None
     splats, judged, total = taken

@@ -17,7 +17,8 @@ MANY_VIEWS = 8  # from which on more descent pays, and one can be spared until t
 STILL_MORE_VIEWS = 16  # from which on still more of it does
 REFERENCE_SIZE = 256  # px, of the images that every refinement compares first
 FINER = 1.25  # times that: photographs from that size on are looked at closer
-LEARNED_BEFORE_DESCENT = 6  # steps: more are not worth their time, and lose shape at few views
+LEARNED_BEFORE_DESCENT = 6  # steps: more lose shape at few views
+LEARNED_AT_MANY_VIEWS = 10  # steps
 MOST_SPLATS = 200_000  # up to which they are split
 FEWEST_SECONDS = 1.5  # of a run, from which on there is time for learned steps
 USUAL_SIZE = 512  # px, of the photographs that are looked at closer, but by the best quality
@@ -86,11 +87,11 @@ MANY = {
     "fast": Budget(10, 10),
     # So few steps that a view held back would cost more than it tells.
     "balanced": Budget(
-        120, 40, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
+        120, 40, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_AT_MANY_VIEWS, closes=True,
         closer=80,
     ),
     "best": Budget(
-        400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT,
+        400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_AT_MANY_VIEWS,
         closes=True, closer=100,
     ),
 }  # fmt: skip

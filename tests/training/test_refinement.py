@@ -14,7 +14,7 @@ from samples.training import (
 )
 
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.refinement.budget import LEARNED_BEFORE_DESCENT
+from geolrm.engine.refinement.budget import budget_of
 from geolrm.engine.refinement.learned import rows_of
 from geolrm.engine.refinement.splat_descent import gradients, to_parameters
 from geolrm.export.checkpoint import load_checkpoint
@@ -136,12 +136,17 @@ def test_what_is_behind_the_cameras_is_not_seen(episode):
     assert seen[:5].tolist() == [0] * 5 and seen[5:].max() == 1
 
 
-def test_no_more_steps_are_taken_than_the_engine_takes(episode):
+@pytest.mark.parametrize(("inputs", "most"), [(3, 6), (9, 10)])
+def test_no_more_steps_are_taken_than_the_engine_takes(recipe, inputs, most):
+    assert budget_of("balanced", inputs).learned == most
+    recipe = replace(recipe, views=replace(recipe.views, min_inputs=inputs, max_inputs=inputs))
+    episode = EpisodeSource(meshes(1), ["first"], recipe)[0]
+
     def judge(splats, shade):
         value = splats.means.sum().square()
         return Judged(value, {"mse": value}, None)
 
-    for asked, taken in ((14, LEARNED_BEFORE_DESCENT), (2, 2)):
+    for asked, taken in ((14, most), (2, 2)):
         update, generator = Shift(), torch.Generator().manual_seed(0)
         network = Network(update, SplatUpdateConfig(steps=asked, views=2))
         refine(network, None, decoded(gaussians()), episode, judge, generator)
