@@ -32,6 +32,7 @@ EDGE_STEP, EDGE_WEIGHT = 2.0, 0.1  # pixels beside deeper ones by truncation len
 HIDDEN = -1.0  # distance, in truncation lengths, of what no view sees: it lies behind the surface
 LEAST_COLOR = 1e-3  # views' worth of colour that a place must have
 FAINT = 0.05  # splats of less opacity do not say where the object is
+LAYERS = 4  # of each splat, when depth is asked for: see `solid`
 FOV = 40.0  # degrees
 LEAST_SHARE = 0.01  # of the area: smaller pieces are dust
 
@@ -96,7 +97,7 @@ def fuse(
     centre, side = _box(seen)
     unit = Gaussians(  # of side 1 about the origin, where the rasterizer's near plane is harmless
         means=(gaussians.means - centre) / side,
-        opacities=gaussians.opacities,
+        opacities=solid(gaussians.opacities),
         scales=gaussians.scales / side,
         quats=gaussians.quats,
         colors=gaussians.colors,
@@ -113,6 +114,16 @@ def fuse(
     mesh = largest_pieces(extract(field, views))
     vertices = (mesh.vertices * side + centre).astype(np.float32)
     return Mesh(vertices, mesh.faces, mesh.colors)
+
+
+def solid(opacities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the opacities of splats that lie there several times.
+
+    Rays pass the fuzzy front of a surface, the further the less its images have settled, so that
+    the mean depth lies behind it. Where each splat stops more light, it lies at the front. What is
+    opaque stays as it is.
+    """
+    return (1 - (1 - opacities) ** LAYERS).astype(np.float32)
 
 
 def check_setting(size: int, views: int) -> None:

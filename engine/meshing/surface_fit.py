@@ -1,8 +1,8 @@
 """A surface moved to where photographs agree on its colours.
 
-Splats that are fused by their depth give a surface that lies behind the true one, since rays pass
-their fuzzy front. A hundredth of the object is two pixels of a photograph, so that colours of
-different views do not meet. Here every vertex is tried at some offsets along its normal, as a plane
+Splats that are fused by their depth give a surface that lies a little off the true one, mostly
+behind it. A hundredth of the object is two pixels of a photograph, so that colours of different
+views do not meet. Here every vertex is tried at some offsets along its normal, as a plane
 sweep does, and goes to where the views that see it differ least.
 """
 

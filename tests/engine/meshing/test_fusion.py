@@ -1,11 +1,13 @@
 """Meshes of shapes that are known: where the surface lies, which way it turns, its colours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from samples.known_shapes import FACE_COLORS, HALF_SIDES, box_splats, make_splats
 
 from geolrm import Gaussians, InputError
-from geolrm.engine.meshing.fusion import fuse
+from geolrm.engine.meshing.fusion import fuse, solid
 
 pytest.importorskip("skimage")
 
@@ -65,6 +67,24 @@ def test_a_box_has_its_sides_and_their_colours():
         assert (side & inner).sum() > 50
         np.testing.assert_allclose(mesh.colors[side & inner].mean(axis=0), color, atol=0.05)
         assert mesh.normals[side & inner, axis].mean() * (1 if above else -1) > 0.8
+
+
+def test_a_fuzzy_surface_lies_where_a_solid_one_does():
+    """Light passes layers that are hardly opaque, as a refinement from few views leaves them."""
+    layers = [even_ball(radius) for radius in (0.40, 0.385, 0.37, 0.355, 0.34)]
+    points = np.concatenate(layers)
+    splats = make_splats(points, np.full((len(points), 3), 0.5), 0.02)
+
+    def radius(opacity):
+        scene = replace(splats, opacities=np.full(len(points), opacity, np.float32))
+        return np.median(np.linalg.norm(fuse(scene, size=64, views=16).vertices, axis=1))
+
+    assert radius(0.9) - radius(0.1) < 0.01 and radius(0.9) - radius(0.3) < 0.003
+
+
+def test_opaque_splats_stay_as_they_are():
+    opacities = np.array([0, 0.1, 0.5, 1], np.float32)
+    np.testing.assert_allclose(solid(opacities), [0, 0.3439, 0.9375, 1], rtol=1e-6)
 
 
 def test_threads_do_not_change_it():
