@@ -135,8 +135,8 @@ class Recipe:
     """A run: model, data handling, losses, optimizer and length.
 
     ``stage`` is ``proposal`` for stage 1 alone, ``reconstruction`` for stage 2 with a frozen
-    proposal, ``both`` for one run that trains them together, ``refinement`` for the update network
-    of the learned refinement alone, with all else frozen. ``precision`` ``auto`` is bf16 where
+    proposal, ``both`` for one run that trains them together, ``refinement`` for the networks of the
+    learned refinement alone, with all else frozen. ``precision`` ``auto`` is bf16 where
     the hardware multiplies it and fp32 elsewhere. ``recompute`` keeps no activations of
     the transformer blocks: less memory, more time. ``occupancy_convention`` is one of
     :func:`~geolrm.training.occupancy.occupancy_from_points`.

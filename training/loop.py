@@ -89,8 +89,8 @@ def train(
     rasterize = choose_rasterizer(rasterizer, process.device, process.threads)
     objective = Objective(state.model, recipe, rasterize, process.device, process.threads)
     objective = objective.to(process.device)
-    apart = learns_apart(recipe)
-    parallel = objective if apart else ranks.parallel(objective, process)
+    alone = learns_alone(recipe)
+    parallel = objective if alone else ranks.parallel(objective, process)
     saved = time.monotonic()
     while state.step < recipe.steps:
         started = time.monotonic()
@@ -101,7 +101,7 @@ def train(
         ending, diverged = ranks.agreed(process, stop(), broken)
         if diverged:
             raise divergence(record, folder, process)
-        if apart:
+        if alone:
             ranks.average(state, process)
         state.step += 1
         ending = ending or state.step == recipe.steps
@@ -173,8 +173,8 @@ def fast_operators(recipe: Recipe, process: Process) -> Iterator[None]:
         yield
 
 
-def learns_apart(recipe: Recipe) -> bool:
-    """Tell whether each process learns from its own examples alone until the end of a step.
+def learns_alone(recipe: Recipe) -> bool:
+    """Tell whether each process learns from its own examples until the end of a step.
 
     A refinement's weights change after each of the steps that it takes on an object.
     """
@@ -199,7 +199,7 @@ def run_step(
         episode = source[number].to(process.device)
         # Dropout draws from torch's own generator, so a resumed run must find it as it was.
         torch.manual_seed(recipe.seed * 1_000_003 + number)
-        if learns_apart(recipe):
+        if learns_alone(recipe):
             outcome: Outcome = objective(episode, state.step, number, learner.learn)
         else:
             # Gradients of the processes meet once a step, with those of the last example.
@@ -209,7 +209,7 @@ def run_step(
         names.append(episode.name)
         for name, term in (*outcome.terms.items(), ("total", outcome.total)):
             sums[name] = sums.get(name, 0.0) + float(term.detach()) / count
-    if not learns_apart(recipe):
+    if not learns_alone(recipe):
         learner.step()
     record = {"step": state.step, "rate": rate, "gradient": learner.norm, "objects": names, **sums}
     return outcome, record, episode

@@ -114,7 +114,7 @@ class Objective(nn.Module):
     ) -> Judged | None:
         """Compare Gaussians, or what the refinement makes of them, with the targets.
 
-        None: the refinement made what is no number.
+        The refinement learns from each of its steps. None: it made what is no number.
         """
         weights = self.recipe.losses
 

@@ -58,7 +58,7 @@ def clip_gradients(model: GeoLRM, config: OptimizerConfig) -> float:
         nn.utils.clip_grad_norm_(module.parameters(), config.clip)
         for module in clipped_modules(model).values()
     ]
-    return float(torch.stack(norms).max())
+    return float(torch.stack([norm.cpu() for norm in norms]).max())  # of no gradients it is there
 
 
 class MovingAverage:

@@ -41,19 +41,29 @@ def apart(module: nn.Module) -> contextlib.AbstractContextManager:
 
 @torch.no_grad()
 def average(state: TrainingState, process: Process) -> None:
-    """Give every process the mean of what all have learned: weights, averages and moments."""
+    """Give every process the mean of what all have learned: weights, averages and moments.
+
+    An object of many views is worth more steps than one of few; their largest number counts for
+    all, so that a run which is resumed goes on from the same numbers everywhere.
+    """
     if process.count == 1:
         return
+    named = [(n, weight) for n, weight in state.model.named_parameters() if weight.requires_grad]
     learned = [
         tensor
-        for name, weight in state.model.named_parameters()
-        if weight.requires_grad
+        for name, weight in named
         for tensor in (weight, state.average.weights[name], *state.moments(weight))
     ]
-    flat = torch.cat([tensor.flatten() for tensor in learned])
-    dist.all_reduce(flat)
-    parts = (flat / process.count).split([tensor.numel() for tensor in learned])
-    for tensor, part in zip(learned, parts, strict=True):
+    _reduce(learned, process, dist.ReduceOp.SUM, process.count)
+    _reduce([state.steps(weight) for _, weight in named], process, dist.ReduceOp.MAX)
+
+
+def _reduce(tensors: list[torch.Tensor], process: Process, how: Any, share: float = 1.0) -> None:
+    """Reduce tensors over processes in place, and divide them by ``share``."""
+    flat = torch.cat([tensor.flatten().to(process.device) for tensor in tensors])
+    dist.all_reduce(flat, op=how)
+    parts = (flat / share).split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.reshape(tensor.shape))
 
 

@@ -128,7 +128,7 @@ class Refined:
     def steps(
         self, network: Network, splats: Tensor, start: Tensor, most: int
     ) -> tuple[Tensor, Judged, Tensor] | None:
-        """Take a network's steps on splats [14, N], at most so many.
+        """Take a network's steps on splats [14, N], at most so many, and learn from each.
 
         Returns:
             The splats after them, the last judgement, and the mean loss; None: they are no numbers.

@@ -23,9 +23,12 @@ class TrainingState:
     step: int = 0
 
     def moments(self, weight: nn.Parameter) -> list[Tensor]:
-        """Return the optimizer's moments of a weight; none before its first step."""
-        found = self.optimizer.state.get(weight, {})
-        return [found[key] for key in MOMENTS[1:] if key in found]
+        """Return the optimizer's moments of a weight that it has moved."""
+        return [self.optimizer.state[weight][key] for key in MOMENTS[1:]]
+
+    def steps(self, weight: nn.Parameter) -> Tensor:
+        """Return the number [] of steps that moved a weight, which lies on the CPU."""
+        return self.optimizer.state[weight][MOMENTS[0]]
 
     def tensors(self) -> dict[str, Tensor]:
         """Name all tensors, flat and copied to the CPU."""

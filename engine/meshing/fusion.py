@@ -8,7 +8,7 @@ mean is zero. Needs the extra ``[mesh]``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,13 @@ DEFAULT_SIZE, SMALLEST_SIZE, LARGEST_SIZE = 128, 16, 512  # voxels along the lon
 DEFAULT_VIEWS, LARGEST_VIEWS = 48, 1000
 PIXELS_A_VOXEL = 2.0
 TRUNCATION = 3.0  # voxels
-LEAST_ALPHA = 0.5  # pixels of less are taken to see past the object
+LEAST_ALPHA = 0.5  # pixels of less, of solid splats, are taken to see past the object
 LEAST_VIEWS = 0.15  # share of the views that must know a voxel: glimpses through gaps do not count
 EDGE_STEP, EDGE_WEIGHT = 2.0, 0.1  # pixels beside deeper ones by truncation lengths mix two depths
 HIDDEN = -1.0  # distance, in truncation lengths, of what no view sees: it lies behind the surface
 LEAST_COLOR = 1e-3  # views' worth of colour that a place must have
 FAINT = 0.05  # splats of less opacity do not say where the object is
-LAYERS = 4  # of each splat, when depth is asked for: see `solid`
+LAYERS = 4  # whose opacity a splat has when depth is asked for: see `solid`
 FOV = 40.0  # degrees
 LEAST_SHARE = 0.01  # of the area: smaller pieces are dust
 
@@ -97,7 +97,7 @@ def fuse(
     centre, side = _box(seen)
     unit = Gaussians(  # of side 1 about the origin, where the rasterizer's near plane is harmless
         means=(gaussians.means - centre) / side,
-        opacities=solid(gaussians.opacities),
+        opacities=gaussians.opacities,
         scales=gaussians.scales / side,
         quats=gaussians.quats,
         colors=gaussians.colors,
@@ -105,6 +105,7 @@ def fuse(
     )
     field = empty_field(unit, size)
     cameras, pixels = cameras_around(unit, views, field.voxel)
+    unit = replace(unit, opacities=solid(unit.opacities))
     images = Renders.empty(1, (pixels, pixels))
     for index in range(views):
         camera = cameras[[index]]
@@ -117,11 +118,11 @@ def fuse(
 
 
 def solid(opacities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the opacities of splats that lie there several times.
+    """Return opacities [N] raised to what four such layers stop together.
 
-    Rays pass the fuzzy front of a surface, the further the less its images have settled, so that
-    the mean depth lies behind it. Where each splat stops more light, it lies at the front. What is
-    opaque stays as it is.
+    Light passes the fuzzy front of a surface, so that the mean depth lies behind it; with few views
+    more passes. Splats that stop more of it put the surface at the front. What is opaque stays as
+    it is, and what is a sixth opaque counts as surface.
     """
     return (1 - (1 - opacities) ** LAYERS).astype(np.float32)
 

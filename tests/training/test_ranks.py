@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import replace
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from samples.training import model_with_cues, run, tiny_recipe
@@ -37,39 +38,66 @@ def test_one_process_keeps_what_it_learned():
     assert ranks.average(None, ranks.Process()) is None
 
 
-def refinement_recipe():
-    update = SplatUpdateConfig(width=16, shared=4, steps=2, views=2)
+def refinement_recipe(steps):
+    """Objects of few views, that eight steps are cut to six on, and of many."""
+    update = SplatUpdateConfig(width=16, shared=4, steps=8, views=2)
     losses = LossConfig(occupancy=0, l1=0, mse=1, dissimilarity=0, alpha=0, depth_l1=0)
     model = replace(model_with_cues(), update=update)
-    return tiny_recipe(model, steps=1, stage="refinement", losses=losses)
+    recipe = tiny_recipe(model, steps=steps, stage="refinement", losses=losses)
+    return replace(recipe, views=replace(recipe.views, min_inputs=2, max_inputs=12))
 
 
 def learn(rank, port, options):
-    """Train a step as one of two processes, and write what came out."""
-    folder, recipe, initial = options
+    """Train as one of two processes, whole and stopped and resumed; write what came out."""
+    folder, initial = options
     method = f"tcp://127.0.0.1:{port}"
     ranks.dist.init_process_group("gloo", method, rank=rank, world_size=2)
-    process = ranks.Process(rank, 2)
-    state, _ = run(folder / str(rank), recipe, process=process, initial=initial)
-    save_file(state.tensors(), folder / f"{rank}.safetensors")
+    together = {"process": ranks.Process(rank, 2), "initial": initial}
+    state, _ = run(folder / f"one {rank}", refinement_recipe(1), **together)
+    save_file(state.tensors(), folder / f"one {rank}.safetensors")
+    state, _ = run(folder / f"whole {rank}", refinement_recipe(3), **together)
+    save_file(state.tensors(), folder / f"whole {rank}.safetensors")
+    run(folder / f"parts {rank}", refinement_recipe(3), stop=lambda: True, **together)
+    state, _ = run(folder / f"parts {rank}", refinement_recipe(3), process=together["process"])
+    save_file(state.tensors(), folder / f"parts {rank}.safetensors")
     leave_group()
 
 
-def test_processes_end_a_step_of_a_refinement_with_the_mean_of_what_each_learned(tmp_path):
-    recipe = refinement_recipe()
+@pytest.fixture(scope="module")
+def initial():
     torch.manual_seed(3)
-    initial = GeoLRM(recipe.model).state_dict()
-    run_processes(learn, (tmp_path, recipe, initial), 2)
-    together, other = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
+    return GeoLRM(refinement_recipe(1).model).state_dict()
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory, initial):
+    folder = tmp_path_factory.mktemp("ranks")
+    run_processes(learn, (folder, initial), 2)
+    return {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
+
+
+def test_processes_end_a_step_of_a_refinement_with_the_mean_of_what_each_learned(
+    tmp_path, initial, learned
+):
     apart = []
     for rank in range(2):  # as if nobody else were there
         process = ranks.Process(rank)
-        state, _ = run(tmp_path / f"{rank} alone", recipe, process=process, initial=initial)
+        state, _ = run(tmp_path / f"{rank}", refinement_recipe(1), process=process, initial=initial)
         apart.append(state.tensors())
-    learned = [name for name in together if "splat_update." in name and ".step." not in name]
-    assert {name.split(".")[0] for name in learned} == {"model", "average", "optimizer"}
+    together = learned["one 0"]
+    trained = [name for name in together if ".splat_update." in name]
+    assert {name.split(".")[0] for name in trained} == {"model", "average", "optimizer"}
+    counts = [next(v for n, v in each.items() if ".step." in n) for each in apart]
+    assert sorted(map(int, counts)) == [6, 8]
     for name, tensor in together.items():
-        assert torch.equal(tensor, other[name]), name
         mean = (apart[0][name] + apart[1][name]) / 2
-        torch.testing.assert_close(tensor, mean, rtol=1e-5, atol=1e-9)
-    assert any(not torch.equal(apart[0][name], apart[1][name]) for name in learned)
+        expected = torch.tensor(8.0) if ".step." in name else mean
+        torch.testing.assert_close(tensor, expected, rtol=1e-5, atol=1e-9)
+    assert any(not torch.equal(apart[0][name], apart[1][name]) for name in trained)
+
+
+@pytest.mark.parametrize("other", ["whole 1", "parts 0", "parts 1"])
+def test_processes_agree_and_a_resumed_run_equals_an_uninterrupted_one(learned, other):
+    assert learned["whole 0"].keys() == learned[other].keys()
+    for name, tensor in learned["whole 0"].items():
+        assert torch.equal(tensor, learned[other][name]), name

@@ -7,7 +7,9 @@ import pytest
 from samples.known_shapes import FACE_COLORS, HALF_SIDES, box_splats, make_splats
 
 from geolrm import Gaussians, InputError
+from geolrm.engine.meshing import fusion
 from geolrm.engine.meshing.fusion import fuse, solid
+from geolrm.engine.refinement.splitting import joined
 
 pytest.importorskip("skimage")
 
@@ -82,9 +84,27 @@ def test_a_fuzzy_surface_lies_where_a_solid_one_does():
     assert radius(0.9) - radius(0.1) < 0.01 and radius(0.9) - radius(0.3) < 0.003
 
 
-def test_opaque_splats_stay_as_they_are():
+def test_splats_stop_as_much_light_as_four_layers():
     opacities = np.array([0, 0.1, 0.5, 1], np.float32)
     np.testing.assert_allclose(solid(opacities), [0, 0.3439, 0.9375, 1], rtol=1e-6)
+
+
+def test_faint_splats_do_not_widen_the_field(monkeypatch):
+    """They count as little as before they were made solid: a far one would cost gigabytes."""
+    shapes, original = [], fusion.empty_field
+
+    def recorded(*given):
+        field = original(*given)
+        shapes.append(field.shape)
+        return field
+
+    monkeypatch.setattr(fusion, "empty_field", recorded)
+    box = box_splats()
+    far = make_splats(np.full((1, 3), 6.0), np.full((1, 3), 0.5), 0.02)
+    far = replace(far, opacities=np.array([0.03], np.float32))
+    for scene in (box, joined([box, far])):
+        fuse(scene, size=16, views=6)
+    assert shapes[0] == shapes[1] and max(shapes[0]) < 40
 
 
 def test_threads_do_not_change_it():
