@@ -9,7 +9,8 @@ from torch import Tensor
 
 from geolrm.engine.geometry.cameras import GOLDEN_ANGLE, Cameras
 from geolrm.engine.meshing.mesh import surface_points
-from geolrm.engine.views.preprocessing import Views, make_views
+from geolrm.engine.refinement.budget import REFERENCE_SIZE
+from geolrm.engine.views.preprocessing import Views, make_views, prepare_views
 from geolrm.training.config import Recipe, ViewConfig
 from geolrm.training.data.conditions import happens, take
 from geolrm.training.data.meshes import Mesh, render_mesh
@@ -37,6 +38,9 @@ class Episode:
     target_intrinsics: Tensor  # [T, 3, 3] in pixels
     surface: Tensor  # [P, 3] points of the true one
     valid: Tensor | None = None  # [V, S, S] 1 where an input shows something; None: everywhere
+    # Of a refinement, [V, 4, R, R] and [V, R, R]: the same as a refinement compares them; None: so
+    reference: Tensor | None = None
+    reference_valid: Tensor | None = None
 
     @property
     def images(self) -> Tensor:
@@ -53,26 +57,48 @@ class Episode:
 def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe) -> Episode:
     """Make an example of a mesh: choose cameras around it at random, render it, and take it so."""
     views, model = recipe.views, recipe.model
+    size = REFERENCE_SIZE if recipe.stage == "refinement" else model.image_size
     distance = rng.uniform(*DISTANCES)
     inputs = framed(input_cameras(views, distance, rng), mesh.vertices, views, rng)
     targets = target_cameras(views, distance, rng)
-    rgba, depth = render_premultiplied(mesh, inputs, model.image_size, views.supersample)
+    rgba, depth = render_premultiplied(mesh, inputs, size, views.supersample)
     target_rgba, target_depth = render_premultiplied(
         mesh, targets, views.target_size, views.supersample
     )
     taken = take(rgba, depth, inputs, target_rgba, target_depth, targets, rng, recipe.conditions)
-    told = taken.cameras
-    posed = make_views(taken.rgba, told.c2w, told.intrinsics, taken.rgba[..., 3])
     points = surface_points(mesh.vertices, mesh.faces, SURFACE_POINTS, rng)
     occupancy = occupancy_from_points(points, model.proposal.grid_size, recipe.occupancy_convention)
+    rest = (occupancy, points[:KEPT_POINTS], targets, taken.target_rgba, target_depth)
+    told = taken.cameras
+    if recipe.stage == "refinement":
+        known = None if taken.valid is None else taken.valid > 0
+        posed = prepare_views(straight(taken.rgba), told, model.image_size, size, known)
+        return compared(assemble(name, posed, posed.foreground, *rest), posed)
+    posed = make_views(taken.rgba, told.c2w, told.intrinsics, taken.rgba[..., 3])
     foreground = np.ascontiguousarray(taken.rgba.transpose(0, 3, 1, 2))
-    episode = assemble(
-        name, posed, foreground, occupancy, points[:KEPT_POINTS], targets, taken.target_rgba,
-        target_depth,
-    )  # fmt: skip
+    episode = assemble(name, posed, foreground, *rest)
     if taken.valid is None:
         return episode
     return replace(episode, valid=torch.from_numpy(taken.valid))
+
+
+def straight(rgba: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn premultiplied RGBA [V, S, S, 4] to what a user gives: straight, [V, 4, S, S]."""
+    alpha = rgba[..., 3:]
+    colors = (rgba[..., :3] / np.maximum(alpha, 1e-6)).clip(0, 1)
+    planes = np.concatenate([colors, alpha.clip(0, 1)], axis=-1)
+    return np.ascontiguousarray(planes.transpose(0, 3, 1, 2), np.float32)
+
+
+def compared(episode: Episode, inputs: Views) -> Episode:
+    """Add what a refinement compares, and what is known of the inputs."""
+    parts = {
+        "valid": inputs.valid,
+        "reference": inputs.reference,
+        "reference_valid": inputs.reference_valid,
+    }
+    known = {name: torch.from_numpy(part) for name, part in parts.items() if part is not None}
+    return replace(episode, **known)
 
 
 def assemble(

@@ -8,13 +8,14 @@ from PIL import Image
 
 from geolrm.engine.errors import InputError
 from geolrm.engine.geometry.cameras import Cameras
+from geolrm.engine.refinement.budget import REFERENCE_SIZE
 from geolrm.engine.views.preprocessing import prepare_views
 from geolrm.training.config import Recipe
 from geolrm.training.data.augmentation import AugmentationConfig, draw_recoloring
 from geolrm.training.data.meshes import rotation
 from geolrm.training.data.posed_object import PosedObject
 from geolrm.training.data.views import back_project
-from geolrm.training.episodes import KEPT_POINTS, Episode, assemble
+from geolrm.training.episodes import KEPT_POINTS, Episode, assemble, compared
 from geolrm.training.occupancy import occupancy_from_points
 
 
@@ -36,11 +37,15 @@ def posed_episode(
     chosen = choose_inputs(posed.cameras, count, views.scattered, rng)
     others = np.setdiff1d(np.arange(len(posed)), chosen)
     targets = rng.choice(others, min(views.targets, len(others)), replace=False)
-    inputs = prepare_views(posed.rgba[chosen], posed.cameras[chosen], recipe.model.image_size)
+    refines = recipe.stage == "refinement"
+    inputs = prepare_views(
+        posed.rgba[chosen], posed.cameras[chosen], recipe.model.image_size,
+        REFERENCE_SIZE if refines else None,
+    )  # fmt: skip
     grid_size = recipe.model.proposal.grid_size
     points = surface(posed, grid_size)
     occupancy = occupancy_from_points(points, grid_size, recipe.occupancy_convention)
-    return assemble(
+    episode = assemble(
         name,
         inputs,
         inputs.foreground,
@@ -50,6 +55,7 @@ def posed_episode(
         resized(posed.rgba[targets], views.target_size),
         sampled(posed.depth[targets], views.target_size),
     )
+    return compared(episode, inputs) if refines else episode
 
 
 def varied(posed: PosedObject, rng: np.random.Generator, config: AugmentationConfig) -> PosedObject:

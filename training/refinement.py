@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geolrm.engine.gaussians.gaussians import Gaussians
 from geolrm.engine.geometry.cameras import Cameras
-from geolrm.engine.refinement.budget import REFERENCE_SIZE, budget_of
+from geolrm.engine.refinement.budget import budget_of
 from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.refine import falling_shares, views_per_step
@@ -137,7 +137,7 @@ class Refined:
         number_of = lambda value: torch.tensor(float(value), device=device)  # noqa: E731
         mean, square = torch.zeros_like(splats), torch.zeros_like(splats)
         shown = shown_pixels(self._gaussians(splats), self.targets.frame, self.threads)
-        weight = self._pixel * torch.from_numpy(shown).to(device)
+        weight = torch.from_numpy(shown).to(device)
         totals: list[Tensor] = []
         for step in range(1, min(config.steps, most) + 1):
             order = torch.randperm(len(self.targets), generator=self.generator)
@@ -181,20 +181,18 @@ class Refined:
         kept = torch.from_numpy(shows(self._gaussians(current), self.threads)).to(splats.device)
         return go_down(current[:, kept], falling_shares(budget.annealed)), splats[:, kept]
 
-    @property
-    def _pixel(self) -> float:
-        """Pixels of the engine's images that one of these covers."""
-        return (REFERENCE_SIZE / self.targets.size) ** 2
-
     def _gaussians(self, splats: Tensor) -> Gaussians:
         return to_gaussians(parameters_of(splats.cpu().numpy()), self.origin)
 
 
 def input_targets(episode: Episode) -> Targets:
     """Return the inputs as a refinement compares them: where nothing is known, nothing counts."""
-    planes = episode.foreground.cpu().permute(0, 2, 3, 1).numpy()
+    images, known = episode.reference, episode.reference_valid
+    if images is None:
+        images, known = episode.foreground, episode.valid
+    planes = images.cpu().permute(0, 2, 3, 1).numpy()
     cameras = Cameras(episode.c2w.cpu().numpy(), episode.intrinsics.cpu().numpy())
-    valid = None if episode.valid is None else episode.valid.cpu().numpy()
+    valid = None if known is None else known.cpu().numpy()
     return Targets(
         np.ascontiguousarray(planes[..., :3]),
         np.ascontiguousarray(planes[..., 3]),
@@ -214,19 +212,13 @@ def summed_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Differentiate the loss over each chosen input to splats [14, N].
 
-    Inputs have the size that the network reads, where the engine compares images of 256 px: the
-    loss is a sum over pixels, so a pixel counts as many as it covers there. That costs nothing,
-    where images of 256 px would have to be rendered beside, and objects with fixed images lack
-    them.
-
     Returns:
         The sum over views [14, N], the sum of absolute values [14, N], and how many views see each
         splat [N]; on the CPU.
     """
     candidate = to_gaussians(parameters_of(splats.cpu().numpy()), origin)
-    pixel = np.float32((REFERENCE_SIZE / targets.size) ** 2)
     each = view_gradients(candidate, targets, chosen, background, threads)
-    gradient, magnitude, seen = map(torch.from_numpy, summed(pixel * rows_of(g) for g in each))
+    gradient, magnitude, seen = map(torch.from_numpy, summed(map(rows_of, each)))
     return gradient, magnitude, seen
 
 

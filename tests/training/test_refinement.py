@@ -14,7 +14,7 @@ from samples.training import (
 )
 
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.refinement.budget import budget_of
+from geolrm.engine.refinement.budget import REFERENCE_SIZE, budget_of
 from geolrm.engine.refinement.learned import rows_of
 from geolrm.engine.refinement.splat_descent import gradients, to_parameters
 from geolrm.export.checkpoint import load_checkpoint
@@ -22,6 +22,7 @@ from geolrm.export.model import GeoLRM, SplatUpdateConfig
 from geolrm.export.model.geometry import project
 from geolrm.export.model.reconstruction import DecodedGaussians
 from geolrm.training.config import LossConfig, OptimizerConfig
+from geolrm.training.data.conditions import ConditionConfig
 from geolrm.training.loop import TrainingDiverged
 from geolrm.training.objective import Objective
 from geolrm.training.refinement import (
@@ -98,28 +99,53 @@ def test_rows_are_activated_as_the_engine_does():
         torch.testing.assert_close(part, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_inputs_are_compared_as_the_model_saw_them(episode):
-    valid = (torch.rand(episode.foreground[:, 0].shape) > 0.5).float()
-    targets = input_targets(replace(episode, valid=valid))
-    assert len(targets) == len(episode.foreground) and targets.size == 56
-    np.testing.assert_array_equal(targets.premultiplied[1, :, :, 2], episode.foreground[1, 2])
-    np.testing.assert_array_equal(targets.alpha, episode.foreground[:, 3])
-    np.testing.assert_array_equal(targets.weights, valid)
-    assert input_targets(episode).weights is None
+def test_inputs_are_compared_in_the_size_that_the_engine_compares(episode):
+    targets = input_targets(episode)
+    assert len(targets) == len(episode.foreground) and targets.size == REFERENCE_SIZE == 256
+    np.testing.assert_array_equal(targets.premultiplied[1, :, :, 2], episode.reference[1, 2])
+    np.testing.assert_array_equal(targets.alpha, episode.reference[:, 3])
+    assert targets.weights is None
     point = torch.tensor([[0.1, -0.2, 0.3]])  # is seen where the model's cross-attention looks
     frame = targets.frame
     camera = frame.intrinsics[1] @ (frame.w2c[1] @ np.append(point[0].double().numpy(), 1))[:3]
     seen = project(point, episode.projection)[1, 0].numpy()
-    assert camera[:2] / camera[2] / 56 == pytest.approx(seen, abs=1e-5)
+    assert camera[:2] / camera[2] / 256 == pytest.approx(seen, abs=1e-5)
+    valid = (torch.rand(episode.reference[:, 0].shape) > 0.5).float()
+    known = input_targets(replace(episode, reference_valid=valid))
+    np.testing.assert_array_equal(known.weights, valid)
 
 
-def test_gradients_add_up_over_views_in_pixels_of_256(episode):
+def test_without_such_images_those_of_the_model_are_compared(episode):
+    valid = (torch.rand(episode.foreground[:, 0].shape) > 0.5).float()
+    targets = input_targets(replace(episode, reference=None, reference_valid=None, valid=valid))
+    assert targets.size == 56
+    np.testing.assert_array_equal(targets.alpha, episode.foreground[:, 3])
+    np.testing.assert_array_equal(targets.weights, valid)
+
+
+def test_both_images_of_an_input_show_the_same(episode):
+    wide = torch.nn.functional.interpolate(episode.foreground, size=256, mode="bilinear")
+    assert (wide - episode.reference).abs().mean() < 0.02
+    assert 0.02 < episode.reference[:, 3].mean() < 0.98
+
+
+def test_inputs_that_end_early_are_known_where_they_are(recipe):
+    cut = replace(recipe, conditions=ConditionConfig(cut=1.0))
+    episode = EpisodeSource(meshes(1), ["first"], cut)[0]
+    known = episode.reference_valid
+    assert known.shape == episode.reference[:, 0].shape and 0.3 < known.mean() < 1
+    assert (episode.reference * (1 - known[:, None])).abs().max() < 1e-3
+    assert episode.valid.shape == episode.foreground[:, 0].shape
+    assert episode.valid.mean() == pytest.approx(float(known.mean()), abs=0.05)
+
+
+def test_gradients_add_up_over_views(episode):
     scene, targets = gaussians(), input_targets(episode)
     shade, chosen = np.array([0.2, 0.9, 0.4], np.float32), list(range(len(targets)))
     splats = rows(to_parameters(scene))
     total, magnitude, seen = summed_gradients(splats, scene, targets, chosen, shade, 1)
     together = rows(gradients(scene, targets, chosen, shade, None, 1)[0])
-    torch.testing.assert_close(total, together * (256 / 56) ** 2, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(total, together, rtol=1e-3, atol=1e-3)
     apart = [summed_gradients(splats, scene, targets, [v], shade, 1) for v in chosen]
     assert torch.equal(total, sum(part[0] for part in apart))
     assert torch.equal(magnitude, sum(part[0].abs() for part in apart))
