@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 def average(trained: GeoLRM, origin: GeoLRM, names: tuple[str, str]) -> GeoLRM:
     """Return ``origin`` with the means of its weights and those of ``trained``.
 
-    It keeps its learned refinement, which further training of the other networks does not touch,
-    and its occupancy bias; those of ``trained`` are left out. Counters have no mean: they are its
-    own, too.
+    Networks of a learned refinement that only one of them has, or has in another size, are those of
+    ``origin``, and so is the occupancy bias. Counters have no mean: they are its own, too.
 
     Args:
         trained: What further training came to.
@@ -39,7 +38,6 @@ def average(trained: GeoLRM, origin: GeoLRM, names: tuple[str, str]) -> GeoLRM:
     Raises:
         CheckpointError: They are not of one model.
     """
-    from geolrm.export.checkpoint import LEARNED_REFINEMENT
     from geolrm.export.model.checks import differences
 
     differing = differences(comparable(trained.config), comparable(origin.config))
@@ -49,8 +47,13 @@ def average(trained: GeoLRM, origin: GeoLRM, names: tuple[str, str]) -> GeoLRM:
             "give a checkpoint that the training of the first went on from"
         )
     weights = trained.state_dict()
+    apart = tuple(
+        f"splat_{network}."
+        for network in ("update", "closing")
+        if getattr(trained.config, network) != getattr(origin.config, network)
+    )
     for key, mean in origin.state_dict().items():
-        if mean.is_floating_point() and not key.startswith(LEARNED_REFINEMENT):
+        if mean.is_floating_point() and not key.startswith(apart):
             mean.add_(weights[key]).mul_(0.5)
     return origin
 
@@ -68,7 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("trained", help="checkpoint that further training came to")
     parser.add_argument(
-        "origin", help="checkpoint that it went on from, or 'mini'; its learned refinement stays"
+        "origin",
+        help="checkpoint that it went on from, or 'mini'; a learned refinement that the other "
+        "lacks stays",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help=".safetensors to write")
     options = parser.parse_args(arguments)

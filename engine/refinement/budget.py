@@ -87,15 +87,15 @@ MANY = {
     "fast": Budget(10, 10),
     # So few steps that a view held back would cost more than it tells.
     "balanced": Budget(
-        120, 40, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_AT_MANY_VIEWS, closes=True,
-        closer=80,
+        160, 80, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_AT_MANY_VIEWS, closes=True,
+        closer=40,
     ),
     "best": Budget(
         400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_AT_MANY_VIEWS,
         closes=True, closer=100,
     ),
 }  # fmt: skip
-STILL_MORE = MANY | {"balanced": replace(MANY["balanced"], steps=160)}
+STILL_MORE = MANY | {"balanced": replace(MANY["balanced"], steps=240, annealed=120)}
 
 
 def budget_of(quality: Quality, views: int) -> Budget:

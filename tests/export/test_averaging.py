@@ -52,6 +52,22 @@ def test_weights_are_the_means_and_the_refinement_stays():
         torch.testing.assert_close(tensor, expected, rtol=1e-6, atol=1e-6, msg=key)
 
 
+def test_refinements_of_one_kind_are_averaged_and_others_stay():
+    def refined(by, closing_steps):
+        closing = SplatUpdateConfig(steps=closing_steps)
+        torch.manual_seed(0)
+        return shifted(GeoLRM(replace(REFINED, closing=closing)).eval(), by)
+
+    origin = refined(0.0, closing_steps=1)
+    kept = {key: tensor.clone() for key, tensor in origin.state_dict().items()}
+    made = average(refined(0.25, closing_steps=2), origin, ("a", "b"))
+    assert made.config.closing.steps == 1
+    for key, tensor in made.state_dict().items():
+        moved = tensor.is_floating_point() and not key.startswith("splat_closing.")
+        expected = kept[key] + 0.125 if moved else kept[key]
+        torch.testing.assert_close(tensor, expected, rtol=1e-6, atol=1e-6, msg=key)
+
+
 def test_other_models_are_refused_by_what_differs():
     decoder = CONFIG.reconstruction
     more = replace(decoder, gaussians_per_anchor=decoder.gaussians_per_anchor + 1)

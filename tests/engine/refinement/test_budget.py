@@ -26,11 +26,11 @@ def test_better_qualities_do_more_and_the_best_spares_one_of_many_views():
         learned = [fast.learned, balanced.learned, best.learned]
         assert learned == ([0, 6, 6] if views < 8 else [0, 10, 10])
     steps = [budget_of("balanced", views).steps for views in (6, 7, 8, 15, 16, 24)]
-    assert steps == [60, 60, 120, 120, 160, 160]
+    assert steps == [60, 60, 160, 160, 240, 240]
 
 
 def test_finer_photographs_are_compared_for_longer():
-    for views, more in ((6, 60), (12, 80), (20, 80)):
+    for views, more in ((6, 60), (12, 40), (20, 40)):
         budget = budget_of("balanced", views)
         closer = budget.looking_closer()
         assert closer == replace(
