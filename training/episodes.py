@@ -38,7 +38,7 @@ class Episode:
     target_intrinsics: Tensor  # [T, 3, 3] in pixels
     surface: Tensor  # [P, 3] points of the true one
     valid: Tensor | None = None  # [V, S, S] 1 where an input shows something; None: everywhere
-    # Of a refinement, [V, 4, R, R] and [V, R, R]: the same as a refinement compares them; None: so
+    # Of a refinement's stage alone, [V, 4, R, R] and [V, R, R]: the inputs as it compares them
     reference: Tensor | None = None
     reference_valid: Tensor | None = None
 

@@ -187,10 +187,9 @@ class Refined:
 
 def input_targets(episode: Episode) -> Targets:
     """Return the inputs as a refinement compares them: where nothing is known, nothing counts."""
-    images, known = episode.reference, episode.reference_valid
-    if images is None:
-        images, known = episode.foreground, episode.valid
-    planes = images.cpu().permute(0, 2, 3, 1).numpy()
+    known = episode.reference_valid
+    assert episode.reference is not None, "examples of this stage have it"
+    planes = episode.reference.cpu().permute(0, 2, 3, 1).numpy()
     cameras = Cameras(episode.c2w.cpu().numpy(), episode.intrinsics.cpu().numpy())
     valid = None if known is None else known.cpu().numpy()
     return Targets(

@@ -115,14 +115,6 @@ def test_inputs_are_compared_in_the_size_that_the_engine_compares(episode):
     np.testing.assert_array_equal(known.weights, valid)
 
 
-def test_without_such_images_those_of_the_model_are_compared(episode):
-    valid = (torch.rand(episode.foreground[:, 0].shape) > 0.5).float()
-    targets = input_targets(replace(episode, reference=None, reference_valid=None, valid=valid))
-    assert targets.size == 56
-    np.testing.assert_array_equal(targets.alpha, episode.foreground[:, 3])
-    np.testing.assert_array_equal(targets.weights, valid)
-
-
 def test_both_images_of_an_input_show_the_same(episode):
     wide = torch.nn.functional.interpolate(episode.foreground, size=256, mode="bilinear")
     assert (wide - episode.reference).abs().mean() < 0.02
