@@ -8,7 +8,7 @@ from geolrm.export.model.checks import require, require_numbers
 from geolrm.training.data.augmentation import AugmentationConfig
 from geolrm.training.data.conditions import ConditionConfig
 
-Stage = Literal["both", "proposal", "reconstruction", "refinement"]
+Stage = Literal["both", "proposal", "reconstruction", "refinement", "closing"]
 LEAST_TARGET = 11  # px, the window of SSIM
 SEED_LIMIT = 1 << 32  # a million examples apart, seeds still fit into 64 bits
 
@@ -136,8 +136,8 @@ class Recipe:
 
     ``stage`` is ``proposal`` for stage 1 alone, ``reconstruction`` for stage 2 with a frozen
     proposal, ``both`` for one run that trains them together, ``refinement`` for the networks of the
-    learned refinement alone, with all else frozen. ``precision`` ``auto`` is bf16 where
-    the hardware multiplies it and fp32 elsewhere. ``recompute`` keeps no activations of
+    learned refinement alone, with all else frozen, ``closing`` for the closing one of these.
+    ``precision`` ``auto`` is bf16 where the hardware multiplies it and fp32 elsewhere. ``recompute`` keeps no activations of
     the transformer blocks: less memory, more time. ``occupancy_convention`` is one of
     :func:`~geolrm.training.occupancy.occupancy_from_points`.
     """
@@ -171,12 +171,22 @@ class Recipe:
             f"seed is {self.seed}; it must be a whole number from 0 to {SEED_LIMIT - 1}",
         )
         require(
-            self.stage in ("both", "refinement") or not self.model.shared_encoder,
+            self.stage == "both" or self.refines or not self.model.shared_encoder,
             f"stage is {self.stage!r}, but both stages of this model share one image encoder; set "
             "stage to 'both' or model.shared_encoder to false",
         )
         require(
-            self.stage != "refinement" or self.model.update is not None,
-            "stage is 'refinement', but the model has no update network; set model.update, as the "
+            not self.refines or self.model.update is not None,
+            f"stage is {self.stage!r}, but the model has no update network; set model.update, as "
+            "the recipe refinement has it",
+        )
+        require(
+            self.stage != "closing" or self.model.closing is not None,
+            "stage is 'closing', but the model has no closing network; set model.closing, as the "
             "recipe refinement has it",
         )
+
+    @property
+    def refines(self) -> bool:
+        """Tell whether networks of the learned refinement are trained, over a frozen model."""
+        return self.stage in ("refinement", "closing")

@@ -57,7 +57,7 @@ class Episode:
 def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe) -> Episode:
     """Make an example of a mesh: choose cameras around it at random, render it, and take it so."""
     views, model = recipe.views, recipe.model
-    size = REFERENCE_SIZE if recipe.stage == "refinement" else model.image_size
+    size = REFERENCE_SIZE if recipe.refines else model.image_size
     distance = rng.uniform(*DISTANCES)
     inputs = framed(input_cameras(views, distance, rng), mesh.vertices, views, rng)
     targets = target_cameras(views, distance, rng)
@@ -70,7 +70,7 @@ def mesh_episode(mesh: Mesh, name: str, rng: np.random.Generator, recipe: Recipe
     occupancy = occupancy_from_points(points, model.proposal.grid_size, recipe.occupancy_convention)
     rest = (occupancy, points[:KEPT_POINTS], targets, taken.target_rgba, target_depth)
     told = taken.cameras
-    if recipe.stage == "refinement":
+    if recipe.refines:
         known = None if taken.valid is None else taken.valid > 0
         posed = prepare_views(straight(taken.rgba), told, model.image_size, size, known)
         return compared(assemble(name, posed, posed.foreground, *rest), posed)

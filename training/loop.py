@@ -27,7 +27,11 @@ from geolrm.training.rendering import RasterizerName, choose_rasterizer
 from geolrm.training.run_folder import RunFolder
 from geolrm.training.state import TrainingState
 
-FROZEN = {"reconstruction": "the proposal", "refinement": "the model that it refines"}
+FROZEN = {
+    "reconstruction": "the proposal",
+    "refinement": "the model that it refines",
+    "closing": "the model that it refines",
+}
 
 
 class TrainingDiverged(GeoLRMError, RuntimeError):
@@ -178,7 +182,7 @@ def learns_alone(recipe: Recipe) -> bool:
 
     A refinement's weights change after each of the steps that it takes on an object.
     """
-    return recipe.stage == "refinement"
+    return recipe.refines
 
 
 def run_step(

@@ -69,7 +69,7 @@ class Objective(nn.Module):
             number: Of the example in the run; seeds every random choice.
             learn: Is given the loss of each step of a refinement; None: nothing is learned.
         """
-        stage, weights = self.recipe.stage, self.recipe.losses
+        recipe, stage, weights = self.recipe, self.recipe.stage, self.recipe.losses
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
         learning = torch.is_grad_enabled()
         with torch.set_grad_enabled(learning and stage in ("both", "proposal")):
@@ -78,12 +78,12 @@ class Objective(nn.Module):
                 features, episode.projection, episode.foreground, episode.valid
             )
         terms = {}
-        if stage != "refinement":
+        if not recipe.refines:
             terms = occupancy_terms(proposal, episode.occupancy, weights)
         total, rendered = None, None
         if stage != "proposal":
             anchors = self.choose_anchors(proposal.logits, episode, step, number, generator)
-            with torch.set_grad_enabled(learning and stage != "refinement"):
+            with torch.set_grad_enabled(learning and not recipe.refines):
                 if self.model.lrm_generator.encoder is not None:
                     features = self.model.lrm_generator.encoder(*camera_views(episode))
                 gaussians = self.model.reconstruct(
@@ -98,7 +98,7 @@ class Objective(nn.Module):
             rendered = judged.rendered
             terms |= judged.terms
             terms["anchors"] = torch.tensor(float(len(anchors)))
-            if stage == "refinement":
+            if recipe.refines:
                 total = judged.total
         if total is None:
             total = weighted_sum(terms, weights)
@@ -128,7 +128,7 @@ class Objective(nn.Module):
                 )
             return Judged(weighted_sum(terms, weights), terms, rendered)
 
-        if self.recipe.stage != "refinement":
+        if not self.recipe.refines:
             return compare(gaussians, torch.rand(3, generator=generator))
         model, config = self.model, self.recipe.model
         update, closing = (
@@ -158,7 +158,7 @@ class Objective(nn.Module):
             share = 0.0
         scores = logits.detach().nan_to_num()
         truth = torch.rand((), generator=generator) < share or (scores > 0).sum() < MIN_ANCHORS
-        if truth and recipe.stage != "refinement":
+        if truth and not recipe.refines:
             scores = scores.sigmoid() + 4 * episode.occupancy - 2
         padded = recipe.model.padded_tokens
         limit = min(recipe.max_anchors, padded or recipe.max_anchors)

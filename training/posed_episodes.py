@@ -37,7 +37,7 @@ def posed_episode(
     chosen = choose_inputs(posed.cameras, count, views.scattered, rng)
     others = np.setdiff1d(np.arange(len(posed)), chosen)
     targets = rng.choice(others, min(views.targets, len(others)), replace=False)
-    refines = recipe.stage == "refinement"
+    refines = recipe.refines
     inputs = prepare_views(
         posed.rgba[chosen], posed.cameras[chosen], recipe.model.image_size,
         REFERENCE_SIZE if refines else None,

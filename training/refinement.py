@@ -16,6 +16,7 @@ from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.refine import falling_shares, views_per_step
 from geolrm.engine.refinement.splat_descent import (
+    GENTLE_RATES,
     RATES,
     HostSplatDescent,
     to_gaussians,
@@ -50,6 +51,11 @@ class Network:
 
     module: nn.Module
     config: SplatUpdateConfig
+
+    @property
+    def learns(self) -> bool:
+        """Tell whether it is trained."""
+        return any(parameter.requires_grad for parameter in self.module.parameters())
 
 
 def refine(
@@ -130,6 +136,8 @@ class Refined:
     ) -> tuple[Tensor, Judged, Tensor] | None:
         """Take a network's steps on splats [14, N], at most so many, and learn from each.
 
+        Of a frozen network the last step alone is judged, and nothing is learned.
+
         Returns:
             The splats after them, the last judgement, and the mean loss; None: they are no numbers.
         """
@@ -139,7 +147,8 @@ class Refined:
         shown = shown_pixels(self._gaussians(splats), self.targets.frame, self.threads)
         weight = torch.from_numpy(shown).to(device)
         totals: list[Tensor] = []
-        for step in range(1, min(config.steps, most) + 1):
+        most = min(config.steps, most)
+        for step in range(1, most + 1):
             order = torch.randperm(len(self.targets), generator=self.generator)
             chosen = sorted(order[: config.views].tolist())
             background = torch.rand(3, generator=self.generator).numpy()

@@ -22,14 +22,17 @@ def prepare(model: GeoLRM, stage: Stage) -> None:
 
 def idle_networks(model: GeoLRM, stage: Stage) -> list[nn.Module]:
     """List the networks of a model that a stage does not train."""
-    idle: list[nn.Module] = []
-    if stage in ("reconstruction", "refinement"):
-        idle.append(model.serializer)
-    if stage in ("proposal", "refinement"):
-        idle.append(model.lrm_generator)
-    if stage != "refinement":
-        idle += [each for each in (model.splat_update, model.splat_closing) if each is not None]
-    return idle
+    trained: dict[Stage, tuple[nn.Module | None, ...]] = {
+        "both": (model.serializer, model.lrm_generator),
+        "proposal": (model.serializer,),
+        "reconstruction": (model.lrm_generator,),
+        "refinement": (model.splat_update, model.splat_closing),
+        "closing": (model.splat_closing,),
+    }
+    networks = (
+        model.serializer, model.lrm_generator, model.splat_update, model.splat_closing,
+    )  # fmt: skip
+    return [each for each in networks if each is not None and each not in trained[stage]]
 
 
 def recompute_blocks(model: GeoLRM) -> None:

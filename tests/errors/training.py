@@ -15,7 +15,7 @@ from torch.multiprocessing.spawn import ProcessExitedException
 from geolrm import GeoLRMError
 from geolrm.export.model import SplatUpdateConfig
 from geolrm.training import launch, perceptual, processes
-from geolrm.training.config import ViewConfig
+from geolrm.training.config import Recipe, ViewConfig
 from geolrm.training.data.augmentation import AugmentationConfig
 from geolrm.training.data.conditions import ConditionConfig
 from geolrm.training.loop import start
@@ -210,6 +210,10 @@ CASES = [
          lambda place: ConditionConfig(lamp=2.0)),
     Case("stage is 'refinement', but the model has no update network; set model.update, as the …",
          "Of a recipe.", lambda place: tiny_recipe(stage="refinement")),
+    Case("stage is 'closing', but the model has no closing network; set model.closing, as the …",
+         "Of a recipe.",
+         lambda place: Recipe(
+             replace(tiny_config(), update=SplatUpdateConfig()), 1, stage="closing")),
     Case("--without is …; it must be one of …", "Of geolrm-train.",
          lambda place: switched(tiny_recipe(), ["colour"])),
     Case("--points is -1; it must be 0 or more", "Of geolrm-train.",

@@ -48,6 +48,14 @@ from geolrm.training.config import LossConfig, OptimizerConfig, Recipe, ViewConf
             lambda: Recipe(tiny_config(), 1, stage="refinement"),
             "stage is 'refinement', but the model has no update network; set model.update, as",
         ),
+        (
+            lambda: Recipe(tiny_config(), 1, stage="closing"),
+            "stage is 'closing', but the model has no update network; set model.update, as",
+        ),
+        (
+            lambda: Recipe(replace(tiny_config(), update=SplatUpdateConfig()), 1, stage="closing"),
+            "stage is 'closing', but the model has no closing network; set model.closing, as",
+        ),
     ],
 )
 def test_values_that_no_run_has(make, message):

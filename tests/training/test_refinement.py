@@ -282,6 +282,35 @@ def test_both_networks_are_trained(recipe, inputs, tmp_path):
     assert changed == {"splat_update", "splat_closing"}
 
 
+def test_the_closing_network_is_trained_alone(recipe, tmp_path):
+    model = replace(recipe.model, closing=replace(UPDATE, steps=1))
+    closes = replace(recipe, model=model, steps=1, stage="closing")
+    initial = GeoLRM(closes.model).state_dict()
+    state, records = run(tmp_path / "run", closes, initial=initial)
+    for name, value in state.model.state_dict().items():
+        assert torch.equal(value, initial[name]) != name.startswith("splat_closing."), name
+    assert records[0]["gradient"] > 0
+
+
+def test_of_a_frozen_network_only_the_last_step_is_judged(episode):
+    update, closing = Shift().requires_grad_(False), Shift()
+    values, learned = [], []
+
+    def judge(splats, shade):
+        values.append(splats.means.sum())
+        return Judged(values[-1], {"mse": values[-1].square()}, None)
+
+    networks = (
+        Network(update, SplatUpdateConfig(steps=4, views=2)),
+        Network(closing, SplatUpdateConfig(steps=1, views=64)),
+    )
+    generator = torch.Generator().manual_seed(0)
+    refine(*networks, decoded(gaussians()), episode, judge, generator, learn=learned.append)
+    assert len(update.given) == 4 and len(closing.given) == 1
+    assert [value.requires_grad for value in values] == [False, True, False]  # with that before
+    assert [float(loss.detach()) for loss in learned] == [float(values[1].detach())]
+
+
 def test_hidden_splats_are_dropped_first(episode):
     scene = gaussians()
     scene.opacities[:7] = 1e-4

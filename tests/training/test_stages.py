@@ -11,16 +11,18 @@ from geolrm.training.stages import prepare, recompute_blocks
 @pytest.mark.parametrize(
     ("stage", "trained"),
     [
-        ("both", (True, True, False)),
-        ("proposal", (True, False, False)),
-        ("reconstruction", (False, True, False)),
-        ("refinement", (False, False, True)),
+        ("both", (True, True, False, False)),
+        ("proposal", (True, False, False, False)),
+        ("reconstruction", (False, True, False, False)),
+        ("refinement", (False, False, True, True)),
+        ("closing", (False, False, False, True)),
     ],
 )
 def test_the_other_stages_are_left_alone(stage, trained):
-    model = tiny_model(replace(tiny_config(), update=SplatUpdateConfig())).requires_grad_(True)
+    config = replace(tiny_config(), update=SplatUpdateConfig(), closing=SplatUpdateConfig(steps=1))
+    model = tiny_model(config).requires_grad_(True)
     prepare(model, stage)
-    networks = (model.serializer, model.lrm_generator, model.splat_update)
+    networks = (model.serializer, model.lrm_generator, model.splat_update, model.splat_closing)
     for network, expected in zip(networks, trained, strict=True):
         assert network.training is expected
         assert all(p.requires_grad is expected for p in network.parameters())
