@@ -17,6 +17,7 @@ NEEDED = (
     r"geolrm/examples/captures/README\.md", r"geolrm/examples/captures/shoe/transforms\.json",
     r"geolrm-[\w.]+\.dist-info/licenses/LICENSE",
     r"geolrm-[\w.]+\.dist-info/licenses/csrc/licenses/(pybind11|libcxx)\.txt",
+    r"geolrm-[\w.]+\.dist-info/licenses/docs/model-card-objects\.md",  # whom mini learned from
 )  # fmt: skip
 UNWANTED = r"(^|/)(tests?|\.git|\.ci|build|__pycache__|node_modules)(/|$)|\.(pyc|o|a|stamp)$"
 # Absolute paths of a machine that built it.

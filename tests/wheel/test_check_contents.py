@@ -17,6 +17,7 @@ SOUND = {
     "geolrm/examples/captures/shoe/transforms.json": b"{}",
     "geolrm-0.1.0.dist-info/licenses/LICENSE": b"",
     "geolrm-0.1.0.dist-info/licenses/csrc/licenses/pybind11.txt": b"",
+    "geolrm-0.1.0.dist-info/licenses/docs/model-card-objects.md": b"",
 }  # fmt: skip
 
 
