@@ -39,7 +39,7 @@ def fit_similarity(
     Gauss-Newton by differences, which is what least squares ask for: of a rigid motion on reduced
     images, where more is within reach, then of a similarity on whole ones, and the best of all that
     was met there. On reduced images alone the scale would come out too small: a splat is widened by
-    the same part of a pixel in both.
+    the same part of a pixel in both. A scene that no image shows stays where it is.
 
     Args:
         gaussians: The scene.
@@ -80,6 +80,8 @@ def _descend(
     for _ in range(iterations):
         slopes = np.stack([(error(best @ _small(STEP * axis)) - there) / STEP for axis in axes])
         matrix = (slopes @ slopes.T).astype(np.float64)
+        if not np.trace(matrix) > 0:  # no image shows the scene: there is nothing to fit
+            break
         matrix += 1e-6 * np.trace(matrix) * np.eye(len(axes))
         step = -np.linalg.solve(matrix, (slopes @ there).astype(np.float64)) @ axes
         candidate = best @ _small(step)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from samples.known_shapes import make_splats
 from samples.photographed_ball import ball, ring
 
 from geolrm.bench.quality.similarity_fit import best_psnr, fit_similarity
@@ -32,3 +33,12 @@ def test_a_scene_in_its_place_stays_there():
     matrix, score = fit_similarity(scene, cameras, truths, 2)
     np.testing.assert_allclose(matrix, np.eye(4), atol=1e-3)
     assert score > 60
+
+
+def test_a_scene_that_no_view_shows_stays_where_it_is():
+    scene = make_splats(np.array([[0.0, 0.0, 50.0]]), np.zeros((1, 3)), 1e-3)
+    cameras = ring()
+    truths = render(ball(), cameras, (64, 64)).rgb.clip(0, 1)
+    matrix, score = fit_similarity(scene, cameras, truths, 2)
+    np.testing.assert_array_equal(matrix, np.eye(4))
+    assert score == pytest.approx(-10 * np.log10(np.mean((1 - truths) ** 2)), abs=1e-3)
