@@ -6,10 +6,12 @@ from numpy.typing import NDArray
 from geolrm.bench.quality.evaluation import Shown
 from geolrm.bench.quality.image_metrics import pooled_psnr
 from geolrm.bench.quality.judging import Images
+from geolrm.engine.system.shown_text import shown as printable
 from geolrm.engine.views.sheets import contact_sheet, to_bytes
 
 TILE = 128  # pixels
 WORST = 5  # objects on the sheet of the worst
+LABEL, LETTERS = 20, 14  # pixels: of the strip with an object's name, and of its letters
 ERROR_GAIN = 3  # a mean difference of a third is black
 
 
@@ -40,11 +42,21 @@ class Worst:
         del kept[self.count :]
 
     def sheets(self) -> dict[int, NDArray[np.uint8]]:
-        """Return a sheet for each number of views, the worst object on top."""
+        """Return a sheet for each number of views, the worst object on top, each under its name."""
         return {
-            views: np.concatenate([sheet for _, _, sheet in kept])
+            views: np.concatenate([part for _, name, sheet in kept for part in _named(name, sheet)])
             for views, kept in self._kept.items()
         }
+
+
+def _named(name: str, sheet: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a white strip with a name, of the sheet's width, and the sheet."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    strip = Image.new("RGB", (sheet.shape[1], LABEL), "white")
+    draw = ImageDraw.Draw(strip)
+    draw.text((4, 1), printable(name), "black", ImageFont.load_default(LETTERS))
+    return np.asarray(strip), sheet
 
 
 def _tiles(images: Images, columns: int) -> NDArray[np.uint8]:

@@ -150,7 +150,7 @@ def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
     if output is None:
         return evaluation.run(advance)
     from geolrm.bench.quality.outputs import METRICS, staged, write_bytes
-    from geolrm.bench.quality.plot import MEASURES, save_plot
+    from geolrm.bench.quality.plot import measured, save_plot
     from geolrm.bench.quality.sheets import Worst, make_sheet
     from geolrm.engine.views.sheets import save_image
 
@@ -166,7 +166,7 @@ def run(evaluation: "Evaluation", advance, output: Path | None) -> "Report":
         report = evaluation.run(advance, show)
         for views, sheet in worst.sheets().items():
             save_image(sheet, sheets / f"worst_V{views}.png")
-        for measure in MEASURES:
+        for measure in measured(report):
             save_plot(report, measure, folder / f"{measure}_over_views.png")
         write_bytes(folder / METRICS, report.to_json())
     return report

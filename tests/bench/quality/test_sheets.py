@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from geolrm.bench.quality.sheets import TILE, Worst, make_sheet
+from geolrm.bench.quality.sheets import LABEL, TILE, Worst, make_sheet
 
 
 def test_rows_are_inputs_predictions_truths_and_errors():
@@ -34,7 +34,22 @@ def test_the_worst_objects_come_first_on_a_sheet_of_their_own():
                 name=f"o{index}", views=views, predictions=[truth + np.float32(error)],
                 truths=[truth],
             )  # fmt: skip
-            worst.add(shown, np.full((3, 5, 3), index, np.uint8))
+            worst.add(shown, np.full((3, 50, 3), index, np.uint8))
     sheets = worst.sheets()
-    assert sheets[6][:, 0, 0].tolist() == [1, 1, 1, 2, 2, 2]
-    assert sheets[4].shape == (3, 5, 3) and set(sheets) == {4, 6}
+    label = [255] * LABEL
+    assert sheets[6][:, 0, 0].tolist() == [*label, 1, 1, 1, *label, 2, 2, 2]
+    assert sheets[4].shape == (LABEL + 3, 50, 3) and set(sheets) == {4, 6}
+
+
+def test_the_worst_objects_are_named():
+    truth = np.zeros((8, 8, 3), np.float32)
+
+    def label(name):
+        worst = Worst()
+        shown = SimpleNamespace(name=name, views=6, predictions=[truth], truths=[truth])
+        worst.add(shown, np.zeros((3, 80, 3), np.uint8))
+        return worst.sheets()[6][:LABEL]
+
+    lion, ball, line = label("lion"), label("ball"), label("lion\nball")
+    assert lion.min() < 100 and (lion[-1] == 255).all()  # the letters fit
+    assert not np.array_equal(lion, ball) and not np.array_equal(lion, line)
