@@ -26,7 +26,7 @@ def load_lpips(path: str | Path, device: torch.device) -> Dissimilarity:
 
     Raises:
         GeoLRMError: torchmetrics or torchvision is not installed.
-        InputError: The file is missing, damaged, or holds other tensors.
+        InputError: The file is missing, damaged, or holds other tensors or NaN.
     """
     path = existing_path(path)
     if not path.is_file():
@@ -46,6 +46,12 @@ def load_lpips(path: str | Path, device: torch.device) -> Dissimilarity:
         raise InputError(
             f"{str(path)!r} holds no LPIPS with VGG-16: {len(unfit)} of its {len(wanted)} tensors "
             f"are missing or misshapen ({unfit[0]}); give a state dict of torchmetrics or lpips"
+        )
+    broken = [key for key in wanted if not found[key].isfinite().all()]
+    if broken:
+        raise InputError(
+            f"{str(path)!r}: tensor {broken[0]!r} holds NaN or infinity; weights of LPIPS must be "
+            "finite: restore the file"
         )
     network.load_state_dict({key: found[key].float() for key in wanted})
     network = network.to(device).eval().requires_grad_(False)

@@ -36,7 +36,7 @@ class Lpips:
 
     Raises:
         GeoLRMError: torch is not installed.
-        InputError: The file is missing or holds other tensors.
+        InputError: The file is missing, or holds other tensors or NaN.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None):
@@ -116,5 +116,10 @@ def _find(tensors: dict[str, "Tensor"], path: str) -> dict[str, "Tensor"]:
                 raise InputError(
                     f"{path!r} holds no LPIPS with VGG-16: tensor {name!r} {held}, it must have "
                     f"shape {shape}; give a state dict of torchmetrics or lpips"
+                )
+            if not found[name].isfinite().all():
+                raise InputError(
+                    f"{path!r}: tensor {name!r} holds NaN or infinity; weights of LPIPS must be "
+                    "finite: restore the file"
                 )
     return found

@@ -157,6 +157,16 @@ def lpips(place):
     return Lpips(place.tmp / "a.pt")
 
 
+def lpips_of_nan(place):
+    import torch
+
+    shapes = {"net.slice1.0.weight": (64, 3, 3, 3), "net.slice1.0.bias": (64,)}
+    shapes["lin0.model.1.weight"] = (1, 64, 1, 1)
+    tensors = {name: torch.full(shape, torch.nan) for name, shape in shapes.items()}
+    torch.save(tensors, place.tmp / "a.pt")
+    return Lpips(place.tmp / "a.pt")
+
+
 def other_count(place):
     views = SimpleNamespace(min=1, max=8)
     engine = SimpleNamespace(manifest=SimpleNamespace(views=views))
@@ -231,6 +241,8 @@ CASES = [
          lambda place: Lpips(place.tmp / "none.pt")),
     Case("… holds no LPIPS with VGG-16: tensor … is missing, it must have shape …; give a state …",
          "Of --lpips.", lpips),
+    Case("…: tensor … holds NaN or infinity; weights of LPIPS must be finite: restore the file",
+         "Of --lpips.", lpips_of_nan),
     Case("a target has 8 x 8 pixels; LPIPS needs at least … x …: leave --lpips out",
          "Of --lpips.", small_targets),
     Case("… is missing; give samples of the true surface: an .npz with points [N, 3] and, if …",

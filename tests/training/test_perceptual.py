@@ -73,6 +73,11 @@ def test_it_is_refused_in_one_sentence(lpips, weights, tmp_path, monkeypatch):
     torch.save({"net.slice1.0.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"holds no LPIPS with VGG-16: 31 of its 31 tensors"):
         load_lpips(tmp_path / "other.pth", CPU)
+    state = torch.load(weights, weights_only=True)["state_dict"]
+    name = next(name for name in state if name.endswith("bias"))
+    torch.save({**state, name: state[name] * float("nan")}, tmp_path / "nan.pth")
+    with pytest.raises(InputError, match=r"nan.pth': tensor 'net.*bias' holds NaN or infinity"):
+        load_lpips(tmp_path / "nan.pth", CPU)
     monkeypatch.setitem(sys.modules, "torchmetrics.functional.image.lpips", None)
     with pytest.raises(GeoLRMError, match="pip install torchmetrics torchvision, or leave it out"):
         load_lpips(weights, CPU)

@@ -58,6 +58,13 @@ def test_lpips_refuses_in_one_sentence(lpips_tensors, tmp_path, monkeypatch):
     torch.save({"net.slice1.0.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"tensor 'lin0' is missing, it must have shape"):
         Lpips(tmp_path / "other.pth")
+    for name, value in (("lin2.model.1.weight", np.nan), ("slice1.0.bias", np.inf)):
+        name = next(one for one in lpips_tensors if one.endswith(name))
+        broken = lpips_tensors[name].clone()
+        broken.view(-1)[-1] = value
+        torch.save({**lpips_tensors, name: broken}, tmp_path / "nan.pth")
+        with pytest.raises(InputError, match=r"nan.pth': tensor '.*' holds NaN or infinity"):
+            Lpips(tmp_path / "nan.pth")
     torch.save(lpips_tensors, tmp_path / "a.pth")
     with pytest.raises(InputError, match="LPIPS needs at least 16 x 16"):
         Lpips(tmp_path / "a.pth")([np.ones((12, 12, 3))], [np.ones((12, 12, 3))])
