@@ -121,7 +121,7 @@ class Evaluation:
             self.engine.checks.settings(**self.effort)
             self._check_views(self.engine)
         for name, folder in self.folders.items():
-            self._check_cuts(load_subject(name, folder, transforms))
+            self._check_changes(load_subject(name, folder, transforms))
 
     @property
     def steps(self) -> int:
@@ -141,7 +141,7 @@ class Evaluation:
             show: Given what each reconstruction looks like.
         """
         objects: dict[str, scores.ObjectReport] = {}
-        busiest: dict[int, tuple[int, Path]] = {}  # by views: most anchors, and the capture
+        busiest: dict[int, tuple[int, str]] = {}  # by views: most anchors, and the object
         for index, (name, folder) in enumerate(self.folders.items()):
             subject = load_subject(name, folder, self.transforms)
             if index == 0:
@@ -159,11 +159,11 @@ class Evaluation:
                 judged, anchors = self._evaluate(subject, judge, white, frames, show)
                 objects[name].views[str(count)] = judged
                 if count not in busiest or anchors > busiest[count][0]:
-                    busiest[count] = anchors, folder
+                    busiest[count] = anchors, name
                 advance()
         views = {}
         for count in self.inputs:
-            peak = self._peak_bytes(count, busiest[count][1] / self.transforms)
+            peak = self._peak_bytes(count, busiest[count][1])
             judged = [report.views[str(count)] for report in objects.values()]
             views[str(count)] = scores.average(judged, peak)
             if self.engine is not None:
@@ -204,8 +204,11 @@ class Evaluation:
 
     def _inputs(self, subject: Subject, frames: list[int]) -> Capture:
         """Choose the input frames, changed as it was asked, for each object differently."""
-        seed = self.seed + zlib.crc32(subject.name.encode())
-        return self.changes.apply(subject.capture.subset(frames), seed)
+        return self.changes.apply(subject.capture.subset(frames), self._seed_of(subject.name))
+
+    def _seed_of(self, name: str) -> int:
+        """Return the seed of the changes of an object."""
+        return self.seed + zlib.crc32(name.encode())
 
     def _baselines(
         self, used: Capture, judge: Judge
@@ -254,13 +257,15 @@ class Evaluation:
                 self._reconstruct(self.engine, self._inputs(subject, frames))
                 advance()
 
-    def _peak_bytes(self, count: int, capture: Path) -> int | None:
+    def _peak_bytes(self, count: int, name: str) -> int | None:
         if self.engine is None:
             return None
         return run_peak_bytes(
             self.engine.bundle.path,
-            capture,
+            self.folders[name] / self.transforms,
             self.inputs[count],
+            changes=self.changes,
+            changes_seed=self._seed_of(name),
             backend=self.engine.backend,
             seed=self.seed,
             threads=self.threads,
@@ -276,10 +281,10 @@ class Evaluation:
                     f"{allowed.max}: leave {count} out, or export it again with more --views"
                 )
 
-    def _check_cuts(self, subject: Subject) -> None:
-        """Refuse early to cut images without alpha."""
-        if self.changes.cut:
-            self._inputs(subject, next(iter(self.inputs.values())))
+    def _check_changes(self, subject: Subject) -> None:
+        """Refuse early what cannot be changed as asked, from any number of views."""
+        for frames in self.inputs.values():
+            self.changes.check(subject.capture.subset(frames), self._seed_of(subject.name))
 
     def _protocol(self) -> scores.Protocol:
         return scores.Protocol(

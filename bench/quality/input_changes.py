@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.errors import InputError
+from geolrm.engine.geometry.camera_checks import check_intrinsics
 from geolrm.engine.geometry.cameras import Cameras
 from geolrm.engine.geometry.motions import misplaced
 
@@ -27,26 +28,37 @@ class InputChanges:
     exposure: float = 0.0  # standard deviation over views, in stops
 
     def __post_init__(self) -> None:
-        for name, most, option in (
-            ("pose_degrees", MOST_DEGREES, "degrees"),
-            ("pose_shift", MOST_SHIFT, "cube sides"),
-            ("cut", MOST_CUT, "a share of the silhouette"),
-            ("exposure", MOST_STOPS, "stops"),
+        for name, most, unit, option in (
+            ("pose_degrees", MOST_DEGREES, "degrees", "--pose-noise DEGREES,SHIFT"),
+            ("pose_shift", MOST_SHIFT, "cube sides", "--pose-noise DEGREES,SHIFT"),
+            ("cut", MOST_CUT, "a share of the silhouette", "--cut"),
+            ("exposure", MOST_STOPS, "stops", "--exposure"),
         ):
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise InputError(f"{name} is {value!r}; it must be {option}, 0 to {most:g}")
+                raise InputError(
+                    f"{name} is {value!r}; it must be {unit}, 0 to {most:g} ({option})"
+                )
 
     @property
     def wrong_poses(self) -> bool:
         """Whether the cameras that are told are not those that saw."""
         return bool(self.pose_degrees or self.pose_shift)
 
+    def check(self, capture: Capture, seed: int) -> None:
+        """Refuse what :meth:`apply` refuses, at less cost.
+
+        Raises:
+            InputError: As :meth:`apply`.
+        """
+        replace(self, exposure=0.0).apply(capture, seed)
+
     def apply(self, capture: Capture, seed: int) -> Capture:
         """Change a capture of RGBA images; the same seed gives the same change.
 
         Raises:
-            InputError: Frames are to be cut, and an image has no alpha.
+            InputError: Frames are to be cut, and an image has no alpha or too little would be
+                left of it; or a changed camera does not stand outside the cube, looking at it.
         """
         if self.wrong_poses:
             generator = np.random.default_rng([seed, 0])
@@ -59,7 +71,25 @@ class InputChanges:
                 for image, stop in zip(capture.images, stops, strict=True)
             ]
             capture = replace(capture, images=images)
-        return cut_views(capture, self.cut) if self.cut else capture
+        if self.cut:
+            capture = cut_views(capture, self.cut)
+        if self.wrong_poses or self.cut:
+            self._check_facing(capture)
+        return capture
+
+    def _check_facing(self, capture: Capture) -> None:
+        """Refuse cameras that the engine would, and name the changes that did it."""
+        faults = capture.cameras.facing_faults()
+        if not faults:
+            return
+        noise = f"--pose-noise {self.pose_degrees:g},{self.pose_shift:g}"
+        asked = [noise] * self.wrong_poses + [f"--cut {self.cut:g}"] * bool(self.cut)
+        raise InputError(
+            f"{str(capture.path)!r}: after {' and '.join(asked)} the camera of "
+            f"{capture.names[min(faults)]!r}, one of {len(capture)} views, stands in the object "
+            "cube or has it out of view; every camera must stand outside and show it: change the "
+            "inputs less, or try another --seed"
+        )
 
 
 def exposed(image: NDArray[np.uint8], stops: float) -> NDArray[np.uint8]:
@@ -75,9 +105,9 @@ def cut_views(capture: Capture, outside: float) -> Capture:
     """Crop the images, in turn at the left, right, top and bottom, and keep their cameras.
 
     Raises:
-        InputError: An image has no alpha.
+        InputError: An image has no alpha, or too narrow a strip of it would be left.
     """
-    images, intrinsics = [], []
+    images, intrinsics, valid = [], [], []
     for index, (image, matrix) in enumerate(
         zip(capture.images, capture.cameras.intrinsics, strict=True)
     ):
@@ -88,11 +118,30 @@ def cut_views(capture: Capture, outside: float) -> Capture:
                 "it; give images with alpha to cut them"
             )
         left, top, right, bottom = cropped_box(image[..., 3] > 127, outside, index % 4)
-        images.append(image[top:bottom, left:right])
         pixels = matrix * [[width], [height], [1]] - [[0, 0, left], [0, 0, top], [0, 0, 0]]
-        intrinsics.append(pixels / [[right - left], [bottom - top], [1]])
+        size = right - left, bottom - top
+        if min(size) < 1 or not _fits_a_camera(pixels / [[size[0]], [size[1]], [1]]):
+            raise InputError(
+                f"{str(capture.path)!r}: cut by {outside:g}, image {index} keeps {size[0]} x "
+                f"{size[1]} of its {width} x {height} pixels, too narrow a strip for a camera: cut "
+                "less (--cut)"
+            )
+        images.append(image[top:bottom, left:right])
+        intrinsics.append(pixels / [[size[0]], [size[1]], [1]])
+        known = None if capture.valid is None else capture.valid[index]
+        valid.append(None if known is None else known[top:bottom, left:right])
     cameras = Cameras(capture.cameras.c2w, np.array(intrinsics))
-    return replace(capture, images=images, cameras=cameras)
+    cropped = None if capture.valid is None else valid
+    return replace(capture, images=images, cameras=cameras, valid=cropped)
+
+
+def _fits_a_camera(matrix: NDArray[np.float64]) -> bool:
+    """Tell whether intrinsics [3, 3], divided by the image size, are such as cameras take."""
+    try:
+        check_intrinsics(matrix[None])
+    except InputError:
+        return False
+    return True
 
 
 def cropped_box(mask: NDArray[np.bool_], outside: float, side: int) -> tuple[int, int, int, int]:

@@ -96,7 +96,10 @@ def test_a_damaged_capture_is_refused_before_anything_is_computed(dataset, tmp_p
         (["--model", "none"], "no bundle at 'none'"),
         (["--pose-noise", "1"], "--pose-noise is '1'; it must be DEGREES,SHIFT, such as 1,0.01"),
         (["--pose-noise", "99,0"], "pose_degrees is 99.0; it must be degrees, 0 to 30"),
-        (["--pose-noise", "1,nan"], "pose_shift is nan; it must be cube sides, 0 to 0.3"),
+        (
+            ["--pose-noise", "1,nan"],
+            "pose_shift is nan; it must be cube sides, 0 to 0.3 (--pose-noise",
+        ),
         (["--cut", "1"], "cut is 1.0; it must be a share of the silhouette, 0 to 0.9"),
         (["--exposure", "-1"], "exposure is -1.0; it must be stops, 0 to 5"),
         (["--lpips", "none.pth"], "no LPIPS weights at 'none.pth'"),

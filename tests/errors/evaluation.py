@@ -102,6 +102,18 @@ def cut_without_alpha(place):
     return InputChanges(cut=0.3).apply(plain, 0)
 
 
+def cut_to_a_strip(place):
+    capture = load_capture(CAPTURES / "shoe").subset([0])
+    full = replace(capture, images=[np.full((8, 64, 4), 255, np.uint8)])
+    return InputChanges(cut=0.9).apply(full, 0)
+
+
+def turned_away(place):
+    capture = load_capture(CAPTURES / "shoe")
+    for seed in range(100):
+        InputChanges(pose_degrees=30.0).apply(capture, seed)
+
+
 def other_object(place):
     (place.tmp / "shoe").mkdir()
     (place.tmp / "shoe" / "transforms.json").write_text("{}")
@@ -200,11 +212,20 @@ CASES = [
          "Of --transforms.", other_poses("../a.json")),
     Case("no capture in … has a file …; name one that some have",
          "Of --transforms.", other_poses("b.json")),
-    Case("exposure is …; it must be stops, 0 to 5",
-         "Of --exposure; so are --pose-noise and --cut checked.",
+    Case("exposure is …; it must be stops, 0 to 5 (--exposure)",
+         "So is --cut checked.",
          lambda place: InputChanges(exposure=9.0)),
+    Case("pose_shift is nan; it must be cube sides, 0 to 0.3 (--pose-noise DEGREES,SHIFT)",
+         "So are its degrees checked.",
+         lambda place: InputChanges(pose_shift=float("nan"))),
+    Case("…: after --pose-noise 30,0 the camera of …, one of … views, stands in the object cube or "
+         "has it out of view; every camera must stand outside and show it: change the inputs …",
+         "All objects are checked before anything is computed.", turned_away),
     Case("…: image 0 has no alpha, which tells what is cut off it; give images with alpha to cut …",
          "Of --cut.", cut_without_alpha),
+    Case("…: cut by …, image 0 keeps … of its 64 x 8 pixels, too narrow a strip for a camera: "
+         "cut less (--cut)",
+         "Its principal point would lie far outside.", cut_to_a_strip),
     Case("… has 3 frames; the protocol needs 38: 0 to 23 orbit_up, 24 to 35 orbit_level, 36 top, …",
          "See docs/evaluation.md.", subject(frames=3)),
     Case("…: frame 0 has group 'side'; the protocol needs 'orbit_up' there. Give transforms.json …",

@@ -173,7 +173,7 @@ def test_the_mean_leaves_out_what_has_no_distance():
         ({"threads": 0}, "threads is 0"),
         ({"objects": ["cup"]}, "object 'cup' was asked for"),
         ({"hull_steps": -1}, "hull_steps is -1; it must be a whole number"),
-        ({"transforms": "../a"}, "transforms is '../a'; it must be the name of a file in every"),
+        ({"transforms": "../a"}, "transforms is '../a'; it must be the name of a .json file in"),
         ({"transforms": "b.json"}, "no capture in .* has a file 'b.json'; name one that some have"),
         ({"lpips": "none.pth"}, "no LPIPS weights at 'none.pth'"),
     ],
@@ -241,6 +241,39 @@ def test_wrong_poses_are_scored_after_one_similarity(dataset, monkeypatch):
     assert evaluated(dataset, changes=changes)[1] == placed
     monkeypatch.setattr(Judge, "placed", lambda judge, gaussians: gaussians)
     assert evaluated(dataset, changes=changes)[1] < placed - 0.1
+
+
+def test_changes_that_some_inputs_cannot_take_are_refused_before_anything_is_computed(dataset):
+    changes, refused = InputChanges(pose_degrees=30.0), 0
+    for seed in range(20):
+        options = {"views": [4, 12], "model": None, "changes": changes, "seed": seed}
+        try:
+            ready = Evaluation(dataset, **options)
+        except InputError as error:
+            assert "after --pose-noise 30,0 the camera of 'rgb/" in str(error)
+            refused += 1
+        else:  # no input of the run is refused later
+            for name, folder in ready.folders.items():
+                for frames in ready.inputs.values():
+                    ready._inputs(load_subject(name, folder), frames).check_facing()
+    assert 0 < refused < 20
+
+
+def test_the_measure_of_memory_is_of_the_changed_inputs(dataset, engine, monkeypatch):
+    measured = []
+    monkeypatch.setattr(
+        evaluation, "run_peak_bytes", lambda *given, **call: measured.append((given, call))
+    )
+    changes = InputChanges(cut=0.3, exposure=0.5)
+    options = {"views": [2], "model": engine, "objects": ["box"], "hull_steps": 0}
+    ready = Evaluation(dataset, changes=changes, refine_steps=0, seed=3, **options)
+    ready.run()
+    ((given, call),) = measured
+    assert given[1] == dataset / "box" / "transforms.json" and call["changes"] == changes
+    subject = load_subject("box", dataset / "box")
+    told = changes.apply(subject.capture.subset(given[2]), call["changes_seed"])
+    for image, other in zip(told.images, ready._inputs(subject, given[2]).images, strict=True):
+        np.testing.assert_array_equal(image, other)
 
 
 def test_another_file_of_poses(dataset, tmp_path):

@@ -1,5 +1,6 @@
 """Changes of the inputs: what each does, and to nothing else."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,46 @@ def test_images_without_alpha_are_not_cut(capture):
         InputChanges(cut=0.2).apply(plain, 0)
 
 
+def test_noise_after_which_a_camera_looks_away_is_refused_by_its_name(capture):
+    changes = InputChanges(pose_degrees=30.0, exposure=1.0)
+    faulty = []
+    for seed in range(60):
+        try:
+            changes.check(capture, seed)
+            changes.apply(capture, seed).check_facing()
+        except InputError as error:
+            faulty.append((seed, str(error)))
+    assert 0 < len(faulty) < 30
+    seed, text = faulty[0]
+    assert re.fullmatch(
+        rf"{str(capture.path)!r}: after --pose-noise 30,0 the camera of '[0-7].png', one of 8 "
+        "views, stands in the object cube or has it out of view; every camera must stand outside "
+        "and show it: change the inputs less, or try another --seed",
+        text,
+    )
+    with pytest.raises(InputError, match=re.escape(text)):
+        changes.apply(capture, seed)
+
+
+def test_masks_of_known_pixels_are_cropped_with_their_images(capture):
+    known = np.ones((SIZE, SIZE), bool)
+    known[:, -1] = False
+    cut = InputChanges(cut=0.3).apply(replace(capture, valid=[known, *[None] * (VIEWS - 1)]), 0)
+    assert cut.valid[0].shape == cut.images[0].shape[:2] and cut.valid[1] is None
+    assert not cut.valid[0][:, -1].any() and cut.valid[0][:, :-1].all()
+
+
+def test_what_a_cut_leaves_is_an_image_of_a_camera(capture):
+    wide = [np.full((SIZE, 4 * SIZE, 4), 255, np.uint8)] * VIEWS
+    one = [np.full((SIZE, 1, 4), 255, np.uint8)] * VIEWS
+    for images, outside, kept in ((wide, 0.9, "16 x 40 of its 160 x 40"), (one, 0.5, "0 x 40")):
+        with pytest.raises(InputError, match=f"cut by {outside}, image 0 keeps {kept}") as caught:
+            InputChanges(cut=outside).check(replace(capture, images=images), 0)
+        assert str(caught.value).endswith("too narrow a strip for a camera: cut less (--cut)")
+
+
 def test_values_out_of_range():
-    with pytest.raises(InputError, match="exposure is 6; it must be stops, 0 to 5"):
+    with pytest.raises(InputError, match=r"exposure is 6; it must be stops, 0 to 5 \(--exposure\)"):
         InputChanges(exposure=6)
+    with pytest.raises(InputError, match=r"0 to 0\.3 \(--pose-noise DEGREES,SHIFT\)"):
+        InputChanges(pose_shift=float("nan"))
