@@ -12,6 +12,7 @@ from geolrm.bench.quality.image_metrics import WINDOW
 from geolrm.bench.quality.protocol import FRAMES, TARGETS, expected_group
 from geolrm.engine.captures import Capture, load_complete_capture
 from geolrm.engine.captures.arrays import read_points
+from geolrm.engine.captures.file_search import OutsideError
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import existing_path
 from geolrm.engine.views.alpha import composite_on_white
@@ -64,10 +65,10 @@ def find_subjects(
             "a capture folder, or a folder of capture folders"
         )
     if transforms != TRANSFORMS:
-        if transforms in ("", ".", "..") or Path(transforms).name != transforms:
+        if Path(transforms).name != transforms or Path(transforms).suffix.lower() != ".json":
             raise InputError(
-                f"transforms is {transforms!r}; it must be the name of a file in every capture, "
-                "such as transforms_448.json"
+                f"transforms is {transforms!r}; it must be the name of a .json file in every "
+                "capture, such as transforms_448.json"
             )
         found = {name: folder for name, folder in found.items() if (folder / transforms).is_file()}
         if not found:
@@ -89,7 +90,13 @@ def load_subject(name: str, folder: Path, transforms: str = TRANSFORMS) -> Subje
         InputError: The capture or its points are damaged, or are not laid out as the protocol
             needs them; the message names the folder.
     """
-    capture = load_complete_capture(folder if transforms == TRANSFORMS else folder / transforms)
+    try:
+        capture = load_complete_capture(folder if transforms == TRANSFORMS else folder / transforms)
+    except OutsideError as error:
+        raise InputError(
+            f"{error.fact}; a capture that is scored holds all its files: put the file itself "
+            "there (cp -L copies what a link leads to)"
+        ) from error
     if len(capture) < FRAMES:
         raise InputError(
             f"{str(folder)!r} has {len(capture)} frames; the protocol needs {FRAMES}: 0 to 23 "

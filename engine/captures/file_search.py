@@ -14,6 +14,19 @@ MOST_ENTRIES = 100_000  # of a folder that is listed
 MOST_PARTS = 64  # of a path, the last of which are looked for
 
 
+class OutsideError(InputError):
+    """A file of a capture that lies outside its folder; where it is read, it can be allowed.
+
+    ``fact`` is the sentence without its remedy, for those who cannot allow it.
+    """
+
+    def __init__(self, path: Path, folder: Path):
+        self.fact = f"{str(path)!r} lies outside the capture in {str(folder)!r}"
+        super().__init__(
+            f"{self.fact}; copy it there, or allow it: --allow-outside (allow_outside=True)"
+        )
+
+
 class FileSearch:
     """A search for images in a folder, by names that another machine may have written.
 
@@ -75,10 +88,7 @@ class FileSearch:
         return path
 
     def _refusal(self, path: Path) -> InputError:
-        return InputError(
-            f"{str(path)!r} lies outside the capture in {str(self.folder)!r}; copy it there, or "
-            "allow it: --allow-outside (allow_outside=True)"
-        )
+        return OutsideError(path, self.folder)
 
     def find_mask(self, name: str) -> Path | None:
         """Find the mask of an image: ``NAME.png``, the same stem, or the same name."""

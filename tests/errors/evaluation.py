@@ -114,6 +114,17 @@ def turned_away(place):
         InputChanges(pose_degrees=30.0).apply(capture, seed)
 
 
+def linked(place):
+    """A capture whose image is a link to elsewhere."""
+    (place.tmp / "a").mkdir()
+    Image.new("RGB", (8, 8)).save(place.tmp / "elsewhere.png")
+    (place.tmp / "a" / "b.png").symlink_to(place.tmp / "elsewhere.png")
+    frame = {"file_path": "b.png", "transform_matrix": protocol_cameras().c2w[0].tolist()}
+    content = {"camera_angle_x": 0.8, "frames": [frame]}
+    (place.tmp / "a" / "transforms.json").write_text(json.dumps(content))
+    return load_subject("a", place.tmp / "a")
+
+
 def other_object(place):
     (place.tmp / "shoe").mkdir()
     (place.tmp / "shoe" / "transforms.json").write_text("{}")
@@ -208,7 +219,7 @@ CASES = [
     Case("… views were asked for; the protocol has … input frames (…), so give 1 to …",
          "The rest are targets.", lambda place: input_frames(99)),
     Case("object 'boot' was asked for, but … holds …", "Of --objects.", other_object),
-    Case("transforms is …; it must be the name of a file in every capture, such as …",
+    Case("transforms is …; it must be the name of a .json file in every capture, such as …",
          "Of --transforms.", other_poses("../a.json")),
     Case("no capture in … has a file …; name one that some have",
          "Of --transforms.", other_poses("b.json")),
@@ -226,6 +237,9 @@ CASES = [
     Case("…: cut by …, image 0 keeps … of its 64 x 8 pixels, too narrow a strip for a camera: "
          "cut less (--cut)",
          "Its principal point would lie far outside.", cut_to_a_strip),
+    Case("… lies outside the capture in …; a capture that is scored holds all its files: put the "
+         "file itself there (cp -L …)",
+         "A link, or a path with .. in it, leads out of the capture's folder.", linked),
     Case("… has 3 frames; the protocol needs 38: 0 to 23 orbit_up, 24 to 35 orbit_level, 36 top, …",
          "See docs/evaluation.md.", subject(frames=3)),
     Case("…: frame 0 has group 'side'; the protocol needs 'orbit_up' there. Give transforms.json …",

@@ -52,6 +52,24 @@ def test_a_folder_that_lost_its_transforms_is_not_passed_over(ball):
         load_subject("ball", find_subjects(ball.parent)["ball"])
 
 
+@pytest.mark.parametrize("name", ["points.npz", "rgb", "transforms.json/", ".json"])
+def test_the_file_of_poses_is_json(dataset, name):
+    with pytest.raises(InputError, match="it must be the name of a .json file in every capture"):
+        find_subjects(dataset, None, name)
+
+
+def test_linked_images_are_refused_with_a_remedy_that_there_is(ball, tmp_path):
+    file = ball / "rgb" / "007.png"
+    file.rename(tmp_path / "elsewhere.png")
+    file.symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(InputError) as caught:
+        load_subject("ball", ball)
+    assert str(caught.value) == (
+        f"{str(file)!r} lies outside the capture in {str(ball)!r}; a capture that is scored holds "
+        "all its files: put the file itself there (cp -L copies what a link leads to)"
+    )
+
+
 def edit(folder, change):
     content = json.loads((folder / "transforms.json").read_text())
     change(content["frames"])
