@@ -137,8 +137,9 @@ class Recipe:
     ``stage`` is ``proposal`` for stage 1 alone, ``reconstruction`` for stage 2 with a frozen
     proposal, ``both`` for one run that trains them together, ``refinement`` for the networks of the
     learned refinement alone, with all else frozen, ``closing`` for the closing one of these.
-    ``precision`` ``auto`` is bf16 where the hardware multiplies it and fp32 elsewhere. ``recompute`` keeps no activations of
-    the transformer blocks: less memory, more time. ``occupancy_convention`` is one of
+    ``precision`` ``auto`` is bf16 where the hardware multiplies it and fp32 elsewhere.
+    ``recompute`` keeps no activations of the transformer blocks: less memory, more time.
+    ``occupancy_convention`` is one of
     :func:`~geolrm.training.occupancy.occupancy_from_points`.
     """
 
