@@ -16,7 +16,7 @@ NO_AUGMENTATION = AugmentationConfig(
 
 
 def mini(steps: int = 4000) -> Recipe:
-    """Return the recipe of the shipped default."""
+    """Return the recipe of the first part of the shipped default's training."""
     return Recipe(mini_model(), steps)
 
 

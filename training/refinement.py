@@ -162,10 +162,11 @@ class Refined:
             if not bool(torch.isfinite(splats).all()):
                 return None
             self.shade = torch.rand(3, generator=self.generator)
-            judged = self.judge(activated(splats), self.shade)
-            if self.learn is not None:
-                self.learn(judged.total)
-            totals.append(judged.total.detach())
+            if network.learns or step == most:
+                judged = self.judge(activated(splats), self.shade)
+                if network.learns and self.learn is not None:
+                    self.learn(judged.total)
+                totals.append(judged.total.detach())
             splats = splats.detach()
         return splats, judged, torch.stack(totals).mean()
 
@@ -176,12 +177,13 @@ class Refined:
             Those after it that have not come to lie inside [14, M], and the same before it.
         """
         views = len(self.targets)
-        budget = budget_of("balanced", views).after_learned()
+        budget = budget_of("balanced", views)
         seed = int(torch.randint(1 << 31, (), generator=self.generator))
         draws, together = Draws(seed, list(range(views))), views_per_step(views)
+        rates = GENTLE_RATES if budget.gentle else RATES
 
         def go_down(start: Tensor, shares: list[float]) -> Tensor:
-            moving = HostSplatDescent(self._gaussians(start), self.targets, RATES, self.threads)
+            moving = HostSplatDescent(self._gaussians(start), self.targets, rates, self.threads)
             for share in shares:
                 moving.step(draws.views(together), draws.background(), share, None)
             return torch.from_numpy(rows_of(moving.parameters())).to(splats.device)

@@ -40,7 +40,7 @@ class Budget:
     splats: int = 0  # up to which splats are split where detail is left; 0: none is
     learned: int = 0  # steps at most of the bundle's update network, where it has one, before all
     closes: bool = False  # with the bundle's closing network, where it has one, after all
-    only_last: bool = False  # after learned steps: they take the place of the first part
+    gentle: bool = False  # long enough for centres and colours to go slower
     closer: int = 0  # further steps of the last part, where it compares finer photographs
     seconds: float | None = None  # of the whole run, from which the number of steps is taken
 
@@ -55,10 +55,6 @@ class Budget:
         if self.seconds is None:
             return self
         return replace(self, seconds=self.seconds - elapsed)
-
-    def after_learned(self) -> Budget:
-        """Return what is left of it after learned steps."""
-        return replace(self, steps=self.annealed) if self.only_last else self
 
     def looking_closer(self) -> Budget:
         """Return the same for photographs of :data:`FINER` times the size compared first."""
@@ -75,12 +71,12 @@ FEW = {
     "fast": Budget(10, 10),
     # For 6 views in 2 s.
     "balanced": Budget(
-        60, 30, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
-        only_last=True, closer=60,
+        90, 60, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
+        closer=60,
     ),
     "best": Budget(
         120, 60, 1024, splats=MOST_SPLATS, learned=LEARNED_BEFORE_DESCENT, closes=True,
-        only_last=True, closer=90,
+        closer=90,
     ),
 }  # fmt: skip
 MANY = {
@@ -88,11 +84,11 @@ MANY = {
     # So few steps that a view held back would cost more than it tells.
     "balanced": Budget(
         160, 80, USUAL_SIZE, splats=MOST_SPLATS, learned=LEARNED_AT_MANY_VIEWS, closes=True,
-        closer=40,
+        gentle=True, closer=40,
     ),
     "best": Budget(
         400, 100, 1024, holds_back=True, splats=MOST_SPLATS, learned=LEARNED_AT_MANY_VIEWS,
-        closes=True, closer=100,
+        closes=True, gentle=True, closer=100,
     ),
 }  # fmt: skip
 STILL_MORE = MANY | {"balanced": replace(MANY["balanced"], steps=240, annealed=120)}

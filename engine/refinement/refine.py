@@ -24,7 +24,12 @@ from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import NOTHING_LEARNED, LearnedRefinement, rows_of
 from geolrm.engine.refinement.pace import affordable_steps
 from geolrm.engine.refinement.progress import HeldBackView, Progress
-from geolrm.engine.refinement.splat_descent import RATES, HostSplatDescent, SplatDescent
+from geolrm.engine.refinement.splat_descent import (
+    GENTLE_RATES,
+    RATES,
+    HostSplatDescent,
+    SplatDescent,
+)
 from geolrm.engine.refinement.splitting import split_detail
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.refinement.visibility import shown_pixels, shows
@@ -104,7 +109,7 @@ def refine_within(
         return targets if weights is None else targets.weighted(weights)
 
     def begin(origin: Gaussians, targets: Targets) -> SplatDescent:
-        return start(origin, targets, RATES, threads, gpu)
+        return start(origin, targets, GENTLE_RATES if budget.gentle else RATES, threads, gpu)
 
     coarse = targets_of(views)
     closer = finer if budget.size > coarse.size else None
@@ -127,7 +132,7 @@ def refine_within(
         started = time.perf_counter()
         opened = learned.update.take(splats, draws, shown(gaussians), most=budget.learned)
         gaussians = splats.gaussians()
-        budget = budget.after(time.perf_counter() - started).after_learned()
+        budget = budget.after(time.perf_counter() - started)
     if budget.seconds is not None:
         moving = cameras is not None
         budget = affordable_steps(budget, gaussians, (coarse, fine), together, begin, moving)

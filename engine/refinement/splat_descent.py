@@ -27,6 +27,8 @@ RATES: dict[str, float | NDArray[np.float32]] = {
     "quats": 0.02,
     "color": 0.02,
 }
+# The same of a long descent: centres stay nearer to the surface.
+GENTLE_RATES = RATES | {"means": 1.4e-3, "color": 0.007}
 MOMENTS = (0.8, 0.95)  # decay of Adam's mean and of its square
 FLOOR = 1e-3  # added to Adam's denominator: a Gaussian of hardly a pixel hardly moves
 HUBER_SLOPE = 0.1  # gradient of a colour's error from there on

@@ -26,7 +26,7 @@ def test_better_qualities_do_more_and_the_best_spares_one_of_many_views():
         learned = [fast.learned, balanced.learned, best.learned]
         assert learned == ([0, 6, 6] if views < 8 else [0, 10, 10])
     steps = [budget_of("balanced", views).steps for views in (6, 7, 8, 15, 16, 24)]
-    assert steps == [60, 60, 160, 160, 240, 240]
+    assert steps == [90, 90, 160, 160, 240, 240]
 
 
 def test_finer_photographs_are_compared_for_longer():
@@ -55,12 +55,13 @@ def test_other_numbers_of_steps_are_shared_out_alike():
     ]  # fmt: skip
 
 
-def test_learned_steps_take_the_place_of_the_first_part_on_few_views():
+def test_long_descents_over_many_views_are_gentle():
     for name in ("balanced", "best"):
-        few, many = budget_of(name, 6), budget_of(name, 8)
-        assert few.after_learned() == replace(few, steps=few.annealed)
-        assert many.after_learned() == many
-    assert Budget.exactly(30).after_learned().steps == 30
+        assert [budget_of(name, views).gentle for views in (6, 8, 20)] == [False, True, True]
+    assert not budget_of("fast", 20).gentle and not Budget.exactly(400).gentle
+
+
+def test_a_number_of_steps_and_enough_seconds_begin_with_learned_steps():
     assert Budget.exactly(30).learned == budget_of(2.5, 6).learned == 6
     assert not budget_of(1.4, 6).learned
 

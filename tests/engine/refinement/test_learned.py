@@ -134,15 +134,6 @@ def test_it_is_told_how_much_of_each_splat_the_views_show():
     assert shown.sum() == pytest.approx(covered, rel=1e-3) and shown[0] == 0
 
 
-def test_in_some_budgets_learned_steps_take_the_place_of_the_first_part():
-    budget = replace(Budget(5, 2), learned=64, only_last=True)
-    learned, views = first(Recorder(), 2, 2), photographs(BALL, RING)
-    _, progress = refine_within(splats(), views, budget, learned=learned)
-    assert (progress.learned, progress.steps, progress.budget) == (2, 2, 2)
-    _, progress = refine_within(splats(), views, budget)  # nothing came before
-    assert (progress.learned, progress.steps, progress.budget) == (0, 5, 5)
-
-
 def test_descent_begins_where_they_end():
     views, budget = photographs(BALL, RING), replace(Budget.exactly(3), learned=64)
     recorder = Recorder()

@@ -1,5 +1,7 @@
 """Refinement on input pictures, and the Gaussians that nobody sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,25 @@ def test_threads_do_not_change_a_bit_and_seeds_do(truth, inputs):
     for name in ("means", "opacities", "scales", "quats", "colors"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert not np.array_equal(one.colors, other.colors)
+
+
+def test_centres_and_colours_go_slower_in_a_gentle_descent(truth, inputs):
+    views, start = pictures(truth, inputs), disturbed(truth)
+    start = replace(start, colors=start.colors.clip(0.1, 0.9))  # none comes to an end
+    moved = []
+    for gentle in (False, True):
+        made, _ = refine_within(start, views, Budget(1, 0, gentle=gentle), threads=1)
+        assert len(made) == len(start)
+        moved.append(
+            {
+                name: getattr(made, name) - getattr(start, name)
+                for name in ("means", "colors", "scales")
+            }
+        )
+    for name, share in (("means", 0.7), ("colors", 0.35)):
+        assert np.abs(moved[0][name]).max() > 1e-3
+        np.testing.assert_allclose(moved[1][name], share * moved[0][name], rtol=0.05, atol=1e-5)
+    np.testing.assert_array_equal(moved[1]["scales"], moved[0]["scales"])
 
 
 def test_no_steps_and_no_gaussians_change_nothing(truth, inputs):
