@@ -12,7 +12,6 @@ from geolrm.bench.quality.image_metrics import WINDOW
 from geolrm.bench.quality.protocol import FRAMES, TARGETS, expected_group
 from geolrm.engine.captures import Capture, load_complete_capture
 from geolrm.engine.captures.arrays import read_points
-from geolrm.engine.captures.file_search import OutsideError
 from geolrm.engine.errors import InputError
 from geolrm.engine.system.atomic import existing_path
 from geolrm.engine.views.alpha import composite_on_white
@@ -90,13 +89,7 @@ def load_subject(name: str, folder: Path, transforms: str = TRANSFORMS) -> Subje
         InputError: The capture or its points are damaged, or are not laid out as the protocol
             needs them; the message names the folder.
     """
-    try:
-        capture = load_complete_capture(folder if transforms == TRANSFORMS else folder / transforms)
-    except OutsideError as error:
-        raise InputError(
-            f"{error.fact}; a capture that is scored holds all its files: put the file itself "
-            "there (cp -L copies what a link leads to)"
-        ) from error
+    capture = load_complete_capture(folder if transforms == TRANSFORMS else folder / transforms)
     if len(capture) < FRAMES:
         raise InputError(
             f"{str(folder)!r} has {len(capture)} frames; the protocol needs {FRAMES}: 0 to 23 "

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from geolrm.engine.captures.background import cut_out
 from geolrm.engine.captures.capture import Capture
 from geolrm.engine.captures.colmap import find_model, read_colmap
-from geolrm.engine.captures.file_search import name_some
+from geolrm.engine.captures.file_search import OutsideError, name_some
 from geolrm.engine.captures.gobjaverse import holds_object, read_object
 from geolrm.engine.captures.images import IMAGE_SUFFIXES, LONGEST_SIDE, list_images
 from geolrm.engine.captures.llff import POSES_BOUNDS, read_llff
@@ -128,7 +128,13 @@ def load_complete_capture(path: str | Path, *, allow_outside: bool = False) -> C
     Raises:
         InputError: As :func:`load_capture`; and an image that is listed is missing.
     """
-    capture = read_capture(path, allow_outside=allow_outside)
+    try:
+        capture = read_capture(path, allow_outside=allow_outside)
+    except OutsideError as error:  # no command that reads data sets can allow it
+        raise InputError(
+            f"{error.fact}; a capture of a data set holds all its files: put the file itself there "
+            "(cp -L copies what a link leads to)"
+        ) from error
     if capture.missing:
         raise InputError(
             f"{capture.source or capture.path}: listed files that are missing: "

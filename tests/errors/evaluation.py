@@ -237,9 +237,9 @@ CASES = [
     Case("…: cut by …, image 0 keeps … of its 64 x 8 pixels, too narrow a strip for a camera: "
          "cut less (--cut)",
          "Its principal point would lie far outside.", cut_to_a_strip),
-    Case("… lies outside the capture in …; a capture that is scored holds all its files: put the "
+    Case("… lies outside the capture in …; a capture of a data set holds all its files: put the "
          "file itself there (cp -L …)",
-         "A link, or a path with .. in it, leads out of the capture's folder.", linked),
+         "Of geolrm eval and geolrm-train: a link, or a path with .. in it.", linked),
     Case("… has 3 frames; the protocol needs 38: 0 to 23 orbit_up, 24 to 35 orbit_level, 36 top, …",
          "See docs/evaluation.md.", subject(frames=3)),
     Case("…: frame 0 has group 'side'; the protocol needs 'orbit_up' there. Give transforms.json …",

@@ -65,7 +65,7 @@ def test_linked_images_are_refused_with_a_remedy_that_there_is(ball, tmp_path):
     with pytest.raises(InputError) as caught:
         load_subject("ball", ball)
     assert str(caught.value) == (
-        f"{str(file)!r} lies outside the capture in {str(ball)!r}; a capture that is scored holds "
+        f"{str(file)!r} lies outside the capture in {str(ball)!r}; a capture of a data set holds "
         "all its files: put the file itself there (cp -L copies what a link leads to)"
     )
 
