@@ -16,9 +16,8 @@ from geolrm.engine.refinement.draws import Draws
 from geolrm.engine.refinement.learned import parameters_of, rows_of, summed
 from geolrm.engine.refinement.refine import falling_shares, views_per_step
 from geolrm.engine.refinement.splat_descent import (
-    GENTLE_RATES,
-    RATES,
     HostSplatDescent,
+    rates_of,
     to_gaussians,
     to_parameters,
     view_gradients,
@@ -180,10 +179,11 @@ class Refined:
         budget = budget_of("balanced", views)
         seed = int(torch.randint(1 << 31, (), generator=self.generator))
         draws, together = Draws(seed, list(range(views))), views_per_step(views)
-        rates = GENTLE_RATES if budget.gentle else RATES
 
         def go_down(start: Tensor, shares: list[float]) -> Tensor:
-            moving = HostSplatDescent(self._gaussians(start), self.targets, rates, self.threads)
+            moving = HostSplatDescent(
+                self._gaussians(start), self.targets, rates_of(budget), self.threads
+            )
             for share in shares:
                 moving.step(draws.views(together), draws.background(), share, None)
             return torch.from_numpy(rows_of(moving.parameters())).to(splats.device)

@@ -25,10 +25,10 @@ from geolrm.engine.refinement.learned import NOTHING_LEARNED, LearnedRefinement,
 from geolrm.engine.refinement.pace import affordable_steps
 from geolrm.engine.refinement.progress import HeldBackView, Progress
 from geolrm.engine.refinement.splat_descent import (
-    GENTLE_RATES,
     RATES,
     HostSplatDescent,
     SplatDescent,
+    rates_of,
 )
 from geolrm.engine.refinement.splitting import split_detail
 from geolrm.engine.refinement.targets import Targets
@@ -109,7 +109,7 @@ def refine_within(
         return targets if weights is None else targets.weighted(weights)
 
     def begin(origin: Gaussians, targets: Targets) -> SplatDescent:
-        return start(origin, targets, GENTLE_RATES if budget.gentle else RATES, threads, gpu)
+        return start(origin, targets, rates_of(budget), threads, gpu)
 
     coarse = targets_of(views)
     closer = finer if budget.size > coarse.size else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geolrm import _C
 from geolrm.engine.gaussians.gaussians import Gaussians
-from geolrm.engine.refinement.budget import REFERENCE_SIZE
+from geolrm.engine.refinement.budget import REFERENCE_SIZE, Budget
 from geolrm.engine.refinement.targets import Targets
 from geolrm.engine.rendering.cpu import check_threads, compare
 from geolrm.engine.rendering.model import pack
@@ -37,6 +37,11 @@ SQUARE_SHARE = 0.5  # gradient of the squared error beside it
 ALPHA_SHARE = 1.0  # gradient of the squared error of alpha
 SMALLEST_SCALE = 1e-6
 MOST_LOGIT = 80.0  # beyond, the opacity is 0 or 1 in float32, and its exponential overflows
+
+
+def rates_of(budget: Budget) -> Mapping[str, float | NDArray[np.float32]]:
+    """Return the rates of a budget's first step, by parameter."""
+    return GENTLE_RATES if budget.gentle else RATES
 
 
 class SplatDescent(Protocol):
